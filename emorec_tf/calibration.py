@@ -1,0 +1,122 @@
+"""Do the probabilities mean what they say? Temperature, calibration error, answering or not."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+BINS = 15
+# Beyond these a probability is a certainty or a shrug, and the fit has no minimum to find.
+TEMPERATURE_RANGE = (0.05, 20.0)
+
+
+def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Fit the one number that logits are divided by, so that the likelihood is greatest.
+
+    Guo et al. 2017, On Calibration of Modern Neural Networks. Fit it on validation speakers.
+
+    Args:
+        logits: [N, K].
+        labels: [N], class ids.
+
+    Raises:
+        ValueError: no clips, other shapes, labels that are no class, or logits not finite.
+    """
+    logits, labels = _checked(logits, labels)
+    low, high = np.log(TEMPERATURE_RANGE)
+    every = np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        return -float(log_softmax(logits / np.exp(log_temperature), axis=1)[every, labels].mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
+
+
+def scaled(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Turn logits [N, K] into probabilities at this temperature."""
+    return softmax(np.asarray(logits, np.float64) / temperature, axis=-1)
+
+
+def nll(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean negative log-likelihood in nats; a probability of 0 counts as the smallest float64."""
+    probabilities, labels = _checked(probabilities, labels)
+    told = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(told, np.finfo(np.float64).tiny)).mean())
+
+
+def brier(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over clips of the squared errors summed over classes: 0 is perfect, 2 the worst.
+
+    Brier 1950. With two classes this is twice what goes by the name for one probability.
+    """
+    probabilities, labels = _checked(probabilities, labels)
+    truth = np.eye(probabilities.shape[1])[labels]
+    return float(((probabilities - truth) ** 2).sum(1).mean())
+
+
+def reliability(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS
+) -> list[dict[str, float]]:
+    """How often the answer is right where the model is so sure: one row per non-empty bin.
+
+    Args:
+        probabilities: [N, K].
+        labels: [N], class ids.
+        bins: equally wide bins (low, high] of the answer's probability.
+
+    Returns:
+        Rows with ``low``, ``high``, ``count``, ``confidence`` and ``accuracy`` (means in the bin).
+    """
+    probabilities, labels = _checked(probabilities, labels)
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    edges = np.linspace(0, 1, bins + 1)
+    bin_of = np.clip(np.digitize(confidence, edges, right=True), 1, bins) - 1
+    return [
+        {
+            "low": float(edges[b]),
+            "high": float(edges[b + 1]),
+            "count": int((bin_of == b).sum()),
+            "confidence": float(confidence[bin_of == b].mean()),
+            "accuracy": float(right[bin_of == b].mean()),
+        }
+        for b in np.unique(bin_of)
+    ]
+
+
+def ece(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
+    """Expected calibration error: mean gap of confidence and accuracy, bins weighed by clips."""
+    rows = reliability(probabilities, labels, bins)
+    gaps = [r["count"] * abs(r["confidence"] - r["accuracy"]) for r in rows]
+    return float(sum(gaps) / sum(r["count"] for r in rows))
+
+
+def risk_coverage(
+    probabilities: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Error rate among the surest answers, for every share of answers that is given.
+
+    Geifman & El-Yaniv 2017. Clips that are equally sure stand in no order: each counts as the
+    mean error of all of them.
+
+    Returns:
+        coverage [N] from 1/N to 1, risk [N], and the area under the curve (AURC), the mean risk.
+    """
+    probabilities, labels = _checked(probabilities, labels)
+    wrong = (probabilities.argmax(1) != labels).astype(np.float64)
+    _, group = np.unique(-probabilities.max(1), return_inverse=True)  # the surest come first
+    means = np.bincount(group, wrong) / np.bincount(group)
+    count = np.arange(1, len(labels) + 1)
+    risk = np.cumsum(means[np.sort(group)]) / count
+    return count / len(labels), risk, float(risk.mean())
+
+
+def _checked(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values, labels = np.asarray(values, np.float64), np.asarray(labels)
+    if values.ndim != 2 or labels.shape != values.shape[:1] or not len(labels):
+        raise ValueError(f"need [N, K] and [N] with N > 0, not {values.shape} and {labels.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("values must be finite")
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= values.shape[1]:
+        raise ValueError(f"labels must be class ids from 0 to {values.shape[1] - 1}")
+    return values, labels

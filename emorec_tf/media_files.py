@@ -1,0 +1,91 @@
+"""What lies on disk below a folder, and which files are one clip. Nothing is decoded."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from emorec_tf.clip import Clip, UserError
+
+# The order is the preference where a clip comes in several formats: lossless sound first.
+AUDIO_SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".m4a", ".aac", ".mp3")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".m4v", ".webm", ".flv", ".mpg")
+MEDIA_SUFFIXES = frozenset(AUDIO_SUFFIXES + VIDEO_SUFFIXES)
+
+
+def files_below(source: str) -> list[str]:
+    """Return the paths (relative, with "/", sorted) of all files below ``source``.
+
+    Hidden files and folders, and the "__MACOSX" copies of unpacked archives, are passed over.
+    The only walk over a corpus: another kind of storage is added here.
+
+    Raises:
+        UserError: If ``source`` is not a folder.
+    """
+    if not Path(source).is_dir():
+        what = "is a file, not a folder" if Path(source).exists() else "does not exist"
+        raise UserError(f"source {source!r} {what}; give the folder that holds the corpus")
+    found: list[str] = []
+    for folder, folders, names in os.walk(source):
+        folders[:] = [name for name in folders if name[0] != "." and name != "__MACOSX"]
+        below = os.path.relpath(folder, source).replace(os.sep, "/")
+        prefix = "" if below == "." else f"{below}/"
+        found += [prefix + name for name in names if name[0] != "."]
+    return sorted(found)
+
+
+def is_media(path: str) -> bool:
+    """Say whether the name ends like a sound or a film file."""
+    return PurePosixPath(path).suffix.lower() in MEDIA_SUFFIXES
+
+
+def _rank(path: str, modality: str, role: str) -> tuple[str, int] | None:
+    """Return how well a file serves as "video" or "audio" (lowest is best); None: not at all."""
+    if modality == {"video": "03", "audio": "02"}[role]:
+        return None
+    suffixes = VIDEO_SUFFIXES if role == "video" else AUDIO_SUFFIXES + VIDEO_SUFFIXES
+    suffix = PurePosixPath(path).suffix.lower()
+    return (modality, suffixes.index(suffix)) if suffix in suffixes else None
+
+
+def join(found: Iterable[tuple[Clip, str, str]]) -> list[Clip]:
+    """Join files to clips by clip id; return the clips sorted by it.
+
+    Args:
+        found: What one file's name or row tells, as (clip without files, file, modality), where
+            modality is "01" film with sound, "02" film only, "03" sound only or "" (by suffix).
+
+    Raises:
+        UserError: If two files have the same id and format, or if one id has different labels.
+    """
+    labels: dict[str, tuple[Clip, str]] = {}
+    files: dict[str, dict[str, dict[tuple[str, int], str]]] = defaultdict(
+        lambda: {"video": {}, "audio": {}}
+    )
+    for clip, path, modality in found:
+        first, first_path = labels.setdefault(clip.clip_id, (clip, path))
+        if first != clip:
+            raise UserError(f"{path} and {first_path} are one clip with different labels; mend one")
+        for role, taken in files[clip.clip_id].items():
+            rank = _rank(path, modality, role)
+            if rank in taken:
+                raise UserError(
+                    f"clip {clip.clip_id!r} is there twice: {taken[rank]} and {path}; remove one,"
+                    " or give the subfolder that holds one copy"
+                )
+            if rank is not None:
+                taken[rank] = path
+    return [_with_files(labels[clip_id][0], **files[clip_id]) for clip_id in sorted(labels)]
+
+
+def _with_files(
+    clip: Clip, video: dict[tuple[str, int], str], audio: dict[tuple[str, int], str]
+) -> Clip:
+    return replace(
+        clip,
+        video=video[min(video)] if video else None,
+        audio=audio[min(audio)] if audio else None,
+    )

@@ -1,0 +1,154 @@
+"""Command: clips or folders of clips to named probabilities, by the features of training."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from emorec_tf import media_files, runs
+from emorec_tf.clip import Clip, UserError
+from emorec_tf.command_line import guarded, parse
+from emorec_tf.config import option
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Which clips, by which run, shown how."""
+
+    clips: tuple[str, ...] = option((), "clips, or folders that are searched", positional=True)
+    run: str | None = option(None, "run directory that train wrote")
+    json: bool = option(False, "one JSON object a line instead of a table")
+    face_model: str | None = option(None, "face detector's model file, where it has none inside")
+    mesh_model: str | None = option(None, "face mesh's model file, where MediaPipe has none inside")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What ``--json`` prints for a clip; ``seconds`` is the length of what was looked at."""
+
+    clip: str
+    emotion: str
+    probabilities: dict[str, float]
+    audio_present: bool
+    face_present: bool
+    face_coverage: float
+    seconds: float
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return guarded(run, argv)
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Answer every clip that can be read; name the others and exit with 1 at the end."""
+    given = parse(argv, "predict", PredictOptions, config_flag=False)
+    options = PredictOptions(
+        **{f.name: given[f.name] for f in fields(PredictOptions) if f.name in given}
+    )
+    if options.run is None:
+        raise UserError("predict needs --run FOLDER, a run that train wrote")
+    paths = found(options.clips)
+    answer = predictor(options.run, options.face_model, options.mesh_model)
+    failures = 0
+    rows: list[Answer] = []
+    for path in paths:
+        try:
+            rows.append(answer(path))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failures += 1
+            continue
+        if options.json:
+            print(json.dumps(asdict(rows[-1])), flush=True)
+    if rows and not options.json:
+        print_table(rows)
+    if failures:
+        print(f"error: {failures} of {len(paths)} files gave no answer", file=sys.stderr)
+    return int(failures > 0)
+
+
+def found(names: Sequence[str]) -> list[str]:
+    """Files to answer: named files as they are, folders searched for media.
+
+    Raises:
+        UserError: nothing named, or a folder without media.
+    """
+    if not names:
+        raise UserError("name at least one clip or folder")
+    paths: list[str] = []
+    for name in names:
+        if not Path(name).is_dir():
+            paths.append(name)
+            continue
+        inside = [p for p in media_files.files_below(name) if media_files.is_media(p)]
+        if not inside:
+            raise UserError(f"no clip in folder {name}; it holds no file that ends like mp4 or wav")
+        paths += [str(Path(name) / p) for p in sorted(inside)]
+    return paths
+
+
+def predictor(
+    run_folder: str, face_model: str | None = None, mesh_model: str | None = None
+) -> Callable[[str], Answer]:
+    """Load a run once; return the function that answers one file.
+
+    Raises:
+        UserError: no such run; and, by the returned function, a file that cannot be read.
+    """
+    loaded = runs.load(run_folder)
+    import numpy as np
+    from scipy.special import softmax
+
+    from emorec_tf import examples
+
+    model = runs.load_model(loaded.model_file)
+    make = examples.maker(loaded.config.features, face_model, mesh_model)
+
+    def answer(path: str) -> Answer:
+        clip = Clip(clip_id=path, speaker="", emotion="", video=path, audio=path)
+        example, seen = make(clip)
+        inputs = {
+            name: array[None].astype("float32" if name.endswith("_mask") else array.dtype)
+            for name, array in example.items()
+        }
+        logits = np.asarray(model.predict_on_batch(inputs))[0]
+        shares = softmax(logits.astype(np.float64))
+        frames = max(loaded.config.features.face_frames, 1)
+        return Answer(
+            clip=path,
+            emotion=loaded.classes[int(shares.argmax())],
+            probabilities={
+                c: round(float(p), 6) for c, p in zip(loaded.classes, shares, strict=True)
+            },
+            audio_present=seen.audio_present,
+            face_present=seen.faces_found > 0,
+            face_coverage=round(seen.faces_found / frames, 3),
+            seconds=round(seen.seconds, 3),
+        )
+
+    return answer
+
+
+def print_table(rows: Sequence[Answer]) -> None:
+    """Print one line a clip: the answer, the next two, and what was there to see and hear."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for column in ("clip", "emotion", "probability", "next", "sound", "face"):
+        table.add_column(column)
+    for row in rows:
+        ranked = sorted(row.probabilities.items(), key=lambda item: -item[1])
+        others = ", ".join(f"{name} {p:.2f}" for name, p in ranked[1:3])
+        face = f"{row.face_coverage:.0%} of pictures" if row.face_present else "none"
+        sound = "yes" if row.audio_present else "none"
+        table.add_row(row.clip, row.emotion, f"{ranked[0][1]:.2f}", others, sound, face)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

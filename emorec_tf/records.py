@@ -1,0 +1,180 @@
+"""Folder of records: TFRecord shards, a manifest that notices damage, a table of clips.
+
+``records.json`` is written last and names every shard with its count, bytes and sha256: a folder
+without it is unfinished. Every file appears under its final name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emorec_tf.clip import EMOTIONS, Clip, UserError
+from emorec_tf.config import FeaturesConfig
+
+MANIFEST = "records.json"
+REPORT = "report.csv"
+FORMAT = 1  # raised when the layout of an example changes
+
+
+@dataclass(frozen=True)
+class Records:
+    """An opened, checked folder of records."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    clips: Sequence[Clip]  # the clips that are in the shards
+
+    @property
+    def features(self) -> FeaturesConfig:
+        """Settings the records were made with."""
+        return FeaturesConfig(**self.manifest["features"])
+
+    @property
+    def shards(self) -> list[str]:
+        """Paths of the shards, in order."""
+        return [str(self.folder / s["name"]) for s in self.manifest["shards"]]
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """Emotions that occur, in the order of EMOTIONS."""
+        there = {c.emotion for c in self.clips}
+        return tuple(e for e in EMOTIONS if e in there)
+
+
+def serialise(example: Mapping[str, np.ndarray], labels: Mapping[str, str | float]) -> bytes:
+    """Turn one example and its labels into a tf.train.Example; arrays are kept as raw bytes."""
+    import tensorflow as tf
+
+    def raw(data: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+
+    feature = {name: raw(np.ascontiguousarray(a).tobytes()) for name, a in example.items()}
+    for name, value in labels.items():
+        if isinstance(value, str):
+            feature[name] = raw(value.encode())
+        else:
+            feature[name] = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+    message = tf.train.Example(features=tf.train.Features(feature=feature))
+    return message.SerializeToString(deterministic=True)
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write to a temporary name, flush to disk, rename: the file is whole or not there."""
+    raw = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_shard(path: Path, examples: Iterable[bytes]) -> dict[str, Any]:
+    """Write one shard of serialised examples; return its manifest row."""
+    import tensorflow as tf
+
+    temporary = path.with_name(path.name + ".tmp")
+    count = 0
+    try:
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            for example in examples:
+                writer.write(example)
+                count += 1
+    except tf.errors.OpError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.message}; free some space") from error
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    row = {"name": path.name, "count": count, **file_check(temporary)}
+    temporary.replace(path)
+    return row
+
+
+def file_check(path: Path) -> dict[str, Any]:
+    """Size and sha256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def rows_to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write rows of equal keys as CSV text."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file into rows."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def open_records(folder: str | Path, wanted: Mapping[str, Any] | None = None) -> Records:
+    """Open and check a folder of records.
+
+    Args:
+        folder: what ``prepare --records`` wrote.
+        wanted: feature settings the caller insists on; others are taken as they are.
+
+    Raises:
+        UserError: unfinished or damaged records, or records of other feature settings.
+    """
+    folder = Path(folder)
+    path = folder / MANIFEST
+    if not path.exists():
+        state = "are unfinished" if folder.exists() else "do not exist"
+        raise UserError(f"records {folder} {state}; run python -m emorec_tf.prepare on them")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        features = FeaturesConfig(**manifest["features"])
+        shards = manifest["shards"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged or of another version; prepare the records anew"
+        ) from error
+    if manifest.get("format") != FORMAT or features.stamp() != manifest["stamp"]:
+        raise UserError(f"records {folder} are stale (made by another version); prepare them anew")
+    for name, value in (wanted or {}).items():
+        if getattr(features, name) != value:
+            raise UserError(
+                f"records {folder} were made with {name}={getattr(features, name)}, not {value}; "
+                f"prepare again with --{name} {value} into another folder, or drop the setting"
+            )
+    for shard in shards:
+        there = folder / shard["name"]
+        if not there.exists() or there.stat().st_size != shard["bytes"]:
+            raise UserError(f"shard {there} is missing or damaged; run prepare again to mend it")
+    rows = [r for r in read_csv(folder / REPORT) if r["status"] == "ok"]
+    return Records(folder, manifest, [clip_of_row(r) for r in rows])
+
+
+def clip_of_row(row: Mapping[str, str]) -> Clip:
+    """Give back the clip that a line of the report describes."""
+    return Clip(
+        clip_id=row["clip_id"],
+        speaker=row["speaker"],
+        emotion=row["emotion"],
+        video=row["video"] or None,
+        audio=row["audio"] or None,
+        session=row["session"],
+        activation=float(row["activation"]) if row["activation"] else None,
+        valence=float(row["valence"]) if row["valence"] else None,
+        traits=json.loads(row["traits"]),
+    )

@@ -1,0 +1,153 @@
+"""The run directory: everything later commands need is in it, every file whole or not there.
+
+``config.yaml`` resolved settings, ``run.json`` classes, split and where the data came from,
+``history.csv`` one line per epoch, ``best.keras`` and ``last.keras`` models with optimiser state,
+``logs/`` for TensorBoard, ``metrics.json`` and ``predictions.csv`` from ``evaluate``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from emorec_tf import __version__
+from emorec_tf.clip import UserError
+from emorec_tf.config import Config, build, flat, nearest, to_yaml
+from emorec_tf.records import Records, read_csv, rows_to_csv, write_atomically
+from emorec_tf.splits import Split
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run directory."""
+
+    folder: Path
+    config: Config
+    classes: tuple[str, ...]
+    split: Split
+    source: Mapping[str, Any]  # dataset, licence, label meaning
+
+    @property
+    def model_file(self) -> Path:
+        """The model that ``evaluate`` and ``predict`` use."""
+        return self.folder / f"{self.config.train.keep}.keras"
+
+    @property
+    def history(self) -> list[dict[str, str]]:
+        """One row per finished epoch."""
+        path = self.folder / "history.csv"
+        return read_csv(path) if path.exists() else []
+
+
+def create(
+    folder: Path,
+    config: Config,
+    classes: tuple[str, ...],
+    split: Split,
+    records: Records,
+    overwrite: bool,
+) -> Run:
+    """Make a run directory, or open the one that the same settings have begun.
+
+    Raises:
+        UserError: a run of other settings, or something that is no run, is in the way.
+    """
+    source = {k: records.manifest[k] for k in ("dataset", "licence", "label_meaning", "label")}
+    run = Run(folder, config, classes, split, source)
+    if overwrite:
+        shutil.rmtree(folder, ignore_errors=True)
+    if (folder / "run.json").exists():
+        there = load(folder)
+        changed = differences(there, run)
+        if changed:
+            raise UserError(
+                f"run {folder} was begun with other settings ({'; '.join(changed)}); "
+                f"give another --run, or --overwrite"
+            )
+        return there
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} exists and is no run; give another --run")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "config.yaml", to_yaml(config))
+    facts = {
+        "emorec_tf": __version__,
+        "classes": classes,
+        "split": dataclasses.asdict(split),
+        "source": source,
+    }
+    write_atomically(folder / "run.json", json.dumps(facts, indent=1))
+    return run
+
+
+def differences(there: Run, run: Run) -> list[str]:
+    """Say in which settings two runs differ."""
+    old, new = flat(there.config), flat(run.config)
+    changed = [f"{k} was {old[k]!r}, is {new[k]!r}" for k in old if old[k] != new[k]]
+    if not changed and (there.split != run.split or there.classes != run.classes):
+        changed = ["the records hold other speakers or classes"]
+    return changed
+
+
+def load(folder: str | Path) -> Run:
+    """Open a run directory.
+
+    Raises:
+        UserError: no run there (with the nearest names), or a damaged one.
+    """
+    folder = Path(folder)
+    if not (folder / "run.json").exists():
+        beside = [p.parent.name for p in folder.parent.glob("*/run.json")]
+        hint = nearest(folder.name, beside) if beside else "train one first"
+        raise UserError(f"no run in {folder}; {hint}")
+    try:
+        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        split = Split(**{side: tuple(names) for side, names in facts["split"].items()})
+        return Run(folder, build(settings), tuple(facts["classes"]), split, facts["source"])
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise UserError(f"run {folder} is damaged ({error}); train it anew") from error
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Save under a temporary name, then rename: a kill in between loses nothing."""
+    temporary = path.with_name(f"{path.stem}.tmp.keras")
+    try:
+        model.save(temporary)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def load_model(path: Path, for_training: bool = False) -> keras.Model:
+    """Read a saved model; nothing in the file can run code of its own.
+
+    Raises:
+        UserError: no such file, or a damaged one.
+    """
+    import keras
+
+    from emorec_tf import audio_features, layers  # noqa: F401 - they register the layers
+
+    if not path.exists():
+        raise UserError(f"{path} does not exist; train the run first (the same command goes on)")
+    try:
+        return keras.saving.load_model(path, compile=for_training, safe_mode=True)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise UserError(f"model {path} is damaged: {line}") from error
+
+
+def write_history(run: Run, rows: list[dict[str, Any]]) -> None:
+    """Write the table of epochs."""
+    write_atomically(run.folder / "history.csv", rows_to_csv(rows))

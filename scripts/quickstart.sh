@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# From nothing to a prediction: environment, demo corpus, records, training, evaluation, one clip.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/environment.sh .venv requirements.lock
+python=.venv/bin/python
+export EMOREC_CACHE=${EMOREC_CACHE:-$HOME/.cache/emorec_tf}
+"$python" -m emorec_tf.prepare --dataset demo --records records/demo
+"$python" -m emorec_tf.train --config configs/demo.yaml --fusion concat --run saved_models/demo-concat
+"$python" -m emorec_tf.evaluate --run saved_models/demo-concat
+clip=$EMOREC_CACHE/demo-corpus/clips/actor07_happy_0.mp4
+echo "a clip of an actor the model never saw, drawn and voiced as happy:"
+"$python" -m emorec_tf.predict --run saved_models/demo-concat "$clip"

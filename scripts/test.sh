@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Run the whole test suite in .venv (made if missing), or with --newest on the newest releases.
+# Further arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if [ "${1:-}" = "--newest" ]; then
+  shift
+  scripts/environment.sh .venv-newest requirements-newest.lock
+  bin=.venv-newest/bin
+else
+  scripts/environment.sh .venv requirements-test.lock
+  bin=.venv/bin
+fi
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/mypy"
+TF_CPP_MIN_LOG_LEVEL=2 exec "$bin/pytest" -n 2 --dist loadfile "$@"

@@ -1,0 +1,64 @@
+"""Packaging. Ranges here admit the newest set; requirements.lock pins the set that works fully."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+ROOT = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (ROOT / "emorec_tf" / "__init__.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
+)
+
+TEST = [
+    "kaldi-native-fbank>=1.22",
+    "librosa>=0.11",
+    "mypy>=1.18",
+    "pandas-stubs",
+    "pre-commit>=4",
+    "pytest>=9",
+    "pytest-xdist>=3.8",
+    "ruff==0.17.5",
+    "soundfile>=0.13",
+    "soxr>=1.0",
+    "types-PyYAML",
+]
+
+setup(
+    name="emorec-tf",
+    version=VERSION,
+    description="TensorFlow/Keras model zoo for emotion recognition from speech and face together",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=["emorec_tf"],
+    package_data={"emorec_tf": ["manifests/*.yaml"]},
+    python_requires=">=3.11,<3.13",  # tensorflow-io has no wheel for 3.13
+    install_requires=[
+        "av>=18.1",  # the first with an FFmpeg free of CVE-2026-8461
+        "dlib-bin>=20.0",
+        "jsonargparse>=4.53",
+        "keras>=3.15.1,<4",
+        "keras-tuner>=1.4.8",
+        "matplotlib>=3.9",
+        "mediapipe>=0.10.21,<2",
+        "numpy>=1.26",
+        "opencv-python>=4.11",
+        "pandas>=3.0",
+        "PyYAML>=6.0",
+        "rich>=14",
+        "scikit-learn>=1.6",
+        "scipy>=1.15",
+        "tensorboard>=2.16",
+        "tensorflow>=2.16.2,<2.22",
+        "tensorflow-io>=0.37.1",
+    ],
+    extras_require={"test": TEST, "gpu": ["tensorflow[and-cuda]>=2.16.2,<2.22"]},
+    entry_points={"console_scripts": ["emorec=emorec_tf.command_line:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+    ],
+)
