@@ -22,6 +22,7 @@ VERBS = {
     "train": "train a model on records; without records, on the built-in demo corpus",
     "evaluate": "score a run on its test speakers, with intervals over speakers",
     "predict": "name the emotion in clips or folders of clips",
+    "audit": "find leaks in a split file, anyone's",
     "zoo": "list the datasets, branches and fusions there are",
 }
 

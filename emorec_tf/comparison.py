@@ -96,7 +96,7 @@ def compare(
     ids = np.array([first.classes.index(label) for label in first.labels])
     counts = np.zeros((len(names), 2, len(first.classes), len(first.classes)), int)
     for run, guesses in enumerate((first.probabilities, second.probabilities[order])):
-        np.add.at(counts, (who, run, ids, guesses.argmax(1)), 1)
+        np.add.at(counts[:, run], (who, ids, guesses.argmax(1)), 1)
     return {
         "first": first.run,
         "second": second.run,

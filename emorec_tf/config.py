@@ -151,7 +151,7 @@ class ModelConfig:
 class TrainConfig:
     """How the weights are found."""
 
-    epochs: int = option(60, "passes over the training clips")
+    epochs: int = option(40, "passes over the training clips")
     batch_size: int = option(32, "clips per step, over all devices together")
     learning_rate: float = option(2e-3, "peak of the one-cycle cosine schedule")
     weight_decay: float = option(1e-3, "AdamW's decoupled weight decay")

@@ -45,9 +45,9 @@ def leaks(
     Args:
         rows: all rows of all folds.
         sounds: {path: hash of the decoded waveform}; paths without one are not compared.
-        leaky: speakers may stand on two sides.
+        leaky: speakers, and so takes that sound alike, may stand on two sides.
     """
-    sounds = sounds or {}
+    sounds = {} if leaky or sounds is None else sounds
     by_fold: dict[str, list[Row]] = defaultdict(list)
     speakers: dict[str, set[str]] = defaultdict(set)
     tested: dict[str, set[str]] = defaultdict(set)
@@ -99,7 +99,7 @@ def guard(
     Args:
         clips_by_role: the clips of ``train``, ``validation`` and ``test``.
         sound_hashes: {clip_id: hash of the decoded waveform}, of those clips that have one.
-        leaky: the run leaks on purpose: speakers may stand on two sides, recordings may not.
+        leaky: the run leaks on purpose: speakers may stand on two sides, but no recording.
 
     Raises:
         UserError: naming the first leak.

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from emorec_tf import catalog
-from emorec_tf.config import Config, FeaturesConfig, TrainConfig
+from emorec_tf.config import Config, FeaturesConfig, TrainConfig, check
 from emorec_tf.fusions import UNIMODAL
 from emorec_tf.layers import ModalityDropout, Tokens
 from emorec_tf.schema import schema
@@ -48,10 +48,19 @@ def build_model(
     Returns:
         A functional model ``{array name: [B, ...]} -> logits [B, K]``. Its branches are
         sub-models called ``audio_branch`` and ``face_branch``.
+
+    Raises:
+        UserError: an unknown choice or knob, or a fusion that needs pictures where there are none.
     """
     inputs = input_tensors(config.features)
     masks = inputs["audio_mask"], inputs["face_mask"]
     fusion_name, _ = catalog.check("fusion", config.model.fusion)
+    check(
+        config.features.face_frames > 0 or fusion_name == "audio_only",
+        "fusion",
+        fusion_name,
+        "audio_only, because the records hold no pictures (face_frames 0)",
+    )
     if config.model.modality_dropout and fusion_name not in UNIMODAL:
         dropout = ModalityDropout(
             config.model.modality_dropout, seed=config.train.seed, dtype="float32"

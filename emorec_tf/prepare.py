@@ -150,7 +150,7 @@ def is_done(folder: Path, plan: str, overwrite: bool) -> bool:
     try:
         stored = json.loads(manifest.read_text(encoding="utf-8"))
         same = stored["plan"] == plan
-        whole = all(
+        whole = (folder / records.REPORT).exists() and all(
             (folder / s["name"]).exists() and (folder / s["name"]).stat().st_size == s["bytes"]
             for s in stored["shards"]
         )

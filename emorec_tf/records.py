@@ -161,6 +161,8 @@ def open_records(folder: str | Path, wanted: Mapping[str, Any] | None = None) ->
         there = folder / shard["name"]
         if not there.exists() or there.stat().st_size != shard["bytes"]:
             raise UserError(f"shard {there} is missing or damaged; run prepare again to mend it")
+    if not (folder / REPORT).exists():
+        raise UserError(f"{folder / REPORT} is missing; run prepare again to mend it")
     rows = [r for r in read_csv(folder / REPORT) if r["status"] == "ok"]
     return Records(folder, manifest, [clip_of_row(r) for r in rows])
 

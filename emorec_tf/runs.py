@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +65,8 @@ def create(
     """
     source = {k: records.manifest[k] for k in ("dataset", "licence", "label_meaning", "label")}
     run = Run(folder, config, classes, split, source)
-    if overwrite:
-        shutil.rmtree(folder, ignore_errors=True)
+    if overwrite and (folder / "run.json").exists():  # never a folder that is no run
+        shutil.rmtree(folder)
     if (folder / "run.json").exists():
         there = load(folder)
         changed = differences(there, run)
@@ -114,8 +115,9 @@ def load(folder: str | Path) -> Run:
         settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         split = Split(**{side: tuple(names) for side, names in facts["split"].items()})
         return Run(folder, build(settings), tuple(facts["classes"]), split, facts["source"])
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise UserError(f"run {folder} is damaged ({error}); train it anew") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise UserError(f"run {folder} is damaged ({line}); train it anew") from error
 
 
 def save_model(model: keras.Model, path: Path) -> None:
@@ -143,7 +145,7 @@ def load_model(path: Path, for_training: bool = False) -> keras.Model:
         raise UserError(f"{path} does not exist; train the run first (the same command goes on)")
     try:
         return keras.saving.load_model(path, compile=for_training, safe_mode=True)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
         line = " ".join(str(error).split())[:200]
         raise UserError(f"model {path} is damaged: {line}") from error
 

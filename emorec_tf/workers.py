@@ -22,7 +22,8 @@ WORKER: dict[str, Any] = {}  # what start_worker loaded, once per process
 def process(clips: Sequence[Clip], workers: int, settings: Settings) -> Iterator[Result]:
     """Make examples in ``workers`` processes; results come in the order of ``clips``.
 
-    ``settings`` are the arguments of ``examples.maker``. A clip on which the process itself dies (a decoder's crash) is refused; the rest goes on.
+    ``settings`` are the arguments of ``examples.maker``. A clip on which the process
+    itself dies (a decoder's crash) is refused; the rest goes on.
     """
     waiting: deque[tuple[Clip, Future[Result]]] = deque()
     rest = deque(clips)

@@ -78,3 +78,56 @@ def people() -> list[Clip]:
         for speaker in range(1, 9)
         for emotion in ("neutral", "happy", "sad")
     ]
+
+
+FEATURE_FLAGS = [
+    "--sample_rate_hz=8000",
+    "--clip_seconds=1.5",
+    "--mel_bands=16",
+    "--mel_max_hz=4000",
+    "--face_frames=2",
+    "--face_pixels=24",
+]
+
+
+@pytest.fixture(scope="session")
+def demo_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo corpus of 4 actors, 3 emotions, 2 takes: 24 films of two seconds."""
+    from emorec_tf import demo_corpus
+
+    folder = tmp_path_factory.mktemp("demo") / "corpus"
+    emotions = ("neutral", "happy", "sad")
+    return demo_corpus.build(folder, actors=4, takes=2, emotions=emotions, workers=1)
+
+
+@pytest.fixture(scope="session")
+def demo_records(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same corpus, prepared with tiny features in shards of five clips."""
+    from emorec_tf import prepare
+
+    folder = tmp_path_factory.mktemp("records") / "demo"
+    source = ["--source", str(demo_clips), "--records", str(folder)]
+    where = [*source, "--workers=2", "--clips_per_shard=5"]
+    assert prepare.main(["--dataset=demo", *where, *FEATURE_FLAGS]) == 0
+    return folder
+
+
+TRAIN_FLAGS = [
+    "--audio=conv1d(filters=8, blocks=2)",
+    "--face=alexnet(width=0.1, dense=8)",
+    "--test_speakers=actor04",
+    "--validation_speakers=actor03",
+    "--batch_size=4",
+    "--learning_rate=0.01",
+]
+
+
+@pytest.fixture(scope="session")
+def demo_run(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A concat run of three epochs on the small demo records."""
+    from emorec_tf import train
+
+    folder = tmp_path_factory.mktemp("runs") / "demo-concat"
+    where = ["--records", str(demo_records), "--run", str(folder)]
+    assert train.main([*where, "--epochs=3", *TRAIN_FLAGS]) == 0
+    return folder

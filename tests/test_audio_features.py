@@ -65,11 +65,7 @@ def test_mel_matrix_equals_librosa(bands, fft_length, rate, low, high):
     ids=["noise", "voice", "quiet voice"],
 )
 def test_log_mel_equals_librosa(waveform):
-    ours, theirs = log_mel(waveform), oracle(waveform, FEATURES)
-    near = theirs > theirs.max(axis=1, keepdims=True) - np.log(10**8.0)  # within 80 dB
-    np.testing.assert_allclose(ours[near], theirs[near], atol=1e-3)
-    # Float32 has about 140 dB: what is quieter still stands on rounding, above the floor.
-    np.testing.assert_allclose(ours, theirs, atol=0.05)
+    np.testing.assert_allclose(log_mel(waveform), oracle(waveform, FEATURES), atol=1e-3)
 
 
 def test_other_settings_equal_librosa(features):
@@ -109,7 +105,7 @@ def test_a_model_with_it_reloads(reloaded):
     keras_input = keras.Input((16000,))
     model = keras.Model(keras_input, log_mel_layer(FEATURES)(keras_input))
     assert model.output_shape == (None, FEATURES.mel_frames, FEATURES.mel_bands)
-    assert model.trainable_weights == []
+    assert model.weights == []
     noise = np.random.default_rng(3).normal(0, 0.1, (1, 16000)).astype(np.float32)
     again = reloaded(model)
     np.testing.assert_array_equal(model.predict_on_batch(noise), again.predict_on_batch(noise))

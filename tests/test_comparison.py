@@ -23,7 +23,7 @@ def answers(right: np.ndarray, labels: np.ndarray, draw: np.random.Generator) ->
     return np.eye(3)[guess] * 0.5 + 1 / 6
 
 
-def made(skill: float = 0.6, seed: int = 0, speakers: int = 12, each: int = 15) -> Predictions:
+def made(skill: float = 0.6, seed: int = 0, speakers: int = 16, each: int = 15) -> Predictions:
     draw = np.random.default_rng(seed)
     who = np.repeat(np.arange(speakers), each)
     labels = np.tile(np.arange(each) % 3, speakers)
@@ -60,7 +60,7 @@ def test_figures_and_wilcoxon_are_the_libraries():
             for s in np.unique(of)
         ]
         assert found[name]["wilcoxon_p"] == pytest.approx(wilcoxon(np.array(gaps)).pvalue)
-    assert (found["n"], found["speakers"]) == (180, 12)
+    assert (found["n"], found["speakers"]) == (240, 16)
 
 
 def test_joined_by_id_never_by_position():
@@ -85,9 +85,9 @@ def test_pairing_narrows_the_interval():
     """Two runs that err on the same hard speakers: the gap is surer than either figure."""
     draw = np.random.default_rng(3)
     run = made()
-    skill = np.repeat(draw.uniform(0.1, 0.9, 12), 15)
+    skill = np.repeat(draw.uniform(0.1, 0.9, 16), 15)
     labels = np.array([CLASSES.index(label) for label in run.labels])
-    luck = draw.random(180)
+    luck = draw.random(240)
     first = replace(run, probabilities=answers(luck < skill + 0.1, labels, draw))
     second = replace(run, probabilities=answers(luck < skill, labels, draw))
     low, high = compare(first, second)["war"]["ci95"]

@@ -26,10 +26,10 @@ def test_it_opens_and_shows_the_counts():
 
 
 def test_it_repeats_byte_for_byte():
-    one, same = (confusion_picture(np.eye(3, dtype=int), "abc", "t") for _ in range(2))
+    one, same = (confusion_picture(np.eye(3, dtype=int).tolist(), "abc", "t") for _ in range(2))
     assert one == same
 
 
 def test_empty_rows_and_more_classes():
-    big = opened(np.zeros((9, 9), int), [f"class {n}" for n in range(9)])
+    big = opened(np.zeros((9, 9), int).tolist(), [f"class {n}" for n in range(9)])
     assert min(big.shape[:2]) > min(opened([[1]], ["a"]).shape[:2])

@@ -12,7 +12,7 @@ import pytest
 from emorec_tf import datasets, protocols
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.leaks import guard
-from emorec_tf.protocols import Fold, folds, manifest, names, stamp
+from emorec_tf.protocols import folds, manifest, names
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 ACTORS = [str(i) for i in range(1, 25)]
@@ -204,38 +204,6 @@ def test_any_part_of_the_data_gives_sound_folds_or_one_line(protocol):
     assert refusals < 40
 
 
-def test_group_kfold_balances_sexes():
-    clips = [
-        Clip(f"{s}-1", s, "sad", traits={"sex": "male" if int(s) % 2 else "female"}) for s in ACTORS
-    ]
-    found, notes = folds("group_kfold:6", clips)
-    assert notes == []
-    for fold in found:
-        assert [sum(int(s) % 2 for s in side) for side in (fold.test, fold.validation)] == [2, 1]
-    assert len({stamp("group_kfold:6", found), stamp("group_kfold:5", found)}) == 2
-    assert stamp("group_kfold:6", found) == stamp("group_kfold:6", folds("group_kfold:6", clips)[0])
-    assert len(folds("group_kfold", clips)[0]) == 5
-
-
-def test_sessions_stay_whole():
-    clips = [c for i in range(1, 4) for c in made([f"F{i}", f"M{i}"], 2, session=str(i))]
-    found, _ = folds("loso_session", clips)
-    assert [f.test for f in found] == [("F1", "M1"), ("F2", "M2"), ("F3", "M3")]
-    assert "sessions 1 and 2" in refused("loso_session", [*clips, *made(["F1"], 1, session="2")])
-    assert "named sessions" in refused("loso_session", made(ACTORS))
-
-
-def test_leaky_folds_say_so_and_are_stopped():
-    clips = made(ACTORS[:6], 10)
-    found, notes = folds("leaky_kfold:4", clips)
-    assert all(f.leaky for f in found)
-    assert notes[0].startswith("LEAKY")
-    assert sorted(i for f in found for i in f.test) == sorted(c.clip_id for c in clips)
-    with pytest.raises(UserError, match=r"6 speakers .* in train and test"):
-        guard(found[0].clips(clips), {})
-    guard(found[0].clips(clips), {}, leaky=True)
-
-
 @pytest.mark.parametrize(
     ("protocol", "hint"),
     [
@@ -253,8 +221,3 @@ def test_leaky_folds_say_so_and_are_stopped():
 )
 def test_mistakes_in_one_line(protocol, hint):
     assert hint in refused(protocol, made(ACTORS))
-
-
-def test_a_fold_refuses_overlap():
-    with pytest.raises(UserError, match="fold x: speakers 1 are in both train and test"):
-        Fold("x", ("1", "2"), ("3",), ("1",))

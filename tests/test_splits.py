@@ -45,7 +45,9 @@ def test_order_of_clips_does_not_matter(people):
 
 def test_named_speakers(people):
     data = DataConfig(test_speakers="8, 2", validation_speakers="1", train_speakers="10,3,4")
-    with pytest.raises(UserError, match="train_speakers: '10' is not in the data; did you mean '1'"):
+    with pytest.raises(
+        UserError, match="train_speakers: '10' is not in the data; did you mean '1'"
+    ):
         make(people, data, 0)
     data = DataConfig(test_speakers="8, 2", validation_speakers="1", train_speakers="4,3,4")
     assert make(people, data, 0) == Split(("3", "4"), ("1",), ("2", "8"))

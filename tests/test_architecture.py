@@ -1,0 +1,135 @@
+"""The shape of the package: imports go one way, files stay short, help stays light."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import emorec_tf
+from emorec_tf.config import SECTIONS
+
+PACKAGE = Path(emorec_tf.__file__).parent
+TESTS = Path(__file__).parent
+MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+# A module imports only from the lines above its own; a new one is added to the lowest that fits.
+LAYERS = (
+    "__init__ clip",
+    "config",
+    # words and parts: each stands on the settings alone
+    "catalog classes command_line container drawn_faces layers media_files metrics model_files"
+    " plots schema splits synthetic_voices",
+    "audio_branches audio_features corpus dealt_folds demo_takes face_branches faces fusions"
+    " label_files leaks records takers",
+    # corpora, media and networks
+    "calibration comparison datasets demo_corpus input_pipeline media model protocols runs",
+    "examples",
+    "workers",
+    # commands: those that use another stand below it
+    "audit evaluate predict prepare zoo",
+    "train",
+)
+LAYER_OF = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
+# parts of one reader, tried through its whole on real and damaged files
+TESTED_IN = {"container": "media", "takers": "media", "model_files": "faces"}
+HEAVY = ("tensorflow", "keras", "pandas", "cv2", "av", "mediapipe", "dlib", "sklearn", "matplotlib")
+
+
+def imported(module: str) -> set[str]:
+    """Modules of the package that a file imports anywhere, inside functions too."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}: relative import in line {node.lineno}"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    parts = [name.split(".") for name in names if name.split(".")[0] == "emorec_tf"]
+    inside = {part[1] for part in parts if part[1:]}
+    return {name for name in inside if (PACKAGE / f"{name}.py").exists()}
+
+
+def test_every_module_stands_in_one_layer():
+    assert sorted(LAYER_OF) == MODULES
+    assert sum(len(line.split()) for line in LAYERS) == len(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_one_way(module):
+    for other in sorted(imported(module)):
+        message = f"{module} imports {other}, which does not stand in a layer above it"
+        assert LAYER_OF[other] < LAYER_OF[module], message
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "__init__"])
+def test_every_module_has_a_test_file(module):
+    assert (TESTS / f"test_{TESTED_IN.get(module, module)}.py").is_file()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_files_are_short_and_documented(module):
+    text = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    assert ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_functions_are_short(module):
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            assert own_lines(node) <= 40, f"{module}.{node.name} has {own_lines(node)} lines"
+
+
+def own_lines(function: ast.FunctionDef) -> int:
+    """Lines below the docstring, without those of functions and classes inside."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    inside = [n for n in body if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    return sum(map(span, body)) - sum(map(span, inside))
+
+
+def span(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_field_names_are_unique_over_all_sections():
+    names = Counter(f.name for cls in SECTIONS.values() for f in dataclasses.fields(cls))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_commands_answer_without_loading_anything_heavy():
+    commands = ("train", "prepare", "evaluate", "predict", "zoo", "audit", "datasets", "catalog")
+    code = (
+        f"import importlib, sys\n"
+        f"for name in {commands}: importlib.import_module('emorec_tf.' + name)\n"
+        f"print(sorted(set({HEAVY}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("verb", ["train", "prepare", "evaluate", "predict", "zoo"])
+def test_help_loads_nothing_heavy(verb):
+    code = (
+        f"import sys; from emorec_tf.{verb} import main\n"
+        f"try: main(['--help'])\nexcept SystemExit as left: assert not left.code\n"
+        f"print(sorted(set({HEAVY}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda p: p.stem)
+def test_no_pickles(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
+    names |= {str(n.module) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert not {"pickle", "joblib", "dill", "marshal"} & names
+    assert "allow_pickle=True" not in path.read_text(encoding="utf-8")
