@@ -33,11 +33,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=["emorec_tf"],
-    package_data={"emorec_tf": ["manifests/*.yaml"]},
+    package_data={"emorec_tf": ["manifests/*.yaml", "published.yaml", "*.j2"]},
     python_requires=">=3.11,<3.13",  # tensorflow-io has no wheel for 3.13
     install_requires=[
         "av>=18.1",  # the first with an FFmpeg free of CVE-2026-8461
         "dlib-bin>=20.0",
+        "jinja2>=3.1.6",
         "jsonargparse>=4.53",
         "keras>=3.15.1,<4",
         "keras-tuner>=1.4.8",

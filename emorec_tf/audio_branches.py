@@ -25,7 +25,7 @@ def conv1d(
     filters: int = 128,
     blocks: int = 4,
     kernel: int = 5,
-    dropout: float = 0.2,
+    dropout: float = 0.05,
     pool: str = "attention",
 ) -> Tokens:
     """Convolutions along time with batch norm, halving time after each block.

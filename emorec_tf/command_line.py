@@ -21,6 +21,8 @@ VERBS = {
     "prepare": "decode a corpus once: clips in, TFRecords of log-mel and face crops out",
     "train": "train a model on records; without records, on the built-in demo corpus",
     "evaluate": "score a run on its test speakers, with intervals over speakers",
+    "crossval": "train and score all folds of a protocol, by several seeds",
+    "report": "make one page of cross-validated runs, with pictures, tables and model cards",
     "predict": "name the emotion in clips or folders of clips",
     "audit": "find leaks in a split file, anyone's",
     "zoo": "list the datasets, branches and fusions there are",
@@ -51,8 +53,9 @@ def parse(
     """Parse flags into ``{field: value}``, holding only what the user gave.
 
     Every field of the dataclasses ``groups`` becomes a flag (or, with ``positional=True`` in its
-    metadata, a list of positional arguments). Precedence: defaults < ``--config`` < flags; keys of
-    a YAML file that belong to other commands are checked for spelling, then left out.
+    metadata, a list of positional arguments; with ``several=True``, a flag that takes a list).
+    Precedence: defaults < ``--config`` < flags; keys of a YAML file that belong to other commands
+    are checked for spelling, then left out.
     """
     parser = Parser(
         prog=f"python -m emorec_tf.{verb}",
@@ -81,6 +84,9 @@ def add_fields(section: Any, group: type) -> None:
     for field in dataclasses.fields(group):
         if field.metadata.get("positional"):
             section.add_argument(field.name, nargs="*", type=str, help=field.metadata["help"])
+        elif field.metadata.get("several"):
+            text = field.metadata["help"]
+            section.add_argument(f"--{field.name}", nargs="+", action="extend", type=str, help=text)
         elif types[field.name] is bool and field.default is False:
             section.add_argument(f"--{field.name}", action="store_true", help=_off(field))
         else:

@@ -59,6 +59,21 @@ class DataConfig:
         None,
         "comma list of training speakers used to stop early; none: drawn by --seed, an eighth",
     )
+    enrol: int | Literal["self"] | None = option(
+        None,
+        "normalise each voice by so many unlabelled clips of its speaker, which are not scored, or "
+        "self: by the clip alone; none: test speakers stay unseen",
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse an enrolment by no clips."""
+        wanted = self.enrol in (None, "self") or int(self.enrol) >= 1
+        check(wanted, "enrol", self.enrol, "a number of clips from 1, or self")
+
+    @property
+    def mode(self) -> str:
+        """How the model knows a test speaker: named beside every figure."""
+        return "enrolled" if self.enrol else "unseen"
 
 
 @dataclass(frozen=True)
@@ -137,7 +152,7 @@ class ModelConfig:
     face: str = option("alexnet", "face branch, a name or a call such as 'alexnet(width=0.5)'")
     fusion: str = option("concat", "how audio and face are joined, a name or a call")
     modality_dropout: float = option(
-        0.1, "share of training clips whose voice (and as many whose face) is taken away"
+        0.15, "share of training clips whose voice (and as many whose face) is taken away"
     )
 
     def __post_init__(self) -> None:
@@ -151,11 +166,11 @@ class ModelConfig:
 class TrainConfig:
     """How the weights are found."""
 
-    epochs: int = option(40, "passes over the training clips")
+    epochs: int = option(30, "passes over the training clips")
     batch_size: int = option(32, "clips per step, over all devices together")
-    learning_rate: float = option(2e-3, "peak of the one-cycle cosine schedule")
-    weight_decay: float = option(1e-3, "AdamW's decoupled weight decay")
-    label_smoothing: float = option(0.1, "share of the label spread over all classes")
+    learning_rate: float = option(3e-3, "peak of the one-cycle cosine schedule")
+    weight_decay: float = option(2e-2, "AdamW's decoupled weight decay")
+    label_smoothing: float = option(0.05, "share of the label spread over all classes")
     class_weights: bool = option(True, "weigh clips so that every class counts the same")
     augment: bool = option(True, "mask bands and time, shift, mirror and vary light in training")
     keep: Literal["best", "last"] = option(

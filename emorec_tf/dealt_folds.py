@@ -30,19 +30,21 @@ class Fold:
     def __post_init__(self) -> None:
         """Refuse empty sides and a name on two of them."""
         try:
-            Split(self.train, self.validation, self.test)
+            _ = self.split
         except UserError as error:
             raise UserError(f"fold {self.name}: {error}") from error
 
+    @property
+    def split(self) -> Split:
+        """The sides without the name, sorted as ``splits.make`` sorts them."""
+        train, validation, test = (
+            tuple(sorted(side, key=natural)) for side in (self.train, self.validation, self.test)
+        )
+        return Split(train, validation, test, self.leaky)
+
     def clips(self, clips: Iterable[Clip]) -> dict[str, list[Clip]]:
         """Return {"train", "validation", "test": clips}; clips that are on no side stay out."""
-        side = {n: r for r in ("train", "validation", "test") for n in getattr(self, r)}
-        found: dict[str, list[Clip]] = {"train": [], "validation": [], "test": []}
-        for clip in clips:
-            role = side.get(clip.clip_id if self.leaky else clip.speaker)
-            if role is not None:
-                found[role].append(clip)
-        return found
+        return self.split.clips(clips)
 
 
 def deal(kind: str, number: str, clips: Sequence[Clip]) -> tuple[list[Fold], list[str]]:

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf import datasets, records, runs, splits
+import numpy as np
+
+from emorec_tf import records, runs, splits
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.command_line import guarded, parse
 from emorec_tf.config import option
+from emorec_tf.dealt_folds import LEAKY_NOTE
 
 if TYPE_CHECKING:
-    import keras
-    import numpy as np
+    from emorec_tf.robustness import Damage
+
+ONE_SPLIT = "one split by speakers; test speakers unseen in training and selection"
 
 
 @dataclass(frozen=True)
@@ -44,79 +48,98 @@ def run(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def evaluate(run: runs.Run, opened: records.Records) -> dict[str, Any]:
-    """Write metrics.json, predictions.csv and confusion.png; return the metrics.
+def evaluate(run: runs.Run, opened: records.Records, protocol: str | None = None) -> dict[str, Any]:
+    """Write metrics.json, predictions.csv, robustness.csv and confusion.png; return the metrics.
 
     Raises:
         UserError: records of other settings, or test speakers that are not in them.
     """
-    from emorec_tf import metrics, plots
+    from emorec_tf import answers, calibration, robustness
 
-    if opened.features != run.config.features:
-        raise UserError(
-            f"records {opened.folder} (stamp {opened.features.stamp()}) were made with other "
-            f"feature settings than the run's (stamp {run.config.features.stamp()})"
-        )
-    clips = datasets.merge_classes(opened.clips, run.config.data.classes)
-    clips = splits.clips_of(clips, run.split.test)
-    missing = set(run.split.test) - {c.speaker for c in clips}
-    if missing:
-        raise UserError(f"test speakers {', '.join(sorted(missing))} are not in {opened.folder}")
-    probabilities, clips = predictions(runs.load_model(run.model_file), opened, clips)
-    labels, speakers = [c.emotion for c in clips], [c.speaker for c in clips]
-    found = {
-        "dataset": run.source["dataset"],
-        "label_meaning": run.source["label_meaning"],
-        "protocol": "one split by speakers; test speakers unseen in training and selection",
-        "test_speakers": list(run.split.test),
-        "validation_speakers": list(run.split.validation),
-        "train_speakers": list(run.split.train),
-        "seed": run.config.train.seed,
-        **metrics.scores(labels, probabilities, run.classes, speakers),
-    }
+    test = answers.scored_sides(run, opened)["test"]
+    model = runs.load_model(run.model_file)
+    temperature = answers.fit_temperature(run, opened, model)
+    adapt = answers.adapter_of(run, opened, model, test)
+    kept: list[Any] = [None]
+
+    def answer(damage: Damage) -> np.ndarray:
+        return answers.logits_of(model, opened, test, kept, adapt, damage)[0]
+
+    logits, clips = answers.logits_of(model, opened, test, kept, adapt)
+    probabilities = calibration.scaled(logits, temperature)
+    default = LEAKY_NOTE if run.split.leaky else ONE_SPLIT
+    found = figures(run, protocol or default, clips, logits, temperature)
+    found["parameters"] = model.count_params()
+    seen = {r["clip_id"]: r for r in records.read_csv(opened.folder / records.REPORT)}
     rows = [
         {"clip_id": c.clip_id, "speaker": c.speaker, "label": c.emotion}
-        | {name: f"{p:.6f}" for name, p in zip(run.classes, line, strict=True)}
+        | {name: seen[c.clip_id][name] for name in ("audio_present", "faces_found")}
+        | {name: f"{p:.6g}" for name, p in zip(run.classes, line, strict=True)}
         for c, line in zip(clips, probabilities, strict=True)
     ]
-    title = f"{run.folder.name}: UAR {found['uar']:.3f}, speakers {', '.join(run.split.test)}"
-    picture = plots.confusion_picture(found["confusion"], run.classes, title)
-    records.write_atomically(run.folder / "predictions.csv", records.rows_to_csv(rows))
-    (run.folder / "confusion.png").write_bytes(picture)
-    records.write_atomically(run.folder / "metrics.json", json.dumps(found, indent=1))
+    found["coverage"] = {
+        "clips": len(rows),
+        "without_voice": sum(r["audio_present"] == "0" for r in rows),
+        "without_face": sum(r["faces_found"] == "0" for r in rows),
+    }
+    ids = np.array([run.classes.index(c.emotion) for c in clips])
+    write(run, found, rows, robustness.table(answer, ids, len(run.classes)))
     return found
 
 
-def predictions(
-    model: keras.Model,
-    opened: records.Records,
-    clips: Sequence[Clip],
-    kept: list[Any] | None = None,
-) -> tuple[np.ndarray, list[Clip]]:
-    """Probabilities [N, K] of these clips, and the clips in the same order, joined by id.
+def figures(
+    run: runs.Run, protocol: str, clips: Sequence[Clip], logits: np.ndarray, temperature: float
+) -> dict[str, Any]:
+    """Say what was scored, and how well."""
+    from emorec_tf import calibration, metrics
 
-    Args:
-        model: logits from example arrays.
-        opened: records that hold the clips.
-        clips: which to answer; every one is answered or an error is raised.
-        kept: a one-element list in which the batches are kept for the next call.
-    """
-    import numpy as np
-    from scipy.special import softmax
+    labels, speakers = [c.emotion for c in clips], [c.speaker for c in clips]
+    ids = np.array([run.classes.index(name) for name in labels])
+    before, after = (calibration.scaled(logits, t) for t in (1.0, temperature))
+    return {
+        "dataset": run.source["dataset"],
+        "label_meaning": run.source["label_meaning"],
+        "protocol": protocol,
+        "leaky": run.split.leaky,
+        "mode": run.config.data.mode,
+        "enrol": run.config.data.enrol,
+        "test_speakers": splits.speakers_of(clips),
+        "validation_speakers": [] if run.split.leaky else list(run.split.validation),
+        "train_speakers": [] if run.split.leaky else list(run.split.train),
+        "seed": run.config.train.seed,
+        "epochs": len(run.history),
+        **metrics.scores(labels, after, run.classes, speakers),
+        "temperature": temperature,
+        "ece": calibration.ece(after, ids),
+        "brier": calibration.brier(after, ids),
+        "nll": calibration.nll(after, ids),
+        "ece_before": calibration.ece(before, ids),
+        "nll_before": calibration.nll(before, ids),
+    }
 
-    from emorec_tf import input_pipeline
 
-    batches = kept[0] if kept else None
-    if batches is None:
-        batches = list(input_pipeline.evaluation(opened, clips))
-    if kept is not None:
-        kept[0] = batches
-    by_id = {c.clip_id: c for c in clips}
-    logits = [np.asarray(model.predict_on_batch(inputs)) for inputs, _ in batches]
-    ordered = [by_id[i.decode()] for _, ids in batches for i in ids.numpy()]
-    if len(ordered) != len(clips):
-        raise UserError(f"{opened.folder} gave {len(ordered)} of {len(clips)} clips; prepare anew")
-    return softmax(np.concatenate(logits).astype(np.float64), axis=1), ordered
+def write(
+    run: runs.Run,
+    found: dict[str, Any],
+    rows: list[dict[str, Any]],
+    conditions: list[dict[str, Any]],
+) -> None:
+    """Write the run's files; metrics.json comes last and says that the others are whole."""
+    from emorec_tf import plots
+
+    leaky = "LEAKY, " if run.split.leaky else ""
+    title = f"{leaky}{run.folder.name}: UAR {found['uar']:.3f}, speakers {people(found)}"
+    picture = plots.confusion_picture(found["confusion"], run.classes, title)
+    for name, table in (("predictions", rows), ("robustness", conditions)):
+        records.write_atomically(run.folder / f"{name}.csv", records.rows_to_csv(table))
+    records.write_atomically(run.folder / "confusion.png", picture)
+    records.write_atomically(run.folder / "metrics.json", json.dumps(found, indent=1))
+
+
+def people(found: dict[str, Any]) -> str:
+    """Name the test speakers, not more than fit a line."""
+    names = found["test_speakers"]
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if names[12:] else "")
 
 
 def print_table(found: dict[str, Any], folder: Path) -> None:
@@ -124,25 +147,44 @@ def print_table(found: dict[str, Any], folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    table = Table(title=f"{folder}: {known(found)} {people(found)}", show_header=False)
+    for line in lines(found):
+        table.add_row(*line)
+    scaling = f"at temperature {found['temperature']:.2f}; without {found['ece_before']:.3f}"
+    table.add_row("calibration error", f"{found['ece']:.3f} ({scaling})")
+    Console().print(table)
+    print(f"written: {folder}/metrics.json, predictions.csv, robustness.csv, confusion.png")
+
+
+def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name the figures that every table shows, chance and majority beside them."""
+
     def with_interval(name: str) -> str:
         low_high = found[f"{name}_ci95"]
         if not low_high:
             return f"{found[name]:.3f} (one speaker: no interval)"
         return f"{found[name]:.3f} (95 % over speakers {low_high[0]:.3f} to {low_high[1]:.3f})"
 
-    speakers = ", ".join(found["test_speakers"])
-    table = Table(title=f"{folder}: unseen speakers {speakers}", show_header=False)
-    table.add_row("clips", str(found["n"]))
-    table.add_row("UAR", with_interval("uar"))
-    table.add_row("WAR", with_interval("war"))
-    table.add_row("macro F1", f"{found['macro_f1']:.3f}")
-    table.add_row("chance UAR", f"{found['chance_uar']:.3f}")
-    majority = found["majority_baseline"]
-    table.add_row("majority WAR", f"{majority['war']:.3f} (always {majority['class']})")
-    recalls = "  ".join(f"{c} {r:.2f}" for c, r in found["per_class_recall"].items())
-    table.add_row("recalls", recalls)
-    Console().print(table)
-    print(f"written: {folder}/metrics.json, predictions.csv, confusion.png")
+    coverage, majority = found["coverage"], found["majority_baseline"]
+    lacks = f"{coverage['without_face']} without a face, {coverage['without_voice']} without sound"
+    return [
+        ("clips", f"{coverage['clips']} ({lacks})"),
+        ("UAR", with_interval("uar")),
+        ("WAR", with_interval("war")),
+        ("macro F1", f"{found['macro_f1']:.3f}"),
+        ("chance UAR", f"{found['chance_uar']:.3f}"),
+        ("majority WAR", f"{majority['war']:.3f} (always {majority['class']})"),
+        ("recalls", "  ".join(f"{c} {r:.2f}" for c, r in found["per_class_recall"].items())),
+    ]
+
+
+def known(found: dict[str, Any]) -> str:
+    """Say how the model knows those it is tested on."""
+    if found["leaky"]:
+        return "LEAKY: speakers of training and test are the same,"
+    if found["enrol"] == "self":
+        return "speakers enrolled by the clip alone,"
+    return f"speakers enrolled by {found['enrol']} clips," if found["enrol"] else "unseen speakers"
 
 
 if __name__ == "__main__":

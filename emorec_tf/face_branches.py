@@ -39,7 +39,7 @@ SMALLEST_PIXELS = 19  # what the three poolings leave one pixel of
 def alexnet(
     inputs: Mapping[str, Tensor],
     *,
-    width: float = 0.25,
+    width: float = 0.1875,
     pixels: int = 0,
     layout: str = "2014",
     dense: int = 128,

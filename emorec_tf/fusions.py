@@ -17,24 +17,24 @@ from emorec_tf.layers import Tensor, Tokens, WeightedAverage, mean_of, present
 
 
 def concat(
-    audio: Tokens, face: Tokens, outputs: int, *, units: int = 128, dropout: float = 0.4
+    audio: Tokens, face: Tokens, outputs: int, *, units: int = 0, dropout: float = 0.2
 ) -> Tensor:
-    """Join both branches' mean features, then one hidden layer.
+    """Join both branches' mean features, then a hidden layer if asked for.
 
     Shapes:
         audio [B, S, Ea], face [B, F, Ef] -> logits [B, K]
 
     Args:
-        units: hidden layer.
-        dropout: before and after the hidden layer.
+        units: of a hidden layer; 0: the classes follow from the joined features at once.
+        dropout: before each layer.
     Source:
         Feature-level fusion by concatenation, as in the audio-visual systems this zoo implements.
     """
     there = [ops.cast(present(t.mask), "float32") for t in (audio, face)]
     x = ops.concatenate([normalised_mean(audio), normalised_mean(face), *there], axis=-1)
     x = keras.layers.Dropout(dropout)(x)  # [B, Ea + Ef + 2]
-    x = keras.layers.Dense(units, activation="relu")(x)
-    x = keras.layers.Dropout(dropout)(x)
+    if units:
+        x = keras.layers.Dropout(dropout)(keras.layers.Dense(units, activation="relu")(x))
     return head(x, outputs)
 
 
@@ -44,7 +44,7 @@ def weighted_average(
     outputs: int,
     *,
     audio_weight: float | None = None,
-    dropout: float = 0.4,
+    dropout: float = 0.2,
 ) -> Tensor:
     """Average both branches' class probabilities, by a fixed or a learned weight.
 
@@ -68,7 +68,7 @@ def multi_frame_average(
     outputs: int,
     *,
     audio_weight: float | None = None,
-    dropout: float = 0.4,
+    dropout: float = 0.2,
 ) -> Tensor:
     """Class probabilities per picture, averaged over the pictures, then with those of the voice.
 
@@ -87,7 +87,7 @@ def multi_frame_average(
     return averaged(p_audio, p_face, audio, face, audio_weight)
 
 
-def audio_only(audio: Tokens, face: Tokens, outputs: int, *, dropout: float = 0.4) -> Tensor:
+def audio_only(audio: Tokens, face: Tokens, outputs: int, *, dropout: float = 0.2) -> Tensor:
     """Use the voice alone; the face is ignored.
 
     Shapes:
@@ -102,7 +102,7 @@ def audio_only(audio: Tokens, face: Tokens, outputs: int, *, dropout: float = 0.
     return head(keras.layers.Dropout(dropout)(normalised_mean(audio)), outputs)
 
 
-def face_only(audio: Tokens, face: Tokens, outputs: int, *, dropout: float = 0.4) -> Tensor:
+def face_only(audio: Tokens, face: Tokens, outputs: int, *, dropout: float = 0.2) -> Tensor:
     """Use the face alone; the voice is ignored.
 
     Shapes:

@@ -6,7 +6,7 @@ features are cast inside the model. Resuming at an epoch skips serialised string
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from emorec_tf.records import Records
 from emorec_tf.schema import Spec, schema
 
 Batch = dict[str, tf.Tensor]
+Adapt = Callable[[Batch, tf.Tensor], Batch]  # inputs and clip ids to inputs: see enrolment
 
 
 def class_table(clips: Sequence[Clip], classes: Sequence[str]) -> tf.lookup.StaticHashTable:
@@ -80,6 +81,7 @@ def training(
     train: TrainConfig,
     mean: np.ndarray,
     first_epoch: int,
+    adapt: Adapt | None = None,
 ) -> tf.data.Dataset:
     """Endless stream of (inputs, one-hot labels, weights), beginning at ``first_epoch``.
 
@@ -103,6 +105,8 @@ def training(
     def ready(messages: tf.Tensor, step: tf.Tensor) -> tuple[Batch, tf.Tensor, tf.Tensor]:
         parsed = parse(messages, records.features)
         inputs = model_inputs(parsed, records.features)
+        if adapt:
+            inputs = adapt(inputs, parsed["clip_id"])
         if train.augment:
             inputs = augmented(inputs, mean, tf.stack([tf.cast(train.seed, tf.int64), step]))
         labels = tf.one_hot(table.lookup(parsed["clip_id"]), len(classes))
@@ -161,11 +165,12 @@ def augmented(inputs: Batch, mean: np.ndarray, seed: tf.Tensor) -> Batch:
 
     Every draw but SpecAugment's is made from ``seed`` alone, so that a resumed run repeats it.
     """
-    seeds = tf.random.split(seed, 2)
+    seeds = tf.random.split(seed, 3)
     inputs = dict(inputs)
     inputs.update(varied_voice(inputs["audio"], inputs["audio_mask"], mean, seeds[0]))
     if inputs["faces"].shape[1]:
         inputs["faces"] = varied_faces(inputs["faces"], seeds[1])
+        inputs["face_mask"] = fewer_faces(inputs["face_mask"], seeds[2])
     return inputs
 
 
@@ -181,14 +186,11 @@ def varied_voice(
     """
     batch, frames, bands = tf.shape(audio)[0], audio.shape[1], audio.shape[2]
     draws = tf.unstack(tf.random.stateless_uniform([5, batch], seed, -1.0, 1.0))
-    stretch, shift = 1.0 + 0.15 * draws[0], 0.10 * draws[1]
-    warp, lift = 1.0 + 0.08 * draws[2], 0.03 * draws[3]
-    boxes = tf.stack([shift, lift, shift + stretch, lift + warp], axis=1)
-    each = tf.range(batch)
+    stretch, shift = 1.0 + 0.15 * draws[0], 0.10 * frames * draws[1]
+    warp, lift = 1.0 + 0.08 * draws[2], 0.03 * bands * draws[3]
     level = (audio - mean) * mask[..., None]  # padding is the mean, as in the model
-    moved = tf.image.crop_and_resize(level[..., None], boxes, each, [frames, bands])[..., 0]
-    time_only = tf.stack([shift, tf.zeros(batch), shift + stretch, tf.ones(batch)], axis=1)
-    real = tf.image.crop_and_resize(mask[..., None, None], time_only, each, [frames, 1])
+    moved = stretched(level[..., None], warp, lift, stretch, shift)[..., 0]
+    real = stretched(mask[..., None, None], tf.ones(batch), tf.zeros(batch), stretch, shift)
     real = tf.cast(real[:, :, 0, 0] > 0.5, tf.float32)
     moved = moved + (0.7 * draws[4])[:, None, None]  # +-3 dB
 
@@ -202,26 +204,79 @@ def varied_voice(
     return {"audio": (moved + mean) * real[..., None], "audio_mask": real}
 
 
+def stretched(
+    pictures: tf.Tensor,
+    x_scale: tf.Tensor,
+    x_shift: tf.Tensor,
+    y_scale: tf.Tensor,
+    y_shift: tf.Tensor,
+) -> tf.Tensor:
+    """Scale and shift along both axes; what comes in from outside is zero.
+
+    Shapes:
+        float32 [N, H, W, C] and four of [N], shifts in pixels -> float32 [N, H, W, C]
+    """
+    zero = tf.zeros_like(x_scale)
+    maps = tf.stack([x_scale, zero, x_shift, zero, y_scale, y_shift, zero, zero], axis=1)
+    return moved_by(pictures, maps, "CONSTANT")
+
+
+def moved_by(pictures: tf.Tensor, maps: tf.Tensor, fill_mode: str) -> tf.Tensor:
+    """Apply affine maps [N, 8] (from output to input pixels) to [N, H, W, C]."""
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=pictures,
+        transforms=maps,
+        output_shape=pictures.shape[1:3],
+        interpolation="BILINEAR",
+        fill_mode=fill_mode,
+        fill_value=0.0,
+    )
+
+
 def varied_faces(faces: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Mirror, move, zoom, light: one draw for all pictures of a clip.
+    """Mirror, turn, move, zoom, light: one draw for all pictures of a clip.
 
     Shapes:
         uint8 [B, F, H, W, C] -> uint8 [B, F, H, W, C]
     """
     batch, (count, height, width, channels) = tf.shape(faces)[0], faces.shape[1:]
-    draws = tf.random.stateless_uniform([6, batch], seed, -1.0, 1.0)
+    draws = tf.random.stateless_uniform([8, batch], seed, -1.0, 1.0)
     draws = tf.unstack(tf.repeat(draws, count, axis=1))  # [B F] each
-    zoom, up, left = 1.0 + 0.10 * draws[0], 0.06 * draws[1], 0.06 * draws[2]
-    top, bottom = 0.5 + up - zoom / 2, 0.5 + up + zoom / 2
-    near, far = 0.5 + left - zoom / 2, 0.5 + left + zoom / 2
-    mirror = draws[3] > 0
-    boxes = [top, tf.where(mirror, far, near), bottom, tf.where(mirror, near, far)]
     flat = tf.reshape(tf.cast(faces, tf.float32), [-1, height, width, channels])
-    each = tf.range(tf.shape(flat)[0])
-    moved = tf.image.crop_and_resize(flat, tf.stack(boxes, 1), each, [height, width])
-    gain, offset = 1.0 + 0.25 * draws[4], 25.0 * draws[5]
-    lit = moved * gain[:, None, None, None] + offset[:, None, None, None]
+    moved = moved_by(flat, placements(draws[:5], width), "NEAREST")
+    gamma, across, down = (d[:, None, None, None] for d in draws[5:8])
+    lit = 255.0 * tf.pow(moved / 255.0, tf.pow(1.6, gamma))
+    slope = tf.linspace(-1.0, 1.0, width)
+    ramp = across * slope[None, None, :, None] + down * slope[None, :, None, None]
+    lit = lit * (1.0 + 0.25 * ramp)  # light from one side
     empty = tf.reduce_all(flat == 0, axis=[1, 2, 3], keepdims=True)  # no face stays no face
     lit = tf.where(empty, 0.0, tf.clip_by_value(lit, 0.0, 255.0))
     shape = [batch, count, height, width, channels]
     return tf.cast(tf.reshape(tf.round(lit), shape), tf.uint8)
+
+
+def placements(draws: Sequence[tf.Tensor], side: int) -> tf.Tensor:
+    """Affine maps about the middle from draws in -1 to 1.
+
+    Shapes:
+        five of [N] (turn, zoom, right, down, mirror) -> [N, 8]
+    """
+    turn, zoom, right, down, mirror = draws
+    angle, scale = 0.2 * turn, 1.0 + 0.12 * zoom  # 11 degrees, an eighth of the size
+    flip = tf.where(mirror > 0, -1.0, 1.0)
+    cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
+    a, b, c, d = cosine * flip, -sine, sine * flip, cosine
+    middle = (side - 1) / 2
+    x = middle - (a + b) * middle + 0.07 * side * right
+    y = middle - (c + d) * middle + 0.07 * side * down
+    return tf.stack([a, b, x, c, d, y, 0.0 * x, 0.0 * x], axis=1)
+
+
+def fewer_faces(mask: tf.Tensor, seed: tf.Tensor, share: float = 0.4) -> tf.Tensor:
+    """Hide a share of the pictures, so that no single one is learned by heart; never all of them.
+
+    Shapes:
+        [B, F] -> [B, F]
+    """
+    drawn = mask * tf.cast(tf.random.stateless_uniform(tf.shape(mask), seed) > share, mask.dtype)
+    return tf.where(tf.reduce_any(drawn > 0, axis=1, keepdims=True), drawn, mask)

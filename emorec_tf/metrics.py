@@ -86,15 +86,11 @@ def intervals(
 
     None with a single speaker: nothing can then be said about others.
     """
-    names = np.unique(speakers)
+    names, whose = np.unique(speakers, return_inverse=True)
     if len(names) < 2:
         return None, None
-    counts = np.stack(
-        [
-            confusion_matrix(ids[speakers == s], guesses[speakers == s], labels=np.arange(classes))
-            for s in names
-        ]
-    )  # [speakers, K, K]
+    counts = np.zeros((len(names), classes, classes))  # [speakers, K, K]
+    np.add.at(counts, (whose, ids, guesses), 1)
 
     def statistic(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
         total = counts[np.moveaxis(drawn, axis, -1)].sum(-3)

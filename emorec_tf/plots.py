@@ -1,17 +1,46 @@
-"""Pictures for people: the confusion matrix."""
+"""Pictures for people: confusion, reliability, answering or not, speakers, training.
+
+Every function draws a figure without a background; ``png`` puts it on white, ``svg`` leaves the
+page shine through and takes the page's colour of text, so that it reads in the dark as well.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from io import BytesIO
+import re
+from collections.abc import Mapping, Sequence
+from io import BytesIO, StringIO
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 
 mpl.use("agg")
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import ConfusionMatrixDisplay
+from matplotlib.patches import Rectangle
+
+INK = "#20242b"  # becomes the page's own colour of text
+BLUE, ORANGE, GREY, RED = "#3f7fd0", "#d9822b", "#8a929e", "#d7263d"  # read on white and on black
+LEAKY = "LEAKY"
+SIZE_INCHES = (3.9, 3.1)
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "grid.color": GREY,
+    "grid.alpha": 0.25,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "emorec_tf",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+}
 
 
 def confusion_picture(
@@ -22,18 +51,182 @@ def confusion_picture(
     Shapes:
         counts [K, K], rows are true classes
     """
+    return png(confusion_figure(confusion, classes, title))
+
+
+def confusion_figure(
+    confusion: Sequence[Sequence[int]], classes: Sequence[str], title: str, leaky: bool = False
+) -> Figure:
+    """Draw counts [K, K] on a colour scale of recall; rows are true classes."""
     counts = np.asarray(confusion)
     recall = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    figure = Figure(figsize=(1.6 + 0.75 * len(classes), 1.4 + 0.65 * len(classes)), dpi=110)
-    axes = figure.subplots()
-    display = ConfusionMatrixDisplay(recall, display_labels=list(classes))
-    display.plot(ax=axes, cmap="Blues", colorbar=False, include_values=False, xticks_rotation=45)
-    display.im_.set_clim(0, 1)
+    room = max(8, len(classes))  # so that letters are as large as in the other pictures
+    size = (1.2 + 0.38 * room, 1.0 + 0.34 * room)
+    figure, axes = _figure(title, leaky, size)
     for (row, column), count in np.ndenumerate(counts):
-        colour = "white" if recall[row, column] > 0.55 else "black"
-        axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
-    axes.set(xlabel="answer of the model", ylabel="label", title=title)
-    figure.tight_layout()
-    png = BytesIO()
-    figure.savefig(png, format="png", metadata={"Software": None})
-    return png.getvalue()
+        share = float(recall[row, column])
+        box = Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=BLUE, alpha=share, linewidth=0)
+        axes.add_patch(box)
+        colour = "white" if share > 0.6 else INK
+        axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+    axes.set(
+        xlim=(-0.5, len(classes) - 0.5),
+        ylim=(len(classes) - 0.5, -0.5),
+        xlabel="answer of the model",
+        ylabel="label",
+    )
+    axes.set_xticks(range(len(classes)), list(classes), rotation=40, ha="right")
+    axes.set_yticks(range(len(classes)), list(classes))
+    axes.tick_params(length=0)
+    return figure
+
+
+def reliability_figure(rows: Sequence[Mapping[str, float]], leaky: bool = False) -> Figure:
+    """Draw how often answers are right against how sure they are; see calibration.reliability."""
+    figure, axes = _figure("How sure, how often right", leaky)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="as sure as right")
+    low = [r["low"] for r in rows]
+    width = [r["high"] - r["low"] for r in rows]
+    axes.bar(low, [r["accuracy"] for r in rows], width, align="edge", color=BLUE, alpha=0.35)
+    sizes = np.sqrt([r["count"] for r in rows])
+    axes.scatter(
+        [r["confidence"] for r in rows],
+        [r["accuracy"] for r in rows],
+        s=12 + 60 * sizes / max(sizes, default=1),
+        color=BLUE,
+        label="answers (larger: more)",
+        zorder=3,
+    )
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability of the answer", ylabel="share right")
+    axes.grid(True)
+    _legend(axes, "lower right")
+    return figure
+
+
+def risk_coverage_figure(coverage: np.ndarray, risk: np.ndarray, leaky: bool = False) -> Figure:
+    """Draw the error rate among the surest answers, for every share of answers given."""
+    figure, axes = _figure("If only the surest are answered", leaky)
+    at = np.unique(np.linspace(0, len(coverage) - 1, 200).astype(int))
+    axes.fill_between(coverage[at], risk[at], color=BLUE, alpha=0.15, linewidth=0)
+    axes.plot(coverage[at], risk[at], color=BLUE, linewidth=1.8)
+    top = max(0.05, float(risk[at].max()) * 1.1)
+    axes.set(xlim=(0, 1), ylim=(0, min(top, 1)), xlabel="share of clips answered")
+    axes.set_ylabel("share of them wrong")
+    axes.grid(True)
+    return figure
+
+
+def speakers_figure(
+    speakers: Sequence[str],
+    uars: Sequence[float],
+    mean: float,
+    chance: float,
+    leaky: bool = False,
+) -> Figure:
+    """Draw one bar per speaker, the best first; with chance and the figure over all of them."""
+    figure, axes = _figure("Every speaker on his own", leaky)
+    order = np.argsort(-np.asarray(uars), kind="stable")
+    axes.bar(range(len(order)), [uars[i] for i in order], 0.8, color=BLUE, alpha=0.75)
+    axes.axhline(mean, color=INK, linewidth=1.2, label="over all")
+    axes.axhline(chance, color=ORANGE, linewidth=1.2, linestyle="--", label="chance")
+    if len(order) <= 32:
+        axes.set_xticks(range(len(order)), [speakers[i] for i in order], fontsize=7)
+        if max(map(len, speakers)) > 2:
+            axes.tick_params(axis="x", rotation=90)
+    else:
+        axes.set_xticks([])
+    axes.set(ylim=(0, 1.16), xlabel="speaker", ylabel="UAR")  # room for the legend
+    axes.set_yticks(np.linspace(0, 1, 6))
+    axes.grid(True, axis="y")
+    _legend(axes, "upper right", columns=2)
+    return figure
+
+
+def conditions_figure(
+    conditions: Sequence[str], uars: Sequence[float], chance: float, leaky: bool = False
+) -> Figure:
+    """Draw the UAR of clips that lost their voice or face, or were damaged; with chance."""
+    figure, axes = _figure("Voice or face missing or damaged", leaky)
+    at = np.arange(len(conditions))
+    axes.barh(at, uars, 0.7, color=BLUE, alpha=0.75)
+    for y, uar in zip(at, uars, strict=True):
+        axes.text(uar + 0.015, y, f"{100 * uar:.0f}", va="center", color=INK, fontsize=8)
+    axes.axvline(chance, color=ORANGE, linewidth=1.2, linestyle="--", label="chance")
+    axes.set_yticks(at, conditions)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1), xlabel="UAR, mean of the folds")
+    _legend(axes, "lower right")
+    return figure
+
+
+def training_figure(
+    histories: Sequence[Sequence[Mapping[str, str]]], leaky: bool = False
+) -> Figure:
+    """Draw loss and validation UAR over epochs: a thin line per training, thick the mean."""
+    figure, (upper, lower) = _figure("Training", leaky, rows=2)
+    curves = (
+        (upper, "loss", BLUE, "training"),
+        (upper, "val_loss", ORANGE, "validation"),
+        (lower, "val_uar", ORANGE, "validation"),
+    )
+    for axes, column, colour, label in curves:
+        series = [[float(row[column]) for row in rows] for rows in histories]
+        for values in series:
+            epochs = range(1, len(values) + 1)
+            axes.plot(epochs, values, color=colour, linewidth=0.7, alpha=0.3)
+        longest = max(map(len, series), default=0)
+        mean = [np.mean([s[i] for s in series if len(s) > i]) for i in range(longest)]
+        axes.plot(range(1, longest + 1), mean, color=colour, linewidth=2, label=label)
+        axes.grid(True)
+    upper.set(ylabel="loss")
+    _legend(upper, "upper right")
+    lower.xaxis.get_major_locator().set_params(integer=True)
+    lower.set(xlabel="epoch", ylabel="validation UAR", ylim=(0, 1))
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """Save on white; the same bytes for the same figure."""
+    data = BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(data, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    return data.getvalue()
+
+
+def svg(figure: Figure, title: str) -> str:
+    """Turn into an ``<svg>`` element for a page, with a name for those who cannot see it."""
+    text = StringIO()
+    with mpl.rc_context(STYLE | {"svg.hashsalt": title}):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    element = text.getvalue()[text.getvalue().index("<svg") :]
+    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    element = element.replace("xlink:href", "href")
+    used = set(re.findall(r"#(\w+)", element))
+    for name in re.findall(r' id="([^"]+)"', element):
+        if name not in used:  # figure_1 is in every picture, and a page has each id once
+            element = element.replace(f' id="{name}"', "")
+    element = re.sub(r"font-family: [^;\"]+;? ?", "", element)  # the page's own
+    element = re.sub(r'^<svg [^>]*?(viewBox="[^"]+")[^>]*>', r'<svg \1 role="img">', element)
+    safe = title.replace("&", "&amp;").replace("<", "&lt;")
+    element = element.replace(">", f"><title>{safe}</title>", 1)
+    return element.replace(INK, "currentColor").strip()
+
+
+def _legend(axes: Axes, place: Any, columns: int = 1) -> None:
+    axes.legend(loc=place, ncols=columns, frameon=False, labelcolor=INK, fontsize=8)
+
+
+def _figure(
+    title: str, leaky: bool, size: tuple[float, float] = SIZE_INCHES, rows: int = 1
+) -> tuple[Figure, Any]:
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size, dpi=110, layout="constrained")
+        axes = figure.subplots(rows, 1, sharex=True)
+    first: Axes = axes if rows == 1 else axes[0]
+    first.set_title(title, loc="left", fontsize=10, color=INK)
+    if leaky:
+        figure.text(
+            0.5, 0.5, LEAKY, color=RED, fontsize=34, alpha=0.55, rotation=24, weight="bold",
+            ha="center", va="center", zorder=10,
+        )  # fmt: skip
+    return figure, axes

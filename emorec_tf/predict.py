@@ -7,11 +7,24 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
 
 from emorec_tf import media_files, runs
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import option
+from emorec_tf.config import check, option
+
+if TYPE_CHECKING:
+    import keras
+
+    from emorec_tf.examples import Seen
+    from emorec_tf.input_pipeline import Adapt
+
+Maker: TypeAlias = "Callable[[Clip], tuple[dict[str, np.ndarray], Seen]]"
+
+UNSURE = "unsure"
 
 
 @dataclass(frozen=True)
@@ -23,6 +36,11 @@ class PredictOptions:
     json: bool = option(False, "one JSON object a line instead of a table")
     face_model: str | None = option(None, "face detector's model file, where it has none inside")
     mesh_model: str | None = option(None, "face mesh's model file, where MediaPipe has none inside")
+    abstain_below: float = option(0.0, "answer unsure where no probability reaches this")
+    enrol: str | None = option(
+        None,
+        "folder of unlabelled clips of the one speaker, for a run that was trained with --enrol",
+    )
 
 
 @dataclass(frozen=True)
@@ -51,8 +69,15 @@ def run(argv: Sequence[str] | None) -> int:
     )
     if options.run is None:
         raise UserError("predict needs --run FOLDER, a run that train wrote")
+    check(0 <= options.abstain_below <= 1, "abstain_below", options.abstain_below, "0 to 1")
     paths = found(options.clips)
-    answer = predictor(options.run, options.face_model, options.mesh_model)
+    answer = predictor(
+        options.run,
+        options.face_model,
+        options.mesh_model,
+        abstain_below=options.abstain_below,
+        enrol=options.enrol,
+    )
     failures = 0
     rows: list[Answer] = []
     for path in paths:
@@ -92,35 +117,46 @@ def found(names: Sequence[str]) -> list[str]:
 
 
 def predictor(
-    run_folder: str, face_model: str | None = None, mesh_model: str | None = None
+    run_folder: str,
+    face_model: str | None = None,
+    mesh_model: str | None = None,
+    abstain_below: float = 0.0,
+    enrol: str | None = None,
 ) -> Callable[[str], Answer]:
     """Load a run once; return the function that answers one file.
 
+    Args:
+        run_folder: what ``train --run`` wrote.
+        face_model: face detector's model file, where it has none inside.
+        mesh_model: face mesh's model file, where MediaPipe has none inside.
+        abstain_below: the emotion is ``unsure`` where no probability reaches this.
+        enrol: folder of unlabelled clips of the speaker, for a run that knows speakers by clips.
+
     Raises:
-        UserError: no such run; and, by the returned function, a file that cannot be read.
+        UserError: no such run, an enrolment that does not fit it; and, by the returned function,
+            a file that cannot be read.
     """
     loaded = runs.load(run_folder)
-    import numpy as np
-    from scipy.special import softmax
+    check_enrolment(loaded, enrol)
+    from emorec_tf import calibration, examples
 
-    from emorec_tf import examples
-
+    if loaded.temperature is None:
+        print(f"note: {run_folder} is not calibrated; evaluate does it", file=sys.stderr)
+    temperature = loaded.temperature or 1.0
     model = runs.load_model(loaded.model_file)
     make = examples.maker(loaded.config.features, face_model, mesh_model)
+    adapt = adapter(loaded, model, make, enrol)
 
     def answer(path: str) -> Answer:
-        clip = Clip(clip_id=path, speaker="", emotion="", video=path, audio=path)
-        example, seen = make(clip)
-        inputs = {
-            name: array[None].astype("float32" if name.endswith("_mask") else array.dtype)
-            for name, array in example.items()
-        }
-        logits = np.asarray(model.predict_on_batch(inputs))[0]
-        shares = softmax(logits.astype(np.float64))
+        inputs, seen = inputs_of(make, path)
+        logits = np.asarray(model.predict_on_batch(adapt(inputs, None)))[0]
+        shares = calibration.scaled(logits, temperature)
         frames = max(loaded.config.features.face_frames, 1)
         return Answer(
             clip=path,
-            emotion=loaded.classes[int(shares.argmax())],
+            emotion=loaded.classes[int(shares.argmax())]
+            if shares.max() >= abstain_below
+            else UNSURE,
             probabilities={
                 c: round(float(p), 6) for c, p in zip(loaded.classes, shares, strict=True)
             },
@@ -131,6 +167,47 @@ def predictor(
         )
 
     return answer
+
+
+def check_enrolment(run: runs.Run, folder: str | None) -> None:
+    """Refuse to mix the two ways to know a speaker."""
+    by_clips = isinstance(run.config.data.enrol, int)
+    if by_clips and folder is None:
+        raise UserError(
+            f"run {run.folder} knows speakers by their clips; give --enrol FOLDER with unlabelled "
+            f"clips of the one who speaks"
+        )
+    if folder is not None and not by_clips:
+        raise UserError(
+            f"run {run.folder} was trained without --enrol K, so it cannot use {folder}; drop "
+            f"--enrol"
+        )
+
+
+def adapter(run: runs.Run, model: keras.Model, make: Maker, folder: str | None) -> Adapt:
+    """Make what puts a voice on the scale of training: by the folder's clips, or the clip's own."""
+    from emorec_tf import enrolment
+
+    standard = enrolment.standard_of(model)
+    if run.config.data.enrol is None or standard is None:
+        return lambda inputs, _: inputs
+    if folder is None:
+        return lambda inputs, _: enrolment.moved(inputs, *enrolment.of_each(inputs), standard)
+    voices = []
+    for path in found([folder]):
+        inputs, _ = inputs_of(make, path)
+        voices.append(inputs["audio"][0][inputs["audio_mask"][0] > 0])
+    return enrolment.known(enrolment.of_voices(voices), standard)
+
+
+def inputs_of(make: Maker, path: str) -> tuple[dict[str, np.ndarray], Seen]:
+    """Decode a file and give it the shape of a batch of one."""
+    example, seen = make(Clip(clip_id=path, speaker="", emotion="", video=path, audio=path))
+    inputs = {
+        name: array[None].astype("float32" if name.endswith("_mask") else array.dtype)
+        for name, array in example.items()
+    }
+    return inputs, seen
 
 
 def print_table(rows: Sequence[Answer]) -> None:
@@ -146,6 +223,8 @@ def print_table(rows: Sequence[Answer]) -> None:
         others = ", ".join(f"{name} {p:.2f}" for name, p in ranked[1:3])
         face = f"{row.face_coverage:.0%} of pictures" if row.face_present else "none"
         sound = "yes" if row.audio_present else "none"
+        if row.emotion == UNSURE:
+            others = ", ".join(f"{name} {p:.2f}" for name, p in ranked[:3])
         table.add_row(row.clip, row.emotion, f"{ranked[0][1]:.2f}", others, sound, face)
     Console().print(table)
 

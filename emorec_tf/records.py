@@ -50,6 +50,12 @@ class Records:
         there = {c.emotion for c in self.clips}
         return tuple(e for e in EMOTIONS if e in there)
 
+    @property
+    def sounds(self) -> dict[str, str]:
+        """Hash of each clip's decoded waveform, of those that have a sound."""
+        rows = read_csv(self.folder / REPORT)
+        return {r["clip_id"]: r["audio_sha256"] for r in rows if r["audio_sha256"]}
+
 
 def serialise(example: Mapping[str, np.ndarray], labels: Mapping[str, str | float]) -> bytes:
     """Turn one example and its labels into a tf.train.Example; arrays are kept as raw bytes."""

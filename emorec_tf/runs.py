@@ -2,7 +2,8 @@
 
 ``config.yaml`` resolved settings, ``run.json`` classes, split and where the data came from,
 ``history.csv`` one line per epoch, ``best.keras`` and ``last.keras`` models with optimiser state,
-``logs/`` for TensorBoard, ``metrics.json`` and ``predictions.csv`` from ``evaluate``.
+``temperature.json`` what logits are divided by, ``logs/`` for TensorBoard; ``metrics.json``,
+``predictions.csv`` and ``robustness.csv`` from ``evaluate``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import dataclasses
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,29 @@ class Run:
         """One row per finished epoch."""
         path = self.folder / "history.csv"
         return read_csv(path) if path.exists() else []
+
+    @property
+    def temperature(self) -> float | None:
+        """What logits are divided by; None where it was not fitted, or to an earlier epoch."""
+        try:
+            found = json.loads((self.folder / "temperature.json").read_text(encoding="utf-8"))
+            return float(found["temperature"]) if found["epochs"] == len(self.history) else None
+        except (OSError, ValueError, KeyError, TypeError):  # then it is fitted anew
+            return None
+
+    def is_finished(self, epochs: int | None = None) -> bool:
+        """True after the last of so many epochs (none: all there are), or if patience ran out."""
+        history = self.history[:epochs]
+        done, settings = len(history), self.config.train
+        if done >= settings.epochs:
+            return True
+        uars = [float(row["val_uar"]) for row in history]
+        return bool(settings.patience and uars and done - best_epoch(uars) >= settings.patience)
+
+
+def best_epoch(uars: Sequence[float]) -> int:
+    """Number (from 1) of the best epoch, the later one of equals."""
+    return max(range(1, len(uars) + 1), key=lambda e: (uars[e - 1], e))
 
 
 def create(
@@ -113,7 +137,9 @@ def load(folder: str | Path) -> Run:
     try:
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        split = Split(**{side: tuple(names) for side, names in facts["split"].items()})
+        names = facts["split"]
+        train, validation, test = (tuple(names[s]) for s in ("train", "validation", "test"))
+        split = Split(train, validation, test, bool(names.get("leaky", False)))
         return Run(folder, build(settings), tuple(facts["classes"]), split, facts["source"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         line = " ".join(str(error).split())[:200]

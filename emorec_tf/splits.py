@@ -13,11 +13,12 @@ from emorec_tf.config import DataConfig, nearest
 
 @dataclass(frozen=True)
 class Split:
-    """Speakers on each side. No speaker stands on two."""
+    """Speakers on each side, or clips (``clip_id``) where ``leaky``. No name stands on two."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    leaky: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a speaker on two sides, and empty sides."""
@@ -32,6 +33,16 @@ class Split:
         for side, speakers in sides.items():
             if not speakers:
                 raise UserError(f"no speaker is left for {side}; hold fewer speakers out")
+
+    def clips(self, clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+        """Return {"train", "validation", "test": clips}; clips that are on no side stay out."""
+        side = {n: r for r in ("train", "validation", "test") for n in getattr(self, r)}
+        found: dict[str, list[Clip]] = {"train": [], "validation": [], "test": []}
+        for clip in clips:
+            role = side.get(clip.clip_id if self.leaky else clip.speaker)
+            if role is not None:
+                found[role].append(clip)
+        return found
 
 
 def natural(name: str) -> tuple[tuple[int, int | str], ...]:

@@ -6,21 +6,23 @@ import dataclasses
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf import catalog, config, datasets, records, splits
+import numpy as np
+
+from emorec_tf import catalog, config, datasets, leaks, records, runs, splits
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.command_line import guarded, parse
 from emorec_tf.config import Config, option
+from emorec_tf.runs import Run, best_epoch
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
-    from emorec_tf.runs import Run
+    from emorec_tf.input_pipeline import Adapt
 
 # in train, settings of features are only compared with those of the records
 GROUPS = (config.DataConfig, config.FeaturesConfig, config.ModelConfig, config.TrainConfig)
@@ -43,6 +45,19 @@ def run(argv: Sequence[str] | None) -> int:
     """Parse, check everything that needs no TensorFlow, train."""
     given = parse(argv, "train", TrainOptions, *GROUPS)
     options = TrainOptions(**{k: given.pop(k) for k in ("run", "overwrite") if k in given})
+    settings, opened = prepared(given)
+    fusion, _ = catalog.parse(settings.model.fusion)
+    folder = Path(options.run or f"saved_models/{settings.data.dataset}-{fusion}")
+    train(settings, opened, folder, options.overwrite)
+    return 0
+
+
+def prepared(given: Mapping[str, Any]) -> tuple[Config, records.Records]:
+    """Check what the user set and open the records; without any, those of the demo corpus.
+
+    Raises:
+        UserError: unknown choices, no such records, or records of other settings.
+    """
     wanted = {k: v for k, v in given.items() if config.section_of(k) == "features"}
     settings = config.build(given)
     for kind in catalog.TABLES:
@@ -55,11 +70,7 @@ def run(argv: Sequence[str] | None) -> int:
             f"records {opened.folder} hold {opened.manifest['dataset']}, not {given['dataset']}"
         )
     settings = config.build({"dataset": opened.manifest["dataset"]}, settings)
-    settings = dataclasses.replace(settings, features=opened.features)
-    fusion, _ = catalog.parse(settings.model.fusion)
-    folder = Path(options.run or f"saved_models/{settings.data.dataset}-{fusion}")
-    train(settings, opened, folder, options.overwrite)
-    return 0
+    return dataclasses.replace(settings, features=opened.features), opened
 
 
 def with_demo_records(settings: Config) -> Config:
@@ -74,64 +85,87 @@ def with_demo_records(settings: Config) -> Config:
     return config.build({"records": str(folder), "dataset": "demo"}, settings)
 
 
-def train(settings: Config, opened: records.Records, folder: Path, overwrite: bool = False) -> Run:
-    """Train, or go on where the same run stopped.
+def train(
+    settings: Config,
+    opened: records.Records,
+    folder: Path,
+    overwrite: bool = False,
+    split: splits.Split | None = None,
+) -> Run:
+    """Train, or go on where the same run stopped; then fit the temperature.
 
     Raises:
-        UserError: impossible split or batch, a run of other settings in the way.
+        UserError: impossible or leaking split, a run of other settings in the way.
     """
     clips = datasets.merge_classes(opened.clips, settings.data.classes)
     classes = datasets.class_names(c.emotion for c in clips)
-    split = splits.make(clips, settings.data, settings.train.seed)
-    training, validation = (splits.clips_of(clips, s) for s in (split.train, split.validation))
-    missing = set(classes) - {c.emotion for c in training}
-    if missing:
-        raise UserError(f"no training clip is {', '.join(sorted(missing))}; change the split")
-    if len(training) < settings.train.batch_size:
-        raise UserError(
-            f"batch_size {settings.train.batch_size} is more than the {len(training)} training "
-            f"clips; lower it"
-        )
-    from emorec_tf import runs
+    split = split or splits.make(clips, settings.data, settings.train.seed)
+    sides = split.clips(clips)
+    leaks.guard(sides, opened.sounds, split.leaky)
+    check_enough(sides["train"], classes, settings.train.batch_size)
+    from emorec_tf import answers, enrolment
 
+    everybody = [clip for side in sides.values() for clip in side]
+    enrolment.enrolling(everybody, settings.data, settings.train.seed)  # refuses too few clips
     begun = runs.create(folder, settings, classes, split, opened, overwrite)
+    aside = f"test speakers {', '.join(split.test)} stay unseen"
+    if split.leaky:
+        aside = "LEAKY: clips, not speakers, were dealt to the sides"
     print(
-        f"{settings.data.dataset}: {len(training)} training, {len(validation)} validation clips; "
-        f"test speakers {', '.join(split.test)} stay unseen; run {folder}"
+        f"{settings.data.dataset}: {len(sides['train'])} training, {len(sides['validation'])} "
+        f"validation clips; {aside}; run {folder}"
     )
-    fit(begun, opened, training, validation)
+    fit(begun, opened, sides)
+    answers.fit_temperature(begun, opened)
     return begun
 
 
-def fit(begun: Run, opened: records.Records, training: list[Clip], validation: list[Clip]) -> None:
+def check_enough(training: Sequence[Clip], classes: Sequence[str], batch_size: int) -> None:
+    """Refuse to train without a clip of each class, or without one whole batch."""
+    missing = set(classes) - {c.emotion for c in training}
+    if missing:
+        raise UserError(f"no training clip is {', '.join(sorted(missing))}; change the split")
+    if len(training) < batch_size:
+        raise UserError(
+            f"batch_size {batch_size} is more than the {len(training)} training clips; lower it"
+        )
+
+
+def fit(begun: Run, opened: records.Records, sides: dict[str, list[Clip]]) -> None:
     """Build or reload the model and run the epochs that are left."""
     import keras
 
-    from emorec_tf import input_pipeline, runs
+    from emorec_tf import enrolment, input_pipeline
     from emorec_tf import model as models
 
-    settings = begun.config.train
+    settings, data = begun.config.train, begun.config.data
     keras.utils.set_random_seed(settings.seed)
     keras.mixed_precision.set_global_policy(settings.precision)
-    steps = len(training) // settings.batch_size
-    mean, deviation = input_pipeline.statistics(opened, training)
+    steps = len(sides["train"]) // settings.batch_size
+    standard = input_pipeline.statistics(opened, sides["train"])
     last = begun.folder / "last.keras"
     with models.strategy().scope():
         if last.exists():
             model = runs.load_model(last, for_training=True)
         else:
-            model = models.build_model(begun.config, begun.classes, mean, deviation)
+            model = models.build_model(begun.config, begun.classes, *standard)
             models.compile_model(model, settings, steps * settings.epochs)
     done = int(model.optimizer.iterations.numpy()) // steps
-    keeper = make_keeper(begun, opened, validation, done)
-    if finished(begun, done):
+    uars = [float(r["val_uar"]) for r in begun.history[:done]]
+    if uars and best_epoch(uars) == done:  # a kill may have come between saving and copying
+        copy_atomically(last, begun.folder / "best.keras")
+    if begun.is_finished(done):
         print(f"run {begun.folder} is finished ({done} epochs); --overwrite trains it anew")
         return
-    if done:
-        print(f"going on after epoch {done}")
-    else:
-        print(f"{model.count_params():,} parameters, {steps} steps an epoch")
-    batches = input_pipeline.training(opened, training, begun.classes, settings, mean, done)
+    known = [*sides["train"], *sides["validation"]]
+    adapt = enrolment.adapter(data, opened, known, standard, settings.seed)
+    validation = enrolment.scored(sides["validation"], data, settings.seed)
+    keeper = make_keeper(begun, opened, validation, adapt, done)
+    fresh = f"{model.count_params():,} parameters, {steps} steps an epoch"
+    print(f"going on after epoch {done}" if done else fresh)
+    batches = input_pipeline.training(
+        opened, sides["train"], begun.classes, settings, standard[0], done, adapt
+    )
     model.fit(
         batches,
         initial_epoch=done,
@@ -143,41 +177,26 @@ def fit(begun: Run, opened: records.Records, training: list[Clip], validation: l
     )
 
 
-def finished(begun: Run, done: int) -> bool:
-    """True after the last epoch, or when patience ran out."""
-    settings = begun.config.train
-    if done >= settings.epochs:
-        return True
-    uars = [float(r["val_uar"]) for r in begun.history[:done]]
-    return bool(settings.patience and uars and done - best_epoch(uars) >= settings.patience)
-
-
-def best_epoch(uars: Sequence[float]) -> int:
-    """Number (from 1) of the best epoch, the later one of equals."""
-    return max(range(1, len(uars) + 1), key=lambda e: (uars[e - 1], e))
-
-
 def make_keeper(
-    begun: Run, opened: records.Records, validation: list[Clip], done: int
+    begun: Run, opened: records.Records, validation: list[Clip], adapt: Adapt | None, done: int
 ) -> keras.callbacks.Callback:
     """Make the callback that scores, saves and shows each epoch."""
     import keras
     import tensorflow as tf
 
-    from emorec_tf import metrics, plots, runs
-    from emorec_tf.evaluate import predictions
+    from emorec_tf import answers, calibration, metrics, plots
 
-    batches = [None]
+    kept: list[Any] = [None]
     rows: list[dict[str, Any]] = list(begun.history[:done])
     writer = tf.summary.create_file_writer(str(begun.folder / "logs" / "validation"))
     started = [0.0]
 
     def score(model: keras.Model) -> dict[str, Any]:
-        probabilities, clips = predictions(model, opened, validation, batches)
-        labels = [c.emotion for c in clips]
+        logits, clips = answers.logits_of(model, opened, validation, kept, adapt)
+        probabilities, labels = calibration.scaled(logits, 1.0), [c.emotion for c in clips]
         found = metrics.scores(labels, probabilities, begun.classes, [c.speaker for c in clips])
-        found["loss"] = cross_entropy(probabilities, labels, begun.classes)
-        return found
+        ids = np.array([begun.classes.index(name) for name in labels])
+        return {**found, "loss": calibration.nll(probabilities, ids)}
 
     class Keeper(keras.callbacks.Callback):
         def on_train_begin(self, logs: Any = None) -> None:
@@ -210,7 +229,7 @@ def make_keeper(
                 f"best {max(uars):.3f}  {seconds:.1f} s",
                 flush=True,
             )
-            if finished(begun, epoch + 1):
+            if begun.is_finished(epoch + 1):
                 self.model.stop_training = True
 
     return Keeper()
@@ -221,17 +240,6 @@ def copy_atomically(source: Path, target: Path) -> None:
     temporary = target.with_name(target.name + ".tmp")
     shutil.copyfile(source, temporary)
     temporary.replace(target)
-
-
-def cross_entropy(
-    probabilities: np.ndarray, labels: Sequence[str], classes: Sequence[str]
-) -> float:
-    """Mean negative logarithm of the true classes' probabilities."""
-    from sklearn.metrics import log_loss
-
-    return float(
-        log_loss([classes.index(n) for n in labels], probabilities, labels=range(len(classes)))
-    )
 
 
 if __name__ == "__main__":

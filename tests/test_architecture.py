@@ -28,16 +28,23 @@ LAYERS = (
     "audio_branches audio_features corpus dealt_folds demo_takes face_branches faces fusions"
     " label_files leaks records takers",
     # corpora, media and networks
-    "calibration comparison datasets demo_corpus input_pipeline media model protocols runs",
-    "examples",
-    "workers",
+    "calibration comparison datasets demo_corpus input_pipeline media model protocols robustness"
+    " runs",
+    "enrolment examples finished_runs slices",
+    "answers model_card run_figures workers",
+    "report_pictures report_tables",
+    "report_peers",
     # commands: those that use another stand below it
-    "audit evaluate predict prepare zoo",
-    "train",
+    "audit evaluate predict prepare report zoo",
+    "fold_files train",
+    "crossval",
 )
 LAYER_OF = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 # parts of one reader, tried through its whole on real and damaged files
 TESTED_IN = {"container": "media", "takers": "media", "model_files": "faces"}
+TESTED_IN |= {"answers": "evaluate", "fold_files": "crossval"}
+REPORT = ("finished_runs", "report_peers", "report_pictures", "report_tables", "run_figures")
+TESTED_IN |= dict.fromkeys(REPORT, "report")
 HEAVY = ("tensorflow", "keras", "pandas", "cv2", "av", "mediapipe", "dlib", "sklearn", "matplotlib")
 
 
@@ -105,7 +112,8 @@ def test_field_names_are_unique_over_all_sections():
 
 
 def test_commands_answer_without_loading_anything_heavy():
-    commands = ("train", "prepare", "evaluate", "predict", "zoo", "audit", "datasets", "catalog")
+    commands = ("train", "crossval", "prepare", "evaluate", "predict", "zoo", "audit", "datasets")
+    commands += ("report", "catalog")
     code = (
         f"import importlib, sys\n"
         f"for name in {commands}: importlib.import_module('emorec_tf.' + name)\n"
@@ -115,7 +123,9 @@ def test_commands_answer_without_loading_anything_heavy():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("verb", ["train", "prepare", "evaluate", "predict", "zoo"])
+@pytest.mark.parametrize(
+    "verb", ["train", "crossval", "prepare", "evaluate", "predict", "report", "zoo"]
+)
 def test_help_loads_nothing_heavy(verb):
     code = (
         f"import sys; from emorec_tf.{verb} import main\n"

@@ -13,9 +13,10 @@ from emorec_tf.clip import UserError
 from emorec_tf.layers import Tokens
 
 FRAMES, BANDS = 48, 16
-SMALL = {"conv1d": "filters=8, blocks=2", "lstm": "units=4, layers=2"}
+SMALL = {"conv1d": "filters=8, blocks=2", "lstm": "units=4"}
 POOLS = ("attention", "mean_std", "none")
 CASES = [f"{name}({SMALL[name]}, pool='{pool}')" for name in AUDIO_BRANCHES for pool in POOLS]
+CASES += ["lstm(units=3, layers=2, stride=1)"]
 
 
 def built(choice: str) -> keras.Model:

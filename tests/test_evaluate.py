@@ -40,6 +40,15 @@ def test_figures_follow_from_the_predictions(found: dict[str, object], demo_run:
 def test_keys_that_others_rely_on(found: dict[str, object]) -> None:
     wanted = "dataset protocol test_speakers n uar war macro_f1 per_class_recall confusion uar_ci95"
     assert set(wanted.split()) | {"majority_baseline"} <= set(found)
+    wanted = "temperature ece brier nll ece_before nll_before mode leaky coverage parameters"
+    assert set(wanted.split()) <= set(found)
+    assert found["coverage"] == {"clips": 6, "without_voice": 0, "without_face": 0}
+
+
+def test_temperature_is_that_of_the_run(found: dict[str, object], demo_run: Path) -> None:
+    from emorec_tf import runs
+
+    assert found["temperature"] == runs.load(demo_run).temperature
 
 
 def test_labels_are_joined_by_clip(found: dict[str, object], demo_run: Path) -> None:

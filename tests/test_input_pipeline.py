@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from emorec_tf.config import TrainConfig
 CLASSES = ("neutral", "happy", "sad")
 
 
-def stream(folder: Path, first_epoch: int, **settings: object) -> list[list[np.ndarray]]:
+def stream(folder: Path, first_epoch: int, **settings: Any) -> list[list[np.ndarray]]:
     """Three epochs' batches of the same stream, from ``first_epoch`` on."""
     opened = records.open_records(folder)
     train = TrainConfig(batch_size=5, **settings)

@@ -57,11 +57,45 @@ def test_history(tmp_path: Path):
     ]
 
 
+def test_when_a_run_is_finished(tmp_path: Path):
+    run = create(tmp_path / "run", build({"epochs": 4, "patience": 2}))
+    assert not run.is_finished()
+    for uars, finished in (
+        ([0.3], False),
+        ([0.3, 0.5, 0.4], False),
+        ([0.5, 0.3, 0.4], True),
+        ([0.1, 0.2, 0.3, 0.4], True),
+    ):
+        runs.write_history(run, [{"epoch": i, "val_uar": uar} for i, uar in enumerate(uars)])
+        assert run.is_finished() == finished
+        assert not run.is_finished(1)
+
+
+def test_a_temperature_of_an_earlier_epoch_is_not_used(tmp_path: Path):
+    run = create(tmp_path / "run")
+    assert run.temperature is None
+    runs.write_history(run, [{"epoch": 1}, {"epoch": 2}])
+    for text, told in (
+        ('{"temperature": 1.5, "epochs": 2}', 1.5),
+        ('{"temperature": 1.5, "epochs": 1}', None),
+        ("{", None),
+        ("[]", None),
+    ):
+        (run.folder / "temperature.json").write_text(text)
+        assert run.temperature == told
+
+
+def test_a_leaky_split_stays_leaky(tmp_path: Path):
+    split = dataclasses.replace(SPLIT, leaky=True)
+    create(tmp_path / "run", split=split)
+    assert runs.load(tmp_path / "run").split == split
+
+
 def test_differences_are_named(tmp_path: Path):
     folder = create(tmp_path / "run").folder
     message = refused(folder, build({"epochs": 3, "fusion": "audio_only"}))
-    assert "epochs was 60, is 3" in message
-    assert "fusion was 'concat', is 'audio_only'" in message
+    assert f"epochs was {Config().train.epochs}, is 3" in message
+    assert f"fusion was {Config().model.fusion!r}, is 'audio_only'" in message
     other = dataclasses.replace(SPLIT, test=("5",))
     assert "other speakers or classes" in refused(folder, split=other)
     assert "other speakers or classes" in refused(folder, classes=("neutral", "happy"))

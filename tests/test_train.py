@@ -99,6 +99,8 @@ def test_killed_run_goes_on_from_the_last_epoch(
         (["--batch_size=500"], "batch_size 500"),
         (["--records=nowhere"], "nowhere"),
         (["--classes=7"], "classes"),
+        (["--enrol=6"], "leaves none to score"),
+        (["--enrol=0"], "a number of clips from 1, or self"),
     ],
 )
 def test_wrong_inputs_get_one_line(
@@ -117,8 +119,8 @@ def test_wrong_inputs_get_one_line(
 
 def test_patience_ends_a_run() -> None:
     uars = [0.2, 0.5, 0.5, 0.4]
-    assert train.best_epoch(uars) == 3
-    assert train.best_epoch([0.9, 0.1]) == 1
+    assert runs.best_epoch(uars) == 3
+    assert runs.best_epoch([0.9, 0.1]) == 1
 
 
 def test_damaged_model_is_named(demo_run: Path, tmp_path: Path) -> None:

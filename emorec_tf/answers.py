@@ -1,0 +1,115 @@
+"""What a run answers: logits of clips joined by id, speakers known as the run says, temperature."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from emorec_tf import calibration, datasets, enrolment, input_pipeline, records, runs, splits
+from emorec_tf.clip import Clip, UserError
+from emorec_tf.input_pipeline import Adapt
+from emorec_tf.robustness import Damage
+
+
+def scored_sides(run: runs.Run, opened: records.Records) -> dict[str, list[Clip]]:
+    """Clips of each side that are scored.
+
+    Raises:
+        UserError: records of other settings, or test speakers that are not in them.
+    """
+    if opened.features != run.config.features:
+        raise UserError(
+            f"records {opened.folder} (stamp {opened.features.stamp()}) were made with other "
+            f"feature settings than the run's (stamp {run.config.features.stamp()})"
+        )
+    clips = datasets.merge_classes(opened.clips, run.config.data.classes)
+    sides = run.split.clips(clips)
+    there = {c.clip_id if run.split.leaky else c.speaker for c in sides["test"]}
+    missing = sorted(set(run.split.test) - there, key=splits.natural)
+    if missing:
+        what = "clips" if run.split.leaky else "speakers"
+        raise UserError(f"test {what} {', '.join(missing[:12])} are not in {opened.folder}")
+    return {
+        side: enrolment.scored(own, run.config.data, run.config.train.seed)
+        for side, own in sides.items()
+    }
+
+
+def fit_temperature(
+    run: runs.Run, opened: records.Records, model: keras.Model | None = None
+) -> float:
+    """Fit what logits are divided by to validation speakers and keep it, unless that was done.
+
+    Args:
+        run: finished or not; its temperature.json says after how many epochs it was fitted.
+        opened: records of the run.
+        model: the run's model, if it is loaded already.
+    """
+    if run.temperature is not None:
+        return run.temperature
+    model = model or runs.load_model(run.model_file)
+    clips = scored_sides(run, opened)["validation"]
+    adapt = adapter_of(run, opened, model, clips)
+    logits, clips = logits_of(model, opened, clips, adapt=adapt)
+    ids = np.array([run.classes.index(c.emotion) for c in clips])
+    fitted = calibration.temperature(logits, ids)
+    before, after = (calibration.nll(calibration.scaled(logits, t), ids) for t in (1.0, fitted))
+    facts = {
+        "temperature": fitted,
+        "epochs": len(run.history),
+        "validation_clips": len(clips),
+        "validation_nll_before": before,
+        "validation_nll_after": after,
+    }
+    records.write_atomically(run.folder / "temperature.json", json.dumps(facts, indent=1))
+    return fitted
+
+
+def adapter_of(
+    run: runs.Run, opened: records.Records, model: keras.Model, clips: Sequence[Clip]
+) -> Adapt | None:
+    """Make what enrols the speakers of these clips; None where they stay unseen, or unheard."""
+    standard = enrolment.standard_of(model)
+    if standard is None:
+        return None
+    merged = datasets.merge_classes(opened.clips, run.config.data.classes)
+    everything = splits.clips_of(merged, {c.speaker for c in clips})
+    return enrolment.adapter(run.config.data, opened, everything, standard, run.config.train.seed)
+
+
+def logits_of(
+    model: keras.Model,
+    opened: records.Records,
+    clips: Sequence[Clip],
+    kept: list[Any] | None = None,
+    adapt: Adapt | None = None,
+    damage: Damage | None = None,
+) -> tuple[np.ndarray, list[Clip]]:
+    """Logits [N, K] of these clips, and the clips in the same order, joined by id.
+
+    Args:
+        model: logits from example arrays.
+        opened: records that hold the clips.
+        clips: which to answer; every one is answered or an error is raised.
+        kept: a one-element list in which the batches are kept for the next call.
+        adapt: puts voices on the scale of the training clips (see enrolment).
+        damage: done to the arrays first (see robustness).
+    """
+    kept = kept or [None]
+    if kept[0] is None:
+        batches = input_pipeline.evaluation(opened, clips)
+        kept[0] = [({n: a.numpy() for n, a in i.items()}, ids.numpy()) for i, ids in batches]
+    by_id = {c.clip_id: c for c in clips}
+    ordered = [by_id[i.decode()] for _, ids in kept[0] for i in ids]
+    if len(ordered) != len(clips):
+        raise UserError(f"{opened.folder} gave {len(ordered)} of {len(clips)} clips; prepare anew")
+    logits = []
+    for inputs, ids in kept[0]:
+        inputs = damage(inputs) if damage else inputs
+        inputs = adapt(inputs, ids) if adapt else inputs
+        logits.append(np.asarray(model.predict_on_batch(inputs), np.float64))
+    return np.concatenate(logits), ordered

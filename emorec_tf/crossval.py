@@ -1,0 +1,229 @@
+"""Command: a protocol's folds times seeds, each an ordinary run; resumable, shared out, joined."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emorec_tf import __version__, datasets, fold_files, leaks, protocols, runs, train
+from emorec_tf.clip import UserError
+from emorec_tf.command_line import guarded, parse
+from emorec_tf.config import Config, build, check, flat, option
+from emorec_tf.dealt_folds import DEALERS, Fold
+from emorec_tf.records import Records, write_atomically
+
+SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "seed")
+
+
+@dataclass(frozen=True)
+class CrossvalOptions:
+    """Which folds, how often, where to."""
+
+    run: str | None = option(None, "folder for all folds, e.g. saved_models/cv-concat")
+    protocol: str | None = option(None, "ravdess/contiguous6, group_kfold:5, loso_session, ...")
+    seeds: int = option(3, "how often everything is trained, by seeds 0, 1, 2, ...")
+    folds: str | None = option(None, "comma list of folds to do here, counted from 0; none: all")
+    allow_partial: bool = option(False, "go on with fewer speakers or clips than the protocol has")
+    overwrite: bool = option(False, "throw away what an earlier run left in that folder")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    return guarded(run, argv)
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Plan, check all folds for leaks, then train, evaluate and join one after the other."""
+    given = parse(argv, "crossval", CrossvalOptions, *train.GROUPS)
+    names = {f.name for f in dataclasses.fields(CrossvalOptions)}
+    options = CrossvalOptions(**{k: given.pop(k) for k in names if k in given})
+    unused = [k for k in SET_BY_PROTOCOL if given.pop(k, None) is not None]
+    if unused:
+        print(f"note: {', '.join(unused)} not used; the protocol and --seeds decide")
+    check(options.seeds >= 1, "seeds", options.seeds, "at least 1")
+    settings, opened = train.prepared(given)
+    folds, notes = planned_folds(options, settings, opened)
+    here = chosen(options.folds, folds)
+    folder = Path(options.run or f"saved_models/cv-{settings.data.dataset}")
+    words = ["python", "-m", "emorec_tf.crossval", *(sys.argv[1:] if argv is None else argv)]
+    begin(folder, plan(options, settings, opened, folds, notes, words), options.overwrite)
+    for note in notes:
+        print(f"note: {note}")
+    for seed in range(options.seeds):
+        for fold in here:
+            one(settings, opened, fold, seed, folder, str(options.protocol))
+    fold_files.print_table(fold_files.join(folder), folder)
+    return 0
+
+
+def planned_folds(
+    options: CrossvalOptions, settings: Config, opened: Records
+) -> tuple[list[Fold], list[str]]:
+    """Fit the protocol to the records and stop at the first leak, before anything is trained.
+
+    Raises:
+        UserError: no or an unknown protocol, one that does not fit, or a leak.
+    """
+    if options.protocol is None:
+        own = [n for n in protocols.names() if n.split("/")[0] == settings.data.dataset]
+        raise UserError(
+            f"crossval needs --protocol; for {settings.data.dataset} there are "
+            f"{', '.join([*own, *DEALERS])}"
+        )
+    folds, notes = protocols.folds(options.protocol, opened.clips, options.allow_partial)
+    if folds[0].leaky and settings.data.enrol:
+        raise UserError("--enrol has no meaning where every speaker is known; drop it")
+    clips = datasets.merge_classes(opened.clips, settings.data.classes)
+    sounds = opened.sounds
+    for fold in folds:
+        leaks.guard(fold.clips(clips), sounds, fold.leaky)
+    return folds, notes
+
+
+def chosen(text: str | None, folds: Sequence[Fold]) -> list[Fold]:
+    """Pick folds by position.
+
+    Raises:
+        UserError: no such fold.
+    """
+    if text is None:
+        return list(folds)
+    there = ", ".join(f"{i} (fold {f.name})" for i, f in enumerate(folds[:12]))
+    found = []
+    for word in text.split(","):
+        if not word.strip().isdecimal() or int(word) >= len(folds):
+            raise UserError(f"folds: {word.strip()!r} is none; there are {there}")
+        found.append(folds[int(word)])
+    return found
+
+
+def plan(
+    options: CrossvalOptions,
+    settings: Config,
+    opened: Records,
+    folds: Sequence[Fold],
+    notes: Sequence[str],
+    words: Sequence[str],
+) -> dict[str, Any]:
+    """Collect what crossval.json says before anything is trained."""
+    from emorec_tf import enrolment
+
+    clips = datasets.merge_classes(opened.clips, settings.data.classes)
+    tested = [c for fold in folds for c in fold.clips(clips)["test"]]
+    sides = [{"name": f.name} | dataclasses.asdict(f.split) for f in folds]
+    return {
+        "protocol": options.protocol,
+        "protocol_stamp": protocols.stamp(str(options.protocol), folds),
+        "notes": list(notes),
+        "leaky": folds[0].leaky,
+        "mode": settings.data.mode,
+        "enrol": settings.data.enrol,
+        "seeds": list(range(options.seeds)),
+        "folds": [{k: v for k, v in side.items() if k != "leaky"} for side in sides],
+        "done": [],
+        "config": flat(settings),
+        "dataset": settings.data.dataset,
+        "label_meaning": opened.manifest["label_meaning"],
+        "licence": opened.manifest["licence"],
+        "classes": datasets.class_names(c.emotion for c in clips),
+        "clips_to_score": len(enrolment.scored(tested, settings.data, 0)),
+        "versions": versions(),
+        "machine": machine(),
+        "command": shlex.join(words),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the figures."""
+    import keras
+    import tensorflow as tf
+
+    return {
+        "emorec_tf": __version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def machine() -> str:
+    """Name the kind of machine, not the machine."""
+    import tensorflow as tf
+
+    graphics = [
+        tf.config.experimental.get_device_details(d).get("device_name", "GPU")
+        for d in tf.config.list_physical_devices("GPU")
+    ]
+    parts = [platform.system(), platform.machine(), f"{os.cpu_count()} cores", *graphics]
+    return ", ".join(parts)
+
+
+def begin(folder: Path, facts: dict[str, Any], overwrite: bool) -> None:
+    """Write the plan, or find the same one there.
+
+    Raises:
+        UserError: another plan, or something that is no cross-validation, is in the way.
+    """
+    path = folder / fold_files.FACTS
+    if overwrite and path.exists():  # never a folder that is something else
+        shutil.rmtree(folder)
+    ours = path.exists() or any(folder.glob("seed-*/fold-*/run.json"))
+    if not ours and any(folder.glob("[!.]*")):
+        raise UserError(f"{folder} exists and is no cross-validation; give another --run")
+    with fold_files.alone(folder / ".lock"):
+        if path.exists():
+            there = fold_files.planned(folder)
+            old, new = there["config"], facts["config"]
+            changed = [
+                f"{k} was {old.get(k)!r}, is {new[k]!r}" for k in new if old.get(k) != new[k]
+            ]
+            if not changed and there["protocol_stamp"] != facts["protocol_stamp"]:
+                changed = [f"protocol {there['protocol']} of other folds"]
+            if changed:
+                raise UserError(
+                    f"{folder} was begun with other settings ({'; '.join(changed)}); give another "
+                    f"--run, or --overwrite"
+                )
+            facts = {**there, "seeds": max(there["seeds"], facts["seeds"], key=len)}
+        write_atomically(path, json.dumps(facts, indent=1))
+
+
+def one(
+    settings: Config, opened: Records, fold: Fold, seed: int, folder: Path, protocol: str
+) -> None:
+    """Train and evaluate one fold by one seed, and join; nothing if that was done."""
+    import keras
+
+    from emorec_tf import evaluate
+
+    target = fold_files.fold_folder(folder, seed, fold.name)
+    lock = target.with_name(f".{target.name}.lock")
+    with fold_files.alone(lock, f"is at work on fold {fold.name} of seed {seed} in {folder}"):
+        values: dict[str, Any] = {"seed": seed}
+        if not fold.leaky:  # so that the fold's config.yaml tells its speakers
+            for side in ("train", "validation", "test"):
+                values[f"{side}_speakers"] = ",".join(getattr(fold.split, side))
+        settings = build(values, settings)
+        if fold_files.is_done(target):
+            if runs.load(target).config != settings:
+                raise UserError(f"{target} has other settings; give another --run, or remove it")
+            return
+        print(f"\nseed {seed}, fold {fold.name}")
+        keras.utils.clear_session()
+        begun = train.train(settings, opened, target, split=fold.split)
+        found = evaluate.evaluate(runs.load(begun.folder), opened, protocol)
+        print(f"seed {seed}, fold {fold.name}: {evaluate.known(found)} UAR {found['uar']:.3f}")
+    fold_files.join(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""How a model does when something is amiss: face or voice gone, noise, pictures lost, darkness.
+
+To add a condition, write a function of inputs and name it in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from emorec_tf import metrics
+from emorec_tf.audio_features import POWER_FLOOR
+
+Inputs = dict[str, np.ndarray]
+Damage = Callable[[Inputs], Inputs]
+DARK = 0.3  # share of the light that is left
+
+
+def clean(inputs: Inputs) -> Inputs:
+    """Leave all as it is."""
+    return inputs
+
+
+def no_face(inputs: Inputs) -> Inputs:
+    """Blank pictures and points, as in a clip where no face was found."""
+    return {n: a if n.startswith("audio") else np.zeros_like(a) for n, a in inputs.items()}
+
+
+def no_voice(inputs: Inputs) -> Inputs:
+    """Take the sound, as in a film without any."""
+    return {n: np.zeros_like(a) if n.startswith("audio") else a for n, a in inputs.items()}
+
+
+def half_the_frames(inputs: Inputs) -> Inputs:
+    """Take every second picture, as where no face was found in it."""
+    found = dict(inputs)
+    for name in set(inputs) - {"audio", "audio_mask"}:
+        found[name] = inputs[name].copy()
+        found[name][:, 1::2] = 0
+    return found
+
+
+def dark(inputs: Inputs) -> Inputs:
+    """Dim the pictures."""
+    return {**inputs, "faces": np.rint(inputs["faces"] * DARK).astype(np.uint8)}
+
+
+def noise(snr_db: float) -> Damage:
+    """Make the damage that adds noise of the same mean power to all mel bands.
+
+    The power in a band and frame is the clip's mean power over its real frames and bands, less
+    ``snr_db``, times a draw from the exponential distribution, which is that of the power of
+    Gaussian noise. The draws are the same in every call.
+    """
+
+    def noisy(inputs: Inputs) -> Inputs:
+        real = inputs["audio_mask"][..., None]  # [B, T, 1]
+        power = np.maximum(np.exp(inputs["audio"].astype(np.float64)) - POWER_FLOOR, 0) * real
+        frames = np.maximum(real.sum((1, 2), keepdims=True), 1)
+        level = power.sum((1, 2), keepdims=True) / (frames * power.shape[2])  # [B, 1, 1]
+        drawn = np.random.default_rng(0).exponential(size=power.shape)
+        sum_of_both = power + level * 10 ** (-snr_db / 10) * drawn
+        audio = np.log(sum_of_both + POWER_FLOOR) * real
+        return {**inputs, "audio": audio.astype(np.float32)}
+
+    return noisy
+
+
+def table(
+    answer: Callable[[Damage], np.ndarray], labels: np.ndarray, classes: int
+) -> list[dict[str, Any]]:
+    """Score every condition.
+
+    Args:
+        answer: damage to logits or probabilities [N, K].
+        labels: class ids, [N].
+        classes: K.
+
+    Returns:
+        One row per condition: ``condition``, ``n``, ``uar``, ``war``.
+    """
+    rows = []
+    for name, damage in CONDITIONS.items():
+        confusion = np.zeros((classes, classes), int)
+        np.add.at(confusion, (labels, answer(damage).argmax(1)), 1)
+        figures = {"uar": metrics.uar_of(confusion), "war": metrics.war_of(confusion)}
+        rows.append(
+            {"condition": name, "n": len(labels)} | {k: float(v) for k, v in figures.items()}
+        )
+    return rows
+
+
+CONDITIONS: dict[str, Damage] = {
+    "clean": clean,
+    "no face": no_face,
+    "no voice": no_voice,
+    "noise 20 dB": noise(20),
+    "noise 10 dB": noise(10),
+    "noise 0 dB": noise(0),
+    "half the frames": half_the_frames,
+    "dark": dark,
+}
