@@ -5,9 +5,9 @@ cd "$(dirname "$0")/.."
 scripts/environment.sh .venv requirements.lock
 python=.venv/bin/python
 export EMOREC_CACHE=${EMOREC_CACHE:-$HOME/.cache/emorec_tf}
-"$python" -m emorec_tf.prepare --dataset demo --records records/demo
-"$python" -m emorec_tf.train --config configs/demo.yaml --fusion concat --run saved_models/demo-concat
+"$python" -m emorec_tf.prepare --config configs/demo.yaml --records records/demo
+"$python" -m emorec_tf.train --config configs/demo.yaml --fusion concat --records records/demo --run saved_models/demo-concat
 "$python" -m emorec_tf.evaluate --run saved_models/demo-concat
-clip=$EMOREC_CACHE/demo-corpus/clips/actor07_happy_0.mp4
+clip=$EMOREC_CACHE/demo-corpus/clips/actor07_happy_1.mp4
 echo "a clip of an actor the model never saw, drawn and voiced as happy:"
 "$python" -m emorec_tf.predict --run saved_models/demo-concat "$clip"
