@@ -5,8 +5,13 @@ python scripts/draw_overview.py RUN CLIP OUT.png
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+
+from emorec_tf.command_line import QUIET
+
+os.environ.update(QUIET)  # before anything imports TensorFlow
 
 import matplotlib as mpl
 import numpy as np
@@ -26,7 +31,7 @@ def main(run: str, path: str, out: str) -> None:
     answer = predict.predictor(run)(path)
     film = media.decode(path, sample_rate_hz=16000, clip_seconds=None, frame_count=1)
     figure = Figure(figsize=(11, 3.2), dpi=120)
-    grid = figure.add_gridspec(2, 3, width_ratios=(1.25, 1.6, 1.3), wspace=0.3, hspace=0.45)
+    grid = figure.add_gridspec(2, 3, width_ratios=(1.25, 1.6, 1.3), wspace=0.5, hspace=0.45)
     axes = figure.add_subplot(grid[:, 0])
     axes.imshow(film.frames[0])
     axes.set_title(Path(path).name, fontsize=10)
