@@ -241,7 +241,9 @@ def _check_sides(run: FinishedRun) -> None:
     sides = {str(fold["name"]): fold for fold in run.facts["folds"]}
     for speaker, fold in sorted(set(zip(run.speakers, run.folds, strict=True))):
         if fold not in sides:
-            raise UserError(f"{run.folders[0]}: {FACTS} knows no fold {fold!r}; run crossval again")
+            raise UserError(
+                f"{run.folders[0]}: {FACTS} knows no fold {str(fold)!r}; run crossval again"
+            )
         known = {*map(str, sides[fold]["train"]), *map(str, sides[fold]["validation"])}
         if speaker in known and not run.leaky:
             raise UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -80,7 +81,17 @@ def people() -> list[Clip]:
     ]
 
 
+def detector() -> str:
+    """MediaPipe where its wheel carries a face detector; else dlib, which always does."""
+    spec = importlib.util.find_spec("mediapipe")  # a plain import would load TensorFlow
+    places = spec.submodule_search_locations if spec else None
+    model = "modules/face_detection/face_detection_short_range.tflite"
+    return "mediapipe" if places and (Path(places[0]) / model).is_file() else "dlib"
+
+
+DETECTOR = detector()
 FEATURE_FLAGS = [
+    f"--face_detector={DETECTOR}",
     "--sample_rate_hz=8000",
     "--clip_seconds=1.5",
     "--mel_bands=16",

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from conftest import DETECTOR
 
 from emorec_tf import examples
 from emorec_tf.clip import Clip, UserError
@@ -28,7 +29,13 @@ def write_wav(path: Path, wave: np.ndarray, rate: int = 16000) -> None:
 
 
 def test_film_fills_every_array(demo_clips: Path) -> None:
-    features = FeaturesConfig(clip_seconds=1.5, face_frames=3, face_pixels=32, face_channels=3)
+    features = FeaturesConfig(
+        clip_seconds=1.5,
+        face_frames=3,
+        face_pixels=32,
+        face_channels=3,
+        face_detector=DETECTOR,  # type: ignore[arg-type]
+    )
     film = sorted((demo_clips / "clips").glob("*.mp4"))[0]
     example, seen = examples.maker(features)(clip_of(film))
     for name, spec in schema(features).items():
@@ -41,7 +48,7 @@ def test_film_fills_every_array(demo_clips: Path) -> None:
 
 
 def test_sound_alone_has_no_face(tmp_path: Path) -> None:
-    features = FeaturesConfig(clip_seconds=2.0)
+    features = FeaturesConfig(clip_seconds=2.0, face_detector=DETECTOR)  # type: ignore[arg-type]
     time = np.arange(16000) / 16000
     write_wav(tmp_path / "sine.wav", 0.5 * np.sin(2 * np.pi * 440 * time))
     example, seen = examples.maker(features)(clip_of(tmp_path / "sine.wav"))
@@ -63,4 +70,6 @@ def test_grey_is_the_weighted_sum() -> None:
 def test_file_of_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "note.mp4").write_text("hello")
     with pytest.raises(UserError, match=r"note\.mp4"):
-        examples.maker(FeaturesConfig())(clip_of(tmp_path / "note.mp4"))
+        examples.maker(FeaturesConfig(face_detector=DETECTOR))(  # type: ignore[arg-type]
+            clip_of(tmp_path / "note.mp4")
+        )
