@@ -6,17 +6,23 @@ features are cast inside the model. Resuming at an epoch skips serialised string
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_io as tfio
 
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.config import FeaturesConfig, TrainConfig
 from emorec_tf.records import Records
 from emorec_tf.schema import Spec, schema
+
+with warnings.catch_warnings():
+    # Beside a TensorFlow newer than it was built for, it says that its file systems are missing;
+    # the masks used here are plain TensorFlow.
+    warnings.filterwarnings("ignore", message="(unable to load|file system plugins)")
+    import tensorflow_io as tfio
 
 Batch = dict[str, tf.Tensor]
 Adapt = Callable[[Batch, tf.Tensor], Batch]  # inputs and clip ids to inputs: see enrolment
