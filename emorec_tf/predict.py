@@ -216,8 +216,9 @@ def print_table(rows: Sequence[Answer]) -> None:
     from rich.table import Table
 
     table = Table()
-    for column in ("clip", "emotion", "probability", "next", "sound", "face"):
-        table.add_column(column)
+    table.add_column("clip", overflow="fold")
+    for column in ("emotion", "probability", "next", "sound", "face"):
+        table.add_column(column, no_wrap=column != "next")
     for row in rows:
         ranked = sorted(row.probabilities.items(), key=lambda item: -item[1])
         others = ", ".join(f"{name} {p:.2f}" for name, p in ranked[1:3])
