@@ -30,7 +30,6 @@ SAME_FACE_OVERLAP = 0.2  # intersection over union with the face of the picture 
 YUNET_SIDE_PIXELS = 640
 YUNET_SCORE = 0.7
 DLIB_UPSAMPLE_SIDE_PIXELS = 400  # below this a second, doubled look costs little
-MESH_POINTS = 478
 MESH_REACH = 2.0  # side of what the mesh sees around a small face, in boxes
 
 

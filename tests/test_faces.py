@@ -15,6 +15,7 @@ import pytest
 from emorec_tf import faces, media, model_files
 from emorec_tf.clip import UserError
 from emorec_tf.faces import Face
+from emorec_tf.schema import MESH_POINTS
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 YUNET_FILE = SHARED / "models" / "yunet" / "yunet_s_640_640.onnx"
@@ -175,7 +176,7 @@ def mesh() -> faces.Mesh:
 
 def test_mesh_points_lie_on_the_eyes(mesh: faces.Mesh) -> None:
     points = mesh(drawn_face())
-    assert points.shape == (faces.MESH_POINTS, 3)
+    assert points.shape == (MESH_POINTS, 3)
     assert points.dtype == np.float32
     np.testing.assert_allclose(points[[468, 473], :2], EYES, atol=8)  # the irises' centres
     assert mesh(np.full((120, 160, 3), 128, np.uint8)) is None
