@@ -128,6 +128,6 @@ def fit_length(waveform: np.ndarray, features: FeaturesConfig) -> tuple[np.ndarr
     padded = np.zeros(features.clip_samples, np.float32)
     padded[: len(waveform)] = waveform
     whole = 1 + (len(waveform) - features.window_samples) // features.hop_samples
-    mask = np.zeros(features.mel_frames, np.uint8)
+    mask = np.zeros(features.audio_frames, np.uint8)
     mask[: max(whole, int(len(waveform) > 0))] = 1
     return padded, mask

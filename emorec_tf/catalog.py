@@ -40,7 +40,7 @@ def entries(kind: str) -> dict[str, Entry]:
     """Read the table of ``kind`` (audio, face or fusion) from its source, without importing it."""
     module, table = TABLES[kind]
     tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
-    functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
+    functions = _functions(tree)
     for node in tree.body:
         target = getattr(node, "target", None) or (getattr(node, "targets", None) or [None])[0]
         if isinstance(target, ast.Name) and target.id == table:
@@ -48,6 +48,21 @@ def entries(kind: str) -> dict[str, Entry]:
             values = [v.id for v in node.value.values]  # type: ignore[attr-defined]
             return {n: _entry(n, functions[f]) for n, f in zip(names, values, strict=True)}
     raise LookupError(f"{module}.py has no table {table}")
+
+
+def _functions(tree: ast.Module) -> dict[str, ast.FunctionDef]:
+    """Functions by name that stand in a file, or that it imports from the package's others."""
+    found: dict[str, ast.FunctionDef] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("emorec_tf."):
+            path = Path(__file__).with_name(f"{str(node.module).split('.')[1]}.py")
+            there = _named(ast.parse(path.read_text(encoding="utf-8")))
+            found |= {a.asname or a.name: there[a.name] for a in node.names if a.name in there}
+    return found | _named(tree)
+
+
+def _named(tree: ast.Module) -> dict[str, ast.FunctionDef]:
+    return {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
 
 
 def _keys(table: ast.Dict) -> ast.List:

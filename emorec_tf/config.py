@@ -1,195 +1,46 @@
-"""Config: frozen dataclasses in four sections, read from YAML, saved with every run.
+"""Config: the four sections together, read from YAML, saved with every run.
 
-A section says what its fields fix: ``data`` which clips, ``features`` the bytes of the records,
-``model`` the weights, ``train`` the run. Field names are unique over all sections, so a YAML file
-is flat and every field is also a flag. No TensorFlow here: help must answer at once.
+Field names are unique over all sections, so a YAML file is flat and every field is also a flag.
+No TensorFlow here: help must answer at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from emorec_tf.clip import UserError
+from emorec_tf.sections import (
+    DataConfig,
+    FeaturesConfig,
+    ModelConfig,
+    TrainConfig,
+    check,
+    option,
+)
 
-
-def option(default: Any, help_text: str, **metadata: Any) -> Any:
-    """Make a dataclass field that documents itself in ``--help``."""
-    return field(default=default, metadata={"help": help_text, **metadata})
-
-
-def check(condition: bool, name: str, value: Any, allowed: str) -> None:
-    """Raise UserError naming the setting unless ``condition`` holds."""
-    if not condition:
-        raise UserError(f"{name} is {value!r}; it must be {allowed}")
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which clips, which labels, which speakers on which side."""
-
-    dataset: str = option("demo", "corpus name, or several joined by + (ravdess+savee)")
-    label: str | None = option(
-        None, "which label of a corpus that has several (crema-d: intended or perceived)"
-    )
-    modality: Literal["auto", "01", "02", "03"] = option(
-        "auto", "ravdess files: 01 audio-video, 02 video only, 03 audio only, auto: what there is"
-    )
-    records: str | None = option(
-        None, "folder of prepared records; none: the demo corpus is built and used"
-    )
-    classes: str | None = option(
-        None, "8, 7 (calm merged into neutral), or a comma list of emotions; none: all there are"
-    )
-    test_speakers: str | None = option(
-        None, "comma list of speakers held out for testing; none: the last quarter"
-    )
-    train_speakers: str | None = option(
-        None, "comma list of speakers to train on; none: all that are not held out"
-    )
-    validation_speakers: str | None = option(
-        None,
-        "comma list of training speakers used to stop early; none: drawn by --seed, an eighth",
-    )
-    enrol: int | Literal["self"] | None = option(
-        None,
-        "normalise each voice by so many unlabelled clips of its speaker, which are not scored, or "
-        "self: by the clip alone; none: test speakers stay unseen",
-    )
-
-    def __post_init__(self) -> None:
-        """Refuse an enrolment by no clips."""
-        wanted = self.enrol in (None, "self") or int(self.enrol) >= 1
-        check(wanted, "enrol", self.enrol, "a number of clips from 1, or self")
-
-    @property
-    def mode(self) -> str:
-        """How the model knows a test speaker: named beside every figure."""
-        return "enrolled" if self.enrol else "unseen"
-
-
-@dataclass(frozen=True)
-class FeaturesConfig:
-    """Everything that decides the bytes of a record; hashed into the stamp of the records."""
-
-    sample_rate_hz: int = option(16000, "sound is resampled to this rate, in hertz")
-    clip_seconds: float = option(4.0, "length of one example; longer clips give their middle")
-    window_seconds: float = option(0.025, "analysis window of the spectrum, in seconds")
-    hop_seconds: float = option(0.010, "step between spectra, in seconds")
-    mel_bands: int = option(64, "bands of the log-mel spectrogram")
-    mel_min_hz: float = option(50.0, "lower edge of the first mel band, in hertz")
-    mel_max_hz: float = option(8000.0, "upper edge of the last mel band, in hertz")
-    face_frames: int = option(8, "pictures taken from each clip, evenly spaced in time; 0: none")
-    face_pixels: int = option(48, "side of the square face crop, in pixels")
-    face_channels: Literal[1, 3] = option(1, "1: grey crops, 3: RGB crops")
-    face_margin: float = option(0.1, "room around the face, as a share of the box's side")
-    face_align: bool = option(True, "turn and scale each crop so that the eyes are level")
-    face_detector: Literal["mediapipe", "yunet", "dlib"] = option(
-        "mediapipe", "mediapipe: faces that fill the picture; yunet: small faces; dlib: HOG"
-    )
-    face_mesh: bool = option(False, "also keep the 478 points of MediaPipe's face mesh")
-
-    @property
-    def clip_samples(self) -> int:
-        """Samples of one example."""
-        return round(self.clip_seconds * self.sample_rate_hz)
-
-    @property
-    def window_samples(self) -> int:
-        """Samples of one analysis window."""
-        return round(self.window_seconds * self.sample_rate_hz)
-
-    @property
-    def hop_samples(self) -> int:
-        """Samples between two spectra."""
-        return round(self.hop_seconds * self.sample_rate_hz)
-
-    @property
-    def mel_frames(self) -> int:
-        """Spectra of one example; the last window must lie inside the clip."""
-        return 1 + (self.clip_samples - self.window_samples) // self.hop_samples
-
-    def __post_init__(self) -> None:
-        """Refuse settings that no signal can satisfy."""
-        check(self.sample_rate_hz >= 4000, "sample_rate_hz", self.sample_rate_hz, "at least 4000")
-        check(self.hop_samples >= 1, "hop_seconds", self.hop_seconds, "at least one sample")
-        check(
-            self.window_samples <= self.clip_samples,
-            "window_seconds",
-            self.window_seconds,
-            f"at most clip_seconds ({self.clip_seconds})",
-        )
-        check(
-            0 <= self.mel_min_hz < self.mel_max_hz <= self.sample_rate_hz / 2,
-            "mel_max_hz",
-            self.mel_max_hz,
-            f"above mel_min_hz and at most half the sample rate ({self.sample_rate_hz / 2:g})",
-        )
-        check(self.mel_bands >= 1, "mel_bands", self.mel_bands, "at least 1")
-        check(0 <= self.face_frames <= 256, "face_frames", self.face_frames, "0 to 256")
-        check(8 <= self.face_pixels <= 512, "face_pixels", self.face_pixels, "8 to 512")
-        check(self.face_margin >= 0, "face_margin", self.face_margin, "at least 0")
-
-    def stamp(self) -> str:
-        """Eight hexadecimal digits that change with any setting here."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Which network. Each choice is a name or a call with knobs: ``lstm(units=64)``."""
-
-    audio: str = option("conv1d", "audio branch, a name or a call such as 'lstm(units=64)'")
-    face: str = option("alexnet", "face branch, a name or a call such as 'alexnet(width=0.5)'")
-    fusion: str = option("concat", "how audio and face are joined, a name or a call")
-    modality_dropout: float = option(
-        0.15, "share of training clips whose voice (and as many whose face) is taken away"
-    )
-
-    def __post_init__(self) -> None:
-        """Refuse shares that leave no clip with both modalities."""
-        check(
-            0 <= self.modality_dropout < 0.5, "modality_dropout", self.modality_dropout, "0 to 0.5"
-        )
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How the weights are found."""
-
-    epochs: int = option(30, "passes over the training clips")
-    batch_size: int = option(32, "clips per step, over all devices together")
-    learning_rate: float = option(3e-3, "peak of the one-cycle cosine schedule")
-    weight_decay: float = option(2e-2, "AdamW's decoupled weight decay")
-    label_smoothing: float = option(0.05, "share of the label spread over all classes")
-    class_weights: bool = option(True, "weigh clips so that every class counts the same")
-    augment: bool = option(True, "mask bands and time, shift, mirror and vary light in training")
-    keep: Literal["best", "last"] = option(
-        "best", "which epoch the run keeps: best validation UAR, or the last"
-    )
-    patience: int = option(0, "stop after so many epochs without better validation UAR; 0: never")
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
-        "float32", "arithmetic of the layers; mixed_bfloat16 is fast where the processor has it"
-    )
-    jit: Literal["auto", "on", "off"] = option("auto", "XLA; auto: on a GPU only")
-    seed: int = option(0, "seed of weights, order, augmentation and validation speakers")
-
-    def __post_init__(self) -> None:
-        """Refuse runs that cannot train."""
-        check(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        check(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        check(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
-        check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 to 1")
-        check(self.patience >= 0, "patience", self.patience, "at least 0")
+__all__ = [
+    "SECTIONS",
+    "Config",
+    "DataConfig",
+    "FeaturesConfig",
+    "ModelConfig",
+    "TrainConfig",
+    "build",
+    "check",
+    "flat",
+    "nearest",
+    "option",
+    "read_yaml",
+    "section_of",
+    "to_yaml",
+]
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,6 @@ def alexnet(
     check(layout in ALEXNET_LAYERS, "layout", layout, " or ".join(ALEXNET_LAYERS))
     check(norm in ("batch", "none"), "norm", norm, "batch or none")
     faces, mask = inputs["faces"], inputs["face_mask"]
-    frames = faces.shape[1]
     x = standardised(ops.reshape(faces, (-1, *faces.shape[2:])))  # [B F, H, W, C]
     if pixels:
         x = keras.layers.Resizing(pixels, pixels)(x)
@@ -94,7 +93,7 @@ def alexnet(
     for _ in range(dense_layers):
         x = keras.layers.Dropout(dropout)(x)
         x = keras.layers.Dense(dense, activation="relu")(x)
-    return Tokens(ops.reshape(x, (-1, frames, dense)), mask)  # [B, F, dense]
+    return Tokens(ops.reshape(x, (-1, ops.shape(faces)[1], dense)), mask)  # [B, F, dense]
 
 
 def convolution(

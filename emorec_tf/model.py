@@ -12,8 +12,8 @@ from keras import ops
 from emorec_tf import catalog
 from emorec_tf.config import Config, FeaturesConfig, TrainConfig, check
 from emorec_tf.fusions import UNIMODAL
-from emorec_tf.layers import ModalityDropout, Tokens
-from emorec_tf.schema import schema
+from emorec_tf.layers import ModalityDropout, Tensor, Tokens
+from emorec_tf.schema import PICTURE_ARRAYS, schema
 
 AUDIO_INPUTS = ("audio", "audio_mask")
 
@@ -26,16 +26,27 @@ def strategy():
     return tf.distribute.MirroredStrategy()
 
 
-def input_tensors(features: FeaturesConfig) -> dict[str, keras.KerasTensor]:
-    """One Keras input per array of the schema; masks are float32, the rest as stored."""
-    return {
-        name: keras.Input(spec.shape, name=name, dtype="float32" if "mask" in name else spec.dtype)
-        for name, spec in schema(features).items()
-    }
+def input_tensors(features: FeaturesConfig, any_frames: bool = False) -> dict[str, Tensor]:
+    """One Keras input per array of the schema; masks are float32, the rest as stored.
+
+    ``any_frames``: any number of pictures, as training then takes some and scoring all.
+    """
+    inputs = {}
+    for name, spec in schema(features).items():
+        free = any_frames and name in PICTURE_ARRAYS
+        shape = (None, *spec.shape[1:]) if free else spec.shape
+        inputs[name] = keras.Input(
+            shape, name=name, dtype="float32" if "mask" in name else spec.dtype
+        )
+    return inputs
 
 
 def build_model(
-    config: Config, classes: Sequence[str], mean: np.ndarray, deviation: np.ndarray
+    config: Config,
+    classes: Sequence[str],
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    audio_frames: int | None = None,
 ) -> keras.Model:
     """Build the network that ``config.model`` names.
 
@@ -44,6 +55,7 @@ def build_model(
         classes: names of the K classes, in the order of the outputs.
         mean: of each log-mel band over the training clips, [M].
         deviation: of each log-mel band, [M].
+        audio_frames: given to the audio branch, the first so many; None: all.
 
     Returns:
         A functional model ``{array name: [B, ...]} -> logits [B, K]``. Its branches are
@@ -52,7 +64,7 @@ def build_model(
     Raises:
         UserError: an unknown choice or knob, or a fusion that needs pictures where there are none.
     """
-    inputs = input_tensors(config.features)
+    inputs = input_tensors(config.features, any_frames=config.train.train_frames > 0)
     masks = inputs["audio_mask"], inputs["face_mask"]
     fusion_name, _ = catalog.check("fusion", config.model.fusion)
     check(
@@ -66,11 +78,15 @@ def build_model(
             config.model.modality_dropout, seed=config.train.seed, dtype="float32"
         )
         masks = dropout(*masks)
+    variance = np.square(deviation)
+    if config.model.standardise == "scalar":
+        mean, variance = np.full_like(mean, mean.mean()), variance + np.square(mean - mean.mean())
+        variance = np.full_like(mean, variance.mean())
     standard = keras.layers.Normalization(
-        mean=mean, variance=np.square(deviation), dtype="float32", name="standardise"
+        mean=mean, variance=variance, dtype="float32", name="standardise"
     )
     audio = standard(inputs["audio"]) * masks[0][..., None]  # padding becomes the mean, zero
-    heard = {**inputs, "audio": audio, "audio_mask": masks[0]}
+    heard = {**inputs, "audio": audio[:, :audio_frames], "audio_mask": masks[0][:, :audio_frames]}
     seen = {**inputs, "face_mask": masks[1]}
     audio_tokens = branch("audio", config.model.audio, heard, [*AUDIO_INPUTS])
     face_inputs = [n for n in inputs if n not in AUDIO_INPUTS]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from emorec_tf.config import FeaturesConfig
 
 MESH_POINTS = 478
+PICTURE_ARRAYS = ("faces", "face_mask", "mesh", "mesh_mask")  # their first axis is pictures
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ def schema(features: FeaturesConfig) -> dict[str, Spec]:
     """Name, shape and type of every array; writer, reader and model inputs all follow it."""
     frames, pixels = features.face_frames, features.face_pixels
     specs = {
-        "audio": Spec((features.mel_frames, features.mel_bands), "float32"),
-        "audio_mask": Spec((features.mel_frames,), "uint8"),
+        "audio": Spec((features.audio_frames, features.audio_width), "float32"),
+        "audio_mask": Spec((features.audio_frames,), "uint8"),
         "faces": Spec((frames, pixels, pixels, features.face_channels), "uint8"),
         "face_mask": Spec((frames,), "uint8"),
     }

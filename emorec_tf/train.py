@@ -148,7 +148,9 @@ def fit(begun: Run, opened: records.Records, sides: dict[str, list[Clip]]) -> No
         if last.exists():
             model = runs.load_model(last, for_training=True)
         else:
-            model = models.build_model(begun.config, begun.classes, *standard)
+            cut = begun.config.model.audio_length != "all"
+            frames = input_pipeline.typical_frames(opened, sides["train"]) if cut else None
+            model = models.build_model(begun.config, begun.classes, *standard, frames)
             models.compile_model(model, settings, steps * settings.epochs)
     done = int(model.optimizer.iterations.numpy()) // steps
     uars = [float(r["val_uar"]) for r in begun.history[:done]]

@@ -21,12 +21,13 @@ MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 # A module imports only from the lines above its own; a new one is added to the lowest that fits.
 LAYERS = (
     "__init__ clip",
+    "sections",
     "config",
     # words and parts: each stands on the settings alone
     "catalog classes command_line container drawn_faces layers media_files metrics model_files"
     " plots schema splits synthetic_voices",
-    "audio_branches audio_features corpus dealt_folds demo_takes face_branches faces fusions"
-    " label_files leaks records takers",
+    "audio_branches audio_features augmentation corpus dealt_folds demo_takes face_branches faces"
+    " fusions label_files leaks records takers",
     # corpora, media and networks
     "calibration comparison datasets demo_corpus input_pipeline media model protocols robustness"
     " runs",
@@ -42,7 +43,7 @@ LAYERS = (
 LAYER_OF = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 # parts of one reader, tried through its whole on real and damaged files
 TESTED_IN = {"container": "media", "takers": "media", "model_files": "faces"}
-TESTED_IN |= {"answers": "evaluate", "fold_files": "crossval"}
+TESTED_IN |= {"sections": "config", "answers": "evaluate", "fold_files": "crossval"}
 REPORT = ("finished_runs", "report_peers", "report_pictures", "report_tables", "run_figures")
 TESTED_IN |= dict.fromkeys(REPORT, "report")
 HEAVY = ("tensorflow", "keras", "pandas", "cv2", "av", "mediapipe", "dlib", "sklearn", "matplotlib")

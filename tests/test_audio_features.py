@@ -71,7 +71,7 @@ def test_log_mel_equals_librosa(waveform):
 def test_other_settings_equal_librosa(features):
     waveform = np.random.default_rng(1).normal(0, 0.1, features.clip_samples)
     ours = log_mel(waveform, features)
-    assert ours.shape == (features.mel_frames, features.mel_bands)
+    assert ours.shape == (features.audio_frames, features.audio_width)
     np.testing.assert_allclose(ours, oracle(waveform, features), atol=1e-3)
 
 
@@ -104,7 +104,7 @@ def test_rows_are_independent_and_frames_local():
 def test_a_model_with_it_reloads(reloaded):
     keras_input = keras.Input((16000,))
     model = keras.Model(keras_input, log_mel_layer(FEATURES)(keras_input))
-    assert model.output_shape == (None, FEATURES.mel_frames, FEATURES.mel_bands)
+    assert model.output_shape == (None, FEATURES.audio_frames, FEATURES.audio_width)
     assert model.weights == []
     noise = np.random.default_rng(3).normal(0, 0.1, (1, 16000)).astype(np.float32)
     again = reloaded(model)
@@ -121,4 +121,8 @@ def test_fit_length():
         assert padded.sum() == min(samples, 16000)
         assert mask.sum() == max(whole, min(samples, 1))  # a click is one frame, nothing is none
         assert (np.diff(mask.astype(int)) <= 0).all()
-        assert (padded.dtype, mask.dtype, len(mask)) == (np.float32, np.uint8, features.mel_frames)
+        assert (padded.dtype, mask.dtype, len(mask)) == (
+            np.float32,
+            np.uint8,
+            features.audio_frames,
+        )

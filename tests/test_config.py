@@ -46,24 +46,24 @@ def test_derived_sizes():
         400,
         160,
     )
-    assert features.mel_frames == len(range(0, 64000 - 400 + 1, 160))
+    assert features.audio_frames == len(range(0, 64000 - 400 + 1, 160))
 
 
 def test_stamp_changes_with_every_setting():
     other = {
         bool: lambda v: not v,
-        str: lambda v: {"mediapipe": "yunet"}[v],
+        str: lambda v: {"mediapipe": "yunet", "log_mel": "mfcc", "even": "rate"}[v],
         int: lambda v: 3 if v == 1 else v + 1,
         float: lambda v: v * 0.99,
     }
-    base = FeaturesConfig(sample_rate_hz=22050)
+    base = FeaturesConfig(sample_rate_hz=22050, trim_db=30.0)
     stamps = {base.stamp()}
     for field in dataclasses.fields(FeaturesConfig):
         value = getattr(base, field.name)
         stamps.add(dataclasses.replace(base, **{field.name: other[type(value)](value)}).stamp())
     assert len(stamps) == len(dataclasses.fields(FeaturesConfig)) + 1
     assert all(re.fullmatch("[0-9a-f]{8}", stamp) for stamp in stamps)
-    assert base.stamp() == FeaturesConfig(sample_rate_hz=22050).stamp()
+    assert base.stamp() == dataclasses.replace(base).stamp()
 
 
 @pytest.mark.parametrize(

@@ -76,29 +76,17 @@ def test_batch_larger_than_the_data_is_refused(demo_records: Path) -> None:
         )
 
 
-def test_augmentation_keeps_missing_faces_missing() -> None:
-    import tensorflow as tf
-
-    faces = np.random.default_rng(0).integers(1, 255, (2, 3, 16, 16, 1), np.uint8)
-    faces[0, 1] = 0
-    varied = input_pipeline.varied_faces(tf.constant(faces), tf.constant([1, 2], tf.int64)).numpy()
-    assert not varied[0, 1].any()
-    assert varied[0, 0].any()
-    assert not np.array_equal(varied[1], faces[1])
+def test_typical_frames_are_the_mean_and_one_deviation(demo_records: Path) -> None:
+    opened = records.open_records(demo_records)
+    masks = [i["audio_mask"].numpy() for i, _ in input_pipeline.evaluation(opened, opened.clips)]
+    lengths = np.concatenate(masks).sum(1)
+    wanted = int(lengths.mean() + lengths.std())
+    assert input_pipeline.typical_frames(opened, opened.clips) == wanted
 
 
-def test_augmented_voice_stays_masked() -> None:
-    import tensorflow as tf
-
-    random = np.random.default_rng(0)
-    audio = random.normal(size=(3, 40, 16)).astype(np.float32)
-    mask = np.ones((3, 40), np.float32)
-    mask[:, 30:] = 0
-    mask[2] = 0
-    mean = np.full(16, -5.0, np.float32)
-    seed = tf.constant([3, 4], tf.int64)
-    varied = input_pipeline.varied_voice(tf.constant(audio), tf.constant(mask), mean, seed)
-    real = varied["audio_mask"].numpy()
-    assert not varied["audio"].numpy()[real == 0].any()
-    assert not real[2].any(), "a clip without sound stays without sound"
-    assert 20 <= real[0].sum() <= 40
+def test_training_draws_some_pictures_of_each_clip(demo_records: Path) -> None:
+    faces = stream(demo_records, 0, augment=False, train_frames=1)[0][1]
+    every = stream(demo_records, 0, augment=False)[0][1]
+    assert faces.shape == (5, 1, 24, 24, 1)
+    for drawn, own in zip(faces[:, 0], every, strict=True):
+        assert any((drawn == picture).all() for picture in own)

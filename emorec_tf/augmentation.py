@@ -1,0 +1,160 @@
+"""What training does to a batch: fewer pictures, voices moved and masked, faces moved and lit.
+
+Shapes stay as they were. Every draw but SpecAugment's is made from a seed alone, so that a resumed
+run repeats it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from emorec_tf.schema import PICTURE_ARRAYS
+
+with warnings.catch_warnings():
+    # Beside a TensorFlow newer than it was built for, it says that its file systems are missing;
+    # the masks used here are plain TensorFlow.
+    warnings.filterwarnings("ignore", message="(unable to load|file system plugins)")
+    import tensorflow_io as tfio
+
+Batch = dict[str, tf.Tensor]
+
+
+def some_frames(inputs: Batch, count: int, seed: tf.Tensor) -> Batch:
+    """Draw ``count`` pictures of each clip, in order, those with a face before those without.
+
+    Shapes:
+        arrays of pictures [B, F, ...] -> [B, count, ...]; others stay
+    """
+    mask = inputs["face_mask"]
+    if count >= mask.shape[1]:
+        return inputs
+    draws = tf.random.stateless_uniform(tf.shape(mask), seed) + mask
+    chosen = tf.sort(tf.math.top_k(draws, count).indices, axis=1)
+    drawn = {n: tf.gather(inputs[n], chosen, batch_dims=1) for n in PICTURE_ARRAYS if n in inputs}
+    return {**inputs, **drawn}
+
+
+def augmented(inputs: Batch, mean: np.ndarray, seed: tf.Tensor) -> Batch:
+    """Vary a training batch: voice in time, pitch, loudness and holes; faces in place and light.
+
+    Every draw but SpecAugment's is made from ``seed`` alone, so that a resumed run repeats it.
+    """
+    seeds = tf.random.split(seed, 3)
+    inputs = dict(inputs)
+    inputs.update(varied_voice(inputs["audio"], inputs["audio_mask"], mean, seeds[0]))
+    if inputs["faces"].shape[1]:
+        inputs["faces"] = varied_faces(inputs["faces"], seeds[1])
+        inputs["face_mask"] = fewer_faces(inputs["face_mask"], seeds[2])
+    return inputs
+
+
+def varied_voice(
+    audio: tf.Tensor, mask: tf.Tensor, mean: np.ndarray, seed: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Stretch and shift in time, warp the bands, change loudness, then SpecAugment.
+
+    Shapes:
+        audio [B, T, M], mask [B, T] -> the same
+    Source:
+        Park et al. 2019, SpecAugment; Jaitly & Hinton 2013 for the warp of the bands.
+    """
+    batch, frames, bands = tf.shape(audio)[0], audio.shape[1], audio.shape[2]
+    draws = tf.unstack(tf.random.stateless_uniform([5, batch], seed, -1.0, 1.0))
+    stretch, shift = 1.0 + 0.15 * draws[0], 0.10 * frames * draws[1]
+    warp, lift = 1.0 + 0.08 * draws[2], 0.03 * bands * draws[3]
+    level = (audio - mean) * mask[..., None]  # padding is the mean, as in the model
+    moved = stretched(level[..., None], warp, lift, stretch, shift)[..., 0]
+    real = stretched(mask[..., None, None], tf.ones(batch), tf.zeros(batch), stretch, shift)
+    real = tf.cast(real[:, :, 0, 0] > 0.5, tf.float32)
+    moved = moved + (0.7 * draws[4])[:, None, None]  # +-3 dB
+
+    def holes(one: tf.Tensor) -> tf.Tensor:
+        for _ in range(2):
+            one = tfio.audio.freq_mask(one, max(2, bands // 6))
+            one = tfio.audio.time_mask(one, max(2, frames // 10))
+        return tf.ensure_shape(one, [frames, bands])
+
+    moved = tf.map_fn(holes, moved)
+    return {"audio": (moved + mean) * real[..., None], "audio_mask": real}
+
+
+def stretched(
+    pictures: tf.Tensor,
+    x_scale: tf.Tensor,
+    x_shift: tf.Tensor,
+    y_scale: tf.Tensor,
+    y_shift: tf.Tensor,
+) -> tf.Tensor:
+    """Scale and shift along both axes; what comes in from outside is zero.
+
+    Shapes:
+        float32 [N, H, W, C] and four of [N], shifts in pixels -> float32 [N, H, W, C]
+    """
+    zero = tf.zeros_like(x_scale)
+    maps = tf.stack([x_scale, zero, x_shift, zero, y_scale, y_shift, zero, zero], axis=1)
+    return moved_by(pictures, maps, "CONSTANT")
+
+
+def moved_by(pictures: tf.Tensor, maps: tf.Tensor, fill_mode: str) -> tf.Tensor:
+    """Apply affine maps [N, 8] (from output to input pixels) to [N, H, W, C]."""
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=pictures,
+        transforms=maps,
+        output_shape=pictures.shape[1:3],
+        interpolation="BILINEAR",
+        fill_mode=fill_mode,
+        fill_value=0.0,
+    )
+
+
+def varied_faces(faces: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Mirror, turn, move, zoom, light: one draw for all pictures of a clip.
+
+    Shapes:
+        uint8 [B, F, H, W, C] -> uint8 [B, F, H, W, C]
+    """
+    batch, (count, height, width, channels) = tf.shape(faces)[0], faces.shape[1:]
+    draws = tf.random.stateless_uniform([8, batch], seed, -1.0, 1.0)
+    draws = tf.unstack(tf.repeat(draws, count, axis=1))  # [B F] each
+    flat = tf.reshape(tf.cast(faces, tf.float32), [-1, height, width, channels])
+    moved = moved_by(flat, placements(draws[:5], width), "NEAREST")
+    gamma, across, down = (d[:, None, None, None] for d in draws[5:8])
+    lit = 255.0 * tf.pow(moved / 255.0, tf.pow(1.6, gamma))
+    slope = tf.linspace(-1.0, 1.0, width)
+    ramp = across * slope[None, None, :, None] + down * slope[None, :, None, None]
+    lit = lit * (1.0 + 0.25 * ramp)  # light from one side
+    empty = tf.reduce_all(flat == 0, axis=[1, 2, 3], keepdims=True)  # no face stays no face
+    lit = tf.where(empty, 0.0, tf.clip_by_value(lit, 0.0, 255.0))
+    shape = [batch, count, height, width, channels]
+    return tf.cast(tf.reshape(tf.round(lit), shape), tf.uint8)
+
+
+def placements(draws: Sequence[tf.Tensor], side: int) -> tf.Tensor:
+    """Affine maps about the middle from draws in -1 to 1.
+
+    Shapes:
+        five of [N] (turn, zoom, right, down, mirror) -> [N, 8]
+    """
+    turn, zoom, right, down, mirror = draws
+    angle, scale = 0.2 * turn, 1.0 + 0.12 * zoom  # 11 degrees, an eighth of the size
+    flip = tf.where(mirror > 0, -1.0, 1.0)
+    cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
+    a, b, c, d = cosine * flip, -sine, sine * flip, cosine
+    middle = (side - 1) / 2
+    x = middle - (a + b) * middle + 0.07 * side * right
+    y = middle - (c + d) * middle + 0.07 * side * down
+    return tf.stack([a, b, x, c, d, y, 0.0 * x, 0.0 * x], axis=1)
+
+
+def fewer_faces(mask: tf.Tensor, seed: tf.Tensor, share: float = 0.4) -> tf.Tensor:
+    """Hide a share of the pictures, so that no single one is learned by heart; never all of them.
+
+    Shapes:
+        [B, F] -> [B, F]
+    """
+    drawn = mask * tf.cast(tf.random.stateless_uniform(tf.shape(mask), seed) > share, mask.dtype)
+    return tf.where(tf.reduce_any(drawn > 0, axis=1, keepdims=True), drawn, mask)
