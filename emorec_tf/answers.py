@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from emorec_tf import calibration, datasets, enrolment, input_pipeline, records, runs, splits
+from emorec_tf import calibration, enrolment, input_pipeline, records, runs, splits
+from emorec_tf.classes import labelled
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.input_pipeline import Adapt
 from emorec_tf.robustness import Damage
@@ -26,8 +27,7 @@ def scored_sides(run: runs.Run, opened: records.Records) -> dict[str, list[Clip]
             f"records {opened.folder} (stamp {opened.features.stamp()}) were made with other "
             f"feature settings than the run's (stamp {run.config.features.stamp()})"
         )
-    clips = datasets.merge_classes(opened.clips, run.config.data.classes)
-    sides = run.split.clips(clips)
+    sides = run.split.clips(labelled(opened.clips, run.config.data))
     there = {c.clip_id if run.split.leaky else c.speaker for c in sides["test"]}
     missing = sorted(set(run.split.test) - there, key=splits.natural)
     if missing:
@@ -41,21 +41,23 @@ def scored_sides(run: runs.Run, opened: records.Records) -> dict[str, list[Clip]
 
 def fit_temperature(
     run: runs.Run, opened: records.Records, model: keras.Model | None = None
-) -> float:
+) -> float | None:
     """Fit what logits are divided by to validation speakers and keep it, unless that was done.
+
+    None where a rating is estimated: it has no probabilities.
 
     Args:
         run: finished or not; its temperature.json says after how many epochs it was fitted.
         opened: records of the run.
         model: the run's model, if it is loaded already.
     """
-    if run.temperature is not None:
+    if run.temperature is not None or not run.classes:
         return run.temperature
     model = model or runs.load_model(run.model_file)
     clips = scored_sides(run, opened)["validation"]
     adapt = adapter_of(run, opened, model, clips)
     logits, clips = logits_of(model, opened, clips, adapt=adapt)
-    ids = np.array([run.classes.index(c.emotion) for c in clips])
+    ids = run.task.truth(clips)
     fitted = calibration.temperature(logits, ids)
     before, after = (calibration.nll(calibration.scaled(logits, t), ids) for t in (1.0, fitted))
     facts = {
@@ -76,8 +78,9 @@ def adapter_of(
     standard = enrolment.standard_of(model)
     if standard is None:
         return None
-    merged = datasets.merge_classes(opened.clips, run.config.data.classes)
-    everything = splits.clips_of(merged, {c.speaker for c in clips})
+    everything = splits.clips_of(
+        labelled(opened.clips, run.config.data), {c.speaker for c in clips}
+    )
     return enrolment.adapter(run.config.data, opened, everything, standard, run.config.train.seed)
 
 
@@ -89,7 +92,7 @@ def logits_of(
     adapt: Adapt | None = None,
     damage: Damage | None = None,
 ) -> tuple[np.ndarray, list[Clip]]:
-    """Logits [N, K] of these clips, and the clips in the same order, joined by id.
+    """Logits [N, K] (or ratings [N, 1]) of these clips, and the clips in the same order, by id.
 
     Args:
         model: logits from example arrays.

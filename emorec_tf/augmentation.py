@@ -1,5 +1,7 @@
 """What training does to a batch: fewer pictures, voices moved and masked, faces moved and lit.
 
+Mesh points move with the pictures of their clip, by the same draw.
+
 Shapes stay as they were. Every draw but SpecAugment's is made from a seed alone, so that a resumed
 run repeats it.
 """
@@ -12,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from emorec_tf.mesh_points import MIRRORED
 from emorec_tf.schema import PICTURE_ARRAYS
 
 with warnings.catch_warnings():
@@ -21,6 +24,10 @@ with warnings.catch_warnings():
     import tensorflow_io as tfio
 
 Batch = dict[str, tf.Tensor]
+
+# Faces: at most 11 degrees, an eighth of the size, and a share of the side.
+TURN, ZOOM, SHIFT = 0.2, 0.12, 0.07
+JITTER = 0.003  # deviation of mesh points, as a share of the face's width
 
 
 def some_frames(inputs: Batch, count: int, seed: tf.Tensor) -> Batch:
@@ -48,7 +55,13 @@ def augmented(inputs: Batch, mean: np.ndarray, seed: tf.Tensor) -> Batch:
     inputs.update(varied_voice(inputs["audio"], inputs["audio_mask"], mean, seeds[0]))
     if inputs["faces"].shape[1]:
         inputs["faces"] = varied_faces(inputs["faces"], seeds[1])
-        inputs["face_mask"] = fewer_faces(inputs["face_mask"], seeds[2])
+        shown = fewer_faces(inputs["face_mask"], seeds[2])
+        if "mesh" in inputs:
+            inputs["mesh"] = varied_mesh(inputs["mesh"], inputs["mesh_mask"], seeds[1])
+            hidden = inputs["face_mask"] - shown
+            inputs["mesh_mask"] = inputs["mesh_mask"] * (1.0 - hidden)
+            inputs["mesh"] = inputs["mesh"] * inputs["mesh_mask"][..., None, None]
+        inputs["face_mask"] = shown
     return inputs
 
 
@@ -118,8 +131,7 @@ def varied_faces(faces: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         uint8 [B, F, H, W, C] -> uint8 [B, F, H, W, C]
     """
     batch, (count, height, width, channels) = tf.shape(faces)[0], faces.shape[1:]
-    draws = tf.random.stateless_uniform([8, batch], seed, -1.0, 1.0)
-    draws = tf.unstack(tf.repeat(draws, count, axis=1))  # [B F] each
+    draws = tf.unstack(tf.repeat(face_draws(batch, seed), count, axis=1))  # [B F] each
     flat = tf.reshape(tf.cast(faces, tf.float32), [-1, height, width, channels])
     moved = moved_by(flat, placements(draws[:5], width), "NEAREST")
     gamma, across, down = (d[:, None, None, None] for d in draws[5:8])
@@ -133,6 +145,39 @@ def varied_faces(faces: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.reshape(tf.round(lit), shape), tf.uint8)
 
 
+def face_draws(batch: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Turn, zoom, right, down, mirror, then three of light, each in -1 to 1: [8, B]."""
+    return tf.random.stateless_uniform([8, batch], seed, -1.0, 1.0)
+
+
+def varied_mesh(mesh: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Move points as ``varied_faces`` moves pictures by this seed, about the face; jitter them.
+
+    In a mirror the points of left and right change places too. A clip without points stays zero.
+
+    Shapes:
+        mesh [B, F, P, 3] in pixels, mask [B, F] -> [B, F, P, 3]
+    """
+    turn, zoom, right, down, mirror = tf.unstack(face_draws(tf.shape(mesh)[0], seed))[:5]
+    real = mask[..., None, None]  # [B, F, 1, 1]
+    count = tf.maximum(tf.reduce_sum(mask, axis=1), 1.0) * mesh.shape[2]
+    middle = tf.reduce_sum(mesh * real, axis=[1, 2]) / count[:, None] * [1.0, 1.0, 0.0]  # [B, 3]
+    points = (mesh - middle[:, None, None]) * real
+    side = tf.reduce_max(points[..., 0], [1, 2]) - tf.reduce_min(points[..., 0], [1, 2])  # [B]
+    swapped = tf.gather(points, MIRRORED, axis=2)
+    points = tf.where(mirror[:, None, None, None] > 0, swapped, points)
+    # Pictures are read through placements' map, so that points go by its inverse.
+    angle, scale = TURN * turn, 1.0 + ZOOM * zoom
+    flip = tf.where(mirror > 0, -1.0, 1.0)
+    cosine, sine, zero = tf.cos(angle) / scale, tf.sin(angle) / scale, 0.0 * angle
+    rows = ([flip * cosine, flip * sine, zero], [-sine, cosine, zero], [zero, zero, 1.0 / scale])
+    inverse = tf.stack([tf.stack(row, axis=-1) for row in rows], axis=1)  # [B, 3, 3]
+    shift = tf.stack([right, down, zero], axis=-1) * SHIFT * side[:, None]  # [B, 3]
+    points = tf.einsum("bij,bfpj->bfpi", inverse, points - shift[:, None, None])
+    noise = tf.random.stateless_normal(tf.shape(mesh), seed + 1) * JITTER
+    return (points + noise * side[:, None, None, None] + middle[:, None, None]) * real
+
+
 def placements(draws: Sequence[tf.Tensor], side: int) -> tf.Tensor:
     """Affine maps about the middle from draws in -1 to 1.
 
@@ -140,13 +185,13 @@ def placements(draws: Sequence[tf.Tensor], side: int) -> tf.Tensor:
         five of [N] (turn, zoom, right, down, mirror) -> [N, 8]
     """
     turn, zoom, right, down, mirror = draws
-    angle, scale = 0.2 * turn, 1.0 + 0.12 * zoom  # 11 degrees, an eighth of the size
+    angle, scale = TURN * turn, 1.0 + ZOOM * zoom
     flip = tf.where(mirror > 0, -1.0, 1.0)
     cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
     a, b, c, d = cosine * flip, -sine, sine * flip, cosine
     middle = (side - 1) / 2
-    x = middle - (a + b) * middle + 0.07 * side * right
-    y = middle - (c + d) * middle + 0.07 * side * down
+    x = middle - (a + b) * middle + SHIFT * side * right
+    y = middle - (c + d) * middle + SHIFT * side * down
     return tf.stack([a, b, x, c, d, y, 0.0 * x, 0.0 * x], axis=1)
 
 

@@ -22,6 +22,7 @@ TABLES = {
     "audio": ("audio_branches", "AUDIO_BRANCHES"),
     "face": ("face_branches", "FACE_BRANCHES"),
     "fusion": ("fusions", "FUSIONS"),
+    "classifier": ("classical_heads", "CLASSIFIERS"),
 }
 
 
@@ -37,7 +38,7 @@ class Entry:
 
 @functools.cache
 def entries(kind: str) -> dict[str, Entry]:
-    """Read the table of ``kind`` (audio, face or fusion) from its source, without importing it."""
+    """Read the table of ``kind`` (audio, face, ...) from its source, without importing it."""
     module, table = TABLES[kind]
     tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
     functions = _functions(tree)

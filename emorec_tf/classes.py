@@ -1,4 +1,4 @@
-"""Which emotions are told apart: choosing and merging classes, joining corpora."""
+"""Which classes are told apart: chosen and merged, or binned from ratings; joining corpora."""
 
 from __future__ import annotations
 
@@ -8,9 +8,65 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from emorec_tf.clip import EMOTIONS, Clip, UserError
-from emorec_tf.config import nearest
+from emorec_tf.config import DataConfig, nearest
 
+# Ratings from 1 to 5: up to the first cut, between the two, from the second on.
+CUTS = (2.5, 3.5)
+BINS = {
+    "activation": ("low", "medium", "high"),
+    "valence": ("negative", "neutral", "positive"),
+}
 _LOG = logging.getLogger(__name__)
+
+
+def labelled(clips: Sequence[Clip], data: DataConfig) -> list[Clip]:
+    """Give the clips the labels that are learned; those that have none are left out.
+
+    ``classes`` chooses and merges emotions whatever the target is. For bins of activation or
+    valence, ``emotion`` then holds the bin, and the trait "emotion" what it was; for ratings
+    themselves it stays as it is.
+
+    Raises:
+        UserError: see ``merge_classes``; no clip has a rating, or one is not from 1 to 5.
+    """
+    kept = merge_classes(clips, data.classes)
+    if data.target == "emotion":
+        return kept
+    rated = [(clip, rating) for clip in kept if (rating := getattr(clip, data.target)) is not None]
+    if not rated:
+        raise UserError(
+            f"no clip has a rating of {data.target}; use data that has (msp-improv, a labels.csv "
+            f"with the column {data.target}), or --target emotion"
+        )
+    for clip, rating in rated:
+        if not 1 <= rating <= 5:
+            raise UserError(f"clip {clip.clip_id}: {data.target} is {rating:g}, not from 1 to 5")
+    if data.target_scale == "continuous":
+        return [clip for clip, _ in rated]
+    return [
+        replace(clip, emotion=binned(rating, data), traits={**clip.traits, "emotion": clip.emotion})
+        for clip, rating in rated
+    ]
+
+
+def binned(rating: float, data: DataConfig) -> str:
+    """Name the bin of a rating of the target."""
+    return BINS[data.target][(rating > CUTS[0]) + (rating >= CUTS[1])]
+
+
+def classes_of(clips: Iterable[Clip], data: DataConfig) -> tuple[str, ...]:
+    """Return the classes of labelled clips in the order of class ids; () for ratings."""
+    if data.target == "emotion":
+        return class_names(clip.emotion for clip in clips)
+    present = {clip.emotion for clip in clips}
+    bins = BINS[data.target] if data.target_scale == "bins" else ()
+    return tuple(name for name in bins if name in present)
+
+
+def left_out(clips: Sequence[Clip], data: DataConfig) -> str:
+    """Say how many clips of the chosen emotions have no rating; "" if none is left out."""
+    count = len(merge_classes(clips, data.classes)) - len(labelled(clips, data))
+    return f"; {count} without a rating of {data.target} left out" if count else ""
 
 
 def merge_classes(clips: Sequence[Clip], classes: str | None) -> list[Clip]:

@@ -26,6 +26,10 @@ class UserError(Exception):
     """
 
 
+class SetupError(UserError):
+    """A model or package that is missing or damaged: no clip's fault, so none is refused for it."""
+
+
 @dataclass(frozen=True)
 class Clip:
     """One labelled recording on disk. Nothing is decoded yet.

@@ -24,6 +24,7 @@ VERBS = {
     "crossval": "train and score all folds of a protocol, by several seeds",
     "report": "make one page of cross-validated runs, with pictures, tables and model cards",
     "predict": "name the emotion in clips or folders of clips",
+    "export": "write a run to files that other programs load, compared with the run",
     "audit": "find leaks in a split file, anyone's",
     "zoo": "list the datasets, branches and fusions there are",
 }

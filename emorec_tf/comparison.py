@@ -1,7 +1,4 @@
-"""Is one run better than another? Paired over the same clips, with people as the unit.
-
-Also the figures of activation and valence: concordance, correlation, error.
-"""
+"""Is one run better than another? Paired over the same clips, with people as the unit."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ import numpy as np
 from scipy.stats import bootstrap, wilcoxon
 
 from emorec_tf import metrics
-from emorec_tf.clip import EMOTIONS, UserError
+from emorec_tf.clip import UserError
 from emorec_tf.records import read_csv
 
 
@@ -38,20 +35,22 @@ class Predictions:
 
 
 def read(run: str | Path, name: str = "predictions.csv") -> Predictions:
-    """Read a run's predictions and, from its metrics.json, its protocol.
+    """Read a run's predictions and, from its metrics.json, its protocol and classes.
 
     Args:
         run: the run directory.
         name: CSV with clip_id, speaker, label, one column per class and, if need be, seed.
 
     Raises:
-        UserError: a file is missing or holds something else.
+        UserError: a file is missing or holds something else, ratings for instance.
     """
     folder = Path(run)
     try:
         rows = read_csv(folder / name)
         found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        classes = tuple(e for e in EMOTIONS if rows and e in rows[0])
+        if "ccc" in found:
+            raise UserError(f"{folder} estimates ratings; only runs that name classes are compared")
+        classes = tuple(found["classes"])
         return Predictions(
             run=str(run),
             protocol=found["protocol"],
@@ -116,7 +115,9 @@ def _joined(first: Predictions, second: Predictions, across_protocols: bool) -> 
             "figures do not compare; run both with one protocol"
         )
     if first.classes != second.classes:
-        raise UserError(f"{pair} know different classes; train both with the same --classes")
+        raise UserError(
+            f"{pair} know different classes; train both with the same --classes and --target"
+        )
     at = {clip_id: position for position, clip_id in enumerate(second.clip_ids)}
     unequal = sorted(set(first.clip_ids) ^ at.keys())
     if unequal or not at:
@@ -156,37 +157,3 @@ def _difference(counts: np.ndarray, figure: Any, seed: int) -> dict[str, Any]:
         "ci95": ci95,
         "wilcoxon_p": float(wilcoxon(gaps).pvalue) if gaps.any() else 1.0,
     }
-
-
-def ccc(truth: np.ndarray, guess: np.ndarray) -> float:
-    """Concordance correlation of two series [N] (Lin 1989), -1 to 1; NaN if all values are one."""
-    truth, guess = _series(truth, guess)
-    if np.ptp(np.stack([truth, guess])) == 0:
-        return float("nan")
-    apart = (truth.mean() - guess.mean()) ** 2
-    return float(2 * _covariance(truth, guess) / (truth.var() + guess.var() + apart))
-
-
-def pcc(truth: np.ndarray, guess: np.ndarray) -> float:
-    """Pearson correlation of two series [N], -1 to 1; NaN if one of them is constant."""
-    truth, guess = _series(truth, guess)
-    if np.ptp(truth) == 0 or np.ptp(guess) == 0:
-        return float("nan")
-    return float(_covariance(truth, guess) / (truth.std() * guess.std()))
-
-
-def rmse(truth: np.ndarray, guess: np.ndarray) -> float:
-    """Root of the mean squared error of two series [N], in their unit."""
-    truth, guess = _series(truth, guess)
-    return float(np.sqrt(((truth - guess) ** 2).mean()))
-
-
-def _covariance(truth: np.ndarray, guess: np.ndarray) -> float:
-    return float(((truth - truth.mean()) * (guess - guess.mean())).mean())
-
-
-def _series(truth: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    truth, guess = np.asarray(truth, np.float64), np.asarray(guess, np.float64)
-    if truth.ndim != 1 or truth.shape != guess.shape or not len(truth):
-        raise ValueError(f"need two series [N] of one length, not {truth.shape}, {guess.shape}")
-    return truth, guess

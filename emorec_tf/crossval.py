@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emorec_tf import __version__, datasets, fold_files, leaks, protocols, runs, train
+from emorec_tf import __version__, fold_files, leaks, protocols, runs, steps, train
+from emorec_tf.classes import classes_of, labelled
 from emorec_tf.clip import UserError
 from emorec_tf.command_line import guarded, parse
 from emorec_tf.config import Config, build, check, flat, option
 from emorec_tf.dealt_folds import DEALERS, Fold
+from emorec_tf.locks import alone
 from emorec_tf.records import Records, write_atomically
 
 SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "seed")
@@ -79,10 +81,15 @@ def planned_folds(
             f"crossval needs --protocol; for {settings.data.dataset} there are "
             f"{', '.join([*own, *DEALERS])}"
         )
-    folds, notes = protocols.folds(options.protocol, opened.clips, options.allow_partial)
+    clips = labelled(opened.clips, settings.data)
+    dealt = options.protocol.partition(":")[0] in DEALERS
+    folds, notes = protocols.folds(
+        options.protocol, clips if dealt else opened.clips, options.allow_partial
+    )
     if folds[0].leaky and settings.data.enrol:
         raise UserError("--enrol has no meaning where every speaker is known; drop it")
-    clips = datasets.merge_classes(opened.clips, settings.data.classes)
+    if folds[0].test_clips and settings.data.enrol:
+        raise UserError(f"{options.protocol} tests speakers unseen; drop --enrol")
     sounds = opened.sounds
     for fold in folds:
         leaks.guard(fold.clips(clips), sounds, fold.leaky)
@@ -117,7 +124,7 @@ def plan(
     """Collect what crossval.json says before anything is trained."""
     from emorec_tf import enrolment
 
-    clips = datasets.merge_classes(opened.clips, settings.data.classes)
+    clips = labelled(opened.clips, settings.data)
     tested = [c for fold in folds for c in fold.clips(clips)["test"]]
     sides = [{"name": f.name} | dataclasses.asdict(f.split) for f in folds]
     return {
@@ -128,13 +135,16 @@ def plan(
         "mode": settings.data.mode,
         "enrol": settings.data.enrol,
         "seeds": list(range(options.seeds)),
-        "folds": [{k: v for k, v in side.items() if k != "leaky"} for side in sides],
+        "folds": [{k: v for k, v in s.items() if k != "leaky" and v != ()} for s in sides],
         "done": [],
         "config": flat(settings),
+        "steps": steps.stamps(settings),
         "dataset": settings.data.dataset,
+        "target": settings.data.target,
+        "target_scale": settings.data.target_scale,
         "label_meaning": opened.manifest["label_meaning"],
         "licence": opened.manifest["licence"],
-        "classes": datasets.class_names(c.emotion for c in clips),
+        "classes": classes_of(clips, settings.data),
         "clips_to_score": len(enrolment.scored(tested, settings.data, 0)),
         "versions": versions(),
         "machine": machine(),
@@ -179,7 +189,7 @@ def begin(folder: Path, facts: dict[str, Any], overwrite: bool) -> None:
     ours = path.exists() or any(folder.glob("seed-*/fold-*/run.json"))
     if not ours and any(folder.glob("[!.]*")):
         raise UserError(f"{folder} exists and is no cross-validation; give another --run")
-    with fold_files.alone(folder / ".lock"):
+    with alone(folder / ".lock"):
         if path.exists():
             there = fold_files.planned(folder)
             old, new = there["config"], facts["config"]
@@ -188,6 +198,8 @@ def begin(folder: Path, facts: dict[str, Any], overwrite: bool) -> None:
             ]
             if not changed and there["protocol_stamp"] != facts["protocol_stamp"]:
                 changed = [f"protocol {there['protocol']} of other folds"]
+            if not changed and there.get("steps", {}) != facts["steps"]:
+                changed = ["a config of train_first has changed"]
             if changed:
                 raise UserError(
                     f"{folder} was begun with other settings ({'; '.join(changed)}); give another "
@@ -207,7 +219,8 @@ def one(
 
     target = fold_files.fold_folder(folder, seed, fold.name)
     lock = target.with_name(f".{target.name}.lock")
-    with fold_files.alone(lock, f"is at work on fold {fold.name} of seed {seed} in {folder}"):
+    work = f"fold {fold.name} of seed {seed} in {folder}"
+    with alone(lock, f"another process is at work on {work}; give each its own --folds, or wait"):
         values: dict[str, Any] = {"seed": seed}
         if not fold.leaky:  # so that the fold's config.yaml tells its speakers
             for side in ("train", "validation", "test"):
@@ -219,9 +232,12 @@ def one(
             return
         print(f"\nseed {seed}, fold {fold.name}")
         keras.utils.clear_session()
-        begun = train.train(settings, opened, target, split=fold.split)
+        first = folder.parent / "first"  # cross-validations beside each other share steps
+        begun = train.train(settings, opened, target, split=fold.split, first=first)
         found = evaluate.evaluate(runs.load(begun.folder), opened, protocol)
-        print(f"seed {seed}, fold {fold.name}: {evaluate.known(found)} UAR {found['uar']:.3f}")
+        score = begun.task.score
+        figure = f"{score.upper()} {found[score]:.3f}"
+        print(f"seed {seed}, fold {fold.name}: {evaluate.known(found)} {figure}")
     fold_files.join(folder)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.splits import Split, natural
@@ -15,6 +15,8 @@ LEAKY_NOTE = (
     "LEAKY: clips, not speakers, were dealt to the folds, so every speaker stands on all sides; "
     "the figures show what leaking feigns and say nothing about new speakers"
 )
+HALF_NOTE = "only half of each test session's clips is scored; the other half is not used"
+COUNTED = ("group_kfold", "leaky_kfold")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Fold:
     validation: tuple[str, ...]
     test: tuple[str, ...]
     leaky: bool = False
+    test_clips: tuple[str, ...] = ()  # of the test speakers, those that are scored; (): all
 
     def __post_init__(self) -> None:
         """Refuse empty sides and a name on two of them."""
@@ -40,7 +43,7 @@ class Fold:
         train, validation, test = (
             tuple(sorted(side, key=natural)) for side in (self.train, self.validation, self.test)
         )
-        return Split(train, validation, test, self.leaky)
+        return Split(train, validation, test, self.leaky, self.test_clips)
 
     def clips(self, clips: Iterable[Clip]) -> dict[str, list[Clip]]:
         """Return {"train", "validation", "test": clips}; clips that are on no side stay out."""
@@ -58,7 +61,7 @@ def deal(kind: str, number: str, clips: Sequence[Clip]) -> tuple[list[Fold], lis
     Raises:
         UserError: the number is none, or the data has too few speakers, sessions or clips.
     """
-    counted = kind != "loso_session"
+    counted = kind in COUNTED
     if number and not (counted and number.isdecimal() and int(number) >= 2):
         form = f"{kind}:K with K a whole number from 2" if counted else f"{kind} alone"
         raise UserError(f"unknown protocol '{kind}:{number}'; write {form}")
@@ -70,22 +73,39 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _leave_one_session_out(clips: Sequence[Clip], _: int) -> tuple[list[Fold], list[str]]:
+def _leave_one_session_out(
+    clips: Sequence[Clip], _: int, kind: str = "loso_session"
+) -> tuple[list[Fold], list[str]]:
     members: dict[str, set[str]] = defaultdict(set)
     for clip in clips:
         members[clip.session].add(clip.speaker)
     if len(members) < 3 or "" in members:
-        raise UserError("loso_session needs clips of at least 3 named sessions; use group_kfold")
+        raise UserError(f"{kind} needs clips of at least 3 named sessions; use group_kfold")
     homes: dict[str, str] = {}
     for session in sorted(members, key=natural):
         for speaker in sorted(members[session], key=natural):
             if homes.setdefault(speaker, session) != session:
                 raise UserError(
-                    f"loso_session: speaker {speaker} is in sessions {homes[speaker]} and "
+                    f"{kind}: speaker {speaker} is in sessions {homes[speaker]} and "
                     f"{session}, so sessions do not part speakers; use group_kfold"
                 )
     groups = {s: sorted(members[s], key=natural) for s in sorted(members, key=natural)}
     return _rotated(groups, clips), []
+
+
+def _half_sessions(clips: Sequence[Clip], _: int) -> tuple[list[Fold], list[str]]:
+    """Leave one session out and test half of its clips, as the systems this package repeats do.
+
+    They draw the halves anew in each run and look at the other one while they train; here the
+    draw is by the hash of the clips' ids, in each class, and the other half has no use.
+    """
+    folds, notes = _leave_one_session_out(clips, 0, "seed_half_session")
+    found = []
+    for fold in folds:
+        own = sorted(fold.clips(clips)["test"], key=lambda c: (c.emotion, sha256(c.clip_id)))
+        half = tuple(sorted(c.clip_id for c in own[::2]))  # every second one of each class
+        found.append(replace(fold, test_clips=half))
+    return found, [*notes, HALF_NOTE]
 
 
 def _group_kfold(clips: Sequence[Clip], count: int) -> tuple[list[Fold], list[str]]:
@@ -134,8 +154,9 @@ def _leaky_kfold(clips: Sequence[Clip], count: int) -> tuple[list[Fold], list[st
     return found, [LEAKY_NOTE]
 
 
-DEALERS: dict[str, Callable[[Sequence[Clip], int], tuple[list[Fold], list[str]]]] = {
+DEALERS: dict[str, Callable[..., tuple[list[Fold], list[str]]]] = {
     "loso_session": _leave_one_session_out,
+    "seed_half_session": _half_sessions,
     "group_kfold": _group_kfold,
     "leaky_kfold": _leaky_kfold,
 }

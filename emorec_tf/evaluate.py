@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,59 +43,61 @@ def run(argv: Sequence[str] | None) -> int:
     loaded = runs.load(options.run)
     opened = records.open_records(options.records or str(loaded.config.data.records))
     found = evaluate(loaded, opened)
-    print_table(found, loaded.folder)
+    print_table(found, loaded)
     return 0
 
 
 def evaluate(run: runs.Run, opened: records.Records, protocol: str | None = None) -> dict[str, Any]:
-    """Write metrics.json, predictions.csv, robustness.csv and confusion.png; return the metrics.
+    """Write metrics.json, predictions.csv, robustness.csv and a picture; return the metrics.
 
     Raises:
         UserError: records of other settings, or test speakers that are not in them.
     """
-    from emorec_tf import answers, calibration, robustness
+    from emorec_tf import answers, robustness
 
-    test = answers.scored_sides(run, opened)["test"]
+    sides, task = answers.scored_sides(run, opened), run.task
+    test = sides["test"]
     model = runs.load_model(run.model_file)
     temperature = answers.fit_temperature(run, opened, model)
     adapt = answers.adapter_of(run, opened, model, test)
     kept: list[Any] = [None]
 
     def answer(damage: Damage) -> np.ndarray:
-        return answers.logits_of(model, opened, test, kept, adapt, damage)[0]
+        raw, _ = answers.logits_of(model, opened, test, kept, adapt, damage)
+        return task.answers(raw, temperature)
 
-    logits, clips = answers.logits_of(model, opened, test, kept, adapt)
-    probabilities = calibration.scaled(logits, temperature)
+    raw, clips = answers.logits_of(model, opened, test, kept, adapt)
+    told = task.answers(raw, temperature)
     default = LEAKY_NOTE if run.split.leaky else ONE_SPLIT
-    found = figures(run, protocol or default, clips, logits, temperature)
+    found = facts(run, protocol or default, clips)
+    found |= task.scores(clips, raw, temperature, sides["train"])
     found["parameters"] = model.count_params()
     seen = {r["clip_id"]: r for r in records.read_csv(opened.folder / records.REPORT)}
     rows = [
-        {"clip_id": c.clip_id, "speaker": c.speaker, "label": c.emotion}
+        {"clip_id": c.clip_id, "speaker": c.speaker, "label": task.told(c)}
         | {name: seen[c.clip_id][name] for name in ("audio_present", "faces_found")}
-        | {name: f"{p:.6g}" for name, p in zip(run.classes, line, strict=True)}
-        for c, line in zip(clips, probabilities, strict=True)
+        | task.columns(line)
+        for c, line in zip(clips, told, strict=True)
     ]
     found["coverage"] = {
         "clips": len(rows),
         "without_voice": sum(r["audio_present"] == "0" for r in rows),
         "without_face": sum(r["faces_found"] == "0" for r in rows),
     }
-    ids = np.array([run.classes.index(c.emotion) for c in clips])
-    write(run, found, rows, robustness.table(answer, ids, len(run.classes)))
+    truth = task.truth(clips)
+    leaky = "LEAKY, " if run.split.leaky else ""
+    figure = f"{task.score.upper()} {found[task.score]:.3f}"
+    title = f"{leaky}{run.folder.name}: {figure}, speakers {people(found)}"
+    picture = task.picture(truth, told, title)
+    write(run, found, rows, robustness.table(answer, truth, task.figures), picture)
     return found
 
 
-def figures(
-    run: runs.Run, protocol: str, clips: Sequence[Clip], logits: np.ndarray, temperature: float
-) -> dict[str, Any]:
-    """Say what was scored, and how well."""
-    from emorec_tf import calibration, metrics
-
-    labels, speakers = [c.emotion for c in clips], [c.speaker for c in clips]
-    ids = np.array([run.classes.index(name) for name in labels])
-    before, after = (calibration.scaled(logits, t) for t in (1.0, temperature))
+def facts(run: runs.Run, protocol: str, clips: Sequence[Clip]) -> dict[str, Any]:
+    """Say what was scored."""
     return {
+        "target": run.config.data.target,
+        "target_scale": run.config.data.target_scale,
         "dataset": run.source["dataset"],
         "label_meaning": run.source["label_meaning"],
         "protocol": protocol,
@@ -108,13 +109,6 @@ def figures(
         "train_speakers": [] if run.split.leaky else list(run.split.train),
         "seed": run.config.train.seed,
         "epochs": len(run.history),
-        **metrics.scores(labels, after, run.classes, speakers),
-        "temperature": temperature,
-        "ece": calibration.ece(after, ids),
-        "brier": calibration.brier(after, ids),
-        "nll": calibration.nll(after, ids),
-        "ece_before": calibration.ece(before, ids),
-        "nll_before": calibration.nll(before, ids),
     }
 
 
@@ -123,16 +117,12 @@ def write(
     found: dict[str, Any],
     rows: list[dict[str, Any]],
     conditions: list[dict[str, Any]],
+    picture: bytes,
 ) -> None:
     """Write the run's files; metrics.json comes last and says that the others are whole."""
-    from emorec_tf import plots
-
-    leaky = "LEAKY, " if run.split.leaky else ""
-    title = f"{leaky}{run.folder.name}: UAR {found['uar']:.3f}, speakers {people(found)}"
-    picture = plots.confusion_picture(found["confusion"], run.classes, title)
     for name, table in (("predictions", rows), ("robustness", conditions)):
         records.write_atomically(run.folder / f"{name}.csv", records.rows_to_csv(table))
-    records.write_atomically(run.folder / "confusion.png", picture)
+    records.write_atomically(run.folder / f"{run.task.picture_name}.png", picture)
     records.write_atomically(run.folder / "metrics.json", json.dumps(found, indent=1))
 
 
@@ -142,18 +132,20 @@ def people(found: dict[str, Any]) -> str:
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if names[12:] else "")
 
 
-def print_table(found: dict[str, Any], folder: Path) -> None:
+def print_table(found: dict[str, Any], run: runs.Run) -> None:
     """Print figures and recalls."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{folder}: {known(found)} {people(found)}", show_header=False)
+    table = Table(title=f"{run.folder}: {known(found)} {people(found)}", show_header=False)
     for line in lines(found):
         table.add_row(*line)
-    scaling = f"at temperature {found['temperature']:.2f}; without {found['ece_before']:.3f}"
-    table.add_row("calibration error", f"{found['ece']:.3f} ({scaling})")
+    if run.classes:
+        scaling = f"at temperature {found['temperature']:.2f}; without {found['ece_before']:.3f}"
+        table.add_row("calibration error", f"{found['ece']:.3f} ({scaling})")
     Console().print(table)
-    print(f"written: {folder}/metrics.json, predictions.csv, robustness.csv, confusion.png")
+    names = f"predictions.csv, robustness.csv, {run.task.picture_name}.png"
+    print(f"written: {run.folder}/metrics.json, {names}")
 
 
 def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -165,10 +157,22 @@ def lines(found: dict[str, Any]) -> list[tuple[str, str]]:
             return f"{found[name]:.3f} (one speaker: no interval)"
         return f"{found[name]:.3f} (95 % over speakers {low_high[0]:.3f} to {low_high[1]:.3f})"
 
-    coverage, majority = found["coverage"], found["majority_baseline"]
+    coverage = found["coverage"]
     lacks = f"{coverage['without_face']} without a face, {coverage['without_voice']} without sound"
+    clips = [("clips", f"{coverage['clips']} ({lacks})")]
+    if found["target"] != "emotion":
+        clips = [("target", found["target"]), *clips]
+    if "ccc" in found:
+        mean = found["baseline"]
+        always = f"always {mean['prediction']:.2f}, the mean in training"
+        return [
+            *clips,
+            *((name.upper(), with_interval(name)) for name in ("ccc", "pcc", "rmse")),
+            ("baseline", f"CCC {mean['ccc']:.3f}, RMSE {mean['rmse']:.3f} ({always})"),
+        ]
+    majority = found["majority_baseline"]
     return [
-        ("clips", f"{coverage['clips']} ({lacks})"),
+        *clips,
         ("UAR", with_interval("uar")),
         ("WAR", with_interval("war")),
         ("macro F1", f"{found['macro_f1']:.3f}"),

@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from emorec_tf import faces, media
-from emorec_tf.audio_features import fit_length, log_mel_layer
+from emorec_tf import decoded, faces
+from emorec_tf.audio_features import fit_length, layer_of
 from emorec_tf.clip import Clip, UserError
-from emorec_tf.config import FeaturesConfig
-from emorec_tf.schema import schema
+from emorec_tf.config import FeaturesConfig, check
+from emorec_tf.decode_cache import Cache
+from emorec_tf.decoded import Film, FindPoints, Sound
+from emorec_tf.face_tracks import REGION_BOXES, crop_of
+from emorec_tf.picture_sampling import SAMPLINGS, Shown
+from emorec_tf.schema import PICTURE_ARRAYS, schema
+
+TRIM_FRAME_SAMPLES, TRIM_HOP_SAMPLES = 2048, 512
+TRIM_FLOOR = 1e-10  # of a frame's mean square
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What was found in a clip, for the report."""
+    """What was found in a clip, for the report; ``faces_found`` of the ``frames`` chosen."""
 
     audio_present: bool
     faces_found: int
@@ -31,116 +39,152 @@ class Seen:
 
 
 def maker(
-    features: FeaturesConfig, face_model: str | None = None, mesh_model: str | None = None
+    features: FeaturesConfig,
+    face_model: str | None = None,
+    mesh_model: str | None = None,
+    cache: Cache | None = None,
 ) -> Callable[[Clip], tuple[dict[str, np.ndarray], Seen]]:
-    """Load detector, mesh and log-mel once; return the function that makes examples.
+    """Return the function that makes examples; it loads detector and mesh when first needed.
+
+    What is decoded is taken from ``cache`` and kept there; the arrays are the same without one.
 
     Raises:
-        UserError: by the returned function, for a clip that cannot be read or holds nothing.
+        UserError: room around the face that is not kept; and, by the returned function, a clip
+            that cannot be read, holds nothing, or shows too few faces for adaptive sampling.
+        SetupError: by the returned function: detector or mesh cannot be loaded.
     """
+    most = (REGION_BOXES - 1) / 2
+    check(features.face_margin <= most, "face_margin", features.face_margin, f"0 to {most}")
     faces.single_thread()
-    detect = faces.FACE_DETECTORS[features.face_detector](face_model)
-    mesh = faces.face_mesh(mesh_model) if features.face_mesh else None
-    log_mel = log_mel_layer(features)
+    read = decoded.reader(features, face_model, cache)
+    find_points = decoded.mesher(mesh_model, cache) if features.face_mesh else None
+    spectrum = compiled(layer_of(features))
 
     def make(clip: Clip) -> tuple[dict[str, np.ndarray], Seen]:
-        sound, pictures = decode(clip, features)
-        waveform = sound.waveform if sound else None
-        if waveform is None and not (pictures and pictures.frames):
+        sound, film = read(clip)
+        heard = sound is not None and sound.waveform is not None
+        if not heard and not (film and film.looks):
             raise UserError(f"{clip.audio or clip.video} holds neither sound nor pictures")
         example = {name: np.zeros(s.shape, s.dtype) for name, s in schema(features).items()}
-        digest = ""
-        if waveform is not None and len(waveform):
-            padded, example["audio_mask"] = fit_length(waveform, features)
-            spectrum = np.asarray(log_mel(padded[None])[0])
-            example["audio"] = spectrum * example["audio_mask"][:, None]
-            if waveform.any():  # silence is the same in many clips, and no leak
-                digest = hashlib.sha256(waveform.tobytes()).hexdigest()
-        notes = sound.notes if sound else ()
-        if pictures is not None and pictures.frames:
-            see(pictures, features, detect, mesh, example)
-            notes = notes if pictures is sound else notes + pictures.notes
+        digest, frames = "", 0
+        voice = voice_of(sound, features) if sound else None
+        if voice is not None and len(voice):
+            padded, example["audio_mask"] = fit_length(voice, features)
+            found = np.asarray(spectrum(padded[None]))[0]
+            example["audio"] = found * example["audio_mask"][:, None]
+            if voice.any():  # silence is the same in many clips, and no leak
+                digest = hashlib.sha256(voice.tobytes()).hexdigest()
+        if film is not None and film.looks:
+            chosen = choose(film, features, str(clip.video))
+            frames = len(chosen)
+            see(film, chosen, features, find_points, example)
+        parts = [part for part in (sound, film) if part]
         seen = Seen(
             audio_present=bool(example["audio_mask"].any()),
             faces_found=int(example["face_mask"].sum()),
-            frames=len(pictures.frames) if pictures else 0,
-            seconds=(sound or pictures).seconds,  # type: ignore[union-attr]
+            frames=frames,
+            seconds=window_of(parts[0].seconds, features)[1],
             audio_sha256=digest,
-            notes=notes,
+            notes=tuple(note for part in parts for note in part.notes),
         )
         return example, seen
 
     return make
 
 
-def decode(
-    clip: Clip, features: FeaturesConfig
-) -> tuple[media.Recording | None, media.Recording | None]:
-    """Read sound and pictures: one pass where one file holds both."""
+def compiled(layer: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
+    """Run a layer as one graph where TensorFlow does: the same numbers in half the time."""
+    import keras
+    import tensorflow as tf
 
-    def read(path: str, audio: bool, video: bool) -> media.Recording:
-        return media.decode(
-            path,
-            sample_rate_hz=features.sample_rate_hz,
-            clip_seconds=features.clip_seconds,
-            frame_count=features.face_frames if video else 0,
-            start_seconds=clip.start_seconds,
-            end_seconds=clip.end_seconds,
-            want_audio=audio,
-            want_video=video,
-            sparse=True,
-        )
+    return tf.function(layer) if keras.backend.backend() == "tensorflow" else layer
 
-    if clip.audio == clip.video and clip.audio is not None:
-        both = read(clip.audio, True, features.face_frames > 0)
-        return both, both
-    sound = read(clip.audio, True, False) if clip.audio else None
-    want_pictures = clip.video is not None and features.face_frames > 0
-    return sound, read(str(clip.video), False, True) if want_pictures else None
+
+def hear(clip: Clip, features: FeaturesConfig) -> np.ndarray | None:
+    """The clip's sound alone, just as its spectrum is made from it: float32 [samples].
+
+    Raises:
+        UserError: the clip cannot be read.
+    """
+    sound, _ = decoded.reader(replace(features, face_frames=0))(clip)
+    return voice_of(sound, features) if sound else None
+
+
+def window_of(seconds: float, features: FeaturesConfig) -> tuple[float, float]:
+    """Start and length of the middle of what was decoded, in seconds."""
+    length = min(seconds, features.clip_seconds)
+    return (seconds - length) / 2, length
+
+
+def voice_of(sound: Sound, features: FeaturesConfig) -> np.ndarray | None:
+    """Cut the middle out of the sound, without the silence at its ends where that is asked.
+
+    Shapes:
+        -> float32 [samples], at most ``clip_samples``
+    """
+    if sound.waveform is None:
+        return None
+    if features.trim_db:
+        kept = trimmed(sound.waveform, features.trim_db)
+        first = max(0, len(kept) - features.clip_samples) // 2
+        return kept[first:][: features.clip_samples]
+    start, length = window_of(sound.seconds, features)
+    rate = features.sample_rate_hz
+    return sound.waveform[round(start * rate) :][: round(length * rate)]
+
+
+def trimmed(waveform: np.ndarray, trim_db: float) -> np.ndarray:
+    """Cut both ends up to the first and from the last frame within ``trim_db`` of the loudest.
+
+    Shapes:
+        float32 [samples] -> float32 [fewer samples]
+    Source:
+        As ``librosa.effects.trim``: frames of 2048 samples every 512, centred, by their power.
+    """
+    padded = np.pad(waveform.astype(np.float64), TRIM_FRAME_SAMPLES // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, TRIM_FRAME_SAMPLES)
+    power = np.maximum(np.square(frames[::TRIM_HOP_SAMPLES]).mean(1), TRIM_FLOOR)
+    loud = np.flatnonzero(10 * np.log10(power / power.max()) > -trim_db)
+    return waveform[loud[0] * TRIM_HOP_SAMPLES : (loud[-1] + 1) * TRIM_HOP_SAMPLES]
+
+
+def choose(film: Film, features: FeaturesConfig, path: str) -> list[int]:
+    """Indices of the pictures that become the example, by ``face_sampling``.
+
+    Raises:
+        UserError: too few faces for adaptive sampling.
+    """
+    times = np.array([look.seconds for look in film.looks])
+    found = np.array([look.face is not None for look in film.looks])
+    shown = Shown(path, times, found, *window_of(film.seconds, features))
+    return SAMPLINGS[features.face_sampling](shown, features)
 
 
 def see(
-    pictures: media.Recording,
+    film: Film,
+    chosen: list[int],
     features: FeaturesConfig,
-    detect: Callable[[np.ndarray], list[faces.Face]],
-    mesh: Callable[..., np.ndarray | None] | None,
+    find_points: FindPoints | None,
     example: dict[str, np.ndarray],
 ) -> None:
     """Fill crops, points and their masks; a picture without a face stays zero and masked."""
-    previous = None
-    last: tuple[np.ndarray | None, int] = (None, -1)
-    for index, picture in enumerate(pictures.frames):
-        if picture is last[0]:  # the same film frame serves two moments
-            for name in ("faces", "face_mask", "mesh", "mesh_mask"):
+    for slot, index in enumerate(chosen):
+        if index in chosen[:slot]:  # the same picture serves two moments
+            for name in PICTURE_ARRAYS:
                 if name in example:
-                    example[name][index] = example[name][last[1]]
+                    example[name][slot] = example[name][chosen.index(index)]
             continue
-        last = (picture, index)
-        face = faces.pick(detect(picture), previous)
-        if face is not None:
-            previous = face
-            crop = faces.crop(
-                picture,
-                face,
-                size_pixels=features.face_pixels,
-                margin=features.face_margin,
-                align=features.face_align,
-            )
-            example["faces"][index] = to_channels(crop, features.face_channels)
-            example["face_mask"][index] = 1
-        points = mesh(picture, face) if mesh else None
+        crop = crop_of(
+            film.looks[index],
+            size_pixels=features.face_pixels,
+            margin=features.face_margin,
+            align=features.face_align,
+            channels=features.face_channels,
+        )
+        if crop is not None:
+            example["faces"][slot] = crop
+            example["face_mask"][slot] = 1
+        points = find_points(film, index) if find_points else None
         if points is not None:
-            example["mesh"][index] = points
-            example["mesh_mask"][index] = 1
-
-
-def to_channels(crop: np.ndarray, channels: int) -> np.ndarray:
-    """Keep RGB or make grey by ITU-R BT.601's weights.
-
-    Shapes:
-        uint8 [H, W, 3] -> uint8 [H, W, channels]
-    """
-    if channels == 3:
-        return crop
-    grey = crop.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    return np.rint(grey).astype(np.uint8)[..., None]
+            example["mesh"][slot] = points
+            example["mesh_mask"][slot] = 1

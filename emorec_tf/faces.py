@@ -29,8 +29,7 @@ EYE_DISTANCE, EYE_HEIGHT = 0.45, 0.30
 SAME_FACE_OVERLAP = 0.2  # intersection over union with the face of the picture before
 YUNET_SIDE_PIXELS = 640
 YUNET_SCORE = 0.7
-DLIB_UPSAMPLE_SIDE_PIXELS = 400  # below this a second, doubled look costs little
-MESH_REACH = 2.0  # side of what the mesh sees around a small face, in boxes
+DLIB_PIXELS = 400  # wider pictures are reduced; in no larger ones a doubled look costs little
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Face:
 
 
 Detector = Callable[[np.ndarray], list[Face]]
-Mesh = Callable[..., np.ndarray | None]  # (picture, face or None): see face_mesh
+Mesh = Callable[[np.ndarray], np.ndarray | None]  # see face_mesh
 
 
 def single_thread() -> None:
@@ -111,18 +110,29 @@ def yunet(model_file: str | None) -> Detector:
 
 
 def dlib_hog(model_file: str | None) -> Detector:
-    """Dlib's frontal HOG detector; it knows no eyes and needs no model file."""
+    """Dlib's frontal HOG detector; it knows no eyes and needs no model file.
+
+    Pictures are reduced to a width of 400 pixels.
+    """
     dlib = import_package("dlib", "dlib-bin")
     detector = dlib.get_frontal_face_detector()
 
     def detect(picture: np.ndarray) -> list[Face]:
+        height, width = picture.shape[:2]
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        if width > DLIB_PIXELS:
+            size = (DLIB_PIXELS, max(1, round(height * DLIB_PIXELS / width)))
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         boxes, scores, _ = detector.run(grey, 0, 0.0)
-        if not boxes and max(grey.shape) <= DLIB_UPSAMPLE_SIDE_PIXELS:
+        if not boxes and max(height, width) <= DLIB_PIXELS:
             boxes, scores, _ = detector.run(grey, 1, 0.0)
-        faces = zip(boxes, scores, strict=True)
+        x, y = width / grey.shape[1], height / grey.shape[0]
+        found = zip(boxes, scores, strict=True)
         return _sorted(
-            [Face(b.left(), b.top(), b.width(), b.height(), float(score)) for b, score in faces]
+            [
+                Face(b.left() * x, b.top() * y, b.width() * x, b.height() * y, float(score))
+                for b, score in found
+            ]
         )
 
     return detect
@@ -159,24 +169,14 @@ def eye_places(size_pixels: int, margin: float) -> tuple[Point, Point]:
 def crop(
     picture: np.ndarray, face: Face, *, size_pixels: int, margin: float, align: bool
 ) -> np.ndarray:
-    """Cut a square [size_pixels, size_pixels, 3] around a face, the picture's edge repeated.
+    """Cut a square [size_pixels, size_pixels, ...] around a face, the picture's edge repeated.
 
     ``margin`` is added on each side, as a share of the box's longer side. ``align`` turns and
     scales the picture so that known eyes come to ``eye_places``; without eyes it is not turned.
     """
-    if align and face.left_eye and face.right_eye:
-        (left, y), (right, _) = eye_places(size_pixels, margin)
-        eyes = complex(*face.left_eye), complex(*face.right_eye)
-        turn = (right - left) / ((eyes[1] - eyes[0]) or 1e-6)  # a similarity is a complex factor
-        shift = complex(left, y) - turn * eyes[0]
-    else:
-        side = max(face.width, face.height, 1.0) * (1 + 2 * margin)
-        turn = complex(size_pixels / side)
-        # Boxes count from pixel edges, warpAffine from pixel centres.
-        middle = complex(face.x + face.width / 2 - 0.5, face.y + face.height / 2 - 0.5)
-        shift = complex(size_pixels / 2 - 0.5, size_pixels / 2 - 0.5) - turn * middle
+    turn, shift = _placed(face, size_pixels, margin, align)
     # Bilinear reading skips pixels when it reduces: read finely, then take means of whole blocks.
-    fine = max(1, min(round(1 / max(abs(turn), 1e-6)), 4096 // size_pixels))
+    fine = max(1, min(round(1 / abs(turn)), 4096 // size_pixels))
     turn, shift = turn * fine, shift * fine + (fine - 1) / 2 * (1 + 1j)
     matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
     sides = (size_pixels * fine, size_pixels * fine)
@@ -184,40 +184,46 @@ def crop(
     return cv2.resize(cut, (size_pixels, size_pixels), interpolation=cv2.INTER_AREA)
 
 
+def reduction(face: Face, *, size_pixels: int, margin: float, align: bool) -> float:
+    """How many of the picture's pixels stand along one of the crop's."""
+    return 1 / abs(_placed(face, size_pixels, margin, align)[0])
+
+
+def _placed(face: Face, size_pixels: int, margin: float, align: bool) -> tuple[complex, complex]:
+    """Turn and shift: a pixel at the complex z of the picture comes to turn * z + shift."""
+    if align and face.left_eye and face.right_eye:
+        (left, y), (right, _) = eye_places(size_pixels, margin)
+        eyes = complex(*face.left_eye), complex(*face.right_eye)
+        turn = (right - left) / ((eyes[1] - eyes[0]) or 1e-6)
+        return turn, complex(left, y) - turn * eyes[0]
+    side = max(face.width, face.height, 1.0) * (1 + 2 * margin)
+    turn = complex(size_pixels / side)
+    # Boxes count from pixel edges, warpAffine from pixel centres.
+    middle = complex(face.x + face.width / 2 - 0.5, face.y + face.height / 2 - 0.5)
+    return turn, complex(size_pixels / 2 - 0.5, size_pixels / 2 - 0.5) - turn * middle
+
+
 def face_mesh(model_file: str | None = None) -> Mesh:
     """MediaPipe's face mesh with irises.
 
-    The function returned takes a picture, and a face found in it or ``None``. It gives float32
-    [478, 3], x, y and z in pixels, z smaller towards the camera, or ``None`` without a face. It
-    looks for the face itself; around a small one given, it finds what it would miss by itself.
+    The function returned takes a picture that a face fills to a good part, and looks for it itself.
+    It gives float32 [478, 3], x, y and z in pixels, z smaller towards the camera, or ``None``.
     MediaPipe from 1.0 on has no model inside: ``model_file`` names one, else it is downloaded.
     """
     mp = import_mediapipe()
     inside = getattr(getattr(mp, "solutions", None), "face_mesh", None)
     find = _mesh_of_file(mp, model_file) if model_file or not inside else _mesh_inside(inside)
 
-    def mesh(picture: np.ndarray, face: Face | None = None) -> np.ndarray | None:
-        picture, corner = _around(picture, face)
+    def mesh(picture: np.ndarray) -> np.ndarray | None:
         with quiet():  # each call may warn, of matters that concern MediaPipe alone
             found = find(picture)
         if not found:
             return None
         height, width = picture.shape[:2]
         points = np.array([(p.x, p.y, p.z) for p in found[0]], np.float32)
-        return points * np.array([width, height, width], np.float32) + corner
+        return points * np.array([width, height, width], np.float32)
 
     return mesh
-
-
-def _around(picture: np.ndarray, face: Face | None) -> tuple[np.ndarray, np.ndarray]:
-    """The picture, or its part around a small face, and the part's corner (x, y, 0)."""
-    side = max(face.width, face.height) * MESH_REACH if face else np.inf
-    if face is None or side > min(picture.shape[:2]):
-        return picture, np.zeros(3, np.float32)
-    x, y = face.x + face.width / 2, face.y + face.height / 2
-    edges = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2])
-    left, top, right, bottom = np.maximum(edges.round().astype(int), 0)
-    return picture[top:bottom, left:right].copy(), np.array([left, top, 0], np.float32)
 
 
 def _mesh_inside(module: Any) -> Callable[[np.ndarray], list[Any]]:

@@ -16,13 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from emorec_tf import targets
 from emorec_tf.clip import UserError
 from emorec_tf.comparison import Predictions
 from emorec_tf.config import nearest
 from emorec_tf.records import read_csv
 
 FACTS = "crossval.json"
-NEEDED = ("protocol", "protocol_stamp", "mode", "leaky", "classes", "seeds", "folds", "dataset")
+NEEDED = ("protocol", "protocol_stamp", "mode", "leaky", "classes", "seeds", "folds", "dataset",
+          "target", "target_scale")  # fmt: skip
+EMOTION = {"target": "emotion", "target_scale": "bins"}  # where a file is older than targets
 # parts of one run may lie elsewhere and share out the seeds; all else must be equal
 MAY_DIFFER = ("records", "run", "seed", "source", "workers")
 MODES = ("unseen", "enrolled")
@@ -32,7 +35,7 @@ Table = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """Answers [N, K] on clips that the answering model never saw, one per clip and seed."""
+    """Answers on clips that the answering model never saw, one per clip and seed."""
 
     name: str
     folders: tuple[Path, ...]
@@ -44,20 +47,27 @@ class FinishedRun:
     folds: np.ndarray
     heard: np.ndarray  # [N] of bool: the clip has sound
     seen: np.ndarray  # [N] of bool: a face was found
-    probabilities: np.ndarray  # [N, K]
+    truth: np.ndarray  # [N] of class ids, or of ratings
+    answers: np.ndarray  # [N, K] of probabilities, or [N] of ratings
+    baselines: np.ndarray  # [N] of ratings: the mean of the training clips; [N] of NaN for classes
     temperatures: Table
     robustness: Table
     histories: Mapping[tuple[str, str], Table]  # by seed and fold
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the columns of ``probabilities``."""
+        """Names of the columns of ``answers``; () where ratings are estimated."""
         return tuple(self.facts["classes"])
 
     @property
-    def truth(self) -> np.ndarray:
-        """Class ids [N]."""
-        return np.array([self.classes.index(label) for label in self.labels])
+    def task(self) -> targets.Task:
+        """What was learned."""
+        return targets.of_facts(self.facts)
+
+    @property
+    def target(self) -> str:
+        """What was learned, in words."""
+        return str(self.facts["target"]) + (" (ratings)" if self.task.rating else "")
 
     @property
     def missing(self) -> list[str]:
@@ -84,9 +94,7 @@ class FinishedRun:
         ids = tuple(f"{c}@{s}" for c, s in zip(self.clip_ids, self.seeds, strict=True))
         protocol = f"{self.facts['protocol']} {self.facts['protocol_stamp']} {self.mode}"
         people, labels = tuple(map(str, self.speakers)), tuple(map(str, self.labels))
-        return Predictions(
-            self.name, protocol, self.classes, ids, people, labels, self.probabilities
-        )
+        return Predictions(self.name, protocol, self.classes, ids, people, labels, self.answers)
 
 
 def read(folder: str | Path) -> FinishedRun:
@@ -99,19 +107,20 @@ def read(folder: str | Path) -> FinishedRun:
     facts = _facts(folder)
     rows = _table(folder / "predictions.csv", needed=True)
     try:
-        answers = _answers(rows, facts["classes"])
+        answers = _answers(rows, targets.of_facts(facts))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder / 'predictions.csv'} is damaged ({error}); run crossval again to mend it"
         ) from error
+    task = targets.of_facts(facts)
     run = FinishedRun(
         name=folder.resolve().name,
         folders=(folder,),
         facts=facts,
         **answers,
         temperatures=_table(folder / "temperatures.csv", TEMPERATURES),
-        robustness=_table(folder / "robustness.csv", ("uar", "war"), ("condition", "seed", "fold")),
-        histories=_histories(folder),
+        robustness=_table(folder / "robustness.csv", task.shown[1:], ("condition", "seed", "fold")),
+        histories=_histories(folder, ("epoch", "val_loss", f"val_{task.score}")),
     )
     _check_sides(run)
     return run
@@ -179,9 +188,10 @@ def _facts(folder: Path) -> dict[str, Any]:
         hint = nearest(folder.name, beside) if beside else "make one: python -m emorec_tf.crossval"
         raise UserError(f"no cross-validated run in {folder}; {hint}")
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = EMOTION | json.loads(path.read_text(encoding="utf-8"))
         lacking = [key for key in NEEDED if key not in facts]
-        if lacking or facts["mode"] not in MODES or not facts["folds"] or not facts["classes"]:
+        unnamed = not targets.of_facts(facts).rating and not facts["classes"]
+        if lacking or facts["mode"] not in MODES or not facts["folds"] or unnamed:
             raise ValueError(f"no {', '.join(lacking or ['such values as crossval writes'])}")
         for fold in facts["folds"]:
             _ = [fold[side] for side in ("name", "train", "validation", "test")]
@@ -190,11 +200,13 @@ def _facts(folder: Path) -> dict[str, Any]:
     return {"notes": [], **facts}
 
 
-def _histories(folder: Path) -> dict[tuple[str, str], Table]:
+def _histories(folder: Path, columns: Sequence[str]) -> dict[tuple[str, str], Table]:
     found = {}
     for path in sorted(folder.glob("seed-*/fold-*/history.csv")):
         key = (path.parent.parent.name[len("seed-") :], path.parent.name[len("fold-") :])
-        found[key] = _table(path, ("epoch", "loss", "val_loss", "val_uar"))
+        table = _table(path, columns)
+        if all("loss" in row for row in table):  # else no gradient trained it: there is no curve
+            found[key] = table
     return found
 
 
@@ -217,23 +229,33 @@ def _table(
     return rows
 
 
-def _answers(rows: Table, classes: Sequence[str]) -> dict[str, np.ndarray]:
+def _answers(rows: Table, task: targets.Task) -> dict[str, np.ndarray]:
     keys = {"clip_ids": "clip_id", "speakers": "speaker", "labels": "label"}
     keys |= {"seeds": "seed", "folds": "fold"}
     found = {name: np.array([row[key] for row in rows]) for name, key in keys.items()}
-    found["probabilities"] = np.array([[float(row[c]) for c in classes] for row in rows])
+    for at in np.flatnonzero(~np.isin(found["labels"], list(task.classes) or found["labels"])):
+        raise ValueError(f"line {at + 2}: {rows[at]['label']!r} is no class")
+    found["truth"], found["answers"] = task.read(rows)
+    found["baselines"] = np.array([float(row.get("baseline", "nan")) for row in rows])
     truths = {"0": False, "1": True, "False": False, "True": True}
     found["heard"] = np.array([truths[row["audio_present"]] for row in rows])
     found["seen"] = np.array([float(row["faces_found"]) > 0 for row in rows])
-    sums = found["probabilities"].sum(1)
-    for at in np.flatnonzero(~(np.abs(sums - 1) < 0.01) | (found["probabilities"] < 0).any(1)):
-        raise ValueError(f"line {at + 2}: probabilities do not add up to 1")
-    for at in np.flatnonzero(~np.isin(found["labels"], list(classes))):
-        raise ValueError(f"line {at + 2}: {rows[at]['label']!r} is no class")
+    for at in np.flatnonzero(~_possible(found, task)):
+        wrong = "probabilities do not add up to 1" if task.classes else "a rating beyond 1 to 5"
+        raise ValueError(f"line {at + 2}: {wrong}")
     twice = Counter((row["clip_id"], row["seed"]) for row in rows).most_common(1)[0]
     if twice[1] > 1:
         raise ValueError(f"clip {twice[0][0]} is answered twice with seed {twice[0][1]}")
     return found
+
+
+def _possible(found: Mapping[str, np.ndarray], task: targets.Task) -> np.ndarray:
+    """Tell [N] which answers can be: shares that add up to 1, or ratings from 1 to 5."""
+    answers = found["answers"]
+    if task.classes:
+        return (np.abs(answers.sum(1) - 1) < 0.01) & (answers >= 0).all(1)
+    rated = np.stack([answers, found["truth"], found["baselines"]])
+    return ((rated >= 1) & (rated <= 5)).all(0)
 
 
 def _check_sides(run: FinishedRun) -> None:

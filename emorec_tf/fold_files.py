@@ -8,20 +8,22 @@ TensorFlow here: what is joined was written by ``evaluate``.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emorec_tf import evaluate, runs
+from emorec_tf import evaluate, runs, targets
 from emorec_tf.clip import UserError
+from emorec_tf.locks import alone
 from emorec_tf.records import read_csv, rows_to_csv, write_atomically
 
 FACTS = "crossval.json"
+ANSWERS = "predictions"
+EMOTION = {"target": "emotion", "target_scale": "bins"}  # where a file is older than targets
+KEPT = ("dataset", "target", "target_scale", "label_meaning", "protocol", "protocol_stamp",
+        "leaky", "mode", "enrol")  # fmt: skip
 BEFORE_AND_AFTER = ("ece_before", "ece", "nll_before", "nll")
 Row = dict[str, Any]
 
@@ -59,57 +61,33 @@ def planned(folder: Path) -> dict[str, Any]:
     return dict(facts)
 
 
-@contextlib.contextmanager
-def alone(file: Path, waits_for: str = "") -> Iterator[None]:
-    """Hold a lock; it goes with the process, however it ends.
-
-    Args:
-        file: the lock.
-        waits_for: what another holder is doing; "": wait for it.
-
-    Raises:
-        UserError: another process holds it.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | (fcntl.LOCK_NB if waits_for else 0))
-        except BlockingIOError as error:
-            raise UserError(
-                f"another process {waits_for}; give each its own --folds, or wait"
-            ) from error
-        yield
-
-
 def join(folder: Path) -> dict[str, Any]:
     """Write the joined files from all folds that are done; return the metrics ({}: none is)."""
     with alone(folder / ".lock"):
-        facts = planned(folder)
+        facts = EMOTION | planned(folder)
         names = [fold["name"] for fold in facts["folds"]]
         pairs = [(seed, name) for seed in facts["seeds"] for name in names]
         done = [pair for pair in pairs if is_done(fold_folder(folder, *pair))]
         if not done:
             return {}
         figures = {pair: _metrics(fold_folder(folder, *pair)) for pair in done}
-        predictions = [_marked(r, *p) for p in done for r in _table(folder, p, "predictions")]
+        predictions = [
+            _marked(r, *p) | _baseline(figures[p]) for p in done for r in _table(folder, p, ANSWERS)
+        ]
         robustness = [
-            {"condition": r["condition"], "seed": p[0], "fold": p[1]}
-            | {key: r[key] for key in ("n", "uar", "war")}
+            {"condition": r["condition"], "seed": p[0], "fold": p[1], **r}
             for p in done
             for r in _table(folder, p, "robustness")
         ]
-        temperatures = [_temperature(figures[p], *p) for p in done]
+        temperatures = [_temperature(figures[p], *p) for p in done if facts["classes"]]
         facts["done"] = done
         facts["parameters"] = figures[done[0]]["parameters"]
         facts["seconds"] = round(sum(_seconds(fold_folder(folder, *p)) for p in done), 1)
         found = pooled(predictions, facts)
-        tables = {
-            "predictions": predictions,
-            "temperatures": temperatures,
-            "robustness": robustness,
-        }
+        tables = {ANSWERS: predictions, "temperatures": temperatures, "robustness": robustness}
         for name, table in tables.items():
-            write_atomically(folder / f"{name}.csv", rows_to_csv(table))
+            if table:  # ratings have no temperature
+                write_atomically(folder / f"{name}.csv", rows_to_csv(table))
         write_atomically(folder / "metrics.json", json.dumps(found, indent=1))
         write_atomically(folder / FACTS, json.dumps(facts, indent=1))
         return found
@@ -121,29 +99,20 @@ def pooled(rows: list[Row], facts: dict[str, Any]) -> dict[str, Any]:
     With the same clips in each seed, UAR and WAR of all together are the means over the seeds.
     The interval draws speakers, each with his clips of all seeds.
     """
-    from emorec_tf import calibration, metrics
-
-    classes = facts["classes"]
-    shares = np.array([[float(row[name]) for name in classes] for row in rows])
-    labels = [row["label"] for row in rows]
-    ids = np.array([classes.index(name) for name in labels])
+    task = targets.of_facts(facts)
+    truth, told = task.read(rows)
     seeds = np.array([row["seed"] for row in rows])
-    per_seed = {}
-    for seed in sorted(set(seeds.tolist())):
-        confusion = np.zeros((len(classes), len(classes)), int)
-        np.add.at(confusion, (ids[seeds == seed], shares[seeds == seed].argmax(1)), 1)
-        per_seed[str(seed)] = float(metrics.uar_of(confusion))
+    per_seed = {
+        str(seed): task.figures(truth[seeds == seed], told[seeds == seed])[task.score]
+        for seed in sorted(set(seeds.tolist()))
+    }
     values = list(per_seed.values())
     first = {row["clip_id"]: row for row in rows}.values()
-    kept = ("dataset", "label_meaning", "protocol", "protocol_stamp", "leaky", "mode", "enrol")
     return {
-        **{key: facts[key] for key in kept},
-        **metrics.scores(labels, shares, classes, [row["speaker"] for row in rows]),
-        "uar_per_seed": per_seed,
-        "uar_spread": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        "ece": calibration.ece(shares, ids),
-        "brier": calibration.brier(shares, ids),
-        "nll": calibration.nll(shares, ids),
+        **{key: facts[key] for key in KEPT},
+        **task.pooled(rows),
+        f"{task.score}_per_seed": per_seed,
+        f"{task.score}_spread": float(np.std(values, ddof=1)) if len(values) > 1 else None,
         "test_speakers": sorted({row["speaker"] for row in rows}),
         "coverage": {
             "clips": len(first),
@@ -169,17 +138,20 @@ def print_table(found: dict[str, Any], folder: Path) -> None:
     table = Table(title=title, show_header=False)
     for line in evaluate.lines(found):
         table.add_row(*line)
-    spread = found["uar_spread"]
-    seeds = "  ".join(f"{uar:.3f}" for uar in found["uar_per_seed"].values())
-    table.add_row("UAR per seed", seeds + (f" (sd {spread:.3f})" if spread is not None else ""))
-    table.add_row("calibration error", calibration_line(folder))
+    score = targets.of_facts(found).score
+    name, spread = score.upper(), found[f"{score}_spread"]
+    seeds = "  ".join(f"{value:.3f}" for value in found[f"{score}_per_seed"].values())
+    table.add_row(f"{name} per seed", seeds + (f" (sd {spread:.3f})" if spread is not None else ""))
+    if "ece" in found:
+        table.add_row("calibration error", calibration_line(folder))
     coverage = found["coverage"]
     done = f"{coverage['folds_done']} of {coverage['folds_planned']}"
     table.add_row("folds times seeds", f"{done} done")
     rows = read_csv(folder / "robustness.csv")
-    for name in dict.fromkeys(row["condition"] for row in rows):
-        uars = [float(row["uar"]) for row in rows if row["condition"] == name]
-        table.add_row(f"UAR, {name}", f"{sum(uars) / len(uars):.3f} (mean of folds)")
+    for condition in dict.fromkeys(row["condition"] for row in rows):
+        values = [float(row[score]) for row in rows if row["condition"] == condition]
+        mean = sum(values) / len(values)
+        table.add_row(f"{name}, {condition}", f"{mean:.3f} (mean of folds)")
     Console().print(table)
     print(f"written: {folder}/crossval.json, metrics.json, predictions.csv, robustness.csv, ...")
 
@@ -211,6 +183,11 @@ def _marked(row: dict[str, str], seed: int, fold: str) -> Row:
     """Say after clip, speaker and label which seed and fold answered."""
     head = {key: row[key] for key in ("clip_id", "speaker", "label")}
     return {**head, "seed": seed, "fold": fold, **row}
+
+
+def _baseline(figures: dict[str, Any]) -> Row:
+    """Give every rating what its fold's training clips have in the mean."""
+    return {"baseline": figures["baseline"]["prediction"]} if "baseline" in figures else {}
 
 
 def _temperature(figures: dict[str, Any], seed: int, fold: str) -> Row:

@@ -3,39 +3,32 @@
 A fusion takes both branches' ``Tokens``, the number of outputs, and its knobs as keyword
 arguments with literal defaults; it returns logits [B, K]. Masks say what is there: a fusion must
 give an answer with either modality missing. Branches alone are fusions too.
+
+Here stand the branches alone and those that join decisions. Their heads are those of ``heads``: a
+head trained in ``audio_only`` or ``face_only`` means the same in each of them, and with the other
+modality gone they decide as the branch alone does. ``multi_frame_average`` and ``shared_weights``
+read single pictures, as does ``face_only(average='probabilities')``; the rest read their mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import keras
 from keras import ops
 
 from emorec_tf.config import check
-from emorec_tf.layers import Tensor, Tokens, WeightedAverage, mean_of, present
-
-
-def concat(
-    audio: Tokens, face: Tokens, outputs: int, *, units: int = 0, dropout: float = 0.2
-) -> Tensor:
-    """Join both branches' mean features, then a hidden layer if asked for.
-
-    Shapes:
-        audio [B, S, Ea], face [B, F, Ef] -> logits [B, K]
-
-    Args:
-        units: of a hidden layer; 0: the classes follow from the joined features at once.
-        dropout: before each layer.
-    Source:
-        Feature-level fusion by concatenation, as in the audio-visual systems this zoo implements.
-    """
-    there = [ops.cast(present(t.mask), "float32") for t in (audio, face)]
-    x = ops.concatenate([normalised_mean(audio), normalised_mean(face), *there], axis=-1)
-    x = keras.layers.Dropout(dropout)(x)  # [B, Ea + Ef + 2]
-    if units:
-        x = keras.layers.Dropout(dropout)(keras.layers.Dense(units, activation="relu")(x))
-    return head(x, outputs)
+from emorec_tf.cross_attention import cross_attention
+from emorec_tf.feature_fusions import concat, concat_deep, gated
+from emorec_tf.heads import Head, clip_logits, log_of, token_probabilities
+from emorec_tf.layers import (
+    AddedLogits,
+    SharedWeights,
+    Tensor,
+    Tokens,
+    WeightedAverage,
+    present,
+    spread,
+)
 
 
 def weighted_average(
@@ -44,6 +37,9 @@ def weighted_average(
     outputs: int,
     *,
     audio_weight: float | None = None,
+    units: int = 0,
+    layers: int = 1,
+    norm: bool = True,
     dropout: float = 0.2,
 ) -> Tensor:
     """Average both branches' class probabilities, by a fixed or a learned weight.
@@ -53,12 +49,16 @@ def weighted_average(
 
     Args:
         audio_weight: 0 to 1, the face has the rest; None: learned with everything else.
-        dropout: before each branch's class layer.
+        units: of each head's hidden layers; 0: none.
+        layers: hidden layers of each head, where there are units.
+        norm: layer normalisation of each branch's features.
+        dropout: after each hidden layer; before the class layer where there is none.
     Source:
         Decision-level fusion; the weights as in the single-frame systems this zoo implements.
     """
-    p_audio = ops.softmax(head(keras.layers.Dropout(dropout)(normalised_mean(audio)), outputs))
-    p_face = ops.softmax(head(keras.layers.Dropout(dropout)(normalised_mean(face)), outputs))
+    head = Head(units, layers, norm, dropout)
+    p_audio = ops.softmax(clip_logits(audio, outputs, "audio", head))
+    p_face = ops.softmax(clip_logits(face, outputs, "face", head))
     return averaged(p_audio, p_face, audio, face, audio_weight)
 
 
@@ -68,6 +68,9 @@ def multi_frame_average(
     outputs: int,
     *,
     audio_weight: float | None = None,
+    units: int = 0,
+    layers: int = 1,
+    norm: bool = True,
     dropout: float = 0.2,
 ) -> Tensor:
     """Class probabilities per picture, averaged over the pictures, then with those of the voice.
@@ -77,55 +80,160 @@ def multi_frame_average(
 
     Args:
         audio_weight: 0 to 1, the face has the rest; None: learned with everything else.
-        dropout: before each branch's class layer.
+        units: of each head's hidden layers; 0: none.
+        layers: hidden layers of each head, where there are units.
+        norm: layer normalisation of the voice's features and of each picture's.
+        dropout: after each hidden layer; before the class layer where there is none.
     Source:
         Multi-frame weighted averaging, as in the systems this zoo implements.
     """
-    p_audio = ops.softmax(head(keras.layers.Dropout(dropout)(normalised_mean(audio)), outputs))
-    frames = keras.layers.Dropout(dropout)(keras.layers.LayerNormalization()(face.values))
-    p_face = mean_of(Tokens(ops.softmax(head(frames, outputs)), face.mask))  # [B, F, K] -> [B, K]
+    head = Head(units, layers, norm, dropout)
+    p_audio = ops.softmax(clip_logits(audio, outputs, "audio", head))
+    p_face = token_probabilities(face, outputs, "face", head)
     return averaged(p_audio, p_face, audio, face, audio_weight)
 
 
-def audio_only(audio: Tokens, face: Tokens, outputs: int, *, dropout: float = 0.2) -> Tensor:
+def shared_weights(
+    audio: Tokens,
+    face: Tokens,
+    outputs: int,
+    *,
+    pictures: int = 0,
+    start: float = 4.0,
+    units: int = 0,
+    layers: int = 1,
+    norm: bool = True,
+    dropout: float = 0.2,
+) -> Tensor:
+    """Score a class by both branches' probabilities of it: two weights and a bias serve all.
+
+    Meant for heads that were trained first: the scores are logits made of probabilities, so a wrong
+    start costs the branches their gradient. The bias moves all classes alike and decides nothing;
+    it is kept as the system had it, and stays at zero.
+
+    Shapes:
+        audio [B, S, Ea], face [B, F, Ef] -> logits [B, K]
+
+    Args:
+        pictures: so many of a clip's real pictures, evenly spread (1: the middle one); 0: all.
+        start: both weights at first. Logits made of probabilities are told apart by their weights
+            alone: those published after training were 24.4 for the face and 3.3 for the voice.
+        units: of each head's hidden layers; 0: none.
+        layers: hidden layers of each head, where there are units.
+        norm: layer normalisation of the voice's features and of each picture's.
+        dropout: after each hidden layer; before the class layer where there is none.
+    Source:
+        Single-input (``pictures=1``) and multiple-input (``pictures=6``) fusion among the systems
+        this zoo implements; there one picture was drawn, or the first six were taken.
+    """
+    check(pictures >= 0, "pictures", pictures, "at least 0")
+    head = Head(units, layers, norm, dropout)
+    if pictures:
+        face = Tokens(face.values, spread(face.mask, pictures))
+    p_audio = ops.softmax(clip_logits(audio, outputs, "audio", head))
+    p_face = token_probabilities(face, outputs, "face", head)
+    there = [ops.cast(present(t.mask), "float32") for t in (audio, face)]
+    return SharedWeights(start, dtype="float32", name="joint_weights")(p_audio, p_face, *there)
+
+
+def added_logits(
+    audio: Tokens,
+    face: Tokens,
+    outputs: int,
+    *,
+    apart: float = 1.0,
+    units: int = 0,
+    layers: int = 1,
+    norm: bool = True,
+    dropout: float = 0.2,
+) -> Tensor:
+    """Add both heads' scores; each head has a loss of its own, so either also does alone.
+
+    Trained on their sum alone, heads rely on each other, and the slower branch stops learning when
+    the faster one answers for both; modality dropout mends only part of that.
+
+    Shapes:
+        audio [B, S, Ea], face [B, F, Ef] -> logits [B, K]
+
+    Args:
+        apart: 1: each branch learns as if alone; 0: from the sum of scores only. Holds for
+            cross-entropy, so nothing is done with two outputs, of which a rating is made.
+        units: of each head's hidden layers; 0: none.
+        layers: hidden layers of each head, where there are units.
+        norm: layer normalisation of each branch's features.
+        dropout: after each hidden layer; before the class layer where there is none.
+    Source:
+        Product of experts, Hinton 2002, Training products of experts by minimizing contrastive
+        divergence, Neural Computation 14(8); a loss for each branch as in Wang, Tran, Feiszli 2020,
+        What makes training multi-modal classification networks hard?, CVPR, section 3.
+    """
+    check(0 <= apart <= 1, "apart", apart, "0 to 1")
+    head = Head(units, layers, norm, dropout)
+    logits = [clip_logits(t, outputs, n, head) for t, n in ((audio, "audio"), (face, "face"))]
+    there = [ops.cast(present(t.mask), "float32") for t in (audio, face)]
+    apart = apart if outputs > 2 else 0.0
+    return AddedLogits(apart, dtype="float32", name="joint_sum")(*logits, *there)
+
+
+def audio_only(
+    audio: Tokens,
+    face: Tokens,
+    outputs: int,
+    *,
+    units: int = 0,
+    layers: int = 1,
+    norm: bool = True,
+    dropout: float = 0.2,
+) -> Tensor:
     """Use the voice alone; the face is ignored.
 
     Shapes:
         audio [B, S, Ea], face (unused) -> logits [B, K]
 
     Args:
-        dropout: before the class layer.
+        units: of each hidden layer; 0: none.
+        layers: hidden layers, where there are units.
+        norm: layer normalisation of the features.
+        dropout: after each hidden layer; before the class layer where there is none.
     Source:
         The single-branch baseline every fusion must beat.
     """
     del face
-    return head(keras.layers.Dropout(dropout)(normalised_mean(audio)), outputs)
+    return clip_logits(audio, outputs, "audio", Head(units, layers, norm, dropout))
 
 
-def face_only(audio: Tokens, face: Tokens, outputs: int, *, dropout: float = 0.2) -> Tensor:
+def face_only(
+    audio: Tokens,
+    face: Tokens,
+    outputs: int,
+    *,
+    average: str = "features",
+    units: int = 0,
+    layers: int = 1,
+    norm: bool = True,
+    dropout: float = 0.2,
+) -> Tensor:
     """Use the face alone; the voice is ignored.
 
     Shapes:
         audio (unused), face [B, F, Ef] -> logits [B, K]
 
     Args:
-        dropout: before the class layer.
+        average: over a clip's pictures: of their "features", which are then decided on, or of the
+            class "probabilities" that each gives (logits are the logarithm of their mean).
+        units: of each hidden layer; 0: none.
+        layers: hidden layers, where there are units.
+        norm: layer normalisation of the features, after or before they are averaged.
+        dropout: after each hidden layer; before the class layer where there is none.
     Source:
         The single-branch baseline every fusion must beat.
     """
     del audio
-    return head(keras.layers.Dropout(dropout)(normalised_mean(face)), outputs)
-
-
-def normalised_mean(tokens: Tokens) -> Tensor:
-    """Mean over real tokens on a common scale, zero where the modality is absent: -> [B, E]."""
-    mean = keras.layers.LayerNormalization()(mean_of(tokens))
-    return mean * ops.cast(present(tokens.mask), mean.dtype)
-
-
-def head(features: Tensor, outputs: int) -> Tensor:
-    """Class layer, always in float32 whatever the precision of the rest."""
-    return keras.layers.Dense(outputs, dtype="float32")(features)
+    check(average in ("features", "probabilities"), "average", average, "features or probabilities")
+    head = Head(units, layers, norm, dropout)
+    if average == "features":
+        return clip_logits(face, outputs, "face", head)
+    return log_of(token_probabilities(face, outputs, "face", head))
 
 
 def averaged(
@@ -135,14 +243,18 @@ def averaged(
     fits = audio_weight is None or 0 <= audio_weight <= 1
     check(fits, "audio_weight", audio_weight, "0 to 1, or None")
     there = [ops.cast(present(t.mask), "float32") for t in (audio, face)]
-    mixed = WeightedAverage(audio_weight, dtype="float32")(p_audio, p_face, *there)
-    return ops.log(mixed + 1e-7)
+    return log_of(WeightedAverage(audio_weight, dtype="float32")(p_audio, p_face, *there))
 
 
 FUSIONS: dict[str, Callable[..., Tensor]] = {
     "concat": concat,
+    "concat_deep": concat_deep,
+    "gated": gated,
+    "cross_attention": cross_attention,
     "weighted_average": weighted_average,
     "multi_frame_average": multi_frame_average,
+    "shared_weights": shared_weights,
+    "added_logits": added_logits,
     "audio_only": audio_only,
     "face_only": face_only,
 }

@@ -82,8 +82,11 @@ def training(
     mean: np.ndarray,
     first_epoch: int,
     adapt: Adapt | None = None,
+    rating: str | None = None,
 ) -> tf.data.Dataset:
     """Endless stream of (inputs, one-hot labels, weights), beginning at ``first_epoch``.
+
+    With ``rating``, the name of one, labels are the ratings [B, 1], and all clips weigh the same.
 
     The order is that of an undisturbed run: the stream is shuffled epoch by epoch by the seed, and
     the epochs before ``first_epoch`` are skipped unparsed.
@@ -91,8 +94,9 @@ def training(
     size = train.batch_size
     if size > len(clips):
         raise UserError(f"batch_size {size} is more than the {len(clips)} training clips")
-    weights = tf.constant(class_weights(clips, classes) if train.class_weights else 1.0)
-    table = class_table(clips, classes)
+    weighed = train.class_weights and not rating
+    weights = tf.constant(class_weights(clips, classes) if weighed else 1.0)
+    table = class_table(clips, classes or sorted({c.emotion for c in clips}))
     stream = (
         serialised(records, table)
         .shuffle(len(clips), seed=train.seed, reshuffle_each_iteration=True)
@@ -112,8 +116,11 @@ def training(
             inputs = augmentation.some_frames(inputs, train.train_frames, seed + 1)
         if train.augment:
             inputs = augmentation.augmented(inputs, mean, seed)
-        labels = tf.one_hot(table.lookup(parsed["clip_id"]), len(classes))
-        weight = tf.linalg.matvec(labels, weights) if train.class_weights else labels[:, 0] * 0 + 1
+        if rating:
+            labels = parsed[rating][:, None]
+        else:
+            labels = tf.one_hot(table.lookup(parsed["clip_id"]), len(classes))
+        weight = tf.linalg.matvec(labels, weights) if weighed else labels[:, 0] * 0 + 1
         return inputs, labels, weight
 
     batches = tf.data.Dataset.zip(stream, seeds).map(ready, num_parallel_calls=tf.data.AUTOTUNE)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import av
@@ -20,7 +22,7 @@ from emorec_tf.container import (
     packet_seconds,
     source_of,
 )
-from emorec_tf.takers import Pictures, Sound
+from emorec_tf.takers import Pictures, Sound, converter, most_pictures
 
 MAX_WINDOW_SECONDS = 3600.0  # of what one call decodes
 MAX_FRAMES = 1_000_000  # decoded in one call
@@ -32,17 +34,45 @@ class Recording:
     """What was decoded of one file's window.
 
     ``waveform`` is float32 [samples], mono, within [-1, 1], and starts with the window; ``None``
-    where there is no sound. ``frames`` are uint8 RGB [height, width, 3], upright; one array may
-    stand several times. ``frame_seconds`` is float64 [frames]: when each is first shown, relative
-    to the window's start. ``notes`` say what was mended.
+    where there is no sound. ``shown`` are frames as FFmpeg gives them, one of which may stand
+    several times; ``frame_seconds`` is float64 [frames]: when each is first shown, relative to the
+    window's start. The notes say what was mended.
     """
 
+    path: str
     waveform: np.ndarray | None
-    frames: list[np.ndarray]
+    shown: list[Any]
     frame_seconds: np.ndarray
     seconds: float
     start_seconds: float
-    notes: tuple[str, ...] = ()
+    sound_notes: tuple[str, ...] = ()
+    picture_notes: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that was mended."""
+        return self.sound_notes + self.picture_notes
+
+    @cached_property
+    def frames(self) -> list[np.ndarray]:
+        """Pictures as uint8 RGB [height, width, 3], upright; one array may stand several times."""
+        arrays = [picture for _, picture in self.pictures()]
+        return [arrays[i] for i in np.cumsum(self._is_new()) - 1]
+
+    def pictures(self) -> Iterator[tuple[float, np.ndarray]]:
+        """Give each picture once, with its seconds; they are converted one by one.
+
+        Raises:
+            UserError: a frame is damaged or too large.
+        """
+        convert = converter(self.path)
+        for index in np.flatnonzero(self._is_new()):
+            with _blamed(self.path):
+                picture = convert(self.shown[index])
+            yield float(self.frame_seconds[index]), picture
+
+    def _is_new(self) -> list[bool]:
+        return [i == 0 or f is not self.shown[i - 1] for i, f in enumerate(self.shown)]
 
 
 def decode(
@@ -50,7 +80,8 @@ def decode(
     *,
     sample_rate_hz: int,
     clip_seconds: float | None,
-    frame_count: int,
+    frame_count: int = 0,
+    frame_rate_hz: float = 0.0,
     start_seconds: float = 0.0,
     end_seconds: float | None = None,
     want_audio: bool = True,
@@ -60,8 +91,9 @@ def decode(
     """Decode the middle ``clip_seconds`` of [start_seconds, end_seconds] (``None``: all of it).
 
     ``frame_count`` pictures are the nearest to start + (i + 0.5) * window / frame_count by their
-    own times, so that the frame rate does not matter. Times count from the file's first stream;
-    a file lasts as long as the longer of its sound and its picture, whichever of them is wanted.
+    own times, so that the frame rate does not matter; ``frame_rate_hz``, where given, makes the
+    count so many a second. Times count from the file's first stream; a file lasts as long as the
+    longer of its sound and its picture, whichever of them is wanted.
     ``sparse`` takes about half the time for films with far more frames than pictures: it leaves
     out those that no other frame refers to, so a picture may be up to two frames off.
 
@@ -70,23 +102,39 @@ def decode(
             here and in container.py, holds NaN, or ends before ``start_seconds``.
     """
     av.logging.set_level(None)  # FFmpeg's own lines would stand between ours on stderr
+    with _blamed(path), opened(path) as container:
+        source = source_of(path, container)
+        window = _window(source, clip_seconds, start_seconds, end_seconds)
+        seconds = window[1] - window[0]
+        sound = Sound(path, window, sample_rate_hz) if want_audio and source.audio else None
+        count = frame_count if want_video and source.video else 0
+        if want_video and source.video and frame_rate_hz:
+            count = max(1, min(int(seconds * frame_rate_hz), most_pictures(source)))
+        pictures = Pictures(source, window, count, sparse) if count else None
+        lost = _read(source, window, sound, pictures)
+        shown, times = pictures.finish() if pictures else ([], np.zeros(0))
+        heard, seen = _note_of(lost, source.audio), _note_of(lost, source.video)
+        waveform = sound.finish(source, heard) if sound else None
+    return Recording(path, waveform, shown, times, seconds, window[0], tuple(heard), tuple(seen))
+
+
+@contextmanager
+def _blamed(path: str) -> Iterator[None]:
+    """Turn what PyAV raises on a damaged file into a line that names it."""
     try:
-        with opened(path) as container:
-            source = source_of(path, container)
-            window = _window(source, clip_seconds, start_seconds, end_seconds)
-            sound = Sound(path, window, sample_rate_hz) if want_audio and source.audio else None
-            count = frame_count if want_video and source.video else 0
-            pictures = Pictures(source, window, count, sparse) if count else None
-            notes = _read(source, window, sound, pictures)
-            frames, times = pictures.finish() if pictures else ([], np.zeros(0))
-            waveform = sound.finish(source, notes) if sound else None
+        yield
     except FOREIGN_ERRORS as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(
             f"{path}: cannot be read as sound or film ({' '.join(str(reason).split())}): it is "
             "damaged, cut short or no media file; fetch it again or leave it out"
         ) from error
-    return Recording(waveform, frames, times, window[1] - window[0], window[0], tuple(notes))
+
+
+def _note_of(lost: dict[int, float], stream: Any) -> list[str]:
+    """Say how much of a stream was left out."""
+    seconds = lost.get(stream.index, 0.0) if stream is not None else 0.0
+    return [f"{seconds:.2f} s of damaged {stream.type} left out"] if seconds else []
 
 
 def _window(
@@ -114,8 +162,8 @@ def _read(
     window: tuple[float, float],
     sound: Sound | None,
     pictures: Pictures | None,
-) -> list[str]:
-    """Feed both takers until they have enough. Returns notes on what could not be read."""
+) -> dict[int, float]:
+    """Feed both takers until they have enough. Returns the seconds lost, by stream index."""
     takers: dict[int, Sound | Pictures] = {}
     if sound is not None:
         takers[source.audio.index] = sound
@@ -130,9 +178,7 @@ def _read(
             del takers[index]
     for index in takers:  # the file ended before these had all
         _check_reached(source, window, index, progress)
-    if progress.lost:
-        return [f"{sum(progress.lost.values()):.2f} s of damaged data left out"]
-    return []
+    return progress.lost
 
 
 @dataclass

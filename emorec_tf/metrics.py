@@ -16,6 +16,13 @@ from sklearn.metrics import confusion_matrix, f1_score
 RESAMPLES = 2000
 
 
+def confusion_of(truth: np.ndarray, guesses: np.ndarray, classes: int) -> np.ndarray:
+    """Count class ids [N] and [N] to [K, K], rows are true classes."""
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (truth, guesses), 1)
+    return counts
+
+
 def uar_of(confusion: np.ndarray) -> np.ndarray:
     """Mean recall over the classes that occur.
 

@@ -9,10 +9,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from emorec_tf import catalog
+from emorec_tf import catalog, targets
 from emorec_tf.config import Config, FeaturesConfig, TrainConfig, check
 from emorec_tf.fusions import UNIMODAL
-from emorec_tf.layers import ModalityDropout, Tensor, Tokens
+from emorec_tf.head_layers import joined
+from emorec_tf.layers import ModalityDropout, Still, Tensor, Tokens
 from emorec_tf.schema import PICTURE_ARRAYS, schema
 
 AUDIO_INPUTS = ("audio", "audio_mask")
@@ -52,14 +53,15 @@ def build_model(
 
     Args:
         config: ``features`` fixes the input shapes, ``model`` the layers.
-        classes: names of the K classes, in the order of the outputs.
+        classes: names of the K classes, in the order of the outputs; () for a rating.
         mean: of each log-mel band over the training clips, [M].
         deviation: of each log-mel band, [M].
         audio_frames: given to the audio branch, the first so many; None: all.
 
     Returns:
-        A functional model ``{array name: [B, ...]} -> logits [B, K]``. Its branches are
-        sub-models called ``audio_branch`` and ``face_branch``.
+        A functional model ``{array name: [B, ...]} -> logits [B, K]``, or a rating [B, 1]. Its
+        branches are sub-models called ``audio_branch`` and ``face_branch``. With a classifier,
+        the branches' fused features [B, E], on which ``head_layers`` puts what is found.
 
     Raises:
         UserError: an unknown choice or knob, or a fusion that needs pictures where there are none.
@@ -78,37 +80,78 @@ def build_model(
             config.model.modality_dropout, seed=config.train.seed, dtype="float32"
         )
         masks = dropout(*masks)
-    variance = np.square(deviation)
-    if config.model.standardise == "scalar":
-        mean, variance = np.full_like(mean, mean.mean()), variance + np.square(mean - mean.mean())
-        variance = np.full_like(mean, variance.mean())
-    standard = keras.layers.Normalization(
-        mean=mean, variance=variance, dtype="float32", name="standardise"
-    )
+    standard = standardising(mean, deviation, scalar=config.model.standardise == "scalar")
     audio = standard(inputs["audio"]) * masks[0][..., None]  # padding becomes the mean, zero
     heard = {**inputs, "audio": audio[:, :audio_frames], "audio_mask": masks[0][:, :audio_frames]}
     seen = {**inputs, "face_mask": masks[1]}
-    audio_tokens = branch("audio", config.model.audio, heard, [*AUDIO_INPUTS])
+    frozen = config.train.frozen
+    audio_tokens = branch("audio", config.model.audio, heard, [*AUDIO_INPUTS], frozen)
     face_inputs = [n for n in inputs if n not in AUDIO_INPUTS]
-    face_tokens = branch("face", config.model.face, seen, face_inputs)
+    face_tokens = branch("face", config.model.face, seen, face_inputs, frozen)
+    name = f"emorec_{fusion_name}"
+    if catalog.check("classifier", config.model.classifier)[0] != "none":
+        used = {"audio_only": [audio_tokens], "face_only": [face_tokens]}
+        features = joined(used.get(fusion_name, [audio_tokens, face_tokens]))
+        return keras.Model(inputs, features, name=name)
     fuse = catalog.resolve("fusion", config.model.fusion)
-    logits = fuse(audio_tokens, face_tokens, len(classes))
-    return keras.Model(inputs, logits, name=f"emorec_{fusion_name}")
+    task = targets.of(config.data, classes)
+    outputs = task.head(fuse(audio_tokens, face_tokens, task.outputs))
+    return keras.Model(inputs, outputs, name=name)
+
+
+def standardising(mean: np.ndarray, deviation: np.ndarray, scalar: bool) -> keras.layers.Layer:
+    """Make the layer that gives sound mean 0 and deviation 1, by band or over all bands."""
+    variance = np.square(deviation)
+    if scalar:
+        mean, variance = np.full_like(mean, mean.mean()), variance + np.square(mean - mean.mean())
+        variance = np.full_like(mean, variance.mean())
+    return keras.layers.Normalization(
+        mean=mean, variance=variance, dtype="float32", name="standardise"
+    )
 
 
 def branch(
-    kind: str, choice: str, tensors: dict[str, keras.KerasTensor], names: Sequence[str]
+    kind: str,
+    choice: str,
+    tensors: dict[str, keras.KerasTensor],
+    names: Sequence[str],
+    frozen: bool = False,
 ) -> Tokens:
-    """Build one branch as a named sub-model and apply it."""
+    """Build one branch as a named sub-model and apply it; frozen, as if never in training."""
     inputs = {n: keras.Input(tensors[n].shape[1:], name=n, dtype=tensors[n].dtype) for n in names}
     values, mask = catalog.resolve(kind, choice)(inputs)
     # The sub-model owns its mask output even where the branch passes its input through.
-    inner = keras.Model(inputs, [values, ops.cast(mask, "float32")], name=f"{kind}_branch")
-    return Tokens(*inner({n: tensors[n] for n in names}))
+    outputs = [values, ops.cast(mask, "float32")]
+    inner = (Still if frozen else keras.Model)(inputs, outputs, name=f"{kind}_branch")
+    values, mask = inner({n: tensors[n] for n in names})
+    # Named, so that a model can be cut here.
+    return Tokens(
+        keras.layers.Identity(name=f"{kind}_tokens", dtype=values.dtype)(values),
+        keras.layers.Identity(name=f"{kind}_tokens_mask", dtype=mask.dtype)(mask),
+    )
 
 
-def compile_model(model: keras.Model, train: TrainConfig, steps: int) -> None:
-    """Set loss, optimiser and schedule: AdamW, linear warm-up over a tenth, cosine to zero."""
+def above_branches(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Cut a model in two that share its layers: inputs to tokens by name, and these to logits."""
+    names = [f"{kind}_tokens{mask}" for kind in ("audio", "face") for mask in ("", "_mask")]
+    tokens = {n.name: n.output for n in model.layers if n.name in names}
+    above = keras.Model(list(tokens.values()), model.output)
+    inputs = {n: keras.Input(t.shape[1:], name=n, dtype=t.dtype) for n, t in tokens.items()}
+    return keras.Model(model.input, tokens), keras.Model(inputs, above(list(inputs.values())))
+
+
+def compile_model(
+    model: keras.Model,
+    train: TrainConfig,
+    steps: int,
+    task: targets.Task | None = None,
+    optimizer: keras.optimizers.Optimizer | None = None,
+) -> None:
+    """Set loss, optimiser and schedule: AdamW, linear warm-up over a tenth, cosine to zero.
+
+    An ``optimizer`` that is given is taken as it is, with its own schedule.
+    """
+    task = task or targets.Naming()
     warm = max(1, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=train.learning_rate / 25,
@@ -117,11 +160,10 @@ def compile_model(model: keras.Model, train: TrainConfig, steps: int) -> None:
         decay_steps=max(1, steps - warm),
     )
     model.compile(
-        optimizer=keras.optimizers.AdamW(schedule, weight_decay=train.weight_decay, clipnorm=5.0),
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=train.label_smoothing
-        ),
-        weighted_metrics=[keras.metrics.CategoricalAccuracy(name="war")],
+        optimizer=optimizer
+        or keras.optimizers.AdamW(schedule, weight_decay=train.weight_decay, clipnorm=5.0),
+        loss=task.loss(train),
+        weighted_metrics=[task.metric()],
         jit_compile=use_jit(train.jit),
     )
 

@@ -11,6 +11,7 @@ LEAKY_WARNING = (
     "LEAKY: the same speakers stand on all sides. These figures show what leaking feigns; "
     "they say nothing about new speakers."
 )
+ONE_SPEAKER = "no interval (one speaker)"
 MODE_MEANING = {
     "unseen": "nothing of a test speaker was used before he was tested",
     "known": "clips of the same speakers trained the model",
@@ -37,14 +38,16 @@ def model_card(run: FinishedRun, found: Mapping[str, Any]) -> str:
     """
     base = baseline(found["scores"])
     tables = {
-        "Recall of each class": found["recalls"],
+        "Recall of each class": found.get("recalls", []),
         "Coverage": found["coverage"],
-        "Slices": [_slice(row) for row in found["slices"]],
+        "Slices": [_slice(row) for row in found.get("slices", [])],
         "Voice or face missing or damaged": found["robustness"],
     }
+    if run.task.rating:
+        tables = {name: [_rated(row) for row in rows] for name, rows in tables.items()}
     parts = [
         _head(run),
-        _headline(run, found["scores"], found["calibration"]),
+        _headline(run, found),
         _protocol(run),
         *(_table(f"{name} ({_mode(run)})", rows, base) for name, rows in tables.items()),
         "## Limits of use\n\n" + "\n".join(f"- {line}" for line in LIMITS),
@@ -58,15 +61,30 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
+def plain(value: float | None) -> str:
+    """Write a figure of ratings, which is no share: 0.123."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def plain_between(ci95: list[float] | None) -> str:
+    """Write an interval of such a figure: 0.123 to 0.456."""
+    return ONE_SPEAKER if ci95 is None else f"{ci95[0]:.3f} to {ci95[1]:.3f}"
+
+
 def between(ci95: list[float] | None) -> str:
     """Write an interval of shares: 12.3 to 45.6 %."""
     if ci95 is None:
-        return "no interval (one speaker)"
+        return ONE_SPEAKER
     return f"{100 * ci95[0]:.1f} to {100 * ci95[1]:.1f} %"
 
 
 def baseline(scores: Mapping[str, Any]) -> str:
     """Say what blind answers reach, to stand beside every figure."""
+    if "baseline" in scores:
+        mean = scores["baseline"]
+        return (
+            f"Always the training mean gives CCC {plain(mean['ccc'])}, RMSE {plain(mean['rmse'])}."
+        )
     majority = scores["majority_baseline"]
     told = f"always {majority['class']} gives {percent(majority['war'])} WAR"
     return f"Chance is {percent(scores['chance_uar'])} UAR; {told}."
@@ -85,21 +103,62 @@ def _head(run: FinishedRun) -> str:
     if run.missing:
         lines.append(f"**UNFINISHED: {', '.join(run.missing)} not there.**")
     lines.append(
-        f"Names one of {len(run.classes)} expressions ({', '.join(run.classes)}) in a clip. "
-        f"{_parameters(facts)}Trained and tested on {facts['dataset']}."
+        f"{_does(run)} in a clip. {_parameters(facts)}Trained and tested on {facts['dataset']}."
     )
     lines.append(f"- Label: {facts.get('label_meaning', 'not told')}")
     lines.append(f"- Licence of the data, which the weights inherit: {facts.get('licence', '?')}")
     return "\n\n".join(lines[:-1]) + "\n" + lines[-1]
 
 
+def _does(run: FinishedRun) -> str:
+    if run.task.rating:
+        return f"Estimates {run.task.rating} from 1 to 5"
+    kinds = "expressions" if run.facts["target"] == "emotion" else f"levels of {run.target}"
+    return f"Names one of {len(run.classes)} {kinds} ({', '.join(run.classes)})"
+
+
 def _parameters(facts: Mapping[str, Any]) -> str:
     return f"{facts['parameters']:,} parameters. " if facts.get("parameters") else ""
 
 
-def _headline(run: FinishedRun, scores: Mapping[str, Any], calibration: Mapping[str, Any]) -> str:
+def _headline(run: FinishedRun, found: Mapping[str, Any]) -> str:
+    scores = found["scores"]
+    rows = _rating_rows(scores) if run.task.rating else _class_rows(scores)
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    written = plain if run.task.rating else percent
+    seeds = f"{written(scores['seed_lowest'])} to {written(scores['seed_highest'])}"
+    calibrated = found.get("calibration")
+    calibration = (
+        f" Calibration error (ECE) {percent(calibrated['ece'])}, Brier {calibrated['brier']:.3f}."
+        if calibrated
+        else ""
+    )
+    return (
+        f"## Figures ({_mode(run)})\n\n"
+        "| figure | value | 95 % over speakers | chance or majority |\n|---|---|---|---|\n"
+        + "\n".join(lines)
+        + f"\n\n{scores['n']} clips of {scores['speakers']} speakers, every one scored, those "
+        f"without a face too; {run.task.score.upper()} of seeds ({len(run.facts['seeds'])}) "
+        f"{seeds}.{calibration}"
+    )
+
+
+def _rating_rows(scores: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    always = scores["baseline"]
+    return [
+        (
+            name.upper(),
+            plain(scores[name]),
+            plain_between(scores[f"{name}_ci95"]),
+            f"{plain(always[name])} (always the training mean)",
+        )
+        for name in ("ccc", "pcc", "rmse")
+    ]
+
+
+def _class_rows(scores: Mapping[str, Any]) -> list[tuple[str, ...]]:
     majority = scores["majority_baseline"]
-    rows = [
+    return [
         ("UAR", percent(scores["uar"]), between(scores["uar_ci95"]), percent(scores["chance_uar"])),
         (
             "WAR",
@@ -109,16 +168,6 @@ def _headline(run: FinishedRun, scores: Mapping[str, Any], calibration: Mapping[
         ),
         ("macro-F1", percent(scores["macro_f1"]), "", ""),
     ]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    seeds = f"{percent(scores['seed_lowest'])} to {percent(scores['seed_highest'])}"
-    return (
-        f"## Figures ({_mode(run)})\n\n"
-        "| figure | value | 95 % over speakers | chance or majority |\n|---|---|---|---|\n"
-        + "\n".join(lines)
-        + f"\n\n{scores['n']} clips of {scores['speakers']} speakers, every one scored, those "
-        f"without a face too; UAR of seeds ({len(run.facts['seeds'])}) {seeds}. Calibration error "
-        f"(ECE) {percent(calibration['ece'])}, Brier {calibration['brier']:.3f}."
-    )
 
 
 def _protocol(run: FinishedRun) -> str:
@@ -128,9 +177,14 @@ def _protocol(run: FinishedRun) -> str:
     return (
         f"## Protocol\n\n`{facts['protocol']}`, {len(facts['folds'])} folds, stamp "
         f"`{facts['protocol_stamp']}`. {run.mode.capitalize()} speakers: {MODE_MEANING[run.mode]}. "
-        f"Epoch and temperature were chosen on validation {chosen}."
-        + (f"\n{notes}" if notes else "")
+        f"{'Epoch was' if run.task.rating else 'Epoch and temperature were'} chosen on validation "
+        f"{chosen}." + (f"\n{notes}" if notes else "")
     )
+
+
+def _rated(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Write all floats but shares as they are."""
+    return {k: plain(v) if isinstance(v, float) and k != "share" else v for k, v in row.items()}
 
 
 def _slice(row: Mapping[str, Any]) -> dict[str, Any]:

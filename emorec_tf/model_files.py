@@ -16,12 +16,12 @@ from typing import Any
 
 import cv2
 
-from emorec_tf.clip import UserError
+from emorec_tf.cache_folder import cache_folder
+from emorec_tf.clip import SetupError, UserError
 
 DOWNLOAD_SECONDS = 60.0  # without a byte, then it is given up
-CACHE_VARIABLE = "EMOREC_CACHE"
 
-# Name, public address, sha256.
+# Name, public address, sha256 or as much of it as its publisher names.
 BLAZEFACE = (
     "blaze_face_short_range.tflite",
     "https://storage.googleapis.com/mediapipe-models/face_detector/blaze_face_short_range/"
@@ -48,20 +48,19 @@ def model_path(
     """The user's model file, else the cached copy of the known one, downloaded where missing.
 
     Raises:
-        UserError: the user's file is missing, or the known one cannot be had.
+        SetupError: the user's file is missing, or the known one cannot be had.
     """
     if model_file:
         if not Path(model_file).is_file():
-            raise UserError(f"{model_file}: no such file; {option} needs a model file")
+            raise SetupError(f"{model_file}: no such file; {option} needs a model file")
         return model_file
     name, address, sha256 = known
-    cache = os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "emorec_tf" / "models"
-    path = Path(cache) / name
-    if not (path.is_file() and _sha256(path) == sha256):
+    path = cache_folder("models", name)
+    if not (path.is_file() and _sha256(path).startswith(sha256)):
         try:
             fetch(address, sha256, path)
         except UserError as error:
-            raise UserError(f"{error}; fetch it elsewhere and pass {option} FILE") from error
+            raise SetupError(f"{error}; fetch it elsewhere and pass {option} FILE") from error
     return str(path)
 
 
@@ -82,7 +81,7 @@ def fetch(url: str, sha256: str, path: Path) -> None:
             while block := reply.read(1 << 20):
                 file.write(block)
         found = _sha256(temporary)
-        if found != sha256:
+        if not found.startswith(sha256):
             raise UserError(f"{url} has sha256 {found[:12]}..., expected {sha256[:12]}...")
         temporary.replace(path)
     except (OSError, ValueError) as error:  # URLError is an OSError
@@ -101,7 +100,7 @@ def import_package(name: str, package: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(
+        raise SetupError(
             f"the Python package {name} cannot be imported ({error}); pip install {package}"
         ) from error
 
@@ -113,16 +112,21 @@ def import_mediapipe() -> Any:
     only: seconds and half a gigabyte for each worker process. Hidden, it does without.
     """
     os.environ.setdefault("GLOG_minloglevel", "2")
-    marker = "tensorflow.tools.docs"
-    hidden = "tensorflow" not in sys.modules
-    if hidden:
-        sys.modules[marker] = None  # type: ignore[assignment]
+    marker = () if "tensorflow" in sys.modules else ("tensorflow.tools.docs",)
+    with hidden(*marker), quiet():
+        return import_package("mediapipe", "mediapipe")
+
+
+@contextmanager
+def hidden(*names: str) -> Iterator[None]:
+    """Let modules seem not to be installed, unless they are loaded already."""
+    names = tuple(name for name in names if name not in sys.modules)
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]
     try:
-        with quiet():
-            return import_package("mediapipe", "mediapipe")
+        yield
     finally:
-        if hidden:
-            sys.modules.pop(marker, None)
+        for name in names:
+            sys.modules.pop(name, None)
 
 
 @contextmanager
@@ -142,10 +146,10 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def loading(model: str) -> Iterator[None]:
-    """Load a model quietly; a file that is not one becomes a UserError."""
+    """Load a model quietly; a file that is not one becomes a SetupError."""
     try:
         with quiet():
             yield
     except (RuntimeError, ValueError, OSError, cv2.error) as error:
         reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{model}: cannot be loaded as a model ({reason}); check it") from error
+        raise SetupError(f"{model}: cannot be loaded as a model ({reason}); check it") from error

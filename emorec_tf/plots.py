@@ -81,6 +81,18 @@ def confusion_figure(
     return figure
 
 
+def scatter_figure(truth: np.ndarray, guess: np.ndarray, title: str, leaky: bool = False) -> Figure:
+    """Draw estimates [N] over ratings [N], both from 1 to 5."""
+    figure, axes = _figure(title, leaky)
+    axes.plot([1, 5], [1, 5], color=GREY, linestyle="--", linewidth=1)
+    axes.scatter(truth, guess, s=14, color=BLUE, alpha=0.45, linewidth=0)
+    axes.set(xlim=(0.9, 5.1), ylim=(0.9, 5.1), xlabel="rating", ylabel="estimate of the model")
+    axes.set_xticks(range(1, 6))
+    axes.set_yticks(range(1, 6))
+    axes.grid(True)
+    return figure
+
+
 def reliability_figure(rows: Sequence[Mapping[str, float]], leaky: bool = False) -> Figure:
     """Draw how often answers are right against how sure they are; see calibration.reliability."""
     figure, axes = _figure("How sure, how often right", leaky)
@@ -160,14 +172,14 @@ def conditions_figure(
 
 
 def training_figure(
-    histories: Sequence[Sequence[Mapping[str, str]]], leaky: bool = False
+    histories: Sequence[Sequence[Mapping[str, str]]], leaky: bool = False, score: str = "uar"
 ) -> Figure:
-    """Draw loss and validation UAR over epochs: a thin line per training, thick the mean."""
+    """Draw loss and validation score over epochs: a thin line per training, thick the mean."""
     figure, (upper, lower) = _figure("Training", leaky, rows=2)
     curves = (
         (upper, "loss", BLUE, "training"),
         (upper, "val_loss", ORANGE, "validation"),
-        (lower, "val_uar", ORANGE, "validation"),
+        (lower, f"val_{score}", ORANGE, "validation"),
     )
     for axes, column, colour, label in curves:
         series = [[float(row[column]) for row in rows] for rows in histories]
@@ -181,7 +193,8 @@ def training_figure(
     upper.set(ylabel="loss")
     _legend(upper, "upper right")
     lower.xaxis.get_major_locator().set_params(integer=True)
-    lower.set(xlabel="epoch", ylabel="validation UAR", ylim=(0, 1))
+    lower.set(xlabel="epoch", ylabel=f"validation {score.upper()}", ylim=(None, 1))
+    lower.set_ylim(bottom=min(0, lower.get_ylim()[0]))  # a concordance may be below 0
     return figure
 
 

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from emorec_tf import media_files, runs
-from emorec_tf.clip import Clip, UserError
+from emorec_tf.clip import Clip, SetupError, UserError
 from emorec_tf.command_line import guarded, parse
 from emorec_tf.config import check, option
 
@@ -45,7 +45,10 @@ class PredictOptions:
 
 @dataclass(frozen=True)
 class Answer:
-    """What ``--json`` prints for a clip; ``seconds`` is the length of what was looked at."""
+    """What is known of a clip; ``seconds`` is the length of what was looked at.
+
+    Where a rating is estimated, ``value`` holds it, and there are no probabilities.
+    """
 
     clip: str
     emotion: str
@@ -54,6 +57,19 @@ class Answer:
     face_present: bool
     face_coverage: float
     seconds: float
+    target: str = "emotion"
+    value: float | None = None
+
+    def as_json(self) -> str:
+        """Write the line of ``--json``: what else than emotions was learned is named."""
+        told = asdict(self)
+        target, value = told.pop("target"), told.pop("value")
+        if value is not None:
+            del told["emotion"], told["probabilities"]
+            told = {"clip": told.pop("clip"), "target": target, "value": value, **told}
+        elif target != "emotion":
+            told["target"] = target
+        return json.dumps(told)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,12 +99,14 @@ def run(argv: Sequence[str] | None) -> int:
     for path in paths:
         try:
             rows.append(answer(path))
+        except SetupError:
+            raise
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             failures += 1
             continue
         if options.json:
-            print(json.dumps(asdict(rows[-1])), flush=True)
+            print(rows[-1].as_json(), flush=True)
     if rows and not options.json:
         print_table(rows)
     if failures:
@@ -138,35 +156,45 @@ def predictor(
     """
     loaded = runs.load(run_folder)
     check_enrolment(loaded, enrol)
-    from emorec_tf import calibration, examples
+    from emorec_tf import examples
 
-    if loaded.temperature is None:
+    task, temperature = loaded.task, loaded.temperature
+    if task.rating and abstain_below:
+        raise UserError(f"run {run_folder} estimates {task.rating}; drop --abstain_below")
+    if temperature is None and not task.rating:
         print(f"note: {run_folder} is not calibrated; evaluate does it", file=sys.stderr)
-    temperature = loaded.temperature or 1.0
     model = runs.load_model(loaded.model_file)
     make = examples.maker(loaded.config.features, face_model, mesh_model)
     adapt = adapter(loaded, model, make, enrol)
 
     def answer(path: str) -> Answer:
         inputs, seen = inputs_of(make, path)
-        logits = np.asarray(model.predict_on_batch(adapt(inputs, None)))[0]
-        shares = calibration.scaled(logits, temperature)
-        frames = max(loaded.config.features.face_frames, 1)
+        told = task.answers(np.asarray(model.predict_on_batch(adapt(inputs, None))), temperature)
         return Answer(
             clip=path,
-            emotion=loaded.classes[int(shares.argmax())]
-            if shares.max() >= abstain_below
-            else UNSURE,
-            probabilities={
-                c: round(float(p), 6) for c, p in zip(loaded.classes, shares, strict=True)
-            },
+            **(rated(told) if task.rating else named(told[0], task.classes, abstain_below)),
+            target=loaded.config.data.target,
             audio_present=seen.audio_present,
             face_present=seen.faces_found > 0,
-            face_coverage=round(seen.faces_found / frames, 3),
+            face_coverage=round(seen.faces_found / max(seen.frames, 1), 3),
             seconds=round(seen.seconds, 3),
         )
 
     return answer
+
+
+def named(shares: np.ndarray, classes: Sequence[str], abstain_below: float) -> dict[str, Any]:
+    """Name the most likely class of shares [K], or none."""
+    sure = shares.max() >= abstain_below
+    return {
+        "emotion": classes[int(shares.argmax())] if sure else UNSURE,
+        "probabilities": {c: round(float(p), 6) for c, p in zip(classes, shares, strict=True)},
+    }
+
+
+def rated(told: np.ndarray) -> dict[str, Any]:
+    """Tell an estimate [1]."""
+    return {"emotion": "", "probabilities": {}, "value": round(float(told[0]), 3)}
 
 
 def check_enrolment(run: runs.Run, folder: str | None) -> None:
@@ -217,13 +245,17 @@ def print_table(rows: Sequence[Answer]) -> None:
 
     table = Table()
     table.add_column("clip", overflow="fold")
-    for column in ("emotion", "probability", "next", "sound", "face"):
+    shown = ("probability", "next") if rows[0].value is None else ()
+    for column in (rows[0].target, *shown, "sound", "face"):
         table.add_column(column, no_wrap=column != "next")
     for row in rows:
-        ranked = sorted(row.probabilities.items(), key=lambda item: -item[1])
-        others = ", ".join(f"{name} {p:.2f}" for name, p in ranked[1:3])
         face = f"{row.face_coverage:.0%} of pictures" if row.face_present else "none"
         sound = "yes" if row.audio_present else "none"
+        if row.value is not None:
+            table.add_row(row.clip, f"{row.value:.1f}", sound, face)
+            continue
+        ranked = sorted(row.probabilities.items(), key=lambda item: -item[1])
+        others = ", ".join(f"{name} {p:.2f}" for name, p in ranked[1:3])
         if row.emotion == UNSURE:
             others = ", ".join(f"{name} {p:.2f}" for name, p in ranked[:3])
         table.add_row(row.clip, row.emotion, f"{ranked[0][1]:.2f}", others, sound, face)

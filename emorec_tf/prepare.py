@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from emorec_tf import __version__, datasets, records, workers
+from emorec_tf import __version__, datasets, decode_cache, locks, records, workers
+from emorec_tf.cache_folder import cache_folder
 from emorec_tf.clip import EMOTIONS, Clip, UserError
 from emorec_tf.command_line import guarded, parse
 from emorec_tf.config import FeaturesConfig, option
@@ -40,6 +41,12 @@ class PrepareOptions:
     mesh_model: str | None = option(None, "face mesh's model file, where MediaPipe has none inside")
     overwrite: bool = option(False, "replace records made from other clips or settings")
     allow_refused: bool = option(False, "exit with 0 although clips were refused")
+    cache_gib: float = option(
+        10.0,
+        "decoded clips are kept for other feature sets up to so many GiB, the least recently used "
+        "go first; 0: none",
+    )
+    clear_cache: bool = option(False, "drop all decoded clips that are kept, and do nothing else")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,6 +60,11 @@ def run(argv: Sequence[str] | None) -> int:
     names = {f.name for f in dataclasses.fields(PrepareOptions)}
     options = PrepareOptions(**{k: v for k, v in given.items() if k in names})
     features = FeaturesConfig(**{k: v for k, v in given.items() if k not in names})
+    if options.clear_cache:
+        count, size = decode_cache.clear(decode_cache.default_folder())
+        where = decode_cache.default_folder()
+        print(f"freed {size / decode_cache.GIB:.3f} GiB: {count} entries in {where}")
+        return 0
     if options.source is None and options.dataset == "demo":
         options = dataclasses.replace(options, source=demo_source())
     if options.source is None or options.records is None:
@@ -82,11 +94,6 @@ def demo_source() -> str:
     return str(demo_corpus.build(folder))
 
 
-def cache_folder() -> Path:
-    """Folder for what can be made again: $EMOREC_CACHE, else ~/.cache/emorec_tf."""
-    return Path(os.environ.get("EMOREC_CACHE") or Path.home() / ".cache" / "emorec_tf")
-
-
 def prepare(options: PrepareOptions, features: FeaturesConfig) -> None:
     """Write the records of ``options.source`` unless they are there already.
 
@@ -104,7 +111,9 @@ def prepare(options: PrepareOptions, features: FeaturesConfig) -> None:
     clips.sort(key=lambda c: hashlib.sha256(c.clip_id.encode()).digest())
     folder = Path(str(options.records))
     plan = plan_of(clips, features, options.clips_per_shard)
-    with locked(folder):
+    cache = decode_cache.bounded(options.cache_gib)
+    busy = f"another prepare is at work in {folder}; wait or stop it"
+    with locks.alone(folder / ".lock", busy):
         if is_done(folder, plan, options.overwrite):
             return
         partial = folder / PARTIAL
@@ -116,30 +125,20 @@ def prepare(options: PrepareOptions, features: FeaturesConfig) -> None:
             clips[i : i + options.clips_per_shard]
             for i in range(0, len(clips), options.clips_per_shard)
         ]
-        sidecars = write_shards(folder, shards, features, options)
+        sidecars = write_shards(folder, shards, features, options, cache)
         finish(folder, sidecars, plan, features, options)
+        if cache:
+            decode_cache.cull(cache)
 
 
 def plan_of(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int) -> str:
     """Hash of everything that decides the bytes: clips, labels, file sizes, settings."""
-    digest = hashlib.sha256(f"{features.stamp()} {clips_per_shard}".encode())
+    digest = hashlib.sha256(f"{records.FORMAT} {features.stamp()} {clips_per_shard}".encode())
     for clip in clips:
         sizes = [Path(p).stat().st_size if p else 0 for p in (clip.video, clip.audio)]
         fields = {**vars(clip), "traits": dict(clip.traits), "sizes": sizes}
         digest.update(json.dumps(fields, sort_keys=True).encode())
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder alone; the lock goes with the process, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another prepare is at work in {folder}; wait or stop it") from error
-        yield
 
 
 def is_done(folder: Path, plan: str, overwrite: bool) -> bool:
@@ -173,6 +172,7 @@ def write_shards(
     shards: Sequence[Sequence[Clip]],
     features: FeaturesConfig,
     options: PrepareOptions,
+    cache: decode_cache.Cache | None,
 ) -> list[Path]:
     """Write the shards that are not there yet, in order; return all their sidecar files."""
     sidecars = [folder / PARTIAL / f"shard-{i:05d}.json" for i in range(len(shards))]
@@ -181,7 +181,7 @@ def write_shards(
     if done:
         print(f"going on after {done} clips that are done")
     queue = [clip for i in todo for clip in shards[i]]
-    settings = (features, options.face_model, options.mesh_model)
+    settings = (features, options.face_model, options.mesh_model, cache)
     results = workers.process(queue, options.workers, settings)
     with progress_bar(len(queue)) as advance:
         for i in todo:
@@ -219,10 +219,12 @@ def progress_bar(total: int) -> Iterator[Any]:
     columns = ("preparing", BarColumn(), MofNCompleteColumn(), rate, Remaining())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=total, rate="")
+        start = time.monotonic()
 
         def advance() -> None:
-            speed = bar.tasks[0].speed
-            bar.update(task, advance=1, rate=f"{speed:.1f} clips/s" if speed else "")
+            # Rich's own figure is a sum over a thousand steps, at each step.
+            speed = (bar.tasks[0].completed + 1) / (time.monotonic() - start)
+            bar.update(task, advance=1, rate=f"{speed:.1f} clips/s")
 
         yield advance
 

@@ -31,7 +31,8 @@ def folds(
     """Fit a protocol to the data.
 
     Args:
-        protocol: a manifest (``names``) or ``loso_session``, ``group_kfold:K``, ``leaky_kfold:K``.
+        protocol: a manifest (``names``) or ``loso_session``, ``seed_half_session``,
+            ``group_kfold:K``, ``leaky_kfold:K``.
         clips: all clips of the data.
         allow_partial: go on with fewer speakers or clips than the manifest promises.
 
@@ -84,7 +85,10 @@ def digest(name: str, content: dict[str, Any]) -> str:
 
 def stamp(protocol: str, folds: Sequence[Fold]) -> str:
     """Eight hexadecimal digits of the folds as they were run, for the tables of a run."""
-    sides = [[f.name, f.train, f.validation, f.test, f.leaky] for f in folds]
+    sides = [
+        [f.name, f.train, f.validation, f.test, f.leaky, *([f.test_clips] if f.test_clips else [])]
+        for f in folds
+    ]
     return sha256(json.dumps([protocol, sides]))[:8]
 
 

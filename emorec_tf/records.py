@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from emorec_tf.config import FeaturesConfig
 
 MANIFEST = "records.json"
 REPORT = "report.csv"
-FORMAT = 1  # raised when the layout of an example changes
+FORMAT = 2  # raised when an example is laid out or made in another way
 
 
 @dataclass(frozen=True)
@@ -89,25 +89,29 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         raise
 
 
-def write_shard(path: Path, examples: Iterable[bytes]) -> dict[str, Any]:
-    """Write one shard of serialised examples; return its manifest row."""
+def framed(example: bytes) -> bytes:
+    """Put a serialised example into TFRecord's frame: its length, itself, a checksum of each.
+
+    TensorFlow's own writer does it, in memory, so that shards can be joined without TensorFlow.
+    """
     import tensorflow as tf
 
-    temporary = path.with_name(path.name + ".tmp")
-    count = 0
+    place = "ram://example.tfrecord"
+    with tf.io.TFRecordWriter(place) as writer:
+        writer.write(example)
+    with tf.io.gfile.GFile(place, "rb") as file:
+        whole = bytes(file.read())
+    tf.io.gfile.remove(place)  # else the next one would be appended
+    return whole
+
+
+def write_shard(path: Path, examples: Sequence[bytes]) -> dict[str, Any]:
+    """Write one shard of framed examples; return its manifest row."""
     try:
-        with tf.io.TFRecordWriter(str(temporary)) as writer:
-            for example in examples:
-                writer.write(example)
-                count += 1
-    except tf.errors.OpError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.message}; free some space") from error
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    row = {"name": path.name, "count": count, **file_check(temporary)}
-    temporary.replace(path)
-    return row
+        write_atomically(path, b"".join(examples))
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; free some space") from error
+    return {"name": path.name, "count": len(examples), **file_check(path)}
 
 
 def file_check(path: Path) -> dict[str, Any]:

@@ -80,7 +80,10 @@ def write(
 
     found = []
     for one in runs:
-        traits = slices.traits_of(one.clip_ids.tolist(), one.facts["dataset"], records)
+        else_learned = one.facts["target"] != "emotion"
+        traits = slices.traits_of(
+            one.clip_ids.tolist(), one.facts["dataset"], records, with_emotion=else_learned
+        )
         found.append(run_figures.figures(one, traits))
     folder = out.with_name(f"{out.stem}_files")
     sections = [section(*pair, folder) for pair in zip(runs, found, strict=True)]
@@ -136,14 +139,16 @@ def section(run: FinishedRun, found: Mapping[str, Any], folder: Path) -> dict[st
         "protocol": facts["protocol"],
         "stamp": facts["protocol_stamp"],
         "notes": facts["notes"],
+        "target": run.target,
+        "rating": run.task.rating,
         "scores": found["scores"],
-        "calibration": found["calibration"],
+        "calibration": found.get("calibration"),
         "no_face": sum(faceless),
         "seed_count": len(found["seeds"]),
         "fold_count": f"{len(found['folds'])} of {len(facts['folds'])} folds",
         "pictures": shown,
         "tables": tables,
-        "absent": [line for key, line in ABSENT.items() if not found[key]],
+        "absent": [line for key, line in ABSENT.items() if key in found and not found[key]],
         "command": facts.get("command", "not told"),
         "versions": made_with(facts),
         "config": list(facts.get("config", {}).items()),
@@ -172,7 +177,7 @@ def render(
     """Fill the page; everything in it but our own pictures is escaped."""
     import jinja2
 
-    from emorec_tf.model_card import LEAKY_WARNING, LIMITS, between, percent
+    from emorec_tf.model_card import LEAKY_WARNING, LIMITS, between, percent, plain, plain_between
 
     told = [
         {"dataset": f["dataset"], "label": f.get("label_meaning"), "licence": f.get("licence")}
@@ -186,6 +191,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "between": between}
+    environment.filters |= {"plain": plain, "plain_between": plain_between}
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         title="Emotion recognition on " + ", ".join(dict.fromkeys(t["dataset"] for t in told)),
         runs=sections,

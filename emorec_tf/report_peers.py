@@ -21,9 +21,14 @@ MODALITIES = {"audio_only": "audio", "face_only": "video"}
 
 
 def compared(runs: Sequence[FinishedRun]) -> Table | None:
-    """Compare every two runs over the same clips; None with a single run."""
+    """Compare every two runs of one target over the same clips; None where there are none.
+
+    Ratings are not compared here.
+    """
     rows, lines = [], []
-    for first, second in combinations(runs, 2):
+    for first, second in combinations([run for run in runs if run.classes], 2):
+        if first.target != second.target:
+            continue
         pair = (first.name, second.name)
         leaky = tuple(at for at, run in enumerate((first, second)) if run.leaky)
         facts = [(run.facts["protocol_stamp"], run.mode) for run in (first, second)]
@@ -60,11 +65,12 @@ def published(runs: Sequence[FinishedRun], found: Sequence[Mapping[str, Any]]) -
     """Set the runs beside published systems on their corpora, best first, leaky last."""
     known: dict[str, list[dict[str, Any]]] = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
     tables = []
-    for dataset in dict.fromkeys(run.facts["dataset"] for run in runs):
+    named = [(r, f) for r, f in zip(runs, found, strict=True) if r.target == "emotion"]
+    for dataset in dict.fromkeys(run.facts["dataset"] for run, _ in named):
         if dataset not in known:
             continue
         lines = [_published_line(line) | {"leaky": ""} for line in known[dataset]]
-        for run, figures in zip(runs, found, strict=True):
+        for run, figures in named:
             if run.facts["dataset"] == dataset:
                 lines.append(_our_line(run, figures["scores"]))
         lines.sort(key=lambda line: (line["leaky"], -line["percent"]))

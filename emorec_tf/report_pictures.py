@@ -37,6 +37,10 @@ def pictures(run: FinishedRun, found: Mapping[str, Any]) -> list[Picture]:
 
 
 def _of_answers(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
+    if run.task.rating:
+        figure = plots.scatter_figure(run.truth, run.answers, run.task.rating, run.leaky)
+        caption = f"Answers of all seeds, {run.mode} speakers. {baseline(found['scores'])}"
+        return {"scatter": (figure, caption)}
     scores, leaky, speakers = found["scores"], run.leaky, found["speakers"]
     bars = ([row["speaker"] for row in speakers], [row["uar"] for row in speakers])
     known = f"{run.mode} speakers"
@@ -65,10 +69,11 @@ def _of_answers(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, tuple[F
 
 def _of_more(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
     """Draw what a run may lack."""
-    scores, leaky, drawn = found["scores"], run.leaky, {}
+    scores, leaky = found["scores"], run.leaky
+    drawn: dict[str, tuple[Figure, str]] = {}
     base = baseline(scores)
     histories = [run.histories[key] for key in sorted(run.histories)]
-    if found["robustness"]:
+    if found["robustness"] and run.classes:
         names, uars = ([row[k] for row in found["robustness"]] for k in ("condition", "uar"))
         drawn["robustness"] = (
             plots.conditions_figure(names, uars, scores["chance_uar"], leaky),
@@ -76,7 +81,7 @@ def _of_more(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, tuple[Figu
         )
     if histories:
         drawn["training"] = (
-            plots.training_figure(histories, leaky),
+            plots.training_figure(histories, leaky, run.task.score),
             f"Each training (of {len(histories)}) thin, their mean thick. {base}",
         )
     return drawn

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emorec_tf.finished_runs import FinishedRun
-from emorec_tf.model_card import baseline, between, percent
+from emorec_tf.model_card import baseline, between, percent, plain
 from emorec_tf.records import rows_to_csv
 from emorec_tf.slices import NOTHING_FOLLOWS
 
@@ -16,6 +16,7 @@ SLICES_NOTE = (
     f"classes as the slice has. {NOTHING_FOLLOWS.capitalize()}."
 )
 WORDS = {"uar": "UAR", "war": "WAR", "follows": "what follows"}
+WORDS |= {"ccc": "CCC", "pcc": "PCC", "rmse": "RMSE"}
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -48,44 +49,48 @@ class Table:
 
 def of_run(run: FinishedRun, found: Mapping[str, Any]) -> list[Table]:
     """Make the tables of one run; those without rows are left out."""
-    scores, calibrated = found["scores"], found["calibration"]
-    base = baseline(scores)
+    calibrated = found.get("calibration")
+    base = baseline(found["scores"])
+    points_too = "" if run.task.rating else ", in points"
     plan: list[tuple[str, str, Rows, str]] = [
-        ("Classes", "classes", found["recalls"], base),
+        ("Classes", "classes", found.get("recalls", ()), base),
         ("Coverage", "coverage", found["coverage"], f"Every clip is scored. {base}"),
         (
             "Voice or face missing or damaged",
             "robustness",
             found["robustness"],
-            f"Means of the folds; change against the clip as it is, in points. {base}",
+            f"Means of the folds; change against the clip as it is{points_too}. {base}",
         ),
-        ("Slices", "slices", found["slices"], f"{SLICES_NOTE} {base}"),
+        ("Slices", "slices", found.get("slices", ()), f"{SLICES_NOTE} {base}"),
         ("Folds", "folds", found["folds"], base),
         ("Seeds", "seeds", found["seeds"], base),
         ("Speakers", "speakers", found["speakers"], base),
-        ("Probabilities", "calibration", _calibration(calibrated), _verdict(calibrated)),
-        ("Answering only the surest", "risk_coverage", found["risk"], f"Error rates. {base}"),
     ]
+    if calibrated:
+        plan += [
+            ("Probabilities", "calibration", _calibration(calibrated), _verdict(calibrated)),
+            ("Answering only the surest", "risk_coverage", found["risk"], f"Error rates. {base}"),
+        ]
     return [_table(run, *line) for line in plan if line[2]]
 
 
 def side_files(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, str]:
     """Return {file: CSV} behind the pictures that have no table on the page."""
-    names = found["scores"]["classes"]
-    confusion = [
-        {"label": name} | dict(zip(names, row, strict=True))
-        for name, row in zip(names, found["scores"]["confusion"], strict=True)
-    ]
-    behind = {
-        "confusion": confusion,
-        "reliability": found["reliability"],
-        "training": found["training"],
-    }
+    behind: dict[str, Rows] = {"training": found["training"]}
+    if run.classes:
+        behind["confusion"] = [
+            {"label": name} | dict(zip(run.classes, row, strict=True))
+            for name, row in zip(run.classes, found["scores"]["confusion"], strict=True)
+        ]
+        behind["reliability"] = found["reliability"]
+    else:
+        pairs = zip(run.clip_ids, run.truth, run.answers, strict=True)
+        behind["scatter"] = [{"clip_id": c, "label": t, "prediction": a} for c, t, a in pairs]
     return {f"{run.name}/{k}.csv": stamped_csv(run, rows) for k, rows in behind.items() if rows}
 
 
 def _table(run: FinishedRun, title: str, name: str, rows: Rows, note: str) -> Table:
-    shown = [_shown(row) for row in rows]
+    shown = [_shown(row, bool(run.task.rating)) for row in rows]
     head = tuple(shown[0])
     numbers = tuple(
         i
@@ -98,13 +103,15 @@ def _table(run: FinishedRun, title: str, name: str, rows: Rows, note: str) -> Ta
     return Table(title, file, head, cells, stamped_csv(run, rows), note, numbers)
 
 
-def _shown(row: Mapping[str, Any]) -> dict[str, str]:
+def _shown(row: Mapping[str, Any], rated: bool) -> dict[str, str]:
     """Put a row in words: shares as percent, differences as points, intervals in one cell."""
     words = {}
     for key, value in row.items():
         if key.endswith("_ci95"):
             continue
-        if key in ("gap", "change"):
+        if rated and key != "share" and isinstance(value, float):
+            words[key] = f"{value:+.3f}" if key == "change" else plain(value)
+        elif key in ("gap", "change"):
             words[key] = points(value, row.get(f"{key}_ci95"))
         elif key == "value" and isinstance(value, float):
             words[key] = f"{value:.3f}"

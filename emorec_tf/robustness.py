@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf import metrics
 from emorec_tf.audio_features import POWER_FLOOR
 
 Inputs = dict[str, np.ndarray]
@@ -69,27 +68,24 @@ def noise(snr_db: float) -> Damage:
 
 
 def table(
-    answer: Callable[[Damage], np.ndarray], labels: np.ndarray, classes: int
+    answer: Callable[[Damage], np.ndarray],
+    truth: np.ndarray,
+    figures: Callable[[np.ndarray, np.ndarray], dict[str, float]],
 ) -> list[dict[str, Any]]:
     """Score every condition.
 
     Args:
-        answer: damage to logits or probabilities [N, K].
-        labels: class ids, [N].
-        classes: K.
+        answer: damage to answers, [N, K] or [N].
+        truth: class ids or ratings, [N].
+        figures: of truth and answers, by name.
 
     Returns:
-        One row per condition: ``condition``, ``n``, ``uar``, ``war``.
+        One row per condition: ``condition``, ``n`` and the figures.
     """
-    rows = []
-    for name, damage in CONDITIONS.items():
-        confusion = np.zeros((classes, classes), int)
-        np.add.at(confusion, (labels, answer(damage).argmax(1)), 1)
-        figures = {"uar": metrics.uar_of(confusion), "war": metrics.war_of(confusion)}
-        rows.append(
-            {"condition": name, "n": len(labels)} | {k: float(v) for k, v in figures.items()}
-        )
-    return rows
+    return [
+        {"condition": name, "n": len(truth)} | figures(truth, answer(damage))
+        for name, damage in CONDITIONS.items()
+    ]
 
 
 CONDITIONS: dict[str, Damage] = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf import calibration, metrics
+from emorec_tf import calibration, metrics, ratings
 from emorec_tf.finished_runs import FinishedRun
 from emorec_tf.slices import Traits, groups, slices
 from emorec_tf.splits import natural
@@ -24,16 +24,18 @@ def figures(run: FinishedRun, traits: Traits) -> dict[str, Any]:
     """Compute every table of a run.
 
     Returns:
-        ``scores`` (see ``metrics.scores``; ``n`` counts clips), ``seeds``, ``folds``,
-        ``speakers``, ``recalls``, ``coverage``, ``robustness``, ``slices`` as lists of rows,
-        ``calibration``, ``reliability``, ``risk`` and ``training``.
+        ``scores`` (see ``metrics.scores`` and ``ratings.scores``; ``n`` counts clips), ``seeds``,
+        ``folds``, ``speakers``, ``coverage``, ``robustness`` and ``training`` as lists of rows;
+        where classes are named also ``recalls``, ``slices``, ``calibration``, ``reliability`` and
+        ``risk``.
     """
-    scores = metrics.scores(
-        run.labels.tolist(), run.probabilities, run.classes, run.speakers.tolist()
-    )
-    truth, guesses = run.truth, run.probabilities.argmax(1)
     seeds = _scored(run, run.seeds, "seed")
-    spread = [row["uar"] for row in seeds]
+    spread = [row[run.task.score] for row in seeds]
+    people = run.speakers.tolist()
+    if run.classes:
+        scores = metrics.scores(run.labels.tolist(), run.answers, run.classes, people)
+    else:
+        scores = ratings.scores(run.truth, run.answers, run.baselines, people)
     scores |= {
         "n": len(set(run.clip_ids)),
         "speakers": len(set(run.speakers)),
@@ -41,22 +43,31 @@ def figures(run: FinishedRun, traits: Traits) -> dict[str, Any]:
         "seed_highest": max(spread),
         "seed_deviation": float(np.std(spread, ddof=1)) if spread[1:] else None,
     }
-    coverage, risk, area = calibration.risk_coverage(run.probabilities, truth)
-    return {
+    found = {
         "scores": scores,
         "seeds": seeds,
         "folds": _scored(run, run.folds, "fold"),
         "speakers": _scored(run, run.speakers, "speaker"),
+        "coverage": _coverage(run),
+        "robustness": _robustness(run),
+        "training": _training(run),
+    }
+    return found | (_of_classes(run, traits, scores) if run.classes else {})
+
+
+def _of_classes(run: FinishedRun, traits: Traits, scores: dict[str, Any]) -> dict[str, Any]:
+    """Compute what only probabilities have."""
+    truth, guesses = run.truth, run.answers.argmax(1)
+    coverage, risk, area = calibration.risk_coverage(run.answers, truth)
+    return {
         "recalls": [
             {"class": name, "clips": len(set(run.clip_ids[run.labels == name])), "recall": recall}
             for name, recall in scores["per_class_recall"].items()
         ],
-        "coverage": _coverage(run, truth, guesses),
         "calibration": _calibration(run, truth, area),
-        "reliability": calibration.reliability(run.probabilities, truth),
+        "reliability": calibration.reliability(run.answers, truth),
         "risk": [{"coverage": c, "error": _at(coverage, risk, c)} for c in COVERAGES],
         "risk_curve": (coverage, risk),
-        "robustness": _robustness(run),
         "slices": slices(
             run.clip_ids,
             truth,
@@ -65,57 +76,47 @@ def figures(run: FinishedRun, traits: Traits) -> dict[str, Any]:
             len(run.classes),
             groups(run.clip_ids.tolist(), traits),
         ),
-        "training": _training(run),
     }
 
 
 def _scored(run: FinishedRun, of: np.ndarray, name: str) -> list[dict[str, Any]]:
-    """UAR and WAR of each fold, seed or speaker."""
+    """Figures of each fold, seed or speaker."""
     rows = []
     for value in sorted(set(of.tolist()), key=natural):
         inside = of == value
-        confusion = _confusion(run, inside)
         people = {} if name == "speaker" else {"speakers": len(set(run.speakers[inside]))}
         rows.append(
             {name: value, "clips": len(set(run.clip_ids[inside]))}
             | people
-            | {"uar": float(metrics.uar_of(confusion)), "war": float(metrics.war_of(confusion))}
+            | run.task.figures(run.truth[inside], run.answers[inside])
         )
     return rows
 
 
-def _confusion(run: FinishedRun, inside: np.ndarray) -> np.ndarray:
-    confusion = np.zeros((len(run.classes),) * 2, int)
-    np.add.at(confusion, (run.truth[inside], run.probabilities.argmax(1)[inside]), 1)
-    return confusion
-
-
-def _coverage(run: FinishedRun, truth: np.ndarray, guesses: np.ndarray) -> list[dict[str, Any]]:
+def _coverage(run: FinishedRun) -> list[dict[str, Any]]:
     """Which clips lacked voice or face; they are scored all the same."""
     kinds = {
-        "all clips": np.ones(len(truth), bool),
+        "all clips": np.ones(len(run.truth), bool),
         "voice and face": run.heard & run.seen,
         "voice, no face": run.heard & ~run.seen,
         "face, no voice": ~run.heard & run.seen,
         "neither": ~run.heard & ~run.seen,
     }
+    nothing: dict[str, Any] = dict.fromkeys(run.task.figures(run.truth, run.answers))
     rows = []
     for kind, inside in kinds.items():
         clips = len(set(run.clip_ids[inside]))
-        right = float((truth == guesses)[inside].mean()) if clips else None
-        uar = float(metrics.uar_of(_confusion(run, inside))) if clips else None
         share = clips / len(set(run.clip_ids))
-        rows.append(
-            {"clips that have": kind, "clips": clips, "share": share, "uar": uar, "war": right}
-        )
+        told = run.task.figures(run.truth[inside], run.answers[inside]) if clips else nothing
+        rows.append({"clips that have": kind, "clips": clips, "share": share, **told})
     return rows
 
 
 def _calibration(run: FinishedRun, truth: np.ndarray, area: float) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "ece": calibration.ece(run.probabilities, truth),
-        "brier": calibration.brier(run.probabilities, truth),
-        "nll": calibration.nll(run.probabilities, truth),
+        "ece": calibration.ece(run.answers, truth),
+        "brier": calibration.brier(run.answers, truth),
+        "nll": calibration.nll(run.answers, truth),
         "aurc": area,
         "folds": len(run.temperatures),
     }
@@ -135,24 +136,26 @@ def _robustness(run: FinishedRun) -> list[dict[str, Any]]:
 
     These are means of the folds' figures, which pooled figures need not equal.
     """
+    score, other = run.task.shown[1:]
     found: dict[str, dict[tuple[str, str], tuple[float, float]]] = defaultdict(dict)
     for row in run.robustness:
         key = (row["seed"], row["fold"])
-        found[row["condition"]][key] = (float(row["uar"]), float(row["war"]))
+        found[row["condition"]][key] = (float(row[score]), float(row[other]))
     if not found:
         return []
     start = next((c for c in found if c in AS_IT_WAS), next(iter(found)))
     rows = []
     for condition, values in found.items():
-        uars = [uar for uar, _ in values.values()]
-        losses = [uar - found[start][k][0] for k, (uar, _) in values.items() if k in found[start]]
+        scores = [reached for reached, _ in values.values()]
+        both = [key for key in values if key in found[start]]
+        losses = [values[key][0] - found[start][key][0] for key in both]
         rows.append(
             {
                 "condition": condition,
-                "uar": float(np.mean(uars)),
-                "lowest_fold": min(uars),
-                "highest_fold": max(uars),
-                "war": float(np.mean([war for _, war in values.values()])),
+                score: float(np.mean(scores)),
+                "lowest_fold": min(scores),
+                "highest_fold": max(scores),
+                other: float(np.mean([told for _, told in values.values()])),
                 "change": float(np.mean(losses)) if losses else None,
             }
         )
@@ -161,7 +164,8 @@ def _robustness(run: FinishedRun) -> list[dict[str, Any]]:
 
 def _training(run: FinishedRun) -> list[dict[str, Any]]:
     """One row per epoch: means over the seeds' and folds' trainings that reached it."""
-    columns = ("loss", "val_loss", "war", "val_war", "val_uar")
+    task = run.task
+    columns = ("loss", "val_loss", task.watched, f"val_{task.watched}", f"val_{task.score}")
     by_epoch: dict[int, list[dict[str, str]]] = defaultdict(list)
     for _, history in sorted(run.histories.items()):
         for row in history:

@@ -13,13 +13,13 @@ import json
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from emorec_tf import __version__
+from emorec_tf import __version__, targets
 from emorec_tf.clip import UserError
 from emorec_tf.config import Config, build, flat, nearest, to_yaml
 from emorec_tf.records import Records, read_csv, rows_to_csv, write_atomically
@@ -38,6 +38,13 @@ class Run:
     classes: tuple[str, ...]
     split: Split
     source: Mapping[str, Any]  # dataset, licence, label meaning
+    # what is trained first, by folder beside this one: its config and, when done, its score
+    steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def task(self) -> targets.Task:
+        """What the model learns, and how that is scored."""
+        return targets.of(self.config.data, self.classes)
 
     @property
     def model_file(self) -> Path:
@@ -63,15 +70,20 @@ class Run:
         """True after the last of so many epochs (none: all there are), or if patience ran out."""
         history = self.history[:epochs]
         done, settings = len(history), self.config.train
-        if done >= settings.epochs:
-            return True
-        uars = [float(row["val_uar"]) for row in history]
-        return bool(settings.patience and uars and done - best_epoch(uars) >= settings.patience)
+        if done >= settings.epochs or (history and "loss" not in history[-1]):
+            return True  # the latter: nothing is left for gradients, so there is but one epoch
+        if not settings.patience or not history:
+            return False
+        return done - best_epoch(self.scores(history)) >= settings.patience
+
+    def scores(self, history: Sequence[Mapping[str, str]]) -> list[float]:
+        """What each epoch reached on the validation speakers."""
+        return [float(row[f"val_{self.task.score}"]) for row in history]
 
 
-def best_epoch(uars: Sequence[float]) -> int:
+def best_epoch(scores: Sequence[float]) -> int:
     """Number (from 1) of the best epoch, the later one of equals."""
-    return max(range(1, len(uars) + 1), key=lambda e: (uars[e - 1], e))
+    return max(range(1, len(scores) + 1), key=lambda e: (scores[e - 1], e))
 
 
 def create(
@@ -81,6 +93,7 @@ def create(
     split: Split,
     records: Records,
     overwrite: bool,
+    steps: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Run:
     """Make a run directory, or open the one that the same settings have begun.
 
@@ -88,7 +101,7 @@ def create(
         UserError: a run of other settings, or something that is no run, is in the way.
     """
     source = {k: records.manifest[k] for k in ("dataset", "licence", "label_meaning", "label")}
-    run = Run(folder, config, classes, split, source)
+    run = Run(folder, config, classes, split, source, steps or {})
     if overwrite and (folder / "run.json").exists():  # never a folder that is no run
         shutil.rmtree(folder)
     if (folder / "run.json").exists():
@@ -104,14 +117,20 @@ def create(
         raise UserError(f"{folder} exists and is no run; give another --run")
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "config.yaml", to_yaml(config))
+    write_facts(run)
+    return run
+
+
+def write_facts(run: Run) -> None:
+    """Write run.json."""
     facts = {
         "emorec_tf": __version__,
-        "classes": classes,
-        "split": dataclasses.asdict(split),
-        "source": source,
+        "classes": run.classes,
+        "split": dataclasses.asdict(run.split),
+        "source": run.source,
+        "steps": run.steps,
     }
-    write_atomically(folder / "run.json", json.dumps(facts, indent=1))
-    return run
+    write_atomically(run.folder / "run.json", json.dumps(facts, indent=1))
 
 
 def differences(there: Run, run: Run) -> list[str]:
@@ -120,6 +139,8 @@ def differences(there: Run, run: Run) -> list[str]:
     changed = [f"{k} was {old[k]!r}, is {new[k]!r}" for k in old if old[k] != new[k]]
     if not changed and (there.split != run.split or there.classes != run.classes):
         changed = ["the records hold other speakers or classes"]
+    if not changed and set(there.steps) != set(run.steps):
+        changed = ["a config of train_first has changed"]
     return changed
 
 
@@ -139,8 +160,10 @@ def load(folder: str | Path) -> Run:
         settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         names = facts["split"]
         train, validation, test = (tuple(names[s]) for s in ("train", "validation", "test"))
-        split = Split(train, validation, test, bool(names.get("leaky", False)))
-        return Run(folder, build(settings), tuple(facts["classes"]), split, facts["source"])
+        chosen = tuple(names.get("test_clips", ()))
+        split = Split(train, validation, test, bool(names.get("leaky", False)), chosen)
+        classes, steps = tuple(facts["classes"]), facts.get("steps", {})
+        return Run(folder, build(settings), classes, split, facts["source"], steps)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         line = " ".join(str(error).split())[:200]
         raise UserError(f"run {folder} is damaged ({line}); train it anew") from error
@@ -157,6 +180,13 @@ def save_model(model: keras.Model, path: Path) -> None:
         raise
 
 
+def copy_atomically(source: Path, target: Path) -> None:
+    """Copy under a temporary name, then rename."""
+    temporary = target.with_name(target.name + ".tmp")
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
 def load_model(path: Path, for_training: bool = False) -> keras.Model:
     """Read a saved model; nothing in the file can run code of its own.
 
@@ -165,7 +195,13 @@ def load_model(path: Path, for_training: bool = False) -> keras.Model:
     """
     import keras
 
-    from emorec_tf import audio_features, layers  # noqa: F401 - they register the layers
+    from emorec_tf import (  # noqa: F401 - they register their layers
+        audio_features,
+        head_layers,
+        layers,
+        losses,
+        spatial_transformer,
+    )
 
     if not path.exists():
         raise UserError(f"{path} does not exist; train the run first (the same command goes on)")

@@ -67,9 +67,11 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuse an enrolment by no clips."""
+        """Refuse an enrolment by no clips, and emotions on a scale."""
         wanted = self.enrol in (None, "self") or int(self.enrol) >= 1
         check(wanted, "enrol", self.enrol, "a number of clips from 1, or self")
+        named = self.target_scale == "bins" or self.target != "emotion"
+        check(named, "target_scale", self.target_scale, "bins unless target is a rating")
 
     @property
     def mode(self) -> str:
@@ -228,7 +230,7 @@ class TrainConfig:
         False, "leave branches that were trained first as they are; only the fusion is trained"
     )
     keep: Literal["best", "last"] = option(
-        "best", "which epoch the run keeps: best validation UAR, or the last"
+        "best", "which epoch the run keeps: best validation UAR (CCC of ratings), or the last"
     )
     patience: int = option(0, "stop after so many epochs without better validation UAR; 0: never")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from emorec_tf import metrics
-from emorec_tf.clip import UserError
+from emorec_tf.clip import Clip, UserError
 from emorec_tf.datasets import DATASETS, clip_from_path
 from emorec_tf.records import REPORT, clip_of_row, read_csv
 from emorec_tf.splits import natural
@@ -22,22 +22,29 @@ AGE_BANDS = ((0, 29, "under 30"), (30, 49, "30 to 49"), (50, 200, "50 and over")
 Traits = Mapping[str, Mapping[str, str]]  # {clip id: {trait: value}}
 
 
-def traits_of(clip_ids: Sequence[str], dataset: str, records: str | Path | None = None) -> Traits:
+def traits_of(
+    clip_ids: Sequence[str],
+    dataset: str,
+    records: str | Path | None = None,
+    with_emotion: bool = False,
+) -> Traits:
     """Find what is known of each clip: from records if given, else from its id.
 
     Args:
         clip_ids: as in the predictions.
         dataset: the corpus, or several joined by "+".
         records: folder of records whose report.csv holds the traits.
+        with_emotion: the emotion is a trait too, where something else was learned.
 
     Raises:
         UserError: the records have no readable report.csv, or none of the clips.
     """
     if records is None:
-        return {clip_id: _told_by_name(clip_id, dataset) for clip_id in clip_ids}
+        return {clip_id: _told_by_name(clip_id, dataset, with_emotion) for clip_id in clip_ids}
     path = Path(records) / REPORT
     try:
-        found = {row["clip_id"]: clip_of_row(row).traits for row in read_csv(path)}
+        clips = [clip_of_row(row) for row in read_csv(path)]
+        found = {clip.clip_id: _traits(clip, with_emotion) for clip in clips}
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; give --records FOLDER") from error
     except (KeyError, TypeError, ValueError) as error:
@@ -48,7 +55,11 @@ def traits_of(clip_ids: Sequence[str], dataset: str, records: str | Path | None 
     return known
 
 
-def _told_by_name(clip_id: str, dataset: str) -> Mapping[str, str]:
+def _traits(clip: Clip, with_emotion: bool) -> Mapping[str, str]:
+    return {**clip.traits, "emotion": clip.emotion} if with_emotion else clip.traits
+
+
+def _told_by_name(clip_id: str, dataset: str, with_emotion: bool) -> Mapping[str, str]:
     name, _, bare = clip_id.rpartition("/") if "+" in dataset else (dataset, "", clip_id)
     if name not in DATASETS or not DATASETS[name].pattern:
         return {}
@@ -58,7 +69,7 @@ def _told_by_name(clip_id: str, dataset: str) -> Mapping[str, str]:
         except UserError:
             continue
         if told:
-            return told[0].traits
+            return _traits(told[0], with_emotion)
     return {}
 
 

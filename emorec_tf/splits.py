@@ -13,12 +13,16 @@ from emorec_tf.config import DataConfig, nearest
 
 @dataclass(frozen=True)
 class Split:
-    """Speakers on each side, or clips (``clip_id``) where ``leaky``. No name stands on two."""
+    """Speakers on each side, or clips (``clip_id``) where ``leaky``. No name stands on two.
+
+    ``test_clips`` are those of the test speakers that are scored; (): all of them.
+    """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
     leaky: bool = False
+    test_clips: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a speaker on two sides, and empty sides."""
@@ -38,9 +42,11 @@ class Split:
         """Return {"train", "validation", "test": clips}; clips that are on no side stay out."""
         side = {n: r for r in ("train", "validation", "test") for n in getattr(self, r)}
         found: dict[str, list[Clip]] = {"train": [], "validation": [], "test": []}
+        chosen = frozenset(self.test_clips)
         for clip in clips:
             role = side.get(clip.clip_id if self.leaky else clip.speaker)
-            if role is not None:
+            unused = role == "test" and self.test_clips and clip.clip_id not in chosen
+            if role is not None and not unused:
                 found[role].append(clip)
         return found
 

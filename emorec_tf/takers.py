@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import av
@@ -11,7 +12,7 @@ from emorec_tf.clip import UserError
 from emorec_tf.container import Source, check_size
 
 MAX_PICTURE_BYTES = 4 * 2**30  # of all pictures of one call, as RGB
-DENSE_FRAMES_PER_PICTURE = 6.0  # from here on it pays to leave out unreferenced frames
+DENSE_FRAMES_PER_PICTURE = 4.0  # from here on it pays to leave out unreferenced frames
 SILENT_MIX_SHARE = 0.01  # of the loudest channel's energy
 # Weights of a downmix to mono, before they are scaled to a sum of 1 (after ITU-R BS.775).
 CHANNEL_WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "LFE": 0.0}
@@ -19,16 +20,16 @@ OTHER_CHANNEL_WEIGHT = 0.5
 
 
 class Pictures:
-    """Keeps, for every target time, the frame nearest to it; converts only those."""
+    """Keeps, for every target time, the frame nearest to it."""
 
     def __init__(
         self, source: Source, window: tuple[float, float], count: int, sparse: bool
     ) -> None:
         """Spread ``count`` targets over the window, seconds from the file's start."""
         context = source.video.codec_context
-        if count * context.width * context.height * 3 > MAX_PICTURE_BYTES:
+        if count > most_pictures(source):
             raise UserError(f"{source.path}: {count} pictures of its size are too many; ask fewer")
-        self.path, self.start = source.path, window[0]
+        self.start = window[0]
         self.targets = self.start + (np.arange(count) + 0.5) * (window[1] - window[0]) / count
         self.gaps = np.full(count, np.inf)
         self.nearest: list[tuple[float, Any]] = [(0.0, None)] * count
@@ -44,21 +45,31 @@ class Pictures:
             self.nearest[target] = (seconds, frame)
         return bool(seconds >= self.targets[-1])
 
-    def finish(self) -> tuple[list[np.ndarray], np.ndarray]:
-        """Pictures as upright uint8 RGB, and their times in seconds from the window's start."""
+    def finish(self) -> tuple[list[Any], np.ndarray]:
+        """Frames as FFmpeg gives them, and their times in seconds from the window's start."""
         if any(frame is None for _, frame in self.nearest):
             raise ValueError("no picture can be decoded")
-        arrays: dict[int, np.ndarray] = {}
-        converter = av.video.reformatter.VideoReformatter()  # one for all: 10 times quicker
-        for _, frame in self.nearest:
-            if id(frame) not in arrays:
-                check_size(self.path, frame.width, frame.height)
-                array = converter.reformat(frame, format="rgb24").to_ndarray()
-                # FFmpeg gives the counter-clockwise turn that sets the picture upright.
-                turned = np.rot90(array, round(frame.rotation / 90))
-                arrays[id(frame)] = np.ascontiguousarray(turned)
         times = np.array([seconds for seconds, _ in self.nearest]) - self.start
-        return [arrays[id(frame)] for _, frame in self.nearest], times
+        return [frame for _, frame in self.nearest], times
+
+
+def most_pictures(source: Source) -> int:
+    """How many pictures of a film one call may give."""
+    context = source.video.codec_context
+    return int(MAX_PICTURE_BYTES / (context.width * context.height * 3))
+
+
+def converter(path: str) -> Callable[[Any], np.ndarray]:
+    """Make the function that turns a frame into an upright uint8 RGB [height, width, 3]."""
+    reformatter = av.video.reformatter.VideoReformatter()  # one for all: 10 times quicker
+
+    def convert(frame: Any) -> np.ndarray:
+        check_size(path, frame.width, frame.height)
+        array = reformatter.reformat(frame, format="rgb24").to_ndarray()
+        # FFmpeg gives the counter-clockwise turn that sets the picture upright.
+        return np.ascontiguousarray(np.rot90(array, round(frame.rotation / 90)))
+
+    return convert
 
 
 class Sound:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from emorec_tf import catalog, config, datasets, leaks, records, runs, splits
+from emorec_tf import catalog, config, leaks, records, runs, splits, steps
+from emorec_tf.classes import classes_of, labelled, left_out
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.command_line import guarded, parse
 from emorec_tf.config import Config, option
@@ -22,7 +19,9 @@ from emorec_tf.runs import Run, best_epoch
 if TYPE_CHECKING:
     import keras
 
+    from emorec_tf.enrolment import Standard
     from emorec_tf.input_pipeline import Adapt
+    from emorec_tf.keeper import Keeper
 
 # in train, settings of features are only compared with those of the records
 GROUPS = (config.DataConfig, config.FeaturesConfig, config.ModelConfig, config.TrainConfig)
@@ -70,7 +69,9 @@ def prepared(given: Mapping[str, Any]) -> tuple[Config, records.Records]:
             f"records {opened.folder} hold {opened.manifest['dataset']}, not {given['dataset']}"
         )
     settings = config.build({"dataset": opened.manifest["dataset"]}, settings)
-    return dataclasses.replace(settings, features=opened.features), opened
+    settings = dataclasses.replace(settings, features=opened.features)
+    steps.check_steps(settings)
+    return settings, opened
 
 
 def with_demo_records(settings: Config) -> Config:
@@ -91,14 +92,24 @@ def train(
     folder: Path,
     overwrite: bool = False,
     split: splits.Split | None = None,
+    first: Path | None = None,
 ) -> Run:
     """Train, or go on where the same run stopped; then fit the temperature.
+
+    Args:
+        settings: resolved, as ``prepared`` gives them.
+        opened: records of these settings.
+        folder: run directory.
+        overwrite: throw away what is in it; never what is trained first.
+        split: which speakers train, validate and test; None: as ``settings.data`` says.
+        first: where to train what ``train_first`` names, or find it; None: ``first`` beside the
+            run.
 
     Raises:
         UserError: impossible or leaking split, a run of other settings in the way.
     """
-    clips = datasets.merge_classes(opened.clips, settings.data.classes)
-    classes = datasets.class_names(c.emotion for c in clips)
+    clips = labelled(opened.clips, settings.data)
+    classes = classes_of(clips, settings.data)
     split = split or splits.make(clips, settings.data, settings.train.seed)
     sides = split.clips(clips)
     leaks.guard(sides, opened.sounds, split.leaky)
@@ -107,21 +118,31 @@ def train(
 
     everybody = [clip for side in sides.values() for clip in side]
     enrolment.enrolling(everybody, settings.data, settings.train.seed)  # refuses too few clips
-    begun = runs.create(folder, settings, classes, split, opened, overwrite)
+    before = steps.planned(settings, first or folder.parent / "first", classes, split)
+    noted = {step.folder.name: steps.noted(step, folder) for step in before}
+    begun = runs.create(folder, settings, classes, split, opened, overwrite, noted)
     aside = f"test speakers {', '.join(split.test)} stay unseen"
     if split.leaky:
         aside = "LEAKY: clips, not speakers, were dealt to the sides"
     print(
         f"{settings.data.dataset}: {len(sides['train'])} training, {len(sides['validation'])} "
-        f"validation clips; {aside}; run {folder}"
+        f"validation clips{left_out(opened.clips, settings.data)}; {aside}; run {folder}"
     )
+    if before and not (folder / "last.keras").exists():
+        begun = steps.run_all(
+            before, begun, lambda step: train(step.settings, opened, step.folder, split=split)
+        )
+    elif first:
+        steps.adopt(begun, first)
     fit(begun, opened, sides)
     answers.fit_temperature(begun, opened)
     return begun
 
 
 def check_enough(training: Sequence[Clip], classes: Sequence[str], batch_size: int) -> None:
-    """Refuse to train without a clip of each class, or without one whole batch."""
+    """Refuse to train on one class, without a clip of each, or without one whole batch."""
+    if len(classes) == 1:
+        raise UserError(f"all clips are {classes[0]}; there is nothing to tell apart")
     missing = set(classes) - {c.emotion for c in training}
     if missing:
         raise UserError(f"no training clip is {', '.join(sorted(missing))}; change the split")
@@ -135,113 +156,102 @@ def fit(begun: Run, opened: records.Records, sides: dict[str, list[Clip]]) -> No
     """Build or reload the model and run the epochs that are left."""
     import keras
 
-    from emorec_tf import enrolment, input_pipeline
+    from emorec_tf import enrolment, input_pipeline, keeper
     from emorec_tf import model as models
 
     settings, data = begun.config.train, begun.config.data
     keras.utils.set_random_seed(settings.seed)
     keras.mixed_precision.set_global_policy(settings.precision)
-    steps = len(sides["train"]) // settings.batch_size
     standard = input_pipeline.statistics(opened, sides["train"])
+    known = [*sides["train"], *sides["validation"]]
+    adapt = enrolment.adapter(data, opened, known, standard, settings.seed)
+    scored = enrolment.scored(sides["validation"], data, settings.seed)
+    sides = {"train": sides["train"], "validation": scored}
     last = begun.folder / "last.keras"
     with models.strategy().scope():
-        if last.exists():
-            model = runs.load_model(last, for_training=True)
-        else:
-            cut = begun.config.model.audio_length != "all"
-            frames = input_pipeline.typical_frames(opened, sides["train"]) if cut else None
-            model = models.build_model(begun.config, begun.classes, *standard, frames)
-            models.compile_model(model, settings, steps * settings.epochs)
-    done = int(model.optimizer.iterations.numpy()) // steps
-    uars = [float(r["val_uar"]) for r in begun.history[:done]]
-    if uars and best_epoch(uars) == done:  # a kill may have come between saving and copying
-        copy_atomically(last, begun.folder / "best.keras")
+        model = (
+            runs.load_model(last, for_training=True)
+            if last.exists()
+            else fresh_model(begun, opened, sides, standard, adapt)
+        )
+    steps_an_epoch = len(sides["train"]) // settings.batch_size
+    done = int(model.optimizer.iterations.numpy()) // steps_an_epoch
+    if not model.trainable_weights:  # then one epoch is all
+        done = int(last.exists())
+    reached = begun.scores(begun.history[:done])
+    if reached and best_epoch(reached) == done:  # a kill may have come between saving and copying
+        runs.copy_atomically(last, begun.folder / "best.keras")
     if begun.is_finished(done):
         print(f"run {begun.folder} is finished ({done} epochs); --overwrite trains it anew")
         return
-    known = [*sides["train"], *sides["validation"]]
-    adapt = enrolment.adapter(data, opened, known, standard, settings.seed)
-    validation = enrolment.scored(sides["validation"], data, settings.seed)
-    keeper = make_keeper(begun, opened, validation, adapt, done)
-    fresh = f"{model.count_params():,} parameters, {steps} steps an epoch"
+    fresh = f"{model.count_params():,} parameters, {steps_an_epoch} steps an epoch"
     print(f"going on after epoch {done}" if done else fresh)
+    keep = keeper.Keeper(begun, opened, scored, adapt, model, done)
+    if model.trainable_weights:
+        run_epochs(begun, opened, sides["train"], model, keep, standard, adapt)
+    else:
+        keeper.once(keep, model)
+
+
+def fresh_model(
+    begun: Run,
+    opened: records.Records,
+    sides: Mapping[str, Sequence[Clip]],
+    standard: Standard,
+    adapt: Adapt | None,
+) -> keras.Model:
+    """Build the model, with what was trained first in it, and a classical head if asked for."""
+    from emorec_tf import input_pipeline
+    from emorec_tf import model as models
+
+    settings, training = begun.config.train, sides["train"]
+    cut = begun.config.model.audio_length != "all"
+    frames = input_pipeline.typical_frames(opened, training) if cut else None
+    model = models.build_model(begun.config, begun.classes, *standard, frames)
+    if begun.steps:
+        steps.take_over(model, begun)
+    if steps.has_classifier(begun.config):
+        model = steps.classical(model, begun, opened, sides, adapt)
+    total = len(training) // settings.batch_size * settings.epochs
+    models.compile_model(model, settings, total, begun.task)
+    return model
+
+
+def run_epochs(
+    begun: Run,
+    opened: records.Records,
+    clips: Sequence[Clip],
+    model: keras.Model,
+    keep: Keeper,
+    standard: Standard,
+    adapt: Adapt | None,
+) -> None:
+    """Run the epochs that are left; above frozen branches that always answer alike, those alone."""
+    import keras
+
+    from emorec_tf import input_pipeline
+    from emorec_tf import model as models
+
+    settings, done = begun.config.train, len(keep.rows)
+    if steps.branches_answer_alike(begun.config):
+        below, above = models.above_branches(model)
+        adapt = steps.remembered(below, opened, clips, adapt)
+        with models.strategy().scope():
+            model.optimizer.build(model.trainable_variables)  # in the order of the whole model
+            models.compile_model(above, settings, 0, begun.task, model.optimizer)
+        model = above
     batches = input_pipeline.training(
-        opened, sides["train"], begun.classes, settings, standard[0], done, adapt
+        opened, clips, begun.classes, settings, standard[0], done, adapt, begun.task.rating
     )
     model.fit(
         batches,
         initial_epoch=done,
         epochs=settings.epochs,
-        steps_per_epoch=steps,
-        callbacks=[keeper, keras.callbacks.TensorBoard(begun.folder / "logs", write_graph=False)],
+        steps_per_epoch=len(clips) // settings.batch_size,
+        callbacks=[keep, keras.callbacks.TensorBoard(begun.folder / "logs", write_graph=False)],
         shuffle=False,  # the stream is shuffled already
         verbose=0,
     )
-
-
-def make_keeper(
-    begun: Run, opened: records.Records, validation: list[Clip], adapt: Adapt | None, done: int
-) -> keras.callbacks.Callback:
-    """Make the callback that scores, saves and shows each epoch."""
-    import keras
-    import tensorflow as tf
-
-    from emorec_tf import answers, calibration, metrics, plots
-
-    kept: list[Any] = [None]
-    rows: list[dict[str, Any]] = list(begun.history[:done])
-    writer = tf.summary.create_file_writer(str(begun.folder / "logs" / "validation"))
-    started = [0.0]
-
-    def score(model: keras.Model) -> dict[str, Any]:
-        logits, clips = answers.logits_of(model, opened, validation, kept, adapt)
-        probabilities, labels = calibration.scaled(logits, 1.0), [c.emotion for c in clips]
-        found = metrics.scores(labels, probabilities, begun.classes, [c.speaker for c in clips])
-        ids = np.array([begun.classes.index(name) for name in labels])
-        return {**found, "loss": calibration.nll(probabilities, ids)}
-
-    class Keeper(keras.callbacks.Callback):
-        def on_train_begin(self, logs: Any = None) -> None:
-            with writer.as_default():
-                tf.summary.text("config", f"```\n{config.to_yaml(begun.config)}```", step=0)
-
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            started[0] = time.perf_counter()
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            found = score(self.model)
-            logs.update({f"val_{k}": found[k] for k in ("loss", "uar", "war")})
-            seconds = time.perf_counter() - started[0]
-            row = {"epoch": epoch + 1, **{k: f"{v:.5f}" for k, v in logs.items()}}
-            rows.append({**row, "seconds": f"{seconds:.2f}"})
-            uars = [float(r["val_uar"]) for r in rows]
-            runs.write_history(begun, rows)
-            runs.save_model(self.model, begun.folder / "last.keras")
-            if best_epoch(uars) == len(uars):
-                copy_atomically(begun.folder / "last.keras", begun.folder / "best.keras")
-            picture = plots.confusion_picture(
-                found["confusion"], begun.classes, f"validation, epoch {epoch + 1}"
-            )
-            with writer.as_default():
-                image = tf.io.decode_png(picture, channels=3)[None]
-                tf.summary.image("validation confusion", image, step=epoch)
-            print(
-                f"epoch {epoch + 1}/{begun.config.train.epochs}  loss {logs['loss']:.3f}  "
-                f"war {logs['war']:.3f}  val_uar {found['uar']:.3f}  "
-                f"best {max(uars):.3f}  {seconds:.1f} s",
-                flush=True,
-            )
-            if begun.is_finished(epoch + 1):
-                self.model.stop_training = True
-
-    return Keeper()
-
-
-def copy_atomically(source: Path, target: Path) -> None:
-    """Copy under a temporary name, then rename."""
-    temporary = target.with_name(target.name + ".tmp")
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -11,11 +12,14 @@ from multiprocessing import get_context
 from typing import Any
 
 from emorec_tf import records
-from emorec_tf.clip import Clip, UserError
+from emorec_tf.clip import Clip, SetupError, UserError
 from emorec_tf.config import FeaturesConfig
+from emorec_tf.decode_cache import Cache
 
-Result = tuple[bytes, dict[str, Any]]  # a serialised example (b"": refused), a line of report.csv
-Settings = tuple[FeaturesConfig, str | None, str | None]  # the arguments of ``examples.maker``
+Result = tuple[bytes, dict[str, Any]]  # a framed example (b"": refused), a line of report.csv
+Settings = tuple[FeaturesConfig, str | None, str | None, Cache | None]  # of ``examples.maker``
+# TensorFlow and Keras import these where they are installed: as long again as without them.
+UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
 WORKER: dict[str, Any] = {}  # what start_worker loaded, once per process
 
 
@@ -71,16 +75,22 @@ def alone(clip: Clip, settings: Settings) -> Result:
             return b"", row_of(clip, f"{path}: the decoder crashed on it; convert or remove it")
 
 
-def start_worker(features: FeaturesConfig, face_model: str | None, mesh_model: str | None) -> None:
-    """Load the models once per process, on one thread: a process per core is fastest."""
-    import tensorflow as tf
+def start_worker(
+    features: FeaturesConfig, face_model: str | None, mesh_model: str | None, cache: Cache | None
+) -> None:
+    """Make the maker once per process, on one thread: a process per core is fastest."""
+    from emorec_tf.model_files import hidden
+
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with hidden(*(name for name in UNUSED if name != backend)):
+        import tensorflow as tf
 
     from emorec_tf import examples
 
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     try:
-        WORKER["make"] = examples.maker(features, face_model, mesh_model)
+        WORKER["make"] = examples.maker(features, face_model, mesh_model, cache)
     except UserError as error:  # raised where the clip is asked for, so that it reaches the user
         WORKER["make"] = error
 
@@ -92,6 +102,8 @@ def work(clip: Clip) -> Result:
         raise make
     try:
         example, seen = make(clip)
+    except SetupError:
+        raise
     except UserError as error:
         return b"", row_of(clip, str(error))
     labels: dict[str, str | float] = {
@@ -101,7 +113,7 @@ def work(clip: Clip) -> Result:
         "activation": float("nan") if clip.activation is None else clip.activation,
         "valence": float("nan") if clip.valence is None else clip.valence,
     }
-    return records.serialise(example, labels), row_of(clip, "", seen)
+    return records.framed(records.serialise(example, labels)), row_of(clip, "", seen)
 
 
 def row_of(clip: Clip, refused: str, seen: Any = None) -> dict[str, Any]:

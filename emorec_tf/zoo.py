@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """Print datasets, branches and fusions."""
+    """Print datasets, branches, fusions and classical heads."""
     parse(argv, "zoo", config_flag=False)
     from rich.console import Console
     from rich.table import Table

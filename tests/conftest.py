@@ -24,6 +24,14 @@ os.environ.update(QUIET)  # before anything imports TensorFlow
 Inputs = dict[str, np.ndarray]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keep what the tests decode out of the user's cache, that of commands too."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["EMOREC_CACHE"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def features() -> FeaturesConfig:
     """Half a second of sound in 48 frames of 16 bands, 3 grey pictures of 24 pixels."""

@@ -22,28 +22,45 @@ MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 LAYERS = (
     "__init__ clip",
     "sections",
-    "config",
+    "cache_folder config",
     # words and parts: each stands on the settings alone
-    "catalog classes command_line container drawn_faces layers media_files metrics model_files"
-    " plots schema splits synthetic_voices",
+    "calibration losses ratings",
+    "catalog classes command_line container decode_cache drawn_faces keras_files layers locks"
+    " media_files metrics model_files picture_sampling plots schema spectra splits synthetic_voices"
+    " torch_files",
+    # where audio branches begin and end, and those that see a picture
+    "pooling",
+    "audio_images",
+    # faces as points, foreign weights, and branches in files of their own
+    "alexnet_weights expression_nets mesh_points spatial_transformer",
+    "frames_as_channels lrcn mesh_geometry",
+    "face_hog face_mesh landmark_distances",
     "audio_branches audio_features augmentation corpus dealt_folds demo_takes face_branches faces"
-    " fusions label_files leaks records takers",
+    " classical_heads head_layers heads label_files leaks records targets takers",
+    # networks are put together
+    "cross_attention feature_fusions",
+    "fusions",
     # corpora, media and networks
-    "calibration comparison datasets demo_corpus input_pipeline media model protocols robustness"
-    " runs",
+    "comparison datasets demo_corpus face_tracks head_search input_pipeline media model protocols"
+    " robustness runs",
+    "decoded",
     "enrolment examples finished_runs slices",
     "answers model_card run_figures workers",
-    "report_pictures report_tables",
+    "report_pictures report_tables serving",
     "report_peers",
+    # what train does beside the epochs themselves
+    "keeper steps",
     # commands: those that use another stand below it
     "audit evaluate predict prepare report zoo",
-    "fold_files train",
-    "crossval",
+    "agreement fold_files train",
+    "crossval export",
 )
 LAYER_OF = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 # parts of one reader, tried through its whole on real and damaged files
 TESTED_IN = {"container": "media", "takers": "media", "model_files": "faces"}
+TESTED_IN |= {"agreement": "export", "serving": "export"}
 TESTED_IN |= {"sections": "config", "answers": "evaluate", "fold_files": "crossval"}
+TESTED_IN |= {"keeper": "train", "classical_heads": "head_search"}
 REPORT = ("finished_runs", "report_peers", "report_pictures", "report_tables", "run_figures")
 TESTED_IN |= dict.fromkeys(REPORT, "report")
 HEAVY = ("tensorflow", "keras", "pandas", "cv2", "av", "mediapipe", "dlib", "sklearn", "matplotlib")
@@ -114,7 +131,7 @@ def test_field_names_are_unique_over_all_sections():
 
 def test_commands_answer_without_loading_anything_heavy():
     commands = ("train", "crossval", "prepare", "evaluate", "predict", "zoo", "audit", "datasets")
-    commands += ("report", "catalog")
+    commands += ("report", "catalog", "export")
     code = (
         f"import importlib, sys\n"
         f"for name in {commands}: importlib.import_module('emorec_tf.' + name)\n"
@@ -125,7 +142,7 @@ def test_commands_answer_without_loading_anything_heavy():
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "crossval", "prepare", "evaluate", "predict", "report", "zoo"]
+    "verb", ["train", "crossval", "prepare", "evaluate", "predict", "report", "export", "zoo"]
 )
 def test_help_loads_nothing_heavy(verb):
     code = (

@@ -8,22 +8,48 @@ import pytest
 import tensorflow as tf
 
 from emorec_tf import catalog
-from emorec_tf.audio_branches import AUDIO_BRANCHES
+from emorec_tf.audio_branches import AUDIO_BRANCHES, never_empty
 from emorec_tf.clip import UserError
 from emorec_tf.layers import Tokens
 
 FRAMES, BANDS = 48, 16
-SMALL = {"conv1d": "filters=8, blocks=2", "lstm": "units=4"}
-POOLS = ("attention", "mean_std", "none")
-CASES = [f"{name}({SMALL[name]}, pool='{pool}')" for name in AUDIO_BRANCHES for pool in POOLS]
-CASES += ["lstm(units=3, layers=2, stride=1)"]
+SMALL = {
+    "conv1d": "filters=8, blocks=2",
+    "lstm": "units=4",
+    "fbank_conv": "filters=4, dropout=0.1",
+    "stacked_lstm": "units=4",
+    "mfcc_cnn": "width=0.05, dense=16, dropout=0.1",
+    "logmel_image": "width=0.05, dense=16, features=8, dropout=0.1",
+    "resnet_se": "width=4, blocks=(1, 1), reduction=1",
+}
+POOLED = [name for name in SMALL if "pool" in catalog.entries("audio")[name].knobs]
+POOLED.remove("fbank_conv")  # where it is a number of steps
+CASES = [f"{name}({knobs})" for name, knobs in SMALL.items()]
+CASES += [
+    f"{name}({SMALL[name]}, pool='{pool}')" for name in POOLED for pool in ("mean_std", "none")
+]
+CASES += [
+    "lstm(units=3, layers=2, stride=3)",
+    "stacked_lstm(units=3, layers=1)",
+    "mfcc_cnn(width=0.05, dense=16, norm='batch')",
+]
+# one token of so many numbers, or so many tokens without pooling
+SHAPES = {
+    "conv1d": ((1, 16), (12, 8)),
+    "lstm": ((1, 16), (12, 8)),
+    "fbank_conv": ((1, 2 * 4), None),
+    "stacked_lstm": ((1, 4), None),
+    "mfcc_cnn": ((1, 16), None),
+    "logmel_image": ((1, 8), None),
+    "resnet_se": ((1, 2 * 16), (6, 16)),  # 48 x 16 is halved three times, to 8 channels
+}
 
 
-def built(choice: str) -> keras.Model:
+def built(choice: str, frames: int = FRAMES, bands: int = BANDS) -> keras.Model:
     keras.utils.set_random_seed(0)
     tensors = {
-        "audio": keras.Input((FRAMES, BANDS), name="audio"),
-        "audio_mask": keras.Input((FRAMES,), name="audio_mask"),
+        "audio": keras.Input((frames, bands), name="audio"),
+        "audio_mask": keras.Input((frames,), name="audio_mask"),
     }
     return keras.Model(tensors, list(catalog.resolve("audio", choice)(tensors)))
 
@@ -37,11 +63,11 @@ def batch(count: int = 3) -> dict[str, np.ndarray]:
 
 
 def answered(model: keras.Model, inputs: dict[str, np.ndarray]) -> Tokens:
-    return Tokens(*model.predict_on_batch(inputs))
+    return Tokens(*(np.asarray(output) for output in model(inputs, training=False)))
 
 
 def test_every_branch_is_tried():
-    assert set(SMALL) == set(AUDIO_BRANCHES)
+    assert set(SMALL) == set(SHAPES) == set(AUDIO_BRANCHES)
 
 
 @pytest.mark.parametrize("choice", CASES)
@@ -55,6 +81,8 @@ def test_contract(choice, reloaded):
     alone = answered(model, {name: array[1:2] for name, array in inputs.items()})
     np.testing.assert_allclose(alone.values[0], values[1], atol=1e-5)
     # what comes after the end of the sound is no part of it
+    louder = {**inputs, "audio": np.where(inputs["audio_mask"][..., None] > 0, inputs["audio"], 9)}
+    np.testing.assert_array_equal(answered(model, louder).values, values)
     again = answered(reloaded(model), inputs)
     np.testing.assert_array_equal(again.values, values)
     np.testing.assert_array_equal(again.mask, mask)
@@ -79,28 +107,40 @@ def test_every_weight_learns(choice):
 
 @pytest.mark.parametrize("name", AUDIO_BRANCHES)
 def test_documented_shapes(name):
-    knobs = catalog.entries("audio")[name].knobs
-    for pool, width in (("attention", 2), ("none", 1)):
-        values, _ = built(f"{name}({SMALL[name]}, pool='{pool}')").outputs
-        size = {"conv1d": 8, "lstm": 2 * 4}[name]
-        assert values.shape[2] == width * size
-        assert (values.shape[1] == 1) == (pool != "none")
+    one, many = SHAPES[name]
+    assert built(f"{name}({SMALL[name]})").outputs[0].shape[1:] == one
+    if many:
+        assert built(f"{name}({SMALL[name]}, pool='none')").outputs[0].shape[1:] == many
     text = AUDIO_BRANCHES[name].__doc__ or ""
     assert "Shapes:" in text
     assert "Source:" in text
-    assert all(f"{knob}:" in text for knob in knobs)
+    assert all(f"{knob}:" in text for knob in catalog.entries("audio")[name].knobs)
 
 
-def test_lstm_does_not_read_past_the_end():
-    """Its steps are masked: however long the padding, the tokens of the sound are the same."""
-    model, inputs = built("lstm(units=4, pool='none')"), batch(2)
-    short = {name: array.copy() for name, array in inputs.items()}
-    values, mask = answered(model, short)
-    louder = {**short, "audio": short["audio"].copy()}
-    louder["audio"][0, 38:] = 9.0  # two steps after the last real frame
-    other = answered(model, louder)
-    real = mask[0] > 0
-    np.testing.assert_allclose(other.values[0][real], values[0][real], atol=1e-6)
+@pytest.mark.parametrize("frames", [691, 692])
+def test_fbank_conv_is_the_published_one(frames):
+    model = built("fbank_conv", frames, 23)
+    assert model.outputs[0].shape == (None, 1, 5760)
+    assert model.count_params() == 10 * 23 * 128 + 128 == 29_568
+
+
+def test_stacked_lstm_ends_with_the_sound():
+    """The token of a padded clip is that of the clip alone, cut where it ends."""
+    inputs = batch(2)
+    padded = built("stacked_lstm(units=4)")
+    whole = built("stacked_lstm(units=4)", 30)
+    whole.set_weights(padded.get_weights())
+    short = {name: array[:1, :30] for name, array in inputs.items()}
+    expected = answered(whole, short).values[0]
+    np.testing.assert_allclose(answered(padded, inputs).values[0], expected, atol=1e-6)
+
+
+def test_never_empty():
+    """What cuDNN asks of a mask: ones first, then zeros, and at least one."""
+    mask = np.array([[1, 1, 0], [0, 0, 0]], np.float32)
+    found = np.asarray(never_empty(mask))
+    assert found.dtype == bool
+    assert found.tolist() == [[True, True, False], [True, False, False]]
 
 
 def test_wrong_knobs():
@@ -108,3 +148,7 @@ def test_wrong_knobs():
         built("conv1d(pool='max')")
     with pytest.raises(UserError, match="blocks is 9; it must be fewer for clips of 48 frames"):
         built("conv1d(blocks=9)")
+    with pytest.raises(UserError, match="kernel is 40; it must be less for clips of 48 frames"):
+        built("fbank_conv(kernel=40)")
+    with pytest.raises(UserError, match="layers is 0; it must be at least 1"):
+        built("stacked_lstm(layers=0)")

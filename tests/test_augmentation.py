@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from emorec_tf import augmentation
 
@@ -50,3 +51,105 @@ def test_pictures_with_a_face_are_drawn_first() -> None:
     assert all({0, 3} <= set(row) for row in chosen.tolist())
     assert {tuple(row) for row in chosen.tolist()} == {(0, 1, 3), (0, 2, 3), (0, 3, 4)}
     assert drawn["face_mask"].numpy().sum() == 100
+
+
+SEED = np.array([5, 6], np.int64)
+
+
+def blob(x: float, y: float, side: int = 64) -> np.ndarray:
+    """One bright spot on grey, the same in two pictures: uint8 [1, 2, side, side, 1]."""
+    down, across = np.mgrid[:side, :side]
+    spot = np.exp(-((across - x) ** 2 + (down - y) ** 2) / 18)
+    picture = (40 + 200 * spot).round().astype(np.uint8)
+    return np.stack([picture, picture])[None, ..., None]
+
+
+def place(pictures: np.ndarray) -> np.ndarray:
+    """Where the spot of the first picture is, by its brightest pixels: x, y."""
+    picture = pictures[0, 0, ..., 0].astype(float)
+    weight = np.clip(picture - np.quantile(picture, 0.97), 0, None) ** 2
+    down, across = np.mgrid[: picture.shape[0], : picture.shape[1]]
+    return np.array([(across * weight).sum(), (down * weight).sum()]) / weight.sum()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_points_move_as_the_pictures_do(seed: int) -> None:
+    """Spots and points begin at the same places; how they then lie to each other must agree."""
+    import tensorflow as tf
+
+    seeds = tf.constant([seed, 1], tf.int64)
+    spots = np.array([(24, 28), (42, 24), (33, 44)], float)
+    # only points of the middle line, so that a mirror swaps none of them
+    mesh = np.zeros((1, 2, 478, 3), np.float32)
+    mesh[..., :2] = spots[0]
+    mesh[:, :, 10, :2], mesh[:, :, 152, :2] = spots[1], spots[2]
+    mask = tf.ones((1, 2))
+    points = augmentation.varied_mesh(tf.constant(mesh), mask, seeds).numpy()[0, 0, :, :2]
+    seen = [place(augmentation.varied_faces(tf.constant(blob(*s)), seeds).numpy()) for s in spots]
+    found = np.array([points[10] - points[1], points[152] - points[1]])
+    np.testing.assert_allclose(found, [seen[1] - seen[0], seen[2] - seen[0]], atol=1.2)
+
+
+def test_a_mirrored_face_has_left_and_right_in_place() -> None:
+    """The eye on the image's left stays there: it is the other one, in a mirror."""
+    import tensorflow as tf
+
+    mesh = np.random.default_rng(0).normal(100, 5, (40, 2, 478, 3)).astype(np.float32)
+    mesh[:, :, 33, 0], mesh[:, :, 263, 0] = 50, 160  # outer corners, at different heights
+    mesh[:, :, 33, 1], mesh[:, :, 263, 1] = 60, 100
+    varied = augmentation.varied_mesh(tf.constant(mesh), tf.ones((40, 2)), tf.constant(SEED))
+    left, right = varied.numpy()[:, 0, 33], varied.numpy()[:, 0, 263]
+    assert (right[:, 0] - left[:, 0] > 80).all()
+    mirror = augmentation.face_draws(40, tf.constant(SEED)).numpy()[4] > 0
+    assert 5 < mirror.sum() < 35
+    rises = (right[:, 1] - left[:, 1]) < 0
+    np.testing.assert_array_equal(rises, mirror)
+    turned = np.abs(np.linalg.norm((right - left)[:, :2], axis=1) / np.hypot(110, 40) - 1)
+    assert turned.max() < 0.2, "sizes vary by an eighth"
+
+
+def test_points_that_are_missing_or_hidden_stay_away() -> None:
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    mask = np.ones((8, 6), np.float32)
+    mask[0] = 0
+    mask[1, 3:] = 0
+    inputs = {
+        "audio": np.zeros((8, 20, 16), np.float32),
+        "audio_mask": np.ones((8, 20), np.float32),
+        "faces": random.integers(1, 255, (8, 6, 16, 16, 1), np.uint8),
+        "face_mask": mask,
+        "mesh": random.normal(100, 9, (8, 6, 478, 3)).astype(np.float32) * mask[..., None, None],
+        "mesh_mask": mask,
+    }
+    batch = {name: tf.constant(value) for name, value in inputs.items()}
+    mean = np.zeros(16, np.float32)
+    varied = augmentation.augmented(batch, mean, tf.constant(SEED))
+    shown, points = varied["mesh_mask"].numpy(), varied["mesh"].numpy()
+    np.testing.assert_array_equal(shown, varied["face_mask"].numpy())
+    assert not points[shown == 0].any()
+    assert points[shown > 0].any(axis=(1, 2)).all()
+    assert shown.sum() < mask.sum()
+    assert (shown[1:].max(axis=1) == 1).all()
+    again = augmentation.augmented(batch, mean, tf.constant(SEED))["mesh"].numpy()
+    np.testing.assert_array_equal(again, points)
+
+
+def test_clips_without_mesh_are_varied_as_ever() -> None:
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    batch = {
+        "audio": tf.zeros((2, 20, 16)),
+        "audio_mask": tf.ones((2, 20)),
+        "faces": tf.constant(random.integers(1, 255, (2, 3, 16, 16, 1), np.uint8)),
+        "face_mask": tf.ones((2, 3)),
+    }
+    mean = np.zeros(16, np.float32)
+    plain = augmentation.augmented(batch, mean, tf.constant(SEED))
+    mesh = {"mesh": tf.ones((2, 3, 478, 3)), "mesh_mask": tf.ones((2, 3))}
+    beside = augmentation.augmented({**batch, **mesh}, mean, tf.constant(SEED))
+    assert set(plain) == set(batch)
+    for name in ("faces", "face_mask"):
+        np.testing.assert_array_equal(plain[name].numpy(), beside[name].numpy())

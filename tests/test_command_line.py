@@ -145,5 +145,5 @@ def test_verbs(capsys):
     assert capsys.readouterr().out == f"emorec_tf {__version__}\n"
     assert main(["trian"]) == 2
     assert "did you mean 'train'" in capsys.readouterr().err
-    assert main(["train", "--fusion", "concatt"]) == 1
-    assert capsys.readouterr().err == "error: unknown fusion 'concatt'; did you mean 'concat'?\n"
+    assert main(["train", "--fusion", "gatet"]) == 1
+    assert capsys.readouterr().err == "error: unknown fusion 'gatet'; did you mean 'gated'?\n"

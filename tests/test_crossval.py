@@ -16,7 +16,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from emorec_tf import answers, calibration, comparison, crossval, fold_files, predict, records, runs
+from emorec_tf import (
+    answers,
+    calibration,
+    comparison,
+    crossval,
+    fold_files,
+    locks,
+    predict,
+    records,
+    runs,
+)
 from emorec_tf.robustness import CONDITIONS
 
 CLASSES = ["neutral", "happy", "sad"]
@@ -260,7 +270,7 @@ def test_one_sound_on_two_sides_stops_everything(demo_records: Path, tmp_path: P
 
 def test_two_processes_do_not_share_a_fold(finished: Path, demo_records: Path, capsys):
     lock = fold_files.fold_folder(finished, 1, "1").with_name(".fold-1.lock")
-    with fold_files.alone(lock):
+    with locks.alone(lock):
         more = ["--seeds=2", "--folds=0"]
         assert crossval.main(command(demo_records, finished, *more)) == 1
     assert "another process is at work on fold 1 of seed 1" in capsys.readouterr().err

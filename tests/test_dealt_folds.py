@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from emorec_tf.clip import Clip, UserError
@@ -45,6 +47,30 @@ def test_sessions_stay_whole():
     assert [f.test for f in found] == [("F1", "M1"), ("F2", "M2"), ("F3", "M3")]
     assert "sessions 1 and 2" in refused("loso_session", [*clips, *made(["F1"], 1, session="2")])
     assert "named sessions" in refused("loso_session", made(ACTORS))
+
+
+def test_half_of_each_session_is_scored():
+    speakers = [f"{sex}{i}" for i in range(1, 7) for sex in "FM"]
+    clips = [
+        Clip(f"{s}-{e}-{n}", s, e, session=s[1])
+        for s in speakers
+        for e, count in (("happy", 7), ("sad", 4))
+        for n in range(count)
+    ]
+    found, notes = folds("seed_half_session", clips)
+    assert notes == ["only half of each test session's clips is scored; the other half is not used"]
+    whole, _ = folds("loso_session", clips)
+    for half, full in zip(found, whole, strict=True):
+        assert (half.test, half.train) == (full.test, full.train)
+        sides, others = half.clips(clips), full.clips(clips)
+        guard(sides, {})
+        assert (sides["train"], sides["validation"]) == (others["train"], others["validation"])
+        assert Counter(c.emotion for c in sides["test"]) == {"happy": 7, "sad": 4}
+        assert {c.clip_id for c in sides["test"]} < {c.clip_id for c in others["test"]}
+    assert folds("seed_half_session", clips[::-1])[0] == found
+    assert stamp("x", found) != stamp("x", whole)
+    assert "seed_half_session needs clips of at least 3" in refused("seed_half_session", clips[:20])
+    assert "write seed_half_session alone" in refused("seed_half_session:2", clips)
 
 
 def test_leaky_folds_say_so_and_are_stopped():

@@ -11,12 +11,26 @@ from emorec_tf import catalog
 from emorec_tf.clip import UserError
 from emorec_tf.face_branches import FACE_BRANCHES, standardised
 from emorec_tf.layers import Tokens
+from emorec_tf.schema import MESH_POINTS
 
-SMALL = {"alexnet": "width=0.1, dense=8"}
+SMALL = {
+    "alexnet": "width=0.1, dense=8",
+    "face_hog": "units=4",
+    "face_mesh": "units=4",
+    "frames_as_channels": "filters=2",
+    "landmark_distances": "units=8, layers=1",
+    "lrcn": "width=0.05, units=4",
+    "mini_xception": "",
+}
 CASES = [
     *(f"{name}({SMALL[name]})" for name in FACE_BRANCHES),
     "alexnet(width=0.07, layout='2012', dense=4, dense_layers=2, norm='none')",
     "alexnet(width=0.05, pixels=32, dense=4)",
+    "alexnet(width=0.05, dense=4, scaling='imagenet')",
+    "lrcn(cnn='mini_xception', stn=False, units=4)",
+    "face_hog(units=4, block=2, mesh=False)",
+    "face_hog(units=4, pool='statistics')",
+    "face_mesh(units=4, subset='parts', deltas=False, local=False, context=0)",
 ]
 
 
@@ -26,14 +40,23 @@ def built(choice: str, frames: int = 3, pixels: int = 24, channels: int = 1) -> 
     tensors = {
         "faces": keras.Input(shape, name="faces", dtype="uint8"),
         "face_mask": keras.Input((frames,), name="face_mask"),
+        "mesh": keras.Input((frames, MESH_POINTS, 3), name="mesh"),
+        "mesh_mask": keras.Input((frames,), name="mesh_mask"),
     }
     return keras.Model(tensors, list(catalog.resolve("face", choice)(tensors)))
 
 
 def batch() -> dict[str, np.ndarray]:
-    faces = np.random.default_rng(0).integers(0, 256, (3, 3, 24, 24, 1), np.uint8)
+    random = np.random.default_rng(0)
+    faces = random.integers(0, 256, (3, 3, 24, 24, 1), np.uint8)
     mask = np.array([[1, 1, 0], [1, 1, 1], [0, 0, 0]], np.float32)
-    return {"faces": faces * mask[..., None, None, None].astype(np.uint8), "face_mask": mask}
+    mesh = random.normal(100, 20, (3, 3, MESH_POINTS, 3)).astype(np.float32)
+    return {
+        "faces": faces * mask[..., None, None, None].astype(np.uint8),
+        "face_mask": mask,
+        "mesh": mesh * mask[..., None, None],
+        "mesh_mask": mask,
+    }
 
 
 def answered(model: keras.Model, inputs: dict[str, np.ndarray]) -> Tokens:
@@ -53,8 +76,9 @@ def test_contract(choice, reloaded):
     np.testing.assert_array_equal(mask.max(axis=1), [1, 1, 0])  # nothing seen stays nothing
     alone = answered(model, {name: array[1:2] for name, array in inputs.items()})
     np.testing.assert_allclose(alone.values[0], values[1], atol=1e-5)
-    other = {**inputs, "faces": inputs["faces"].copy()}
+    other = {**inputs, "faces": inputs["faces"].copy(), "mesh": inputs["mesh"].copy()}
     other["faces"][0, 2] = 99  # a picture that is masked
+    other["mesh"][0, 2] = np.random.default_rng(1).normal(size=(MESH_POINTS, 3))
     np.testing.assert_allclose(answered(model, other).values[0, :2], values[0, :2], atol=1e-6)
     again = answered(reloaded(model), inputs)
     np.testing.assert_array_equal(again.values, values)
@@ -142,6 +166,8 @@ def test_standardised():
         ("alexnet(layout='2013')", "layout is '2013'; it must be 2012 or 2014"),
         ("alexnet(norm='layer')", "norm is 'layer'; it must be batch or none"),
         ("alexnet(pixels=18)", "is 18; it must be at least 19 pixels"),
+        ("alexnet(scaling='grey')", "scaling is 'grey'; it must be picture or imagenet"),
+        ("alexnet(frozen='all')", "frozen is 'all'; it must be none where weights is 'none'"),
     ],
 )
 def test_wrong_knobs(choice, told):

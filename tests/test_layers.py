@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from emorec_tf.layers import (
+    AddedLogits,
     ModalityDropout,
+    SharedWeights,
     Tokens,
     WeightedAverage,
     attention,
@@ -15,6 +17,7 @@ from emorec_tf.layers import (
     mean_and_deviation,
     mean_of,
     present,
+    spread,
 )
 
 RANDOM = np.random.default_rng(0)
@@ -85,6 +88,21 @@ def test_present_and_halve():
     )
 
 
+@pytest.mark.parametrize("count", range(1, 8))
+def test_spread_keeps_so_many_real_tokens(count):
+    many = (RANDOM.random((50, 9)) < 0.6).astype(np.float32)
+    found = np.asarray(spread(many, count))
+    assert (found <= many).all()
+    np.testing.assert_array_equal(found.sum(1), np.minimum(many.sum(1), count))
+
+
+def test_spread_is_even():
+    row = np.ones((1, 12), np.float32)
+    for count, kept in ((1, [5]), (2, [2, 8]), (3, [1, 5, 9]), (6, [0, 2, 4, 6, 8, 10])):
+        assert np.flatnonzero(np.asarray(spread(row, count))).tolist() == kept
+    np.testing.assert_array_equal(np.asarray(spread(MASK, 1))[2], [0, 0, 0, 1, 0, 0])
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.45])
 def test_modality_dropout_takes_the_exact_share(rate):
     clips = 20000
@@ -147,6 +165,37 @@ def test_learned_weight_is_a_sigmoid():
     share = 1 / (1 + np.exp(-2.0))
     found = np.asarray(layer(P_AUDIO, P_FACE, HEARD, SEEN))
     np.testing.assert_allclose(found[0], share * P_AUDIO[0] + (1 - share) * P_FACE[0], atol=1e-6)
+
+
+def test_shared_weights():
+    layer = SharedWeights(start=4.0)
+    for weights in (None, (5.0, 25.0, -1.0)):
+        found = np.asarray(layer(P_AUDIO, P_FACE, HEARD, SEEN))
+        if weights:
+            layer.set_weights([np.array(w) for w in weights])
+            found = np.asarray(layer(P_AUDIO, P_FACE, HEARD, SEEN))
+        voice, look, bias = weights or (4.0, 4.0, 0.0)
+        heard, seen = (np.where(t, p, 1 / 3) for t, p in ((HEARD, P_AUDIO), (SEEN, P_FACE)))
+        np.testing.assert_allclose(found, voice * heard + look * seen + bias, rtol=1e-5)
+
+
+def test_shared_weights_reload(reloaded):
+    tensors = [keras.Input((n,)) for n in (3, 3, 1, 1)]
+    model = keras.Model(tensors, SharedWeights(7.0)(*tensors))
+    batch = [P_AUDIO, P_FACE, HEARD, SEEN]
+    again = reloaded(model)
+    np.testing.assert_array_equal(model.predict_on_batch(batch), again.predict_on_batch(batch))
+    assert again.layers[-1].start == 7.0
+
+
+def test_added_logits_in_training():
+    """The added term is the surprise at both heads naming the same class."""
+    layer = AddedLogits(apart=0.5)
+    logits = [np.log(P_AUDIO) + 3, np.log(P_FACE) - 2]
+    found = np.asarray(layer(*logits, HEARD, SEEN, training=True))
+    np.testing.assert_allclose(found, HEARD * logits[0] + SEEN * logits[1], atol=1e-6)
+    surprise = -np.log((P_AUDIO[0] * P_FACE[0]).sum())
+    assert float(layer.losses[0]) == pytest.approx(0.5 * surprise / 4, rel=1e-5)
 
 
 @pytest.mark.parametrize("weight", [0.3, None])

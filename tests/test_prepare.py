@@ -11,10 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import FEATURE_FLAGS
 
-from emorec_tf import prepare, records
+from emorec_tf import decode_cache, prepare, records
 
 
 def command(source: Path, folder: Path, *more: str) -> list[str]:
@@ -53,7 +54,7 @@ def test_killed_run_goes_on_to_the_same_bytes(
     demo_clips: Path, demo_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "records"
-    arguments = command(demo_clips, folder)
+    arguments = command(demo_clips, folder, "--cache_gib=0")  # slow enough to be killed
     process = subprocess.Popen(
         [sys.executable, "-m", "emorec_tf.prepare", *arguments],
         stdout=subprocess.DEVNULL,
@@ -78,6 +79,33 @@ def test_other_settings_do_not_overwrite(
     assert prepare.main([*command(demo_clips, demo_records), "--mel_bands=17"]) == 1
     assert "--overwrite" in capsys.readouterr().err
     assert shards(demo_records) == before
+
+
+def test_a_warm_cache_gives_the_same_bytes(
+    demo_clips: Path, demo_records: Path, own_cache: Path, tmp_path: Path
+) -> None:
+    entries = set((own_cache / "decoded").iterdir())
+    assert len(entries) >= 48  # sound and film of 24 clips
+    for entry in entries:
+        os.utime(entry, (0, 0))
+    assert prepare.main(command(demo_clips, tmp_path / "again")) == 0
+    assert shards(tmp_path / "again") == shards(demo_records)
+    assert set((own_cache / "decoded").iterdir()) == entries
+    assert sum(entry.stat().st_mtime > 0 for entry in entries) == 48
+
+
+def test_the_cache_is_emptied_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EMOREC_CACHE", str(tmp_path))
+    cache = decode_cache.bounded(1.0)
+    decode_cache.write(cache, "a", ({}, {"a": np.zeros(2**20)}))
+    (tmp_path / "decoded" / "letter.txt").write_text("not ours")
+    assert prepare.main(["--clear_cache"]) == 0
+    said = capsys.readouterr().out
+    assert "freed 0.008 GiB" in said
+    assert str(tmp_path / "decoded") in said
+    assert [path.name for path in (tmp_path / "decoded").iterdir()] == ["letter.txt"]
 
 
 def broken(kind: str, whole: bytes) -> bytes:
@@ -118,18 +146,21 @@ def test_broken_clips_are_refused_and_the_rest_prepared(
         (["--source=.", "--records=r", "--dataset=ravdes"], "ravdess"),
         (["--source=empty", "--records=r"], "empty"),
         (["--records=r", "--dataset=ravdess"], "--source"),
+        (["--source=corpus", "--records=r", "--cache_gib=-1"], "cache_gib"),
         (["--config=c.yaml", "--source=.", "--records=r"], "face_pixels"),
     ],
 )
 def test_wrong_inputs_get_one_line(
     arguments: list[str],
     said: str,
+    demo_clips: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    shutil.copytree(demo_clips, tmp_path / "corpus")
     (tmp_path / "c.yaml").write_text("face_pixel: 32\n")
     assert prepare.main(arguments) == 1
     error = capsys.readouterr().err.strip()

@@ -35,7 +35,7 @@ def example(features: FeaturesConfig, inputs) -> dict[str, np.ndarray]:
 @pytest.fixture
 def folder(tmp_path: Path, features: FeaturesConfig, example) -> Path:
     """A finished folder of two shards with one clip, and one clip that was refused."""
-    data = records.serialise(example, LABELS)
+    data = records.framed(records.serialise(example, LABELS))
     shards = [
         records.write_shard(tmp_path / f"shard-{n}.tfrecord", [data] * (n + 1)) for n in range(2)
     ]
@@ -122,7 +122,7 @@ def test_damaged_manifest(folder: Path, damage):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('"format": 1', '"format": 0'), ('"mel_bands": 16', '"mel_bands": 17')],
+    [(f'"format": {records.FORMAT}', '"format": 0'), ('"mel_bands": 16', '"mel_bands": 17')],
 )
 def test_stale(folder: Path, old, new):
     path = folder / records.MANIFEST

@@ -8,6 +8,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from emorec_tf.audio_features import POWER_FLOOR
 from emorec_tf.robustness import CONDITIONS, table
+from emorec_tf.targets import Naming
 
 
 def noise_alone(inputs, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +62,7 @@ def test_what_is_gone_is_zero(features, inputs):
 def test_table_scores_every_condition():
     labels = np.array([0, 0, 0, 1, 2, 2])
     guesses = np.array([0, 1, 0, 1, 2, 0])
-    rows = table(lambda damage: np.eye(3)[guesses], labels, 3)
+    rows = table(lambda damage: np.eye(3)[guesses], labels, Naming(("a", "b", "c")).figures)
     assert [row["condition"] for row in rows] == list(CONDITIONS)
     assert rows[0]["uar"] == pytest.approx(balanced_accuracy_score(labels, guesses))
     assert rows[0]["war"] == pytest.approx(accuracy_score(labels, guesses))

@@ -66,7 +66,8 @@ def test_when_a_run_is_finished(tmp_path: Path):
         ([0.5, 0.3, 0.4], True),
         ([0.1, 0.2, 0.3, 0.4], True),
     ):
-        runs.write_history(run, [{"epoch": i, "val_uar": uar} for i, uar in enumerate(uars)])
+        rows = [{"epoch": i, "loss": 1, "val_uar": uar} for i, uar in enumerate(uars)]
+        runs.write_history(run, rows)
         assert run.is_finished() == finished
         assert not run.is_finished(1)
 

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from emorec_tf import workers
-from emorec_tf.clip import Clip, UserError
+from emorec_tf.clip import Clip, SetupError, UserError
 from emorec_tf.config import FeaturesConfig
 from emorec_tf.examples import Seen
 from emorec_tf.records import clip_of_row
@@ -30,7 +30,7 @@ def test_crashes_cost_their_own_clip_only(monkeypatch, features: FeaturesConfig)
     monkeypatch.setattr(workers, "work", fragile_work.work)
     monkeypatch.setattr(workers, "make_pool", light_pool)
     clips = [Clip(name, "1", "sad", f"{name}.mp4") for name in ("a", "crash1", "crash2", "b")]
-    results = list(workers.process(clips, 2, (features, None, None)))
+    results = list(workers.process(clips, 2, (features, None, None, None)))
     for clip, (data, row) in zip(clips, results, strict=True):
         if clip.clip_id.startswith("crash"):
             assert (data, row["status"]) == (b"", "refused")
@@ -39,11 +39,13 @@ def test_crashes_cost_their_own_clip_only(monkeypatch, features: FeaturesConfig)
             assert data == clip.clip_id.encode()
 
 
-def test_work(monkeypatch):
+def test_work(monkeypatch, tmp_path: Path):
     made = {"audio": np.arange(3, dtype=np.float32)}
     monkeypatch.setitem(workers.WORKER, "make", lambda clip: (made, SEEN))
     data, row = workers.work(CLIP)
-    found = tf.train.Example.FromString(data).features.feature
+    (path := tmp_path / "one.tfrecord").write_bytes(data)
+    (record,) = tf.data.TFRecordDataset(str(path))
+    found = tf.train.Example.FromString(record.numpy()).features.feature
     assert np.frombuffer(found["audio"].bytes_list.value[0], np.float32).tolist() == [0, 1, 2]
     assert found["emotion"].bytes_list.value == [b"sad"]
     assert found["activation"].float_list.value == [2.5]
@@ -63,6 +65,15 @@ def test_work_refuses_what_cannot_be_read(monkeypatch):
 def test_a_missing_model_file_reaches_the_user(monkeypatch, tmp_path: Path):
     monkeypatch.setitem(workers.WORKER, "make", UserError("no face model"))
     with pytest.raises(UserError, match="no face model"):
+        workers.work(CLIP)
+
+
+def test_a_model_that_is_found_missing_later_is_no_clips_fault(monkeypatch):
+    def make(clip: Clip):
+        raise SetupError("no such model")
+
+    monkeypatch.setitem(workers.WORKER, "make", make)
+    with pytest.raises(SetupError, match="no such model"):
         workers.work(CLIP)
 
 

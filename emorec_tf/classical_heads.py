@@ -1,0 +1,115 @@
+"""Classical heads: what scikit-learn tries on the fused features of trained branches.
+
+To add one, write a function and name it in the table. It gives the estimators to try;
+``head_search`` tries them, and ``head_layers`` writes the best one into the model as Keras layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from emorec_tf.config import check
+
+DEGREE = 3  # of kernel poly, scikit-learn's own
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is tried."""
+
+    make: Callable[[Any], Any]  # KerasTuner's HyperParameters to an untrained estimator
+    pca: int
+    trials: int
+    oracle: str
+
+    def __post_init__(self) -> None:
+        """Refuse searches that cannot be made."""
+        check(self.pca >= 0, "pca", self.pca, "at least 0")
+        check(self.trials >= 1, "trials", self.trials, "at least 1")
+        check(self.oracle in ("bayesian", "random"), "oracle", self.oracle, "bayesian or random")
+
+
+def none(balanced: bool) -> None:
+    """No classical head: the fusion's own layer, trained with everything else.
+
+    Source:
+        The default of this zoo.
+    """
+    del balanced
+
+
+def logreg(balanced: bool, *, pca: int = 0, trials: int = 20, oracle: str = "bayesian") -> Search:
+    """Multinomial logistic regression, C from 1e-10 to 1e10.
+
+    Args:
+        balanced: every class counts the same.
+        pca: components kept of the standardised features, as many as there can be at most; 0: all
+            features as they are.
+        trials: values of C that are tried.
+        oracle: bayesian or random: how the next one is chosen.
+    Source:
+        Late fusion of the LRCN-and-AlexNet system this zoo implements, which searched the same
+        range on its test fold.
+    """
+
+    def make(hp: Any) -> Any:
+        from sklearn.linear_model import LogisticRegression
+
+        return LogisticRegression(
+            C=hp.Float("C", 1e-10, 1e10, sampling="log"),
+            class_weight="balanced" if balanced else None,
+            max_iter=1000,
+        )
+
+    return Search(make, pca, trials, oracle)
+
+
+def svm(
+    balanced: bool,
+    *,
+    kernel: str = "any",
+    gamma: float = 0.01,
+    pca: int = 0,
+    trials: int = 20,
+    oracle: str = "bayesian",
+) -> Search:
+    """Support vector machines, one against the rest, C from 1e-2 to 1e2.
+
+    Args:
+        balanced: both sides of each machine count the same.
+        kernel: linear, poly, rbf, or any: the search chooses.
+        gamma: width of poly and rbf; fixed, not searched.
+        pca: components kept of the standardised features, as many as there can be at most; 0: all
+            features as they are.
+        trials: settings that are tried.
+        oracle: bayesian or random: how the next one is chosen.
+    Source:
+        Late fusion of the LRCN-and-AlexNet system this zoo implements: same range, kernels, gamma.
+    """
+    kernels = ["linear", "poly", "rbf"]
+    check(kernel in ["any", *kernels], "kernel", kernel, "linear, poly, rbf or any")
+    check(gamma > 0, "gamma", gamma, "above 0")
+
+    def make(hp: Any) -> Any:
+        from sklearn.multiclass import OneVsRestClassifier
+        from sklearn.svm import SVC
+
+        machine = SVC(
+            C=hp.Float("C", 1e-2, 1e2, sampling="log"),
+            kernel=hp.Choice("kernel", kernels) if kernel == "any" else kernel,
+            gamma=gamma,
+            degree=DEGREE,
+            class_weight="balanced" if balanced else None,
+        )
+        return OneVsRestClassifier(machine)
+
+    return Search(make, pca, trials, oracle)
+
+
+CLASSIFIERS: dict[str, Callable[..., Search | None]] = {
+    "none": none,
+    "logreg": logreg,
+    "svm": svm,
+}

@@ -1,0 +1,116 @@
+"""Search for a classical head: KerasTuner, judged by UAR on the validation speakers alone."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emorec_tf.classical_heads import Search
+from emorec_tf.head_layers import Found
+
+SHOWN_TRIALS = 5
+
+
+def find(
+    search: Search,
+    training: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    folder: Path,
+    seed: int,
+) -> Found:
+    """Search by UAR on the validation speakers, going on where the same search was stopped.
+
+    Args:
+        search: what is tried.
+        training: features [N, E] and class ids [N], all classes among them.
+        validation: the same of other speakers.
+        folder: trials are kept in it, as JSON.
+        seed: of the search.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(training[0])
+    found = Found(scaler.mean_, scaler.scale_, None, None, None)
+    if search.pca:
+        z = found.projected(training[0])
+        pca = PCA(min(search.pca, *z.shape), svd_solver="full").fit(z)
+        offset = pca.mean_ @ pca.components_.T
+        found = replace(found, components=pca.components_, offset=offset)
+    z_training, z_validation = found.projected(training[0]), found.projected(validation[0])
+    with warnings.catch_warnings():
+        # trials at the ends of the range do not converge, which their figures tell; and KerasTuner
+        # calls what Python has deprecated
+        warnings.simplefilter("ignore")
+        best = _best(search, (z_training, training[1]), (z_validation, validation[1]), folder, seed)
+        estimator = best.fit(z_training, training[1])
+    return replace(found, estimator=estimator)
+
+
+def _best(
+    search: Search,
+    training: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    folder: Path,
+    seed: int,
+) -> Any:
+    """Try all; return the best estimator, untrained."""
+    import keras_tuner
+    from sklearn.metrics import recall_score
+    from sklearn.model_selection import PredefinedSplit
+
+    class Tuner(keras_tuner.SklearnTuner):
+        """Keeps no models: they would be pickles, and the best one is soon fitted again."""
+
+        def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
+            """Keep nothing."""
+
+        def load_model(self, trial: Any) -> Any:
+            """There is nothing to load."""
+            raise NotImplementedError
+
+    def uar(model: Any, x: np.ndarray, y: np.ndarray, sample_weight: Any = None) -> float:
+        there = np.unique(y)
+        return recall_score(y, model.predict(x), labels=there, average="macro", zero_division=0)
+
+    oracles = {
+        "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
+        "random": keras_tuner.oracles.RandomSearchOracle,
+    }
+    oracle = oracles[search.oracle](
+        objective=keras_tuner.Objective("score", "max"),
+        max_trials=search.trials,
+        seed=seed + 1,  # 0 would mean one drawn by chance
+        max_consecutive_failed_trials=1,  # a failure is a mistake here, not bad luck
+    )
+    oracle.verbose = 0
+    side = np.repeat([-1, 0], [len(training[1]), len(validation[1])])
+    tuner = Tuner(
+        oracle,
+        search.make,
+        scoring=uar,
+        cv=PredefinedSplit(side),
+        directory=str(folder.parent),
+        project_name=folder.name,
+    )
+    tuner.search(*(np.concatenate(pair) for pair in zip(training, validation, strict=True)))
+    _print_trials(oracle.get_best_trials(search.trials))
+    return search.make(tuner.get_best_hyperparameters()[0])
+
+
+def _print_trials(trials: Sequence[Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    names = list(trials[0].hyperparameters.values)
+    table = Table("trial", *names, "val_uar", title=f"best of {len(trials)} trials")
+    for trial in trials[:SHOWN_TRIALS]:
+        values = [trial.hyperparameters.values[name] for name in names]
+        words = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in values]
+        table.add_row(trial.trial_id, *words, f"{trial.score:.3f}")
+    Console().print(table)

@@ -1,0 +1,93 @@
+"""What happens at the end of each epoch: score on validation speakers, save, show."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from emorec_tf import answers, config, runs
+from emorec_tf.clip import Clip
+from emorec_tf.input_pipeline import Adapt
+from emorec_tf.records import Records
+from emorec_tf.runs import Run, best_epoch
+
+
+class Keeper(keras.callbacks.Callback):
+    """Scores, saves and shows the model at the end of each epoch; ends the run when it is done."""
+
+    def __init__(
+        self,
+        begun: Run,
+        opened: Records,
+        validation: list[Clip],
+        adapt: Adapt | None,
+        whole: keras.Model,
+        done: int,
+    ) -> None:
+        """Take up a run after ``done`` epochs.
+
+        Args:
+            begun: the run; its folder is written to.
+            opened: records that hold the clips.
+            validation: clips of the validation speakers.
+            adapt: puts voices on the scale of the training clips (see enrolment).
+            whole: what is scored and saved; the model in training may be a part of it.
+            done: epochs of earlier calls.
+        """
+        super().__init__()
+        self.begun, self.opened, self.validation, self.adapt = begun, opened, validation, adapt
+        self.whole = whole
+        self.rows: list[dict[str, Any]] = list(begun.history[:done])
+        self.kept: list[Any] = [None]
+        self.writer = tf.summary.create_file_writer(str(begun.folder / "logs" / "validation"))
+        self.started = 0.0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Note the settings for TensorBoard."""
+        with self.writer.as_default():
+            tf.summary.text("config", f"```\n{config.to_yaml(self.begun.config)}```", step=0)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Score and save; the history comes first, so that it never lacks a saved epoch."""
+        logs, task = {} if logs is None else logs, self.begun.task
+        raw, clips = answers.logits_of(
+            self.whole, self.opened, self.validation, self.kept, self.adapt
+        )
+        truth, told = task.truth(clips), task.answers(raw, None)
+        found = {**task.figures(truth, told), "loss": task.validation_loss(truth, told)}
+        trained = [f"{k} {logs[k]:.3f}" for k in ("loss", task.watched) if k in logs]
+        logs.update({f"val_{k}": found[k] for k in task.shown})
+        seconds = time.perf_counter() - self.started
+        row = {"epoch": epoch + 1, **{k: f"{v:.5f}" for k, v in logs.items()}}
+        self.rows.append({**row, "seconds": f"{seconds:.2f}"})
+        reached = self.begun.scores(self.rows)
+        runs.write_history(self.begun, self.rows)
+        last = self.begun.folder / "last.keras"
+        runs.save_model(self.whole, last)
+        if best_epoch(reached) == len(reached):
+            runs.copy_atomically(last, self.begun.folder / "best.keras")
+        picture = task.picture(truth, told, f"validation, epoch {epoch + 1}")
+        with self.writer.as_default():
+            image = tf.io.decode_png(picture, channels=3)[None]
+            tf.summary.image(f"validation {task.picture_name}", image, step=epoch)
+        if trained:
+            trained.insert(0, f"epoch {epoch + 1}/{self.begun.config.train.epochs}")
+        shown = [f"val_{task.score} {found[task.score]:.3f}", f"best {max(reached):.3f}"]
+        print("  ".join([*trained, *shown, f"{seconds:.1f} s"]), flush=True)
+        if self.begun.is_finished(epoch + 1):
+            self.model.stop_training = True
+
+
+def once(keeper: Keeper, model: keras.Model) -> None:
+    """Score and save a model that no gradient trains, as the one epoch of its run."""
+    keeper.set_model(model)
+    keeper.on_train_begin()
+    keeper.on_epoch_begin(0)
+    keeper.on_epoch_end(0)

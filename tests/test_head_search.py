@@ -1,0 +1,101 @@
+"""The search for a classical head: by validation speakers, resumable, without pickles."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+from emorec_tf import catalog, head_search
+from emorec_tf.clip import UserError
+
+
+def drawn(seed: int, clips: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 3, clips)
+    return random.normal(size=(clips, 8)) + 1.2 * np.eye(8)[labels] + 5, labels
+
+
+def scores(folder: Path) -> list[float]:
+    trials = [json.loads(p.read_text()) for p in sorted(folder.glob("trial_*/trial.json"))]
+    return [t["score"] for t in trials if t["status"] == "COMPLETED"]
+
+
+@pytest.mark.parametrize("choice", ["logreg(trials=5)", "svm(trials=6, oracle='random')"])
+def test_the_best_on_validation_is_kept(choice, tmp_path: Path, capsys):
+    search = catalog.resolve("classifier", choice)(True)
+    training, validation = drawn(0), drawn(1)
+    found = head_search.find(search, training, validation, tmp_path / "search", 0)
+    guesses = found.decisions(validation[0]).argmax(1)
+    uar = balanced_accuracy_score(validation[1], guesses)
+    assert uar == pytest.approx(max(scores(tmp_path / "search")))
+    assert len(scores(tmp_path / "search")) == search.trials
+    assert f"best of {search.trials} trials" in capsys.readouterr().out
+    np.testing.assert_allclose(found.mean, training[0].mean(0))  # nothing of the validation clips
+    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert {p.suffix for p in files} == {".json"}
+
+
+def test_the_seed_decides(tmp_path: Path):
+    search = catalog.resolve("classifier", "logreg(trials=3)")(True)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        head_search.find(search, drawn(0), drawn(1), tmp_path / name, seed)
+    values = {
+        name: [
+            json.loads(p.read_text())["hyperparameters"]["values"]["C"]
+            for p in sorted((tmp_path / name).glob("trial_*/trial.json"))
+        ]
+        for name in "abc"
+    }
+    assert values["a"] == values["b"]
+    assert values["a"] != values["c"]
+
+
+def test_a_stopped_search_goes_on(tmp_path: Path):
+    search = catalog.resolve("classifier", "logreg(trials=5)")(True)
+    calls = []
+
+    def stopping(hp):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return search.make(hp)
+
+    broken = dataclasses.replace(search, make=stopping)
+    with pytest.raises(KeyboardInterrupt):
+        head_search.find(broken, drawn(0), drawn(1), tmp_path / "search", 0)
+    before = scores(tmp_path / "search")
+    assert 1 <= len(before) < 5
+    head_search.find(search, drawn(0), drawn(1), tmp_path / "search", 0)
+    after = scores(tmp_path / "search")
+    assert len(after) == 5
+    assert after[: len(before)] == before
+
+
+def test_a_failing_trial_is_not_passed_over(tmp_path: Path):
+    def failing(hp):
+        hp.Float("C", 0.1, 1.0)
+        return object()
+
+    search = dataclasses.replace(catalog.resolve("classifier", "logreg")(True), make=failing)
+    with pytest.raises(RuntimeError, match="fit"):
+        head_search.find(search, drawn(0), drawn(1), tmp_path / "search", 0)
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ("svm(kernel='cubic')", "linear, poly, rbf or any"),
+        ("svm(gamma=0.0)", "gamma is 0.0"),
+        ("logreg(pca=-1)", "pca is -1"),
+        ("logreg(trials=0)", "trials is 0"),
+        ("logreg(oracle='delphi')", "bayesian or random"),
+    ],
+)
+def test_wrong_knobs(choice, said):
+    with pytest.raises(UserError, match=said):
+        catalog.resolve("classifier", choice)(True)
