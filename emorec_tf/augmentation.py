@@ -9,7 +9,7 @@ run repeats it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -45,15 +45,19 @@ def some_frames(inputs: Batch, count: int, seed: tf.Tensor) -> Batch:
     return {**inputs, **drawn}
 
 
-def augmented(inputs: Batch, mean: np.ndarray, seed: tf.Tensor) -> Batch:
+def augmented(
+    inputs: Batch, mean: np.ndarray, seed: tf.Tensor, uses: Collection[str] = ("audio", "face")
+) -> Batch:
     """Vary a training batch: voice in time, pitch, loudness and holes; faces in place and light.
 
+    What the model does not use (``uses``) stays as it is, as varying it takes longer than training.
     Every draw but SpecAugment's is made from ``seed`` alone, so that a resumed run repeats it.
     """
     seeds = tf.random.split(seed, 3)
     inputs = dict(inputs)
-    inputs.update(varied_voice(inputs["audio"], inputs["audio_mask"], mean, seeds[0]))
-    if inputs["faces"].shape[1]:
+    if "audio" in uses:
+        inputs.update(varied_voice(inputs["audio"], inputs["audio_mask"], mean, seeds[0]))
+    if "face" in uses and inputs["faces"].shape[1]:
         inputs["faces"] = varied_faces(inputs["faces"], seeds[1])
         shown = fewer_faces(inputs["face_mask"], seeds[2])
         if "mesh" in inputs:

@@ -1,7 +1,8 @@
 """What a clip holds, decoded once: its sound, its track of faces, the mesh in them.
 
 Each comes from the cache where there is one, under the content of the clip's file and what was
-asked. Detector and mesh are loaded when a clip first needs them, so a warm cache loads neither.
+asked. Sound is kept at its own rate, so that every feature set finds it. Detector and mesh are
+loaded when a clip first needs them, so a warm cache loads neither.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from emorec_tf.clip import Clip
 from emorec_tf.config import FeaturesConfig
 from emorec_tf.decode_cache import Cache, Entry, key_of
 from emorec_tf.face_tracks import Look
+from emorec_tf.takers import resampled
 
-LAYOUT = 1  # of entries; raised when anything is decoded or laid out in another way
+LAYOUT = 2  # of entries; raised when anything is decoded or laid out in another way
 PACKAGES = {"mediapipe": ("mediapipe",), "dlib": ("dlib", "dlib-bin"), "yunet": ()}
 
 
@@ -66,7 +68,7 @@ def reader(
     @functools.cache
     def asked(what: str) -> list[Any]:
         if what == "sound":
-            return [features.sample_rate_hz]
+            return []
         made_by = versions(*PACKAGES[features.face_detector])
         return [features.face_detector, *made_by, face_model and content_of(face_model)]
 
@@ -77,7 +79,7 @@ def reader(
     def decode(clip: Clip, path: str, wanted: list[str]) -> dict[str, Entry]:
         recording = media.decode(
             path,
-            sample_rate_hz=features.sample_rate_hz,
+            sample_rate_hz=None,
             clip_seconds=window,
             frame_rate_hz=face_tracks.TRACK_RATE_HZ,
             start_seconds=clip.start_seconds,
@@ -104,7 +106,8 @@ def reader(
                 found[what] = entry
                 decode_cache.write(cache, keys[what], entry)
         sound, film = found.get("sound"), found.get("film")
-        return sound and sound_of(sound), film and film_of(film, keys["film"])
+        rate_hz = features.sample_rate_hz
+        return sound and sound_of(sound, rate_hz), film and film_of(film, keys["film"])
 
     return read
 
@@ -112,13 +115,17 @@ def reader(
 def entry_of_sound(recording: media.Recording) -> Entry:
     """Lay a recording's sound out for the cache."""
     facts = {"seconds": recording.seconds, "notes": recording.sound_notes}
+    facts["rate_hz"] = recording.sound_rate_hz
     return facts, {} if recording.waveform is None else {"waveform": recording.waveform}
 
 
-def sound_of(entry: Entry) -> Sound:
-    """Give back a sound as it was laid out."""
+def sound_of(entry: Entry, rate_hz: int) -> Sound:
+    """Give back a sound as it was laid out, at the rate that is wanted."""
     facts, arrays = entry
-    return Sound(arrays.get("waveform"), facts["seconds"], tuple(facts["notes"]))
+    waveform = arrays.get("waveform")
+    if waveform is not None:
+        waveform = resampled(waveform, facts["rate_hz"], rate_hz)
+    return Sound(waveform, facts["seconds"], tuple(facts["notes"]))
 
 
 def entry_of_film(recording: media.Recording, detect: faces.Detector) -> Entry:

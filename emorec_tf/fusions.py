@@ -258,4 +258,5 @@ FUSIONS: dict[str, Callable[..., Tensor]] = {
     "audio_only": audio_only,
     "face_only": face_only,
 }
-UNIMODAL = {"audio_only", "face_only"}  # modality dropout would only take clips away from these
+# these look at one branch alone: dropping its modality would only take clips away from them
+UNIMODAL = {"audio_only": ("audio",), "face_only": ("face",)}

@@ -6,7 +6,7 @@ features are cast inside the model. Resuming at an epoch skips serialised string
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,10 +83,12 @@ def training(
     first_epoch: int,
     adapt: Adapt | None = None,
     rating: str | None = None,
+    uses: Collection[str] = ("audio", "face"),
 ) -> tf.data.Dataset:
     """Endless stream of (inputs, one-hot labels, weights), beginning at ``first_epoch``.
 
     With ``rating``, the name of one, labels are the ratings [B, 1], and all clips weigh the same.
+    Only the arrays of branches that the model ``uses`` are varied.
 
     The order is that of an undisturbed run: the stream is shuffled epoch by epoch by the seed, and
     the epochs before ``first_epoch`` are skipped unparsed.
@@ -115,7 +117,7 @@ def training(
         if train.train_frames:
             inputs = augmentation.some_frames(inputs, train.train_frames, seed + 1)
         if train.augment:
-            inputs = augmentation.augmented(inputs, mean, seed)
+            inputs = augmentation.augmented(inputs, mean, seed, uses)
         if rating:
             labels = parsed[rating][:, None]
         else:

@@ -47,6 +47,7 @@ class Recording:
     start_seconds: float
     sound_notes: tuple[str, ...] = ()
     picture_notes: tuple[str, ...] = ()
+    sound_rate_hz: int = 0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -78,7 +79,7 @@ class Recording:
 def decode(
     path: str,
     *,
-    sample_rate_hz: int,
+    sample_rate_hz: int | None,
     clip_seconds: float | None,
     frame_count: int = 0,
     frame_rate_hz: float = 0.0,
@@ -96,6 +97,8 @@ def decode(
     longer of its sound and its picture, whichever of them is wanted.
     ``sparse`` takes about half the time for films with far more frames than pictures: it leaves
     out those that no other frame refers to, so a picture may be up to two frames off.
+
+    ``sample_rate_hz`` ``None`` leaves the sound at the rate it has.
 
     Raises:
         UserError: the file is missing, empty, damaged, cut short, not media, beyond the bounds
@@ -115,7 +118,9 @@ def decode(
         shown, times = pictures.finish() if pictures else ([], np.zeros(0))
         heard, seen = _note_of(lost, source.audio), _note_of(lost, source.video)
         waveform = sound.finish(source, heard) if sound else None
-    return Recording(path, waveform, shown, times, seconds, window[0], tuple(heard), tuple(seen))
+    rate_hz = sound.rate_hz if sound else 0
+    notes = tuple(heard), tuple(seen)
+    return Recording(path, waveform, shown, times, seconds, window[0], *notes, rate_hz)
 
 
 @contextmanager

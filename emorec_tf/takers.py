@@ -75,9 +75,9 @@ def converter(path: str) -> Callable[[Any], np.ndarray]:
 class Sound:
     """Resamples each channel, then mixes them: only so can a mix that cancels itself be seen."""
 
-    def __init__(self, path: str, window: tuple[float, float], sample_rate_hz: int) -> None:
-        """Wait for the first frame: only frames tell the channels' layout for sure."""
-        self.path, self.window, self.rate_hz = path, window, sample_rate_hz
+    def __init__(self, path: str, window: tuple[float, float], sample_rate_hz: int | None) -> None:
+        """Wait for the first frame: only frames tell layout and rate (``None``: own) for sure."""
+        self.path, self.window, self.rate_hz = path, window, sample_rate_hz or 0
         self.first_seconds: float | None = None
         self.resampler: Any = None
         self.names: tuple[str, ...] = ()
@@ -92,6 +92,7 @@ class Sound:
             return False
         if self.first_seconds is None:
             self.first_seconds = seconds
+            self.rate_hz = self.rate_hz or frame.sample_rate
             self.names = tuple(channel.name for channel in frame.layout.channels)
             # Packed, as PyAV 18.1 reads past the planes of more than 7 planar channels.
             self.resampler = av.AudioResampler("flt", frame.layout, self.rate_hz)
@@ -122,6 +123,18 @@ class Sound:
             )
         waveform = _mix(channels, self.names, notes)
         return np.concatenate([np.zeros(max(0, late), np.float32), waveform])
+
+
+def resampled(waveform: np.ndarray, rate_hz: int, wanted_hz: int) -> np.ndarray:
+    """Bring mono sound to another rate: float32 [samples] -> [samples * wanted / rate]."""
+    if rate_hz == wanted_hz or not len(waveform):
+        return waveform
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(waveform)[None], "flt", "mono")
+    frame.sample_rate = rate_hz
+    resampler = av.AudioResampler("flt", "mono", wanted_hz)
+    blocks = [b.to_ndarray()[0] for f in (frame, None) for b in resampler.resample(f)]
+    whole = np.concatenate(blocks)[: round(len(waveform) * wanted_hz / rate_hz)]
+    return np.asarray(whole / max(float(np.abs(whole).max(initial=0.0)), 1.0), np.float32)
 
 
 def _mix(channels: np.ndarray, names: tuple[str, ...], notes: list[str]) -> np.ndarray:

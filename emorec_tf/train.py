@@ -229,7 +229,7 @@ def run_epochs(
     """Run the epochs that are left; above frozen branches that always answer alike, those alone."""
     import keras
 
-    from emorec_tf import input_pipeline
+    from emorec_tf import fusions, input_pipeline
     from emorec_tf import model as models
 
     settings, done = begun.config.train, len(keep.rows)
@@ -240,8 +240,17 @@ def run_epochs(
             model.optimizer.build(model.trainable_variables)  # in the order of the whole model
             models.compile_model(above, settings, 0, begun.task, model.optimizer)
         model = above
+    fusion, _ = catalog.parse(begun.config.model.fusion)
     batches = input_pipeline.training(
-        opened, clips, begun.classes, settings, standard[0], done, adapt, begun.task.rating
+        opened,
+        clips,
+        begun.classes,
+        settings,
+        standard[0],
+        done,
+        adapt,
+        begun.task.rating,
+        fusions.UNIMODAL.get(fusion, ("audio", "face")),
     )
     model.fit(
         batches,

@@ -17,32 +17,39 @@ honest=ravdess/seed_actors_21_24
 # Configs with the same features share their records.
 declare -A records=(
   [speech_fbank_conv]=speech [face_frames_as_channels]=crops [audio_visual_concat]=speech_crops
-  [face_landmark_distances]=landmarks [alexnet_visual]=pictures [mfcc_alexnet_cnn]=mfcc
-  [mfcc_lstm]=mfcc [concat_8192]=pictures [single_frame_weighted_cnn]=pictures
+  [face_landmark_distances]=landmarks [alexnet_visual]=pictures [mfcc_alexnet_cnn]=pictures
+  [mfcc_lstm]=pictures [concat_8192]=pictures [single_frame_weighted_cnn]=pictures
   [single_frame_weighted_lstm]=pictures [multi_frame_weighted_cnn]=pictures
-  [multi_frame_weighted_lstm]=pictures [logmel_image_cnn]=decibels [face_lrcn]=decibels_faces
+  [multi_frame_weighted_lstm]=pictures [logmel_image_cnn]=decibels_faces [face_lrcn]=decibels_faces
   [late_fusion_nn]=decibels_faces [late_fusion_logreg]=decibels_faces
   [late_fusion_logreg_pca]=decibels_faces [late_fusion_svm]=decibels_faces
 )
-order=( # fusions before the branch whose records they share: what is trained first is found again
+# Voices alone that are trained on the records of both: with the pictures' settings they are the
+# very runs that the fusions trained first, and are found again instead of trained anew.
+declare -A pictures=(
+  [mfcc_lstm]="--face_detector dlib --face_sampling rate --face_frames 9 --face_pixels 224 --face_channels 3"
+  [logmel_image_cnn]="--face_detector dlib --face_frames 20"
+)
+pictures[mfcc_alexnet_cnn]=${pictures[mfcc_lstm]}
+order=( # fusions before their branches
   speech_fbank_conv face_frames_as_channels face_landmark_distances audio_visual_concat
-  mfcc_lstm single_frame_weighted_lstm multi_frame_weighted_lstm alexnet_visual
+  single_frame_weighted_lstm multi_frame_weighted_lstm mfcc_lstm alexnet_visual
   single_frame_weighted_cnn multi_frame_weighted_cnn concat_8192 mfcc_alexnet_cnn
   late_fusion_nn late_fusion_logreg late_fusion_logreg_pca late_fusion_svm face_lrcn
   logmel_image_cnn
 )
 
-prepare() { # config, dataset, source, records
-  "$python" -m emorec_tf.prepare --config "configs/$1.yaml" --dataset "$2" --source "$3" \
-    --records "$4" --allow_refused
+prepare() { # config, records, then more flags
+  "$python" -m emorec_tf.prepare --config "configs/$1.yaml" --records "$2" --allow_refused "${@:3}"
 }
 
 for name in "${wanted[@]:-${order[@]}}"; do
   folder=$work/records/${records[$name]}
-  prepare "$name" ravdess "$source" "$folder"
+  read -ra more <<<"${pictures[$name]:-}"
+  prepare "$name" "$folder" --source "$source" "${more[@]}"
   "$python" -m emorec_tf.crossval --config "configs/$name.yaml" --records "$folder" \
     --protocol $honest --allow_partial --seeds "$seeds" --precision $precision \
-    --run "$work/$name"
+    --run "$work/$name" "${more[@]}"
   case $name in
   face_lrcn | late_fusion_*) # seed 004 dealt clips: the inflated figure beside
     "$python" -m emorec_tf.crossval --config "configs/$name.yaml" --records "$folder" \
@@ -50,8 +57,7 @@ for name in "${wanted[@]:-${order[@]}}"; do
     ;;
   audio_visual_concat) # no ratings in RAVDESS: the other targets on the demo corpus
     demo=$work/records/demo
-    "$python" -m emorec_tf.prepare --config "configs/$name.yaml" --dataset demo --records "$demo" \
-      --allow_refused
+    prepare "$name" "$demo" --dataset demo
     for target in "activation bins" "valence bins" "activation continuous" "valence continuous"; do
       read -r what scale <<<"$target"
       "$python" -m emorec_tf.crossval --config "configs/$name.yaml" --dataset demo \

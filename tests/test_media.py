@@ -15,6 +15,7 @@ import soxr
 
 from emorec_tf import media
 from emorec_tf.clip import UserError
+from emorec_tf.takers import resampled
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "ravdess"
 TICKS = 12_800  # of the films' time base, per second
@@ -505,3 +506,24 @@ def test_real_clip_and_its_full_film_agree() -> None:
     assert match.max() / energy > 0.98
     assert (match.argmax() + 1600) % 2**17 < 3200  # within 0.1 s of each other
     assert full.frames[0].shape == (720, 1280, 3)
+
+
+@pytest.mark.parametrize(("rate_hz", "wanted_hz"), [(48000, 16000), (44100, 16000), (16000, 48000)])
+def test_resampled_sound_is_that_of_a_reference(rate_hz: int, wanted_hz: int) -> None:
+    seconds = np.arange(2 * rate_hz) / rate_hz
+    sound = 0.3 * np.sin(2 * np.pi * 440 * seconds) + 0.2 * np.sin(2 * np.pi * 3000 * seconds)
+    ours = resampled(sound.astype(np.float32), rate_hz, wanted_hz)
+    reference = soxr.resample(sound, rate_hz, wanted_hz)
+    assert abs(len(ours) - len(reference)) <= 1
+    inside = slice(wanted_hz // 50, -wanted_hz // 50)  # the ends ring, each in its own way
+    assert np.abs(ours - reference[: len(ours)])[inside].max() < 2e-4
+    assert resampled(ours, wanted_hz, wanted_hz) is ours
+
+
+def test_sound_can_keep_its_own_rate(tmp_path: Path) -> None:
+    path = tmp_path / "own.wav"
+    sound = np.sin(np.arange(22050) / 20).astype(np.float32) / 2
+    soundfile.write(path, sound, 22050, subtype="FLOAT")
+    read = media.decode(str(path), sample_rate_hz=None, clip_seconds=None)
+    assert read.sound_rate_hz == 22050
+    np.testing.assert_allclose(read.waveform, sound, atol=1e-6)
