@@ -27,6 +27,8 @@ Batch = dict[str, tf.Tensor]
 
 # Faces: at most 11 degrees, an eighth of the size, and a share of the side.
 TURN, ZOOM, SHIFT = 0.2, 0.12, 0.07
+# 3 dB in the units of each kind of features
+LOUDER = {"log_mel": 0.69, "fbank": 0.69, "mel_db": 3.0, "mfcc": 0.0}
 JITTER = 0.003  # deviation of mesh points, as a share of the face's width
 
 
@@ -46,7 +48,11 @@ def some_frames(inputs: Batch, count: int, seed: tf.Tensor) -> Batch:
 
 
 def augmented(
-    inputs: Batch, mean: np.ndarray, seed: tf.Tensor, uses: Collection[str] = ("audio", "face")
+    inputs: Batch,
+    mean: np.ndarray,
+    seed: tf.Tensor,
+    kind: str = "log_mel",
+    uses: Collection[str] = ("audio", "face"),
 ) -> Batch:
     """Vary a training batch: voice in time, pitch, loudness and holes; faces in place and light.
 
@@ -56,7 +62,7 @@ def augmented(
     seeds = tf.random.split(seed, 3)
     inputs = dict(inputs)
     if "audio" in uses:
-        inputs.update(varied_voice(inputs["audio"], inputs["audio_mask"], mean, seeds[0]))
+        inputs.update(varied_voice(inputs["audio"], inputs["audio_mask"], mean, seeds[0], kind))
     if "face" in uses and inputs["faces"].shape[1]:
         inputs["faces"] = varied_faces(inputs["faces"], seeds[1])
         shown = fewer_faces(inputs["face_mask"], seeds[2])
@@ -70,9 +76,11 @@ def augmented(
 
 
 def varied_voice(
-    audio: tf.Tensor, mask: tf.Tensor, mean: np.ndarray, seed: tf.Tensor
+    audio: tf.Tensor, mask: tf.Tensor, mean: np.ndarray, seed: tf.Tensor, kind: str = "log_mel"
 ) -> dict[str, tf.Tensor]:
     """Stretch and shift in time, warp the bands, change loudness, then SpecAugment.
+
+    Cepstral coefficients (``kind`` mfcc) are no frequencies: they are not warped or made louder.
 
     Shapes:
         audio [B, T, M], mask [B, T] -> the same
@@ -82,12 +90,13 @@ def varied_voice(
     batch, frames, bands = tf.shape(audio)[0], audio.shape[1], audio.shape[2]
     draws = tf.unstack(tf.random.stateless_uniform([5, batch], seed, -1.0, 1.0))
     stretch, shift = 1.0 + 0.15 * draws[0], 0.10 * frames * draws[1]
-    warp, lift = 1.0 + 0.08 * draws[2], 0.03 * bands * draws[3]
+    bend = 0.0 if kind == "mfcc" else 1.0
+    warp, lift = 1.0 + 0.08 * bend * draws[2], 0.03 * bands * bend * draws[3]
     level = (audio - mean) * mask[..., None]  # padding is the mean, as in the model
     moved = stretched(level[..., None], warp, lift, stretch, shift)[..., 0]
     real = stretched(mask[..., None, None], tf.ones(batch), tf.zeros(batch), stretch, shift)
     real = tf.cast(real[:, :, 0, 0] > 0.5, tf.float32)
-    moved = moved + (0.7 * draws[4])[:, None, None]  # +-3 dB
+    moved = moved + (LOUDER[kind] * draws[4])[:, None, None]
 
     def holes(one: tf.Tensor) -> tf.Tensor:
         for _ in range(2):

@@ -117,7 +117,9 @@ def training(
         if train.train_frames:
             inputs = augmentation.some_frames(inputs, train.train_frames, seed + 1)
         if train.augment:
-            inputs = augmentation.augmented(inputs, mean, seed, uses)
+            inputs = augmentation.augmented(
+                inputs, mean, seed, records.features.audio_features, uses
+            )
         if rating:
             labels = parsed[rating][:, None]
         else:

@@ -153,3 +153,42 @@ def test_clips_without_mesh_are_varied_as_ever() -> None:
     assert set(plain) == set(batch)
     for name in ("faces", "face_mask"):
         np.testing.assert_array_equal(plain[name].numpy(), beside[name].numpy())
+
+
+def voices(kind: str, step: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Two hundred varied voices, 5 in the first band, so much more in each next; their masks."""
+    import tensorflow as tf
+
+    audio = np.tile(step * np.arange(12, dtype=np.float32) + 5.0, (200, 60, 1))
+    mask = np.ones((200, 60), np.float32)
+    seed = tf.constant([1, 2], tf.int64)
+    made = augmentation.varied_voice(
+        tf.constant(audio), tf.constant(mask), np.zeros(12, np.float32), seed, kind
+    )
+    return made["audio"].numpy(), made["audio_mask"].numpy() > 0
+
+
+def test_coefficients_are_masked_and_nothing_else() -> None:
+    audio, real = voices("mfcc")
+    inside = np.concatenate([a[r][1:-1] for a, r in zip(audio, real, strict=True)])  # edges blend
+    own = np.arange(12) + 5.0
+    assert (np.isclose(inside, own, atol=1e-4) | (inside == 0)).all()
+
+
+def test_spec_augment_hides_at_most_its_widths() -> None:
+    """Two masks of bands narrower than 2, two of moments narrower than 6, drawn as it says."""
+    audio, real = voices("mfcc")
+    hidden = [(a == 0)[r] for a, r in zip(audio, real, strict=True)]
+    bands = np.array([h.all(0).sum() for h in hidden])
+    moments = np.array([h.all(1).sum() for h in hidden])
+    assert bands.max() <= 2 * 1
+    assert moments.max() <= 2 * 5
+    assert 0 < bands.mean() < 2
+    assert 2 < moments.mean() < 8
+
+
+def test_louder_is_three_decibels_in_every_unit() -> None:
+    for kind, most in (("log_mel", 3 * np.log(10) / 10), ("mel_db", 3.0), ("mfcc", 0.0)):
+        change = voices(kind, step=0.0)[0].max(axis=(1, 2)) - 5.0  # holes and edges are lower
+        assert 0.95 * most - 1e-5 <= change.max() <= 1.01 * most + 1e-5
+        assert 0.95 * most - 1e-5 <= -change.min() <= 1.01 * most + 1e-5
