@@ -54,7 +54,9 @@ class MelPower(keras.layers.Layer):
             "mel_min_hz": mel_min_hz,
             "mel_max_hz": mel_max_hz,
         }
-        self.fourier, self.mel = self.matrices()
+        fourier, mel = self.matrices()
+        heard = mel.any(axis=1)  # what no band hears need not be computed: at 48 kHz two thirds
+        self.fourier, self.mel = fourier[..., np.tile(heard, 2)], mel[heard]
 
     def matrices(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the kernel [window, 1, 2 bins] and the mel filters [bins, M]."""

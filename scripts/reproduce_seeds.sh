@@ -43,26 +43,33 @@ prepare() { # config, records, then more flags
   "$python" -m emorec_tf.prepare --config "configs/$1.yaml" --records "$2" --allow_refused "${@:3}"
 }
 
-for name in "${wanted[@]:-${order[@]}}"; do
+score() { # config, records, run, then protocol and more flags
+  "$python" -m emorec_tf.crossval --config "configs/$1.yaml" --records "$2" --run "$3" \
+    --precision $precision "${@:4}"
+}
+
+names=("${wanted[@]:-${order[@]}}")
+for name in "${names[@]}"; do
   folder=$work/records/${records[$name]}
   read -ra more <<<"${pictures[$name]:-}"
   prepare "$name" "$folder" --source "$source" "${more[@]}"
-  "$python" -m emorec_tf.crossval --config "configs/$name.yaml" --records "$folder" \
-    --protocol $honest --allow_partial --seeds "$seeds" --precision $precision \
-    --run "$work/$name" "${more[@]}"
+  score "$name" "$folder" "$work/$name" --protocol $honest --allow_partial --seeds "$seeds" \
+    "${more[@]}"
+done
+for name in "${names[@]}"; do
+  folder=$work/records/${records[$name]}
   case $name in
-  face_lrcn | late_fusion_*) # seed 004 dealt clips: the inflated figure beside
-    "$python" -m emorec_tf.crossval --config "configs/$name.yaml" --records "$folder" \
-      --protocol leaky_kfold:5 --folds 0 --seeds 1 --precision $precision --run "$work/leaky-$name"
+  late_fusion_* | face_lrcn) # seed 004 dealt clips: the inflated figure beside
+    score "$name" "$folder" "$work/leaky-$name" --protocol leaky_kfold:5 --folds 0 --seeds 1
     ;;
   audio_visual_concat) # no ratings in RAVDESS: the other targets on the demo corpus
     demo=$work/records/demo
     prepare "$name" "$demo" --dataset demo
-    for target in "activation bins" "valence bins" "activation continuous" "valence continuous"; do
-      read -r what scale <<<"$target"
-      "$python" -m emorec_tf.crossval --config "configs/$name.yaml" --dataset demo \
-        --records "$demo" --target "$what" --target_scale "$scale" --protocol group_kfold:4 \
-        --folds 0 --seeds 1 --run "$work/demo-$what-$scale"
+    for target in activation valence; do
+      for scale in bins continuous; do
+        score "$name" "$demo" "$work/demo-$target-$scale" --dataset demo --target $target \
+          --target_scale $scale --protocol group_kfold:4 --folds 0 --seeds 1
+      done
     done
     ;;
   esac
