@@ -89,7 +89,8 @@ def evaluate(run: runs.Run, opened: records.Records, protocol: str | None = None
     figure = f"{task.score.upper()} {found[task.score]:.3f}"
     title = f"{leaky}{run.folder.name}: {figure}, speakers {people(found)}"
     picture = task.picture(truth, told, title)
-    write(run, found, rows, robustness.table(answer, truth, task.figures), picture)
+    conditions = robustness.table(answer, truth, task.figures, opened.features)
+    write(run, found, rows, conditions, picture)
     return found
 
 

@@ -28,9 +28,9 @@ from emorec_tf import (
 )
 from emorec_tf.classes import classes_of, labelled, left_out
 from emorec_tf.clip import Clip, UserError
-from emorec_tf.config import Config, DataConfig, build
+from emorec_tf.config import Config, DataConfig, FeaturesConfig, build
 from emorec_tf.records import open_records, read_csv
-from emorec_tf.robustness import CONDITIONS
+from emorec_tf.robustness import conditions
 
 NET = TRAIN_FLAGS[:2]
 VALENCE, RATED = (
@@ -160,7 +160,7 @@ def test_figures_are_those_of_the_libraries(folds):
     assert found["coverage"]["clips"] == found["n"] == 12
     assert (run / "scatter.png").read_bytes().startswith(b"\x89PNG")
     damaged = read_csv(run / "robustness.csv")
-    assert [row["condition"] for row in damaged] == list(CONDITIONS)
+    assert [row["condition"] for row in damaged] == list(conditions(FeaturesConfig()))
     assert float(damaged[0]["ccc"]) == pytest.approx(found["ccc"])
 
 
