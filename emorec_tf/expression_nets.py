@@ -121,7 +121,9 @@ def _normed(made: list[keras.layers.Layer], convolution: keras.layers.Layer, x: 
     return norm(convolution(x))
 
 
-def deepface_net(pictures: Tensor, width: float = 1.0, dropout: float = 0.2) -> Net:
+def deepface_net(
+    pictures: Tensor, width: float = 1.0, dropout: float = 0.2, batch_norm: bool = False
+) -> Net:
     """The expression net of the DeepFace package, up to its second fully connected layer.
 
     Shapes:
@@ -130,9 +132,12 @@ def deepface_net(pictures: Tensor, width: float = 1.0, dropout: float = 0.2) -> 
     made: list[keras.layers.Layer] = []
 
     def convolved(x: Tensor, filters: int, kernel: int) -> Tensor:
-        size = max(1, round(filters * width))
-        made.append(keras.layers.Conv2D(size, kernel, activation="relu"))
-        return made[-1](x)
+        made.append(keras.layers.Conv2D(max(1, round(filters * width)), kernel))
+        return relu(made[-1](x))
+
+    def relu(x: Tensor) -> Tensor:
+        x = keras.layers.BatchNormalization(momentum=0.9)(x) if batch_norm else x
+        return keras.layers.ReLU()(x)
 
     x = keras.layers.MaxPooling2D(5, 2)(convolved(pictures, 64, 5))
     for filters in (64, 128):
@@ -140,7 +145,7 @@ def deepface_net(pictures: Tensor, width: float = 1.0, dropout: float = 0.2) -> 
         x = keras.layers.AveragePooling2D(3, 2)(x)
     x = keras.layers.Flatten()(x)
     for dropped in (dropout, 0.0):
-        made.append(keras.layers.Dense(max(1, round(DEEPFACE_UNITS * width)), activation="relu"))
-        x = made[-1](x)
+        made.append(keras.layers.Dense(max(1, round(DEEPFACE_UNITS * width))))
+        x = relu(made[-1](x))
         x = keras.layers.Dropout(dropped)(x) if dropped else x
     return Net(x, made, "DeepFace's emotion net, facial_expression_model_weights.h5")

@@ -11,6 +11,7 @@ from emorec_tf.config import check
 from emorec_tf.expression_nets import (
     DEEPFACE_PIXELS,
     XCEPTION_PIXELS,
+    Net,
     deepface_net,
     grey_pictures,
     settle,
@@ -29,6 +30,7 @@ def lrcn(
     width: float = 1.0,
     weights: str = "none",
     frozen: bool = False,
+    norm: str = "none",
     stn: bool = True,
     units: int = 200,
     dropout: float = 0.3,
@@ -46,6 +48,8 @@ def lrcn(
         width: factor on filters and units of "deepface"; the published weights need 1.
         weights: of the CNN: "none" or the path of its Keras HDF5 file.
         frozen: keep these weights as they are.
+        norm: "batch" in "deepface", without which it hardly trains from scratch; "none" as
+            published, and for published weights.
         stn: let a spatial transformer cut the pictures first.
         units: state size of each direction.
         dropout: of the token.
@@ -57,11 +61,14 @@ def lrcn(
     check(cnn in PIXELS, "cnn", cnn, " or ".join(PIXELS))
     check(width == 1.0 or cnn == "deepface", "width", width, "1.0 for mini_xception")
     check(width == 1.0 or weights == "none", "width", width, "1.0 where weights are loaded")
+    check(norm in ("none", "batch"), "norm", norm, "batch or none")
+    plain = weights == "none" and cnn == "deepface"
+    check(norm == "none" or plain, "norm", norm, "none with weights, and with mini_xception")
     faces, mask = inputs["faces"], inputs["face_mask"]
     pictures = grey_pictures(faces, PIXELS[cnn])
     if stn:
         pictures = spatial_transformer(pictures)
-    net = deepface_net(pictures, width) if cnn == "deepface" else xception_net(pictures)
+    net = net_of(pictures, cnn, width, norm)
     settle(net, weights, frozen)
     sequence = ByClip()(net.values, mask)  # [B, F, E]
     # cuDNN takes padding at the end only; here any picture may lack a face.
@@ -69,3 +76,10 @@ def lrcn(
     x = rnn(sequence, mask=ops.cast(mask, "bool"))  # [B, 2 units]
     x = keras.layers.Dropout(dropout)(x)
     return Tokens(x[:, None], present(mask))
+
+
+def net_of(pictures: Tensor, cnn: str, width: float, norm: str) -> Net:
+    """Build the chosen expression net."""
+    if cnn == "deepface":
+        return deepface_net(pictures, width, batch_norm=norm == "batch")
+    return xception_net(pictures)

@@ -24,6 +24,12 @@ def test_the_published_number_of_parameters(tmp_path):
     assert (model.count_params(), trained) == (3_484_950, 2_006_294)
 
 
+def test_batch_norm_stands_after_every_layer_of_the_net():
+    plain, normed = branch("lrcn", 48), branch("lrcn(norm='batch')", 48)
+    widths = [64, 64, 64, 128, 128, 1024, 1024]
+    assert normed.count_params() - plain.count_params() == 4 * sum(widths)
+
+
 def drawn(clips: int, pictures: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
     faces = random.integers(0, 256, (clips, pictures, 48, 48, 1), np.uint8)
@@ -73,6 +79,7 @@ def test_training_and_scoring_may_differ_in_pictures(choice):
         ("cnn='vgg'", "cnn is 'vgg'; it must be deepface or mini_xception"),
         ("cnn='mini_xception', width=0.5", "width is 0.5; it must be 1.0 for mini_xception"),
         ("weights='a.h5', width=0.5", "width is 0.5; it must be 1.0 where weights are loaded"),
+        ("norm='batch', cnn='mini_xception'", "norm is 'batch'; it must be none with weights"),
         ("frozen=True", "frozen is True; it must be False where weights is 'none'"),
         ("weights='a.h5'", "a.h5: cannot be read as a Keras HDF5 file"),
     ],
