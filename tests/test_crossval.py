@@ -27,7 +27,8 @@ from emorec_tf import (
     records,
     runs,
 )
-from emorec_tf.robustness import CONDITIONS
+from emorec_tf.robustness import conditions
+from emorec_tf.sections import FeaturesConfig
 
 CLASSES = ["neutral", "happy", "sad"]
 FLAGS = [
@@ -111,7 +112,7 @@ def test_facts_that_the_report_needs(finished: Path):
     assert facts["seconds"] > 0
     rows = rows_of(finished / "robustness.csv")
     assert list(rows[0]) == ["condition", "seed", "fold", "n", "uar", "war"]
-    assert [row["condition"] for row in rows] == [*CONDITIONS, *CONDITIONS]
+    assert [row["condition"] for row in rows] == [*conditions(FeaturesConfig())] * 2
     clean = {row["fold"]: float(row["uar"]) for row in rows if row["condition"] == "clean"}
     for fold, uar in clean.items():
         file = fold_files.fold_folder(finished, 0, fold) / "metrics.json"
