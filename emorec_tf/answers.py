@@ -53,7 +53,8 @@ def fit_temperature(
     """
     if run.temperature is not None or not run.classes:
         return run.temperature
-    model = model or runs.load_model(run.model_file)
+    if model is None or run.config.train.refit:
+        model = runs.load_model(run.validated_file)
     clips = scored_sides(run, opened)["validation"]
     adapt = adapter_of(run, opened, model, clips)
     logits, clips = logits_of(model, opened, clips, adapt=adapt)

@@ -14,6 +14,7 @@ from keras import ops
 
 from emorec_tf.audio_images import logmel_image, mfcc_cnn, resnet_se
 from emorec_tf.config import check
+from emorec_tf.functionals import functionals
 from emorec_tf.layers import Tensor, Tokens, halve
 from emorec_tf.pooling import one_token, pooled, sound_of
 
@@ -172,6 +173,7 @@ def never_empty(mask: Tensor) -> Tensor:
 
 AUDIO_BRANCHES: dict[str, Callable[..., Tokens]] = {
     "conv1d": conv1d,
+    "functionals": functionals,
     "lstm": lstm,
     "fbank_conv": fbank_conv,
     "stacked_lstm": stacked_lstm,

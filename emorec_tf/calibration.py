@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 BINS = 15
@@ -25,6 +24,8 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Raises:
         ValueError: no clips, other shapes, labels that are no class, or logits not finite.
     """
+    from scipy.optimize import minimize_scalar  # half a second that predict does not need
+
     logits, labels = _checked(logits, labels)
     low, high = np.log(TEMPERATURE_RANGE)
     every = np.arange(len(labels))

@@ -22,6 +22,7 @@ VERBS = {
     "train": "train a model on records; without records, on the built-in demo corpus",
     "evaluate": "score a run on its test speakers, with intervals over speakers",
     "crossval": "train and score all folds of a protocol, by several seeds",
+    "tune": "search settings and knobs with KerasTuner, judged on validation speakers",
     "report": "make one page of cross-validated runs, with pictures, tables and model cards",
     "predict": "name the emotion in clips or folders of clips",
     "export": "write a run to files that other programs load, compared with the run",

@@ -37,6 +37,7 @@ __all__ = [
     "flat",
     "nearest",
     "option",
+    "read_mapping",
     "read_yaml",
     "section_of",
     "to_yaml",
@@ -96,11 +97,11 @@ def flat(config: Config) -> dict[str, Any]:
     return {k: v for part in dataclasses.asdict(config).values() for k, v in part.items()}
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a flat YAML file of settings.
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of settings as it is, with its ``search:`` section if it has one.
 
     Raises:
-        UserError: no such file, not YAML, not a mapping, or a misspelt key.
+        UserError: no such file, not YAML, or not a mapping.
     """
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -113,6 +114,17 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise UserError(f"config {path} must hold 'name: value' lines, it holds {type(values)}")
+    return values
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a flat YAML file of settings; ``search:`` in it is left to ``tune``.
+
+    Raises:
+        UserError: no such file, not YAML, not a mapping, or a misspelt key.
+    """
+    values = read_mapping(path)
+    values.pop("search", None)
     for name in values:
         if section_of(str(name)) is None:
             raise UserError(

@@ -28,6 +28,7 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,wav,w64,aiff,au,caf,flac,mp3,aac,ac3,ogg,asf,flv,"
     "mpeg,mpegts,png_pipe,jpeg_pipe,bmp_pipe,webp_pipe"
 )
+JPEG_MAGIC = b"\xff\xd8\xff"
 # These headers carry no duration, FFmpeg guesses one from the bit rate: count the packets instead.
 UNTIMED_FORMATS = frozenset(("mp3", "aac", "ac3", "flv", "mpeg", "mpegts"))
 # fmt: off
@@ -62,8 +63,11 @@ def opened(path: str) -> Any:
     if file.stat().st_size == 0:
         raise UserError(f"{path}: is empty (0 bytes); fetch it again or leave it out")
     codecs = ",".join(sorted(CODECS))
+    with file.open("rb") as data:  # FFmpeg's own choice for these reads numbers in the file's name
+        form = "jpeg_pipe" if data.read(len(JPEG_MAGIC)) == JPEG_MAGIC else None
     return av.open(
         f"file:{file.absolute()}",  # the prefix keeps names such as 'concat:a' plain files
+        format=form,
         options={"max_pixels": str(MAX_PIXELS), "threads": "1"},
         container_options={
             "format_whitelist": FORMATS,

@@ -38,6 +38,9 @@ class Seen:
     notes: tuple[str, ...]
 
 
+Assemble = Callable[[Sound | None, Film | None, str], tuple[dict[str, np.ndarray], Seen]]
+
+
 def maker(
     features: FeaturesConfig,
     face_model: str | None = None,
@@ -57,14 +60,28 @@ def maker(
     check(features.face_margin <= most, "face_margin", features.face_margin, f"0 to {most}")
     faces.single_thread()
     read = decoded.reader(features, face_model, cache)
+    assemble = assembler(features, mesh_model, cache)
+    return lambda clip: assemble(*read(clip), str(clip.video or clip.audio))
+
+
+def assembler(
+    features: FeaturesConfig, mesh_model: str | None = None, cache: Cache | None = None
+) -> Assemble:
+    """Return the second half of ``maker``: what was decoded of the file named to an example.
+
+    Raises:
+        UserError: by the returned function: there is nothing, or too few faces for adaptive
+            sampling.
+    """
     find_points = decoded.mesher(mesh_model, cache) if features.face_mesh else None
     spectrum = compiled(layer_of(features))
 
-    def make(clip: Clip) -> tuple[dict[str, np.ndarray], Seen]:
-        sound, film = read(clip)
+    def make(
+        sound: Sound | None, film: Film | None, path: str
+    ) -> tuple[dict[str, np.ndarray], Seen]:
         heard = sound is not None and sound.waveform is not None
         if not heard and not (film and film.looks):
-            raise UserError(f"{clip.audio or clip.video} holds neither sound nor pictures")
+            raise UserError(f"{path} holds neither sound nor pictures")
         example = {name: np.zeros(s.shape, s.dtype) for name, s in schema(features).items()}
         digest, frames = "", 0
         voice = voice_of(sound, features) if sound else None
@@ -75,7 +92,7 @@ def maker(
             if voice.any():  # silence is the same in many clips, and no leak
                 digest = hashlib.sha256(voice.tobytes()).hexdigest()
         if film is not None and film.looks:
-            chosen = choose(film, features, str(clip.video))
+            chosen = choose(film, features, path)
             frames = len(chosen)
             see(film, chosen, features, find_points, example)
         parts = [part for part in (sound, film) if part]

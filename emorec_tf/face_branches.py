@@ -15,6 +15,7 @@ from emorec_tf.config import check
 from emorec_tf.expression_nets import mini_xception
 from emorec_tf.face_hog import face_hog
 from emorec_tf.face_mesh import face_mesh
+from emorec_tf.face_statistics import face_statistics
 from emorec_tf.frames_as_channels import frames_as_channels
 from emorec_tf.landmark_distances import landmark_distances
 from emorec_tf.layers import ByClip, Tensor, Tokens
@@ -204,6 +205,7 @@ FACE_BRANCHES: dict[str, Callable[..., Tokens]] = {
     "alexnet": alexnet,
     "face_hog": face_hog,
     "face_mesh": face_mesh,
+    "face_statistics": face_statistics,
     "frames_as_channels": frames_as_channels,
     "landmark_distances": landmark_distances,
     "lrcn": lrcn,

@@ -59,11 +59,10 @@ def face_hog(
     """
     check(pool in ("none", "statistics"), "pool", pool, "none or statistics")
     faces, mask = inputs["faces"], inputs["face_mask"]
-    side, channels = faces.shape[2], faces.shape[-1]
+    side = faces.shape[2]
     check(side >= 2 * cells, "cells", cells, "at most half the side of the crops")
-    grey = ops.cast(faces, "float32")
-    grey = grey[..., 0] if channels == 1 else ops.sum(grey * np.array(GREY, "float32"), axis=-1)
-    described = hog(ops.reshape(grey, (-1, side, side)), cells, orientations, block)  # [B F, D]
+    grey = ops.reshape(grey_of(faces), (-1, side, side))
+    described = hog(grey, cells, orientations, block)  # [B F, D]
     views = [(ByClip(dtype="float32")(described, mask), mask)]
     if mesh and "mesh" in inputs:
         points, real = mesh_of(inputs, "face_hog")
@@ -78,6 +77,13 @@ def face_hog(
         embedded.append(keras.layers.Dense(units, activation="relu")(x))
     tokens_mask = present(mask) if pool == "statistics" else mask
     return Tokens(ops.concatenate(embedded, axis=-1), tokens_mask)
+
+
+def grey_of(faces: Tensor) -> Tensor:
+    """Brightness of grey or RGB crops, 0 to 255: uint8 [..., C] -> float32 [...]."""
+    values = ops.cast(faces, "float32")
+    one = faces.shape[-1] == 1
+    return values[..., 0] if one else ops.sum(values * np.array(GREY, "float32"), axis=-1)
 
 
 def hog(grey: Tensor, cells: int, orientations: int, block: int) -> Tensor:

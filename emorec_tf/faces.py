@@ -145,12 +145,12 @@ def _sorted(faces: list[Face]) -> list[Face]:
 def pick(faces: Sequence[Face], previous: Face | None) -> Face | None:
     """The main face: the one that overlaps most with the face before, else the best one."""
     if previous is not None:
-        same = [face for face in faces if _overlap(face, previous) >= SAME_FACE_OVERLAP]
-        faces = sorted(same, key=lambda face: -_overlap(face, previous)) or faces
+        same = [face for face in faces if overlap(face, previous) >= SAME_FACE_OVERLAP]
+        faces = sorted(same, key=lambda face: -overlap(face, previous)) or faces
     return faces[0] if faces else None
 
 
-def _overlap(a: Face, b: Face) -> float:
+def overlap(a: Face, b: Face) -> float:
     """Intersection over union of two boxes."""
     width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
     height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)

@@ -15,14 +15,12 @@ from emorec_tf.head_layers import Found
 
 SHOWN_TRIALS = 5
 
+Labelled = tuple[np.ndarray, np.ndarray]  # features [N, E], class ids [N]
+
 
 def find(
-    search: Search,
-    training: tuple[np.ndarray, np.ndarray],
-    validation: tuple[np.ndarray, np.ndarray],
-    folder: Path,
-    seed: int,
-) -> Found:
+    search: Search, training: Labelled, validation: Labelled, folder: Path, seed: int
+) -> tuple[Found, Any]:
     """Search by UAR on the validation speakers, going on where the same search was stopped.
 
     Args:
@@ -31,35 +29,45 @@ def find(
         validation: the same of other speakers.
         folder: trials are kept in it, as JSON.
         seed: of the search.
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(training[0])
-    found = Found(scaler.mean_, scaler.scale_, None, None, None)
-    if search.pca:
-        z = found.projected(training[0])
-        pca = PCA(min(search.pca, *z.shape), svd_solver="full").fit(z)
-        offset = pca.mean_ @ pca.components_.T
-        found = replace(found, components=pca.components_, offset=offset)
-    z_training, z_validation = found.projected(training[0]), found.projected(validation[0])
+    Returns:
+        The best head, fitted to ``training``, and the best settings, for ``fitted``.
+    """
+    scaled = projection(search, training[0])
+    z_training, z_validation = ((scaled.projected(x), y) for x, y in (training, validation))
     with warnings.catch_warnings():
-        # trials at the ends of the range do not converge, which their figures tell; and KerasTuner
-        # calls what Python has deprecated
+        warnings.simplefilter("ignore")  # KerasTuner calls what Python has deprecated
+        best = _best(search, z_training, z_validation, folder, seed)
+    return fitted(search, best, training), best
+
+
+def fitted(search: Search, settings: Any, data: Labelled) -> Found:
+    """Fit scaling, PCA and the head of these settings to features [N, E] and class ids [N]."""
+    found = projection(search, data[0])
+    with warnings.catch_warnings():
+        # heads at the ends of the range do not converge, which their figures tell
         warnings.simplefilter("ignore")
-        best = _best(search, (z_training, training[1]), (z_validation, validation[1]), folder, seed)
-        estimator = best.fit(z_training, training[1])
+        estimator = search.make(settings).fit(found.projected(data[0]), data[1])
     return replace(found, estimator=estimator)
 
 
-def _best(
-    search: Search,
-    training: tuple[np.ndarray, np.ndarray],
-    validation: tuple[np.ndarray, np.ndarray],
-    folder: Path,
-    seed: int,
-) -> Any:
-    """Try all; return the best estimator, untrained."""
+def projection(search: Search, features: np.ndarray) -> Found:
+    """Fit scaling, and PCA if asked for, to features [N, E]."""
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(features)
+    found = Found(scaler.mean_, scaler.scale_, None, None, None)
+    if not search.pca:
+        return found
+    z = found.projected(features)
+    pca = PCA(min(search.pca, *z.shape), svd_solver="full").fit(z)
+    offset = pca.mean_ @ pca.components_.T
+    return replace(found, components=pca.components_, offset=offset)
+
+
+def _best(search: Search, training: Labelled, validation: Labelled, folder: Path, seed: int) -> Any:
+    """Try all; return the best settings."""
     import keras_tuner
     from sklearn.metrics import recall_score
     from sklearn.model_selection import PredefinedSplit
@@ -100,7 +108,7 @@ def _best(
     )
     tuner.search(*(np.concatenate(pair) for pair in zip(training, validation, strict=True)))
     _print_trials(oracle.get_best_trials(search.trials))
-    return search.make(tuner.get_best_hyperparameters()[0])
+    return tuner.get_best_hyperparameters()[0]
 
 
 def _print_trials(trials: Sequence[Any]) -> None:

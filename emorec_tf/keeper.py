@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -9,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from emorec_tf import answers, config, runs
-from emorec_tf.clip import Clip
+from emorec_tf.clip import Clip, UserError
 from emorec_tf.input_pipeline import Adapt
 from emorec_tf.records import Records
 from emorec_tf.runs import Run, best_epoch
@@ -55,8 +56,17 @@ class Keeper(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Score and save; the history comes first, so that it never lacks a saved epoch."""
+        """Score and save; the history comes first, so that it never lacks a saved epoch.
+
+        Raises:
+            UserError: the loss is no number; what was saved before stays.
+        """
         logs, task = {} if logs is None else logs, self.begun.task
+        if not math.isfinite(logs.get("loss", 0)):
+            raise UserError(
+                f"the loss is {logs['loss']:g} after epoch {epoch + 1}; lower learning_rate, or "
+                f"use precision float32"
+            )
         raw, clips = answers.logits_of(
             self.whole, self.opened, self.validation, self.kept, self.adapt
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -68,7 +68,7 @@ class Recording:
         """
         convert = converter(self.path)
         for index in np.flatnonzero(self._is_new()):
-            with _blamed(self.path):
+            with blamed(self.path):
                 picture = convert(self.shown[index])
             yield float(self.frame_seconds[index]), picture
 
@@ -105,7 +105,7 @@ def decode(
             here and in container.py, holds NaN, or ends before ``start_seconds``.
     """
     av.logging.set_level(None)  # FFmpeg's own lines would stand between ours on stderr
-    with _blamed(path), opened(path) as container:
+    with blamed(path), opened(path) as container:
         source = source_of(path, container)
         window = _window(source, clip_seconds, start_seconds, end_seconds)
         seconds = window[1] - window[0]
@@ -124,7 +124,7 @@ def decode(
 
 
 @contextmanager
-def _blamed(path: str) -> Iterator[None]:
+def blamed(path: str) -> Iterator[None]:
     """Turn what PyAV raises on a damaged file into a line that names it."""
     try:
         yield
@@ -177,9 +177,9 @@ def _read(
     if window[0] > SEEK_SECONDS and source.container.format.name not in UNTIMED_FORMATS:
         # Coarse containers may land late: a second ahead costs little.
         source.container.seek(int((window[0] - 1 + source.origin_seconds) * av.time_base))
-    progress = _Progress()
-    for index, frame in _frames(source, takers, progress):
-        if takers[index].take(frame, _seconds(source, frame)):
+    progress = Progress()
+    for index, frame in frames_of(source, takers, progress):
+        if takers[index].take(frame, seconds_of(source, frame)):
             del takers[index]
     for index in takers:  # the file ended before these had all
         _check_reached(source, window, index, progress)
@@ -187,17 +187,21 @@ def _read(
 
 
 @dataclass
-class _Progress:
+class Progress:
     """Seconds read and lost so far, by stream index."""
 
     ends: dict[int, float] = field(default_factory=dict)
     lost: dict[int, float] = field(default_factory=dict)
 
 
-def _frames(
-    source: Source, takers: dict[int, Any], progress: _Progress
+def frames_of(
+    source: Source, takers: Mapping[int, Any], progress: Progress, most: int = MAX_FRAMES
 ) -> Iterator[tuple[int, Any]]:
-    """Decode the streams that still have a taker; damaged packets are counted, not fatal."""
+    """Decode the streams that still have a taker; damaged packets are counted, not fatal.
+
+    Raises:
+        UserError: the file holds more than ``most`` frames.
+    """
     packets = source.container.demux(*source.streams)
     count = 0
     while takers:
@@ -218,13 +222,13 @@ def _frames(
             progress.ends[index] = max(end, progress.ends.get(index, 0.0))
         for frame in frames:
             count += 1
-            if count > MAX_FRAMES:
+            if count > most:
                 raise UserError(f"{source.path}: holds too many frames; set start and end")
             if index in takers:
                 yield index, frame
 
 
-def _seconds(source: Source, frame: Any) -> float:
+def seconds_of(source: Source, frame: Any) -> float:
     """When a frame is shown or heard, from the file's start."""
     if frame.time is not None:
         return float(frame.time) - source.origin_seconds
@@ -234,7 +238,7 @@ def _seconds(source: Source, frame: Any) -> float:
 
 
 def _check_reached(
-    source: Source, window: tuple[float, float], index: int, progress: _Progress
+    source: Source, window: tuple[float, float], index: int, progress: Progress
 ) -> None:
     if index in source.ends:
         promised, read = source.ends[index], progress.ends.get(index, 0.0)

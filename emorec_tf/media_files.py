@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +14,7 @@ from emorec_tf.clip import Clip, UserError
 AUDIO_SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".m4a", ".aac", ".mp3")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".m4v", ".webm", ".flv", ".mpg")
 MEDIA_SUFFIXES = frozenset(AUDIO_SUFFIXES + VIDEO_SUFFIXES)
+PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 
 
 def files_below(source: str) -> list[str]:
@@ -40,6 +41,31 @@ def files_below(source: str) -> list[str]:
 def is_media(path: str) -> bool:
     """Say whether the name ends like a sound or a film file."""
     return PurePosixPath(path).suffix.lower() in MEDIA_SUFFIXES
+
+
+def found(names: Sequence[str]) -> list[str]:
+    """Files to answer: named files as they are, folders searched for media.
+
+    A folder's pictures are taken where it holds neither sound nor film: beside those they are
+    covers and posters.
+
+    Raises:
+        UserError: nothing named, or a folder without media.
+    """
+    if not names:
+        raise UserError("name at least one clip or folder")
+    paths: list[str] = []
+    for name in names:
+        if not Path(name).is_dir():
+            paths.append(name)
+            continue
+        there = files_below(name)
+        inside = [p for p in there if is_media(p)]
+        inside = inside or [p for p in there if PurePosixPath(p).suffix.lower() in PICTURE_SUFFIXES]
+        if not inside:
+            raise UserError(f"no clip in folder {name}; it holds no file that ends like mp4 or wav")
+        paths += [str(Path(name) / p) for p in sorted(inside)]
+    return paths
 
 
 def _rank(path: str, modality: str, role: str) -> tuple[str, int] | None:

@@ -40,3 +40,14 @@ def one_token(features: Tensor, mask: Tensor) -> Tokens:
         [B, E], mask [B, S] -> [B, 1, E], [B, 1]
     """
     return Tokens(features[:, None], present(mask))
+
+
+def stretches(mask: Tensor, parts: int) -> list[Tensor]:
+    """Cut the real tokens into stretches of as many each, in order: mask [B, S] -> ``parts`` of it.
+
+    With fewer tokens than stretches, some are empty.
+    """
+    weights = ops.cast(mask, "float32")
+    count = ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
+    number = ops.floor((ops.cumsum(weights, axis=1) - 0.5) * parts / count)
+    return [weights * ops.cast(ops.equal(number, float(n)), "float32") for n in range(parts)]

@@ -1,39 +1,74 @@
-"""Command: clips or folders of clips to named probabilities, by the features of training."""
+"""Command: clips, films of any length, sounds and pictures to named probabilities."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from emorec_tf import media_files, runs
-from emorec_tf.clip import Clip, SetupError, UserError
+from emorec_tf import timeline
+from emorec_tf.clip import SetupError, UserError
 from emorec_tf.command_line import guarded, parse
 from emorec_tf.config import check, option
+from emorec_tf.media_files import found
+from emorec_tf.predictor import (
+    Answer,
+    adapter,
+    check_enrolment,
+    inputs_of,
+    opened,
+    predictor,
+)
+from emorec_tf.windows import UNSURE
 
 if TYPE_CHECKING:
-    import keras
+    from emorec_tf.film_answers import FilmAnswer
 
-    from emorec_tf.examples import Seen
-    from emorec_tf.input_pipeline import Adapt
+__all__ = [
+    "Answer",
+    "PredictOptions",
+    "adapter",
+    "check_enrolment",
+    "film_answer",
+    "film_predictor",
+    "found",
+    "inputs_of",
+    "main",
+    "predictor",
+]
 
-Maker: TypeAlias = "Callable[[Clip], tuple[dict[str, np.ndarray], Seen]]"
-
-UNSURE = "unsure"
+NOTHING = "nothing to see or hear"
 
 
 @dataclass(frozen=True)
 class PredictOptions:
     """Which clips, by which run, shown how."""
 
-    clips: tuple[str, ...] = option((), "clips, or folders that are searched", positional=True)
+    clips: tuple[str, ...] = option(
+        (), "films, sounds, pictures, or folders that are searched", positional=True
+    )
     run: str | None = option(None, "run directory that train wrote")
     json: bool = option(False, "one JSON object a line instead of a table")
+    top: int = option(3, "so many of the most likely in the table")
+    timeline: str | None = option(
+        None, "png to draw one film over time, each person in view; csv and json go beside it"
+    )
+    windows: Literal["auto", "on", "off"] = option(
+        "auto",
+        "window by window, person by person; auto: films of more than two windows, of others the "
+        "middle is one clip; off: the middle of any film",
+    )
+    window_hop_seconds: float | None = option(
+        None, "step from window to window, in seconds; none: half a window"
+    )
+    speech_check: Literal["on", "off"] = option(
+        "on", "leave the voice out where a check hears no speech"
+    )
+    device: Literal["auto", "cpu", "gpu"] = option(
+        "auto", "what the network runs on; auto: a GPU if TensorFlow sees one"
+    )
     face_model: str | None = option(None, "face detector's model file, where it has none inside")
     mesh_model: str | None = option(None, "face mesh's model file, where MediaPipe has none inside")
     abstain_below: float = option(0.0, "answer unsure where no probability reaches this")
@@ -43,42 +78,13 @@ class PredictOptions:
     )
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What is known of a clip; ``seconds`` is the length of what was looked at.
-
-    Where a rating is estimated, ``value`` holds it, and there are no probabilities.
-    """
-
-    clip: str
-    emotion: str
-    probabilities: dict[str, float]
-    audio_present: bool
-    face_present: bool
-    face_coverage: float
-    seconds: float
-    target: str = "emotion"
-    value: float | None = None
-
-    def as_json(self) -> str:
-        """Write the line of ``--json``: what else than emotions was learned is named."""
-        told = asdict(self)
-        target, value = told.pop("target"), told.pop("value")
-        if value is not None:
-            del told["emotion"], told["probabilities"]
-            told = {"clip": told.pop("clip"), "target": target, "value": value, **told}
-        elif target != "emotion":
-            told["target"] = target
-        return json.dumps(told)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line."""
     return guarded(run, argv)
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """Answer every clip that can be read; name the others and exit with 1 at the end."""
+    """Answer every file that can be read; name the others and exit with 1 at the end."""
     given = parse(argv, "predict", PredictOptions, config_flag=False)
     options = PredictOptions(
         **{f.name: given[f.name] for f in fields(PredictOptions) if f.name in given}
@@ -86,62 +92,70 @@ def run(argv: Sequence[str] | None) -> int:
     if options.run is None:
         raise UserError("predict needs --run FOLDER, a run that train wrote")
     check(0 <= options.abstain_below <= 1, "abstain_below", options.abstain_below, "0 to 1")
+    check(options.top >= 1, "top", options.top, "1 or more")
     paths = found(options.clips)
-    answer = predictor(
+    if options.timeline:
+        check(options.windows != "off", "windows", options.windows, "auto or on with --timeline")
+        timeline.check_place(options.timeline, paths)
+    use(options.device)
+    answer = film_predictor(
         options.run,
         options.face_model,
         options.mesh_model,
         abstain_below=options.abstain_below,
         enrol=options.enrol,
+        windows="on" if options.timeline else options.windows,
+        hop_seconds=options.window_hop_seconds,
+        speech_check=options.speech_check == "on",
     )
+    return answered(paths, answer, options)
+
+
+def answered(
+    paths: Sequence[str], answer: Callable[[str], FilmAnswer], options: PredictOptions
+) -> int:
+    """Answer files one by one; returns the exit status."""
     failures = 0
-    rows: list[Answer] = []
+    rows: list[dict[str, Any]] = []
     for path in paths:
         try:
-            rows.append(answer(path))
+            found_out = answer(path)
         except SetupError:
             raise
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             failures += 1
             continue
+        rows.append(found_out.told)
+        if options.timeline:
+            timeline.write(
+                options.timeline, found_out.told, found_out.timeline, found_out.portraits
+            )
         if options.json:
-            print(rows[-1].as_json(), flush=True)
+            print(json.dumps(rows[-1]), flush=True)
+        if found_out.problem:
+            print(f"error: {found_out.problem}", file=sys.stderr)
+            failures += 1
     if rows and not options.json:
-        print_table(rows)
-    if failures:
-        print(f"error: {failures} of {len(paths)} files gave no answer", file=sys.stderr)
+        print_tables(rows, options.top)
+    missing = len(paths) - len(rows)
+    if missing:
+        print(f"error: {missing} of {len(paths)} files gave no answer", file=sys.stderr)
     return int(failures > 0)
 
 
-def found(names: Sequence[str]) -> list[str]:
-    """Files to answer: named files as they are, folders searched for media.
-
-    Raises:
-        UserError: nothing named, or a folder without media.
-    """
-    if not names:
-        raise UserError("name at least one clip or folder")
-    paths: list[str] = []
-    for name in names:
-        if not Path(name).is_dir():
-            paths.append(name)
-            continue
-        inside = [p for p in media_files.files_below(name) if media_files.is_media(p)]
-        if not inside:
-            raise UserError(f"no clip in folder {name}; it holds no file that ends like mp4 or wav")
-        paths += [str(Path(name) / p) for p in sorted(inside)]
-    return paths
-
-
-def predictor(
+def film_predictor(
     run_folder: str,
     face_model: str | None = None,
     mesh_model: str | None = None,
     abstain_below: float = 0.0,
     enrol: str | None = None,
-) -> Callable[[str], Answer]:
-    """Load a run once; return the function that answers one file.
+    *,
+    windows: Literal["auto", "on", "off"] = "auto",
+    hop_seconds: float | None = None,
+    speech_check: bool = True,
+) -> Callable[[str], FilmAnswer]:
+    """Load a run once; return the function that answers one file of any length.
 
     Args:
         run_folder: what ``train --run`` wrote.
@@ -149,117 +163,109 @@ def predictor(
         mesh_model: face mesh's model file, where MediaPipe has none inside.
         abstain_below: the emotion is ``unsure`` where no probability reaches this.
         enrol: folder of unlabelled clips of the speaker, for a run that knows speakers by clips.
+        windows: auto (films of more than two windows), on or off.
+        hop_seconds: step from window to window; none: half a window.
+        speech_check: leave the voice out where no speech is heard.
 
     Raises:
-        UserError: no such run, an enrolment that does not fit it; and, by the returned function,
-            a file that cannot be read.
+        UserError: no such run, settings that do not fit it; and, by the returned function, a file
+            that cannot be read.
     """
-    loaded = runs.load(run_folder)
-    check_enrolment(loaded, enrol)
-    from emorec_tf import examples
+    ready = opened(run_folder, face_model, mesh_model, abstain_below, enrol)
+    from emorec_tf import film_answers
+    from emorec_tf.windows import hop_of
 
-    task, temperature = loaded.task, loaded.temperature
-    if task.rating and abstain_below:
-        raise UserError(f"run {run_folder} estimates {task.rating}; drop --abstain_below")
-    if temperature is None and not task.rating:
-        print(f"note: {run_folder} is not calibrated; evaluate does it", file=sys.stderr)
-    model = runs.load_model(loaded.model_file)
-    make = examples.maker(loaded.config.features, face_model, mesh_model)
-    adapt = adapter(loaded, model, make, enrol)
-
-    def answer(path: str) -> Answer:
-        inputs, seen = inputs_of(make, path)
-        told = task.answers(np.asarray(model.predict_on_batch(adapt(inputs, None))), temperature)
-        return Answer(
-            clip=path,
-            **(rated(told) if task.rating else named(told[0], task.classes, abstain_below)),
-            target=loaded.config.data.target,
-            audio_present=seen.audio_present,
-            face_present=seen.faces_found > 0,
-            face_coverage=round(seen.faces_found / max(seen.frames, 1), 3),
-            seconds=round(seen.seconds, 3),
-        )
-
-    return answer
+    hop_of(ready.run.config.features.clip_seconds, hop_seconds)
+    settings = film_answers.Settings(hop_seconds, windows, speech_check)
+    return lambda path: film_answers.film_answer(ready, path, settings)
 
 
-def named(shares: np.ndarray, classes: Sequence[str], abstain_below: float) -> dict[str, Any]:
-    """Name the most likely class of shares [K], or none."""
-    sure = shares.max() >= abstain_below
-    return {
-        "emotion": classes[int(shares.argmax())] if sure else UNSURE,
-        "probabilities": {c: round(float(p), 6) for c, p in zip(classes, shares, strict=True)},
-    }
+def film_answer(run_folder: str, path: str, **options: Any) -> dict[str, Any]:
+    """Answer one file by a run: the object that ``--json`` prints.
+
+    Who answers many files makes one ``film_predictor`` and asks it for each one's ``told``.
+
+    Args:
+        run_folder: what ``train --run`` wrote.
+        path: film, sound or picture.
+        options: those of ``film_predictor``.
+
+    Raises:
+        UserError: no such run, settings that do not fit it, a file that cannot be read.
+    """
+    return film_predictor(run_folder, **options)(path).told
 
 
-def rated(told: np.ndarray) -> dict[str, Any]:
-    """Tell an estimate [1]."""
-    return {"emotion": "", "probabilities": {}, "value": round(float(told[0]), 3)}
+def use(device: str) -> None:
+    """Choose what TensorFlow may run on; before it has run anything.
 
+    Raises:
+        SetupError: a GPU is asked for, and there is none.
+    """
+    if device == "auto":
+        return
+    from emorec_tf.predictor import import_quickly
 
-def check_enrolment(run: runs.Run, folder: str | None) -> None:
-    """Refuse to mix the two ways to know a speaker."""
-    by_clips = isinstance(run.config.data.enrol, int)
-    if by_clips and folder is None:
-        raise UserError(
-            f"run {run.folder} knows speakers by their clips; give --enrol FOLDER with unlabelled "
-            f"clips of the one who speaks"
-        )
-    if folder is not None and not by_clips:
-        raise UserError(
-            f"run {run.folder} was trained without --enrol K, so it cannot use {folder}; drop "
-            f"--enrol"
+    import_quickly()
+    import tensorflow as tf
+
+    if device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    elif not tf.config.list_physical_devices("GPU"):
+        raise SetupError(
+            "--device gpu: TensorFlow sees no GPU here; use --device cpu, or install "
+            "'emorec-tf[gpu]' where there is one"
         )
 
 
-def adapter(run: runs.Run, model: keras.Model, make: Maker, folder: str | None) -> Adapt:
-    """Make what puts a voice on the scale of training: by the folder's clips, or the clip's own."""
-    from emorec_tf import enrolment
-
-    standard = enrolment.standard_of(model)
-    if run.config.data.enrol is None or standard is None:
-        return lambda inputs, _: inputs
-    if folder is None:
-        return lambda inputs, _: enrolment.moved(inputs, *enrolment.of_each(inputs), standard)
-    voices = []
-    for path in found([folder]):
-        inputs, _ = inputs_of(make, path)
-        voices.append(inputs["audio"][0][inputs["audio_mask"][0] > 0])
-    return enrolment.known(enrolment.of_voices(voices), standard)
-
-
-def inputs_of(make: Maker, path: str) -> tuple[dict[str, np.ndarray], Seen]:
-    """Decode a file and give it the shape of a batch of one."""
-    example, seen = make(Clip(clip_id=path, speaker="", emotion="", video=path, audio=path))
-    inputs = {
-        name: array[None].astype("float32" if name.endswith("_mask") else array.dtype)
-        for name, array in example.items()
-    }
-    return inputs, seen
-
-
-def print_table(rows: Sequence[Answer]) -> None:
-    """Print one line a clip: the answer, the next two, and what was there to see and hear."""
+def print_tables(told: Sequence[dict[str, Any]], top: int) -> None:
+    """Print a table of the clips, and one of each film that was answered window by window."""
     from rich.console import Console
     from rich.table import Table
 
+    target, rated = told[0].get("target", "emotion"), "value" in told[0]
+    how = [] if rated else ["probability", "next"]
     table = Table()
     table.add_column("clip", overflow="fold")
-    shown = ("probability", "next") if rows[0].value is None else ()
-    for column in (rows[0].target, *shown, "sound", "face"):
-        table.add_column(column, no_wrap=column != "next")
-    for row in rows:
-        face = f"{row.face_coverage:.0%} of pictures" if row.face_present else "none"
-        sound = "yes" if row.audio_present else "none"
-        if row.value is not None:
-            table.add_row(row.clip, f"{row.value:.1f}", sound, face)
-            continue
-        ranked = sorted(row.probabilities.items(), key=lambda item: -item[1])
-        others = ", ".join(f"{name} {p:.2f}" for name, p in ranked[1:3])
-        if row.emotion == UNSURE:
-            others = ", ".join(f"{name} {p:.2f}" for name, p in ranked[:3])
-        table.add_row(row.clip, row.emotion, f"{ranked[0][1]:.2f}", others, sound, face)
-    Console().print(table)
+    add_columns(table, [target, *how, "sound", "face"])
+    for row in (row for row in told if "windows" not in row):
+        table.add_row(row["clip"], *answer_of(row, top, rated), *there(row))
+    if table.rows:
+        Console().print(table)
+    for film in (row for row in told if "windows" in row):
+        table = Table(title=film["clip"], title_justify="left")
+        add_columns(table, ["from", "person", target, *how, "sound", "face"])
+        for row in film["windows"]:
+            who = [timeline.clock(row["start_seconds"]), str(row["person"] or "none")]
+            table.add_row(*who, *answer_of(row, top, rated), *there(row))
+        Console().print(table)
+
+
+def add_columns(table: Any, names: Sequence[str]) -> None:
+    """Add columns of which only that of the next likely ones is broken into lines."""
+    for name in names:
+        table.add_column(name, no_wrap=name != "next")
+
+
+def answer_of(line: dict[str, Any], top: int, rated: bool) -> list[str]:
+    """The answer, how likely it is, and the next likely ones."""
+    if rated:
+        return [NOTHING if line["value"] is None else f"{line['value']:.1f}"]
+    ranked = sorted(line["probabilities"].items(), key=lambda item: -item[1])
+    if not ranked:
+        return [NOTHING, "", ""]
+    first = 0 if line["emotion"] == UNSURE else 1
+    others = ", ".join(f"{name} {p:.2f}" for name, p in ranked[first:top])
+    return [line["emotion"], f"{ranked[0][1]:.2f}", others]
+
+
+def there(line: dict[str, Any]) -> list[str]:
+    """What there was to hear and to see."""
+    sound = "yes" if line["audio_present"] else "none"
+    if line["audio_present"] and line.get("speech") is False:
+        sound = "no speech"
+    of = "" if "person" in line else " of pictures"
+    return [sound, f"{line['face_coverage']:.0%}{of}" if line["face_present"] else "none"]
 
 
 if __name__ == "__main__":

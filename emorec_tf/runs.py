@@ -49,6 +49,11 @@ class Run:
     @property
     def model_file(self) -> Path:
         """The model that ``evaluate`` and ``predict`` use."""
+        return self.folder / "refitted.keras" if self.config.train.refit else self.validated_file
+
+    @property
+    def validated_file(self) -> Path:
+        """The model that has not met the validation speakers: the temperature is fitted to it."""
         return self.folder / f"{self.config.train.keep}.keras"
 
     @property

@@ -197,6 +197,11 @@ class ModelConfig:
     classifier: str = option(
         "none", "classical head on the fused features, found on validation speakers: 'svm()'"
     )
+    members: str | None = option(
+        None,
+        "comma list of configs (YAML files beside this one), each trained for itself: the answer "
+        "is the product of their probabilities, and the other settings of the model have no say",
+    )
     modality_dropout: float = option(
         0.15, "share of training clips whose voice (and as many whose face) is taken away"
     )
@@ -228,6 +233,11 @@ class TrainConfig:
     )
     frozen: bool = option(
         False, "leave branches that were trained first as they are; only the fusion is trained"
+    )
+    refit: bool = option(
+        False,
+        "fit the classifier that was found, or those of members, to training and validation "
+        "speakers together; the temperature stays that of the first fit, made without the latter",
     )
     keep: Literal["best", "last"] = option(
         "best", "which epoch the run keeps: best validation UAR (CCC of ratings), or the last"

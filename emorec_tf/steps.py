@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,11 @@ def has_classifier(settings: Config) -> bool:
     return catalog.parse(settings.model.classifier)[0] != "none"
 
 
+def named(settings: Config) -> str:
+    """Comma list of the configs that come first: steps, or members."""
+    return settings.model.members or settings.train.train_first or ""
+
+
 def branches_answer_alike(settings: Config) -> bool:
     """Whether branches give the same for a clip in every epoch, as nothing is drawn by chance."""
     train = settings.train
@@ -62,7 +67,7 @@ def check_steps(settings: Config) -> None:
     Raises:
         UserError: no such config, one that has steps itself, or a classifier that does not fit.
     """
-    for file in files_of(settings.train.train_first or ""):
+    for file in files_of(named(settings)):
         own, values = of_file(file, settings), read_yaml(file)
         heard, seen = (own.model.fusion.startswith(f"{kind}_only") for kind in ("audio", "face"))
         for name in [n for n in values if section_of(n) == "features"]:
@@ -70,19 +75,32 @@ def check_steps(settings: Config) -> None:
             used = getattr(settings.features, name)
             if used != values[name] and not other:
                 print(f"note: {file} has {name} {values[name]}; the records have {used}")
+    check_members(settings)
     if not has_classifier(settings):
+        refit = settings.train.refit and settings.model.members is None
+        check(not refit, "refit", True, "off unless a classifier or members are asked for")
         return
     choice, fusion = settings.model.classifier, catalog.parse(settings.model.fusion)[0]
     catalog.resolve("classifier", choice)(settings.train.class_weights)  # refuses wrong knobs
-    if settings.train.train_first is None:
-        raise UserError(
-            f"classifier {choice} stands on branches that are trained already; name the configs "
-            f"that train them with --train_first"
-        )
     heads = f"{', '.join(HEADED)} under a classifier, which takes the head's place"
     check(fusion in HEADED, "fusion", fusion, heads)
     scale = settings.data.target_scale
     check(scale == "bins", "target_scale", scale, "bins under a classifier")
+
+
+def check_members(settings: Config) -> None:
+    """Refuse members of a run that is to train something itself, or that estimate a rating."""
+    if settings.model.members is None:
+        return
+    alone = settings.train.train_first is None and not settings.train.frozen
+    alone = alone and not has_classifier(settings) and settings.data.target_scale == "bins"
+    check(
+        alone,
+        "members",
+        settings.model.members,
+        "without train_first, frozen, classifier and target_scale continuous: members are trained "
+        "each for itself, and their probabilities multiplied",
+    )
 
 
 def planned(settings: Config, first: Path, classes: Sequence[str], split: Split) -> list[Step]:
@@ -92,7 +110,7 @@ def planned(settings: Config, first: Path, classes: Sequence[str], split: Split)
         UserError: no such config, or one that has steps itself.
     """
     found = []
-    for file in files_of(settings.train.train_first or ""):
+    for file in files_of(named(settings)):
         own = of_file(file, settings)
         name = f"{file.stem}-{stamp(flat(own), list(classes), dataclasses.asdict(split))}"
         found.append(Step(file, first / name, own))
@@ -101,7 +119,7 @@ def planned(settings: Config, first: Path, classes: Sequence[str], split: Split)
 
 def stamps(settings: Config) -> dict[str, str]:
     """Eight hexadecimal digits for each config of ``train_first``, of its model and training."""
-    own = {str(f): of_file(f, settings) for f in files_of(settings.train.train_first or "")}
+    own = {str(f): of_file(f, settings) for f in files_of(named(settings))}
     return {n: stamp(vars(c.model), {**vars(c.train), "seed": 0}) for n, c in own.items()}
 
 
@@ -137,7 +155,8 @@ def of_file(file: Path, settings: Config) -> Config:
     """
     values = read_yaml(file)
     own = build({k: v for k, v in values.items() if section_of(k) in ("model", "train")})
-    if own.train.train_first or has_classifier(own):
+    classifier = has_classifier(own) and settings.model.members is None
+    if own.train.train_first or own.model.members or classifier:
         raise UserError(f"train_first: {file} has steps of its own; name those here instead")
     for kind in catalog.TABLES:
         catalog.check(kind, getattr(own.model, kind))
@@ -177,7 +196,14 @@ def adopt(begun: Run, first: Path) -> None:
     for folder in sorted(first.glob(f"*-{stamp(*facts)}")):
         if finished(folder) and not begun.history:
             print(f"trained already, as a step of another run: {folder}")
-            for name in ("best.keras", "last.keras", "history.csv", "temperature.json"):
+            names = (
+                "best.keras",
+                "last.keras",
+                "refitted.keras",
+                "history.csv",
+                "temperature.json",
+            )
+            for name in [n for n in names if (folder / n).exists()]:
                 runs.copy_atomically(folder / name, begun.folder / name)
 
 
@@ -212,15 +238,34 @@ def take_over(model: keras.Model, begun: Run) -> None:
             own[layer].set_weights(theirs[layer].get_weights())
         taken |= fits
     print(f"taken over: {', '.join(sorted(taken))}")
-    final = begun.config.train.frozen or has_classifier(begun.config)
-    untrained = {n for n in own if n.endswith("_branch")} - taken
-    if final and untrained:
-        raise UserError(
-            f"train_first: no config of it trains this run's {', '.join(sorted(untrained))}, "
-            f"and nothing later does; name one with the same branch"
-        )
+    check_trained(begun.config, set(own) - taken)
     for layer in taken if begun.config.train.frozen else ():
         own[layer].trainable = False
+
+
+def check_trained(settings: Config, untrained: Collection[str]) -> None:
+    """Refuse branches with weights of which nobody finds better ones than those drawn at first."""
+    left = sorted(name for name in untrained if name.endswith("_branch"))
+    if left and (settings.train.frozen or has_classifier(settings)):
+        raise UserError(
+            f"train_first: no config of it trains this run's {', '.join(left)}, and nothing later "
+            f"does; name one with the same branch by --train_first"
+        )
+
+
+def multiplied(begun: Run) -> keras.Model:
+    """Make the members one network; with ``refit``, save that of the refitted members too.
+
+    Returns:
+        Of members that have not met the validation speakers, who are yet to judge it.
+    """
+    from emorec_tf import experts
+
+    members = [runs.load(begun.folder / facts["folder"]) for facts in begun.steps.values()]
+    features = begun.config.features
+    if begun.config.train.refit:
+        runs.save_model(experts.product(features, members), begun.model_file)
+    return experts.product(features, members, validated=True)
 
 
 def same_sound(own: Config, theirs: Config, file: str) -> None:
@@ -259,7 +304,12 @@ def classical(
     for side in ("train", "validation"):
         values, clips = answers.logits_of(features, opened, sides[side], adapt=adapt)
         data.append((values, begun.task.truth(clips)))
-    found = head_search.find(search, data[0], data[1], begun.folder / "search", settings.train.seed)
+    trials = begun.folder / "search"
+    found, best = head_search.find(search, data[0], data[1], trials, settings.train.seed)
+    if settings.train.refit:
+        both = tuple(np.concatenate(parts) for parts in zip(*data, strict=True))
+        again = head_layers.with_head(features, head_search.fitted(search, best, both))
+        runs.save_model(again, begun.model_file)
     return head_layers.with_head(features, found)
 
 

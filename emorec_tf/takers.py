@@ -133,7 +133,8 @@ def resampled(waveform: np.ndarray, rate_hz: int, wanted_hz: int) -> np.ndarray:
     frame.sample_rate = rate_hz
     resampler = av.AudioResampler("flt", "mono", wanted_hz)
     blocks = [b.to_ndarray()[0] for f in (frame, None) for b in resampler.resample(f)]
-    whole = np.concatenate(blocks)[: round(len(waveform) * wanted_hz / rate_hz)]
+    # A few samples may give none.
+    whole = np.concatenate([waveform[:0], *blocks])[: round(len(waveform) * wanted_hz / rate_hz)]
     return np.asarray(whole / max(float(np.abs(whole).max(initial=0.0)), 1.0), np.float32)
 
 

@@ -93,6 +93,7 @@ def train(
     overwrite: bool = False,
     split: splits.Split | None = None,
     first: Path | None = None,
+    until: int | None = None,
 ) -> Run:
     """Train, or go on where the same run stopped; then fit the temperature.
 
@@ -104,6 +105,7 @@ def train(
         split: which speakers train, validate and test; None: as ``settings.data`` says.
         first: where to train what ``train_first`` names, or find it; None: ``first`` beside the
             run.
+        until: stop after so many of the epochs, as a search may; a later call goes on.
 
     Raises:
         UserError: impossible or leaking split, a run of other settings in the way.
@@ -134,7 +136,7 @@ def train(
         )
     elif first:
         steps.adopt(begun, first)
-    fit(begun, opened, sides)
+    fit(begun, opened, sides, until)
     answers.fit_temperature(begun, opened)
     return begun
 
@@ -152,7 +154,12 @@ def check_enough(training: Sequence[Clip], classes: Sequence[str], batch_size: i
         )
 
 
-def fit(begun: Run, opened: records.Records, sides: dict[str, list[Clip]]) -> None:
+def fit(
+    begun: Run,
+    opened: records.Records,
+    sides: dict[str, list[Clip]],
+    until: int | None = None,
+) -> None:
     """Build or reload the model and run the epochs that are left."""
     import keras
 
@@ -184,11 +191,13 @@ def fit(begun: Run, opened: records.Records, sides: dict[str, list[Clip]]) -> No
     if begun.is_finished(done):
         print(f"run {begun.folder} is finished ({done} epochs); --overwrite trains it anew")
         return
+    if until and done >= until:
+        return
     fresh = f"{model.count_params():,} parameters, {steps_an_epoch} steps an epoch"
     print(f"going on after epoch {done}" if done else fresh)
     keep = keeper.Keeper(begun, opened, scored, adapt, model, done)
     if model.trainable_weights:
-        run_epochs(begun, opened, sides["train"], model, keep, standard, adapt)
+        run_epochs(begun, opened, sides["train"], model, keep, standard, adapt, until)
     else:
         keeper.once(keep, model)
 
@@ -205,13 +214,18 @@ def fresh_model(
     from emorec_tf import model as models
 
     settings, training = begun.config.train, sides["train"]
-    cut = begun.config.model.audio_length != "all"
-    frames = input_pipeline.typical_frames(opened, training) if cut else None
-    model = models.build_model(begun.config, begun.classes, *standard, frames)
-    if begun.steps:
-        steps.take_over(model, begun)
-    if steps.has_classifier(begun.config):
-        model = steps.classical(model, begun, opened, sides, adapt)
+    if begun.config.model.members:
+        model = steps.multiplied(begun)
+    else:
+        cut = begun.config.model.audio_length != "all"
+        frames = input_pipeline.typical_frames(opened, training) if cut else None
+        model = models.build_model(begun.config, begun.classes, *standard, frames)
+        if begun.steps:
+            steps.take_over(model, begun)
+        else:
+            steps.check_trained(begun.config, {n.name for n in model.layers if n.weights})
+        if steps.has_classifier(begun.config):
+            model = steps.classical(model, begun, opened, sides, adapt)
     total = len(training) // settings.batch_size * settings.epochs
     models.compile_model(model, settings, total, begun.task)
     return model
@@ -225,6 +239,7 @@ def run_epochs(
     keep: Keeper,
     standard: Standard,
     adapt: Adapt | None,
+    until: int | None = None,
 ) -> None:
     """Run the epochs that are left; above frozen branches that always answer alike, those alone."""
     import keras
@@ -255,7 +270,7 @@ def run_epochs(
     model.fit(
         batches,
         initial_epoch=done,
-        epochs=settings.epochs,
+        epochs=until or settings.epochs,
         steps_per_epoch=len(clips) // settings.batch_size,
         callbacks=[keep, keras.callbacks.TensorBoard(begun.folder / "logs", write_graph=False)],
         shuffle=False,  # the stream is shuffled already

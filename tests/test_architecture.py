@@ -25,16 +25,17 @@ LAYERS = (
     "cache_folder config",
     # words and parts: each stands on the settings alone
     "calibration losses ratings",
-    "catalog classes command_line container decode_cache drawn_faces keras_files layers locks"
-    " media_files metrics model_files picture_sampling plots schema spectra splits synthetic_voices"
-    " torch_files",
+    "catalog classes command_line container decode_cache drawn_faces keras_files layers"
+    " litert_int8 locks media_files metrics model_files picture_sampling plots quiet schema spectra"
+    " splits synthetic_voices torch_files windows",
     # where audio branches begin and end, and those that see a picture
     "pooling",
-    "audio_images",
+    "audio_images functionals",
     # faces as points, foreign weights, and branches in files of their own
     "alexnet_weights expression_nets mesh_points spatial_transformer",
     "frames_as_channels lrcn mesh_geometry",
     "face_hog face_mesh landmark_distances",
+    "face_statistics",
     "audio_branches audio_features augmentation corpus dealt_folds demo_takes face_branches faces"
     " classical_heads head_layers heads label_files leaks records targets takers",
     # networks are put together
@@ -42,25 +43,34 @@ LAYERS = (
     "fusions",
     # corpora, media and networks
     "comparison datasets demo_corpus face_tracks head_search input_pipeline media model protocols"
-    " robustness runs",
-    "decoded",
-    "enrolment examples finished_runs slices",
-    "answers model_card run_figures workers",
-    "report_pictures report_tables serving",
-    "report_peers",
+    " robustness runs search_oracles search_pictures search_space",
+    "decoded film people timeline voice_activity",
+    "enrolment examples experts finished_runs slices watching",
+    "answers model_card predictor run_figures workers",
+    "film_answers report_pictures report_tables serving",
+    "agreement frozen_graph report_peers",
+    # a run in formats of others
+    "litert_file onnx_file saved_model_file",
     # what train does beside the epochs themselves
     "keeper steps",
     # commands: those that use another stand below it
     "audit evaluate predict prepare report zoo",
-    "agreement fold_files train",
+    "fold_files train",
     "crossval export",
+    # a search: trials are runs
+    "search_trials",
+    "search_files",
+    "trial_table",
+    "tune",
 )
 LAYER_OF = {name: number for number, line in enumerate(LAYERS) for name in line.split()}
 # parts of one reader, tried through its whole on real and damaged files
 TESTED_IN = {"container": "media", "takers": "media", "model_files": "faces"}
-TESTED_IN |= {"agreement": "export", "serving": "export"}
+TESTED_IN |= {"agreement": "export", "saved_model_file": "export", "serving": "export"}
 TESTED_IN |= {"sections": "config", "answers": "evaluate", "fold_files": "crossval"}
+TESTED_IN |= {"predictor": "predict", "watching": "film_answers"}
 TESTED_IN |= {"keeper": "train", "classical_heads": "head_search"}
+TESTED_IN |= dict.fromkeys(("search_files", "search_trials", "trial_table"), "tune")
 REPORT = ("finished_runs", "report_peers", "report_pictures", "report_tables", "run_figures")
 TESTED_IN |= dict.fromkeys(REPORT, "report")
 HEAVY = ("tensorflow", "keras", "pandas", "cv2", "av", "mediapipe", "dlib", "sklearn", "matplotlib")
@@ -131,7 +141,7 @@ def test_field_names_are_unique_over_all_sections():
 
 def test_commands_answer_without_loading_anything_heavy():
     commands = ("train", "crossval", "prepare", "evaluate", "predict", "zoo", "audit", "datasets")
-    commands += ("report", "catalog", "export")
+    commands += ("report", "catalog", "export", "tune")
     code = (
         f"import importlib, sys\n"
         f"for name in {commands}: importlib.import_module('emorec_tf.' + name)\n"
@@ -142,7 +152,8 @@ def test_commands_answer_without_loading_anything_heavy():
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "crossval", "prepare", "evaluate", "predict", "report", "export", "zoo"]
+    "verb",
+    ["train", "crossval", "prepare", "evaluate", "predict", "report", "export", "zoo", "tune"],
 )
 def test_help_loads_nothing_heavy(verb):
     code = (

@@ -29,6 +29,8 @@ CHOICES = [
     "logreg(trials=3)",
     "logreg(trials=3, pca=5)",
     "logreg(trials=2, pca=800)",
+    "lda(trials=2)",
+    "lda(shrinkage=0.2, pca=5)",
     "svm(kernel='linear', trials=2)",
     "svm(kernel='linear', trials=2, pca=4)",
     "svm(kernel='poly', trials=2)",
@@ -41,7 +43,8 @@ CHOICES = [
 @pytest.mark.parametrize("choice", CHOICES)
 def test_the_model_decides_as_scikit_learn_does(choice, classes, tmp_path: Path):
     search = catalog.resolve("classifier", choice)(True)
-    found = head_search.find(search, drawn(classes), drawn(classes, seed=1), tmp_path / "s", seed=0)
+    sides = drawn(classes), drawn(classes, seed=1)
+    found, _ = head_search.find(search, *sides, tmp_path / "s", seed=0)
     inputs = keras.Input((WIDTH,), name="features")
     model = head_layers.with_head(keras.Model(inputs, keras.layers.Identity()(inputs)), found)
     model.save(tmp_path / "head.keras")

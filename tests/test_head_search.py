@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import balanced_accuracy_score
 
 from emorec_tf import catalog, head_search
@@ -25,11 +26,13 @@ def scores(folder: Path) -> list[float]:
     return [t["score"] for t in trials if t["status"] == "COMPLETED"]
 
 
-@pytest.mark.parametrize("choice", ["logreg(trials=5)", "svm(trials=6, oracle='random')"])
+@pytest.mark.parametrize(
+    "choice", ["logreg(trials=5)", "lda(trials=5)", "svm(trials=6, oracle='random')"]
+)
 def test_the_best_on_validation_is_kept(choice, tmp_path: Path, capsys):
     search = catalog.resolve("classifier", choice)(True)
     training, validation = drawn(0), drawn(1)
-    found = head_search.find(search, training, validation, tmp_path / "search", 0)
+    found, _ = head_search.find(search, training, validation, tmp_path / "search", 0)
     guesses = found.decisions(validation[0]).argmax(1)
     uar = balanced_accuracy_score(validation[1], guesses)
     assert uar == pytest.approx(max(scores(tmp_path / "search")))
@@ -38,6 +41,23 @@ def test_the_best_on_validation_is_kept(choice, tmp_path: Path, capsys):
     np.testing.assert_allclose(found.mean, training[0].mean(0))  # nothing of the validation clips
     files = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert {p.suffix for p in files} == {".json"}
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_balanced_analysis_holds_classes_equally_likely(classes, tmp_path: Path):
+    random = np.random.default_rng(0)
+    labels = np.concatenate([np.full(70, 0), np.arange(60) % classes])
+    features = random.normal(size=(len(labels), 8)) + np.eye(8)[labels]
+    search = catalog.resolve("classifier", "lda(shrinkage=0.3, pca=0)")(True)
+    assert search.trials == 1, "nothing is searched"
+    _, settings = head_search.find(search, (features, labels), drawn(1), tmp_path / "search", 0)
+    found = head_search.fitted(search, settings, (features, labels))
+    z = (features - features.mean(0)) / features.std(0)
+    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(z, labels)
+    likely = theirs.predict_proba(z) / theirs.priors_  # Bayes, with even priors
+    likely /= likely.sum(1, keepdims=True)
+    scores = np.exp(found.decisions(features))
+    np.testing.assert_allclose(scores / scores.sum(1, keepdims=True), likely, atol=1e-9)
 
 
 def test_the_seed_decides(tmp_path: Path):
@@ -94,6 +114,7 @@ def test_a_failing_trial_is_not_passed_over(tmp_path: Path):
         ("logreg(pca=-1)", "pca is -1"),
         ("logreg(trials=0)", "trials is 0"),
         ("logreg(oracle='delphi')", "bayesian or random"),
+        ("lda(shrinkage=1.5)", "shrinkage is 1.5; it must be from 0 to 1"),
     ],
 )
 def test_wrong_knobs(choice, said):

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from made_films import joined, taken_apart, write
 
 from emorec_tf import evaluate, predict
 
@@ -62,15 +63,31 @@ def test_broken_file_does_not_stop_the_others(
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [([], "--run"), (["--run", "nowhere", "x.mp4"], "nowhere")],
+    [
+        ([], "--run"),
+        (["--run", "nowhere", "x.mp4"], "nowhere"),
+        (["--run", "r", "--top=0", "x.mp4"], "top is 0"),
+        (["--run", "r", "--timeline=t.gif", "x.mp4"], "t.gif"),
+        (["--run", "r", "--timeline=t.png", "x.mp4", "y.mp4"], "one clip"),
+        (["--run", "r", "--timeline=t.png", "--windows=off", "x.mp4"], "--timeline"),
+        (["--run", "r", "--timeline=nowhere/t.png", "x.mp4"], "nowhere"),
+        (["--run", "r", "--device=gpu", "x.mp4"], "no GPU"),
+        (["--run", "RUN", "--window_hop_seconds=7", "x.mp4"], "window_hop_seconds is 7"),
+    ],
 )
 def test_wrong_calls_get_one_line(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], said: str, demo_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert predict.main(arguments) == 1
+    if said == "no GPU":
+        import tensorflow as tf
+
+        if tf.config.list_physical_devices("GPU"):
+            pytest.skip("there is a GPU")
+    assert predict.main([str(demo_run) if a == "RUN" else a for a in arguments]) == 1
     error = capsys.readouterr().err.strip()
-    assert said in error
-    assert len(error.splitlines()) == 1
+    lines = [line for line in error.splitlines() if not line.startswith("note: ")]
+    assert len(lines) == 1
+    assert said in lines[0]
 
 
 def test_empty_folder_is_named(
@@ -78,3 +95,63 @@ def test_empty_folder_is_named(
 ) -> None:
     assert predict.main(["--run", str(demo_run), str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_short_and_long_ones_in_a_table(
+    demo_run: Path, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
+    long = write(tmp_path / "l.mov", *joined(films))
+    short = write(tmp_path / "s.mov", *taken_apart(films[0]))
+    assert predict.main(["--run", str(demo_run), "--top=2", str(short), str(long)]) == 0
+    out = capsys.readouterr().out
+    clips, windows = out.split(long.name)
+    assert short.name in clips.replace("│\n│", "").replace(" ", "")
+    rows = [line.split("│") for line in windows.splitlines() if line.startswith("│")]
+    assert [cells[1].strip() for cells in rows if cells[1].strip()][:3] == [
+        "00:00",
+        "00:00.8",
+        "00:01.5",
+    ]
+    assert {cells[2].strip() for cells in rows} - {""} == {"1"}
+    assert {cells[5].count(",") for cells in rows} == {0}  # two of the three there are
+
+
+def test_timeline_is_written_beside_the_answer(
+    demo_run: Path, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = str(min((demo_clips / "clips").glob("*.mp4")))
+    place = tmp_path / "talk.png"
+    flags = ["--run", str(demo_run), "--json", "--timeline", str(place), film]
+    assert predict.main(flags) == 0
+    (answer,) = answers(capsys.readouterr().out)
+    told = json.loads((tmp_path / "talk.json").read_text())
+    cells = told.pop("timeline")
+    assert told == answer
+    with (tmp_path / "talk.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [r["emotion"] for r in rows] == [c["emotion"] for c in cells]
+    assert place.read_bytes()[:4] == b"\x89PNG"
+    told = predict.film_answer(str(demo_run), film, windows="on")
+    assert json.loads(json.dumps(told)) == answer
+
+
+def test_a_cut_film_is_answered_and_told(
+    demo_run: Path, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
+    whole = write(tmp_path / "whole.mkv", *joined(films)).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 6 // 10])
+    assert predict.main(["--run", str(demo_run), "--json", str(tmp_path / "cut.mkv")]) == 1
+    out, error = capsys.readouterr()
+    assert answers(out)[0]["windows"]
+    assert error.count("cut short") == 1
+    assert "gave no answer" not in error
+
+
+def test_folder_of_pictures(tmp_path: Path) -> None:
+    for name in ("b.png", "a.jpg", "notes.txt"):
+        (tmp_path / name).write_text("x")
+    assert predict.found([str(tmp_path)]) == [str(tmp_path / n) for n in ("a.jpg", "b.png")]
+    (tmp_path / "c.wav").write_text("x")
+    assert predict.found([str(tmp_path)]) == [str(tmp_path / "c.wav")]

@@ -1,0 +1,84 @@
+"""How long predict takes: from a cold shell, for each further clip, and where the time goes.
+
+python scripts/time_predict.py RUN CLIP [CLIP ...]
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from emorec_tf.command_line import QUIET
+
+REPEATS = 3
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    """Give what a call returns, and the seconds it took."""
+    start = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - start
+
+
+def cold_seconds(run: str, clip: str) -> float:
+    """One clip by a process of its own."""
+    command = [sys.executable, "-m", "emorec_tf.predict", "--run", run, "--json", clip]
+    return timed(lambda: subprocess.run(command, check=True, capture_output=True))[1]
+
+
+def parts(ready: Any, detect: Any, path: str) -> dict[str, float]:
+    """Seconds of each step of one clip, done one after the other."""
+    from emorec_tf import decoded, face_tracks, media, predictor
+
+    features, spent = ready.run.config.features, {}
+
+    def film() -> Any:
+        recording = media.decode(
+            path,
+            sample_rate_hz=None,
+            clip_seconds=max(face_tracks.TRACK_SECONDS, features.clip_seconds),
+            frame_rate_hz=face_tracks.TRACK_RATE_HZ if features.face_frames else 0.0,
+            sparse=True,
+        )
+        return recording, list(recording.pictures())
+
+    (recording, pictures), spent["decode"] = timed(film)
+    looks, spent["face"] = timed(lambda: face_tracks.track(pictures, detect))
+    sound = decoded.sound_of(decoded.entry_of_sound(recording), features.sample_rate_hz)
+    seen = decoded.Film(looks, recording.seconds, (), "")
+    (example, _), spent["features"] = timed(lambda: ready.assemble(sound, seen, path))
+    _, spent["model"] = timed(lambda: ready.tell(predictor.batch_of(example)))
+    return spent
+
+
+def main(run: str, clips: list[str]) -> None:
+    """Print the figures."""
+    from emorec_tf import faces, film, predictor
+
+    print(f"cold shell       {min(cold_seconds(run, clips[0]) for _ in range(REPEATS)):6.2f} s")
+    ready = predictor.opened(run)
+    features = ready.run.config.features
+    detect = faces.FACE_DETECTORS[features.face_detector](None)
+    _, first = timed(lambda: predictor.clip_answer(ready, clips[0], speech_check=True))
+    print(f"first clip       {first:6.2f} s, once the run is loaded")
+    rounds = [path for path in clips for _ in range(REPEATS)]
+    spent = [timed(lambda p=path: predictor.clip_answer(ready, p, True))[1] for path in rounds]
+    lasted = [min(film.length_of(path), features.clip_seconds) for path in rounds]
+    print(f"further clip     {statistics.median(spent):6.2f} s")
+    print(f"real-time factor {sum(spent) / sum(lasted):6.2f} of the clip's window")
+    steps = [parts(ready, detect, path) for path in rounds]
+    whole = sum(sum(step.values()) for step in steps)
+    for name in steps[0]:
+        print(f"  {name:14s} {sum(step[name] for step in steps) / whole:6.0%}")
+
+
+if __name__ == "__main__":
+    os.environ.update(QUIET)
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    main(sys.argv[1], sys.argv[2:])

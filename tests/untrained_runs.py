@@ -1,0 +1,53 @@
+"""Runs of random weights that nobody trained, for tests of what is made of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emorec_tf import config, runs
+from emorec_tf.config import FeaturesConfig, ModelConfig
+from emorec_tf.splits import Split
+
+SPLIT = Split(("1",), ("2",), ("3",))
+SOURCE = {"dataset": "demo", "licence": "none", "label_meaning": "drawn", "label": None}
+TEMPERATURE = 1.5
+SMALL = {
+    "audio": "conv1d(filters=8, blocks=2)",
+    "face": "alexnet(width=0.1, dense=8)",
+    "fusion": "concat",
+}
+
+
+def untrained(
+    folder: Path, features: FeaturesConfig, settings: dict[str, Any] | None = None, **model: str
+) -> tuple[runs.Run, Any]:
+    """A run of three classes, or of a rating, and its network: ``SMALL`` but for ``model``.
+
+    Args:
+        features: of the clips.
+        settings: of data and training, as in a YAML file.
+    """
+    import keras
+
+    from emorec_tf.model import build_model
+
+    settings = settings or {}
+    keras.utils.set_random_seed(0)
+    made = dataclasses.replace(
+        config.build(settings), features=features, model=ModelConfig(**{**SMALL, **model})
+    )
+    classes = () if "target_scale" in settings else ("a", "b", "c")
+    mean = np.zeros(features.audio_width, np.float32)
+    keras.mixed_precision.set_global_policy(made.train.precision)
+    try:
+        network = build_model(made, classes, mean, mean + 1)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    told = json.dumps({"temperature": TEMPERATURE, "epochs": 0})
+    (folder / "temperature.json").write_text(told, encoding="utf-8")
+    return runs.Run(folder, made, classes, SPLIT, SOURCE), network
