@@ -77,12 +77,10 @@ def adapter_of(
 ) -> Adapt | None:
     """Make what enrols the speakers of these clips; None where they stay unseen, or unheard."""
     standard = enrolment.standard_of(model)
-    if standard is None:
-        return None
-    everything = splits.clips_of(
-        labelled(opened.clips, run.config.data), {c.speaker for c in clips}
-    )
-    return enrolment.adapter(run.config.data, opened, everything, standard, run.config.train.seed)
+    data, seed = run.config.data, run.config.train.seed
+    everything = splits.clips_of(labelled(opened.clips, data), {c.speaker for c in clips})
+    adapt = enrolment.adapter(data, opened, everything, standard, seed) if standard else None
+    return enrolment.with_features(adapt, model, data, opened, everything, seed)
 
 
 def logits_of(

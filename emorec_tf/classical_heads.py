@@ -139,10 +139,12 @@ def lda(
 
             def fit(self, x: Any, y: Any) -> Any:
                 """Fit, then take the logarithms of the classes' shares out of the scores."""
-                super().fit(x, y)
-                logs = np.log(self.priors_) if balanced else np.zeros(len(self.classes_))
-                self.intercept_ = self.intercept_ - (logs if len(logs) > 2 else np.diff(logs))
-                return self
+                fitted: Any = super().fit(x, y)
+                if balanced:
+                    logs = np.log(fitted.priors_)
+                    logs = logs if len(logs) > 2 else np.diff(logs)  # two classes have one score
+                    fitted.intercept_ = fitted.intercept_ - logs
+                return fitted
 
         share = shrinkage
         if share is None:

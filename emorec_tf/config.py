@@ -130,9 +130,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             raise UserError(
                 f"config {path}: unknown setting {name!r}; {nearest(str(name), flat(Config()))}"
             )
-    if isinstance(values.get("train_first"), str):  # its names stand beside this file
-        names = [n.strip() for n in values["train_first"].split(",") if n.strip()]
-        values["train_first"] = ",".join(str(Path(path).parent / name) for name in names)
+    for key in ("train_first", "members"):  # what these name stands beside this file
+        if isinstance(values.get(key), str):
+            names = [n.strip() for n in values[key].split(",") if n.strip()]
+            values[key] = ",".join(str(Path(path).parent / name) for name in names)
     return values
 
 

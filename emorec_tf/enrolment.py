@@ -2,8 +2,9 @@
 
 Unseen: a voice is measured against the training clips. Enrolled: against its speaker's own clips,
 whose mean and deviation of each log-mel band stand in for those of the training clips. Training
-does the same with its speakers, so that the network meets one kind of input. Clips that enrol are
-drawn by seed, without a look at their labels, and are never scored.
+does the same with its speakers, so that the network meets one kind of input. Under a classical
+head the features of voice and face, too, are measured from the speaker's mean (``features_model``).
+Clips that enrol are drawn by seed, without a look at their labels, and are never scored.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tensorflow as tf
 from emorec_tf import input_pipeline
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.config import DataConfig
+from emorec_tf.head_layers import SPEAKER_FEATURES
 from emorec_tf.input_pipeline import Adapt, Batch
 from emorec_tf.records import Records
 
@@ -74,7 +76,7 @@ def adapter(
     if data.enrol is None:
         return None
     if data.enrol == "self":
-        return lambda inputs, _: moved(inputs, *of_each(inputs), standard)
+        return alone(standard)
     own = of_speakers(opened, enrolling(clips, data, seed))
     row = {speaker: number for number, speaker in enumerate(own)}
     means, deviations = (
@@ -98,6 +100,89 @@ def adapter(
         )
 
     return adapt
+
+
+def with_features(
+    adapt: Adapt | None,
+    model: keras.Model,
+    data: DataConfig,
+    opened: Records,
+    clips: Sequence[Clip],
+    seed: int,
+) -> Adapt | None:
+    """Let ``adapt`` also give the mean features of each clip's speaker, if a model asks for them.
+
+    Args:
+        adapt: from ``adapter``.
+        model: asks by an input ``speaker_features``.
+        data: tells by how many clips a speaker is enrolled.
+        opened: records that hold the clips.
+        clips: all clips of all speakers that will be met.
+        seed: of the draw.
+    """
+    below = features_model(model)
+    if below is None:
+        return adapt
+    own = mean_features(below, opened, enrolling(clips, data, seed), adapt)
+    moved_too = adapt or unmoved
+    means = np.stack(list(own.values()))
+    row = {speaker: number for number, speaker in enumerate(own)}
+    number = {c.clip_id.encode(): row[c.speaker] for c in clips}
+
+    def adapted(inputs: Batch, clip_ids: tf.Tensor) -> Batch:
+        which = [number[i] for i in np.asarray(clip_ids)]
+        return {**moved_too(inputs, clip_ids), SPEAKER_FEATURES: means[which]}
+
+    return adapted
+
+
+def features_model(model: keras.Model) -> keras.Model | None:
+    """Cut the part of a model that gives what is measured from the speaker's mean: -> [B, E].
+
+    None for a model that does not ask for that mean. Of a product, all its members' features.
+    """
+    if SPEAKER_FEATURES not in model.input:
+        return None
+    inputs = {n: t for n, t in model.input.items() if n != SPEAKER_FEATURES}
+    experts = [layer for layer in model.layers if layer.name.startswith("expert_")]
+    if not experts:
+        return keras.Model(inputs, model.get_layer("features").output)
+    parts = [part for part in map(features_model, experts) if part is not None]
+    found = [part({n: inputs[n] for n in part.input}) for part in parts]
+    return keras.Model(inputs, keras.ops.concatenate(found, axis=-1) if found[1:] else found[0])
+
+
+def mean_features(
+    below: keras.Model, opened: Records, clips: Sequence[Clip], adapt: Adapt | None
+) -> dict[str, np.ndarray]:
+    """Mean features [E] of each speaker over these clips."""
+    speaker = {c.clip_id.encode(): c.speaker for c in clips}
+    found: dict[str, list[np.ndarray]] = defaultdict(list)
+    for inputs, clip_ids in input_pipeline.evaluation(opened, clips):
+        features = np.asarray(below.predict_on_batch((adapt or unmoved)(inputs, clip_ids)))
+        for one, clip_id in zip(features, clip_ids.numpy(), strict=True):
+            found[speaker[clip_id]].append(one)
+    return {name: np.mean(found[name], axis=0) for name in sorted(found)}
+
+
+def alone(standard: Standard) -> Adapt:
+    """Make the adapter that knows a voice by the running clip alone."""
+    return lambda inputs, _: moved(inputs, *of_each(inputs), standard)
+
+
+def with_mean(adapt: Adapt, mean: np.ndarray) -> Adapt:
+    """Let ``adapt`` also give the mean features [1, E] of the one speaker who is met."""
+
+    def adapted(inputs: Batch, clip_ids: tf.Tensor) -> Batch:
+        count = len(next(iter(inputs.values())))
+        return {**adapt(inputs, clip_ids), SPEAKER_FEATURES: np.repeat(mean, count, axis=0)}
+
+    return adapted
+
+
+def unmoved(inputs: Batch, _: tf.Tensor) -> Batch:
+    """Leave a voice as it is."""
+    return inputs
 
 
 def known(own: Standard, standard: Standard) -> Adapt:
@@ -148,7 +233,8 @@ def of_voices(voices: Sequence[np.ndarray]) -> Standard:
 def standard_of(model: keras.Model) -> Standard | None:
     """Give the mean and deviation that a model was built with; None for one without a voice."""
     layers = [layer for layer in model.layers if layer.name == "standardise"]
-    if not layers:
-        return None
+    if not layers:  # in a product, each member has its own, all alike
+        inner = [standard_of(m) for m in model.layers if m.name.startswith("expert_")]
+        return next((standard for standard in inner if standard is not None), None)
     mean, variance = (np.ravel(np.asarray(v)) for v in (layers[0].mean, layers[0].variance))
     return mean, np.sqrt(variance)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 from keras import ops
 
 from emorec_tf import catalog, runs
 from emorec_tf.config import FeaturesConfig
+from emorec_tf.head_layers import SPEAKER_FEATURES as ASKED
 from emorec_tf.layers import Tensor, present
 from emorec_tf.model import input_tensors
 from emorec_tf.runs import Run
@@ -37,22 +37,29 @@ def product(
         Hinton 2002, Training products of experts by minimizing contrastive divergence, Neural
         Computation 14; here each is trained by itself.
     """
+    files = [m.validated_file if validated else m.model_file for m in members]
+    models = [runs.load_model(file) for file in files]
     inputs = input_tensors(features)
+    widths = [m.input[ASKED].shape[1] if ASKED in m.input else 0 for m in models]
+    if sum(widths):
+        inputs[ASKED] = keras.Input((sum(widths),), name=ASKED)
     total = None
-    for number, member in enumerate(members, 1):
-        file = member.validated_file if validated else member.model_file
-        vote = judged(inputs, member, file, number)
+    for number, (member, model) in enumerate(zip(members, models, strict=True)):
+        given = dict(inputs)
+        if widths[number]:
+            begin = sum(widths[:number])
+            given[ASKED] = inputs[ASKED][:, begin : begin + widths[number]]
+        expert = keras.Model(model.input, model.output, name=f"expert_{number + 1}")
+        vote = judged(given, member, expert)
         total = vote if total is None else total + vote
     whole = keras.Model(inputs, total, name="emorec_product")
     whole.trainable = False
     return whole
 
 
-def judged(inputs: dict[str, Tensor], member: Run, file: Path, number: int) -> Tensor:
+def judged(inputs: dict[str, Tensor], member: Run, expert: keras.Model) -> Tensor:
     """Logarithms of one member's probabilities, zero where it has nothing to judge: [B, K]."""
-    model = runs.load_model(file)
-    expert = keras.Model(model.input, model.output, name=f"expert_{number}")
-    logits = ops.cast(expert({name: inputs[name] for name in model.input}), "float32")
+    logits = ops.cast(expert({name: inputs[name] for name in expert.input}), "float32")
     logs = ops.log_softmax(logits / (member.temperature or 1.0))
     mask = MASK_OF.get(catalog.parse(member.config.model.fusion)[0])
     return logs if mask is None else logs * ops.cast(present(inputs[mask]), "float32")

@@ -7,6 +7,7 @@ The voice is heard once a window and shared by those in view, since nobody tells
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,11 +24,15 @@ from emorec_tf.watching import Watcher
 
 @dataclass(frozen=True)
 class Settings:
-    """How films are answered; ``windows`` is auto (films of more than two), on or off."""
+    """How films are answered; ``windows`` is auto (films of more than two), on or off.
+
+    ``on_window`` is called before each window; what it raises breaks the film off.
+    """
 
     hop_seconds: float | None = None
     windows: str = "auto"
     speech_check: bool = True
+    on_window: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ def windows_answer(
     problem = None
     try:
         for recording in film.windows(path, cuts, rate_hz):
+            settings.on_window()
             rows += rows_of(ready, recording, watcher, settings)
     except film.CutShort as error:
         if not rows:

@@ -12,6 +12,8 @@ from keras import ops
 
 from emorec_tf.layers import Tensor, Tokens, mean_of
 
+SPEAKER_FEATURES = "speaker_features"  # what a model of enrolled speakers asks for: their mean
+
 
 @dataclass(frozen=True)
 class Found:
@@ -39,13 +41,20 @@ def joined(branches: Sequence[Tokens]) -> Tensor:
     return ops.concatenate([ops.cast(mean_of(t), "float32") for t in branches], axis=-1)
 
 
-def with_head(model: keras.Model, found: Found) -> keras.Model:
-    """Put what was found on a model of features: logits [B, K] are its decision function."""
-    x = model.output
+def with_head(model: keras.Model, found: Found, enrolled: bool = False) -> keras.Model:
+    """Put what was found on a model of features: logits [B, K] are its decision function.
+
+    ``enrolled``: features are measured from the mean of the speaker's, which the model then asks
+    for as ``speaker_features`` [B, E].
+    """
+    x, inputs = model.output, model.input
+    if enrolled:
+        mean = keras.Input(x.shape[1:], name=SPEAKER_FEATURES)
+        x, inputs = x - mean, {**inputs, SPEAKER_FEATURES: mean}
     for layer, weights in _layers(found):
         x = layer(x)
         layer.set_weights([np.asarray(w, np.float32) for w in weights])
-    whole = keras.Model(model.input, x, name=model.name)
+    whole = keras.Model(inputs, x, name=model.name)
     whole.trainable = False  # no gradient shall move it
     return whole
 

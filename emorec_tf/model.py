@@ -92,6 +92,7 @@ def build_model(
     if catalog.check("classifier", config.model.classifier)[0] != "none":
         used = {"audio_only": [audio_tokens], "face_only": [face_tokens]}
         features = joined(used.get(fusion_name, [audio_tokens, face_tokens]))
+        features = keras.layers.Identity(name="features", dtype="float32")(features)
         return keras.Model(inputs, features, name=name)
     fuse = catalog.resolve("fusion", config.model.fusion)
     task = targets.of(config.data, classes)

@@ -251,19 +251,22 @@ def check_enrolment(run: runs.Run, folder: str | None) -> None:
 
 
 def adapter(run: runs.Run, model: keras.Model, make: Maker, folder: str | None) -> Adapt:
-    """Make what puts a voice on the scale of training: by the folder's clips, or the clip's own."""
+    """Make what puts a clip on the scale of training: by the folder's clips, or the clip's own."""
     from emorec_tf import enrolment
 
-    standard = enrolment.standard_of(model)
-    if run.config.data.enrol is None or standard is None:
-        return lambda inputs, _: inputs
+    standard, below = enrolment.standard_of(model), enrolment.features_model(model)
+    if run.config.data.enrol is None:
+        return enrolment.unmoved
     if folder is None:
-        return lambda inputs, _: enrolment.moved(inputs, *enrolment.of_each(inputs), standard)
-    voices = []
-    for path in found([folder]):
-        inputs, _ = inputs_of(make, path)
-        voices.append(inputs["audio"][0][inputs["audio_mask"][0] > 0])
-    return enrolment.known(enrolment.of_voices(voices), standard)
+        return enrolment.alone(standard) if standard else enrolment.unmoved
+    clips = [inputs_of(make, path)[0] for path in found([folder])]
+    voices = [c["audio"][0][c["audio_mask"][0] > 0] for c in clips]
+    own = enrolment.of_voices(voices)
+    heard = enrolment.known(own, standard) if standard else enrolment.unmoved
+    if below is None:
+        return heard
+    features = [below.predict_on_batch(heard(c, None)) for c in clips]
+    return enrolment.with_mean(heard, np.mean(features, axis=0))
 
 
 def inputs_of(make: Maker, path: str) -> tuple[Inputs, Seen]:

@@ -12,25 +12,21 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from emorec_tf import catalog, runs
-from emorec_tf.clip import Clip, UserError
+from emorec_tf.clip import UserError
 from emorec_tf.config import Config, build, check, flat, nearest, read_yaml, section_of
 from emorec_tf.locks import alone
-from emorec_tf.records import Records
 from emorec_tf.runs import Run
 from emorec_tf.splits import Split
 
 if TYPE_CHECKING:
     import keras
 
-    from emorec_tf.input_pipeline import Adapt
 
 HEADED = ("concat", "audio_only", "face_only")  # fusions whose head a classifier can replace
 
@@ -253,21 +249,6 @@ def check_trained(settings: Config, untrained: Collection[str]) -> None:
         )
 
 
-def multiplied(begun: Run) -> keras.Model:
-    """Make the members one network; with ``refit``, save that of the refitted members too.
-
-    Returns:
-        Of members that have not met the validation speakers, who are yet to judge it.
-    """
-    from emorec_tf import experts
-
-    members = [runs.load(begun.folder / facts["folder"]) for facts in begun.steps.values()]
-    features = begun.config.features
-    if begun.config.train.refit:
-        runs.save_model(experts.product(features, members), begun.model_file)
-    return experts.product(features, members, validated=True)
-
-
 def same_sound(own: Config, theirs: Config, file: str) -> None:
     """Refuse an audio branch that was trained on sound standardised or cut in another way."""
     for name in ("standardise", "audio_length"):
@@ -278,70 +259,3 @@ def same_sound(own: Config, theirs: Config, file: str) -> None:
 def shapes(layer: keras.layers.Layer) -> list[tuple[int, ...]]:
     """Shapes of a layer's weights, in order."""
     return [tuple(weight.shape) for weight in layer.weights]
-
-
-def classical(
-    features: keras.Model,
-    begun: Run,
-    opened: Records,
-    sides: Mapping[str, Sequence[Clip]],
-    adapt: Adapt | None,
-) -> keras.Model:
-    """Search a classical head on the model's features, and put it on.
-
-    Args:
-        features: branches with their weights; gives [B, E].
-        begun: the run; trials are kept in its ``search`` folder.
-        opened: records that hold the clips.
-        sides: clips of ``train``, to which heads are fitted, and ``validation``, which choose.
-        adapt: puts voices on the scale of the training clips (see enrolment).
-    """
-    from emorec_tf import answers, head_layers, head_search
-
-    settings = begun.config
-    search = catalog.resolve("classifier", settings.model.classifier)(settings.train.class_weights)
-    data = []
-    for side in ("train", "validation"):
-        values, clips = answers.logits_of(features, opened, sides[side], adapt=adapt)
-        data.append((values, begun.task.truth(clips)))
-    trials = begun.folder / "search"
-    found, best = head_search.find(search, data[0], data[1], trials, settings.train.seed)
-    if settings.train.refit:
-        both = tuple(np.concatenate(parts) for parts in zip(*data, strict=True))
-        again = head_layers.with_head(features, head_search.fitted(search, best, both))
-        runs.save_model(again, begun.model_file)
-    return head_layers.with_head(features, found)
-
-
-def remembered(
-    below: keras.Model, opened: Records, clips: Sequence[Clip], adapt: Adapt | None
-) -> Adapt:
-    """Answer every clip by frozen branches once; return what looks the tokens up by clip.
-
-    Args:
-        below: inputs to tokens (see ``model.above_branches``).
-        opened: records that hold the clips.
-        clips: all that will be asked for.
-        adapt: as in training.
-    """
-    import tensorflow as tf
-
-    from emorec_tf import input_pipeline
-
-    parts, ids = [], []
-    for inputs, clip_ids in input_pipeline.evaluation(opened, clips):
-        parts.append(below.predict_on_batch(adapt(inputs, clip_ids) if adapt else inputs))
-        ids += list(clip_ids.numpy())
-    with tf.device("CPU"):  # where batches are made
-        tables = {n: tf.constant(np.concatenate([p[n] for p in parts])) for n in parts[0]}
-        rows = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(
-                tf.constant(ids), tf.range(len(ids), dtype=tf.int64)
-            ),
-            -1,
-        )
-
-    def look_up(_: Any, clip_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {n: tf.gather(table, rows.lookup(clip_ids)) for n, table in tables.items()}
-
-    return look_up

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf import catalog, config, leaks, records, runs, splits, steps
+from emorec_tf import assembly, catalog, config, leaks, records, runs, splits, steps
 from emorec_tf.classes import classes_of, labelled, left_out
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.command_line import guarded, parse
@@ -181,6 +181,7 @@ def fit(
             if last.exists()
             else fresh_model(begun, opened, sides, standard, adapt)
         )
+    adapt = enrolment.with_features(adapt, model, data, opened, known, settings.seed)
     steps_an_epoch = len(sides["train"]) // settings.batch_size
     done = int(model.optimizer.iterations.numpy()) // steps_an_epoch
     if not model.trainable_weights:  # then one epoch is all
@@ -215,7 +216,7 @@ def fresh_model(
 
     settings, training = begun.config.train, sides["train"]
     if begun.config.model.members:
-        model = steps.multiplied(begun)
+        model = assembly.multiplied(begun)
     else:
         cut = begun.config.model.audio_length != "all"
         frames = input_pipeline.typical_frames(opened, training) if cut else None
@@ -225,7 +226,7 @@ def fresh_model(
         else:
             steps.check_trained(begun.config, {n.name for n in model.layers if n.weights})
         if steps.has_classifier(begun.config):
-            model = steps.classical(model, begun, opened, sides, adapt)
+            model = assembly.classical(model, begun, opened, sides, adapt)
     total = len(training) // settings.batch_size * settings.epochs
     models.compile_model(model, settings, total, begun.task)
     return model
@@ -250,7 +251,7 @@ def run_epochs(
     settings, done = begun.config.train, len(keep.rows)
     if steps.branches_answer_alike(begun.config):
         below, above = models.above_branches(model)
-        adapt = steps.remembered(below, opened, clips, adapt)
+        adapt = assembly.remembered(below, opened, clips, adapt)
         with models.strategy().scope():
             model.optimizer.build(model.trainable_variables)  # in the order of the whole model
             models.compile_model(above, settings, 0, begun.task, model.optimizer)

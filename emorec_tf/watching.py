@@ -88,12 +88,17 @@ def shot_of(picture: np.ndarray, frame: Any, seconds: float, watcher: Watcher) -
     found = people.assign(watcher.crowd, seconds, watcher.detect(picture))
     looks = {number: face_tracks.look_at(picture, face, seconds) for number, face in found.items()}
     for number, face in found.items():
-        worth = face.score * min(face.width * face.height, PORTRAIT_PIXELS**2)
-        if worth > watcher.best.get(number, (0.0, None))[0]:
-            watcher.best[number] = worth, looks[number]
+        value = worth(face)
+        if value > watcher.best.get(number, (0.0, None))[0]:
+            watcher.best[number] = value, looks[number]
     # Where others are in view, somebody's mesh must not be found in a neighbour's face.
     plain = picture if not looks else np.zeros((1, 1, 3), np.uint8)
     return Shot(frame, seconds, looks, face_tracks.look_at(plain, None, seconds))
+
+
+def worth(face: faces.Face) -> float:
+    """How well a face would do for a portrait: sure of being one, and large enough."""
+    return float(face.score * min(face.width * face.height, PORTRAIT_PIXELS**2))
 
 
 def portrait(look: Look) -> np.ndarray:

@@ -48,14 +48,17 @@ LAYERS = (
     "enrolment examples experts finished_runs slices watching",
     "answers model_card predictor run_figures workers",
     "film_answers report_pictures report_tables serving",
-    "agreement frozen_graph report_peers",
+    "agreement frozen_graph report_peers run_card serve_answers serve_jobs",
+    "serve_uploads",
+    "serve_api",
     # a run in formats of others
     "litert_file onnx_file saved_model_file",
     # what train does beside the epochs themselves
     "keeper steps",
+    "assembly",
     # commands: those that use another stand below it
     "audit evaluate predict prepare report zoo",
-    "fold_files train",
+    "fold_files serve train",
     "crossval export",
     # a search: trials are runs
     "search_trials",
@@ -67,9 +70,11 @@ LAYER_OF = {name: number for number, line in enumerate(LAYERS) for name in line.
 # parts of one reader, tried through its whole on real and damaged files
 TESTED_IN = {"container": "media", "takers": "media", "model_files": "faces"}
 TESTED_IN |= {"agreement": "export", "saved_model_file": "export", "serving": "export"}
+TESTED_IN |= {"export_facts": "export"}
 TESTED_IN |= {"sections": "config", "answers": "evaluate", "fold_files": "crossval"}
 TESTED_IN |= {"predictor": "predict", "watching": "film_answers"}
-TESTED_IN |= {"keeper": "train", "classical_heads": "head_search"}
+TESTED_IN |= {"keeper": "train", "assembly": "steps", "classical_heads": "head_search"}
+TESTED_IN |= dict.fromkeys(("serve_answers", "serve_api", "serve_jobs", "serve_uploads"), "serve")
 TESTED_IN |= dict.fromkeys(("search_files", "search_trials", "trial_table"), "tune")
 REPORT = ("finished_runs", "report_peers", "report_pictures", "report_tables", "run_figures")
 TESTED_IN |= dict.fromkeys(REPORT, "report")
@@ -141,7 +146,7 @@ def test_field_names_are_unique_over_all_sections():
 
 def test_commands_answer_without_loading_anything_heavy():
     commands = ("train", "crossval", "prepare", "evaluate", "predict", "zoo", "audit", "datasets")
-    commands += ("report", "catalog", "export", "tune")
+    commands += ("report", "catalog", "export", "tune", "serve")
     code = (
         f"import importlib, sys\n"
         f"for name in {commands}: importlib.import_module('emorec_tf.' + name)\n"
@@ -153,7 +158,18 @@ def test_commands_answer_without_loading_anything_heavy():
 
 @pytest.mark.parametrize(
     "verb",
-    ["train", "crossval", "prepare", "evaluate", "predict", "report", "export", "zoo", "tune"],
+    [
+        "train",
+        "crossval",
+        "prepare",
+        "evaluate",
+        "predict",
+        "report",
+        "export",
+        "zoo",
+        "tune",
+        "serve",
+    ],
 )
 def test_help_loads_nothing_heavy(verb):
     code = (

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import TRAIN_FLAGS
 
-from emorec_tf import enrolment, evaluate, predict, records, runs, train
+from emorec_tf import enrolment, evaluate, input_pipeline, predict, records, runs, train
 from emorec_tf.clip import UserError
 from emorec_tf.config import DataConfig
 
@@ -62,11 +62,18 @@ def test_a_voice_gets_the_scale_of_training(features, inputs):
     assert not np.asarray(alone["audio"]).any()
 
 
-@pytest.mark.parametrize("enrol", ["2", "self"])
-def test_evaluate_and_predict_agree(enrol, demo_records: Path, demo_clips: Path, tmp_path, capsys):
+VOICE = [*TRAIN_FLAGS, "--epochs=1", "--fusion=audio_only"]
+CLASSICAL = ["--audio=functionals(coefficients=8)", "--face=face_statistics(mesh=False)", "--refit"]
+CLASSICAL = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8)"]
+
+
+@pytest.mark.parametrize(("enrol", "flags"), [("2", VOICE), ("self", VOICE), ("2", CLASSICAL)])
+def test_evaluate_and_predict_agree(
+    enrol, flags, demo_records: Path, demo_clips: Path, tmp_path, capsys
+):
     folder = tmp_path / "run"
     where = ["--records", str(demo_records), "--run", str(folder), f"--enrol={enrol}"]
-    assert train.main([*where, *TRAIN_FLAGS, "--epochs=1", "--fusion=audio_only"]) == 0
+    assert train.main([*where, *flags]) == 0
     assert evaluate.main(["--run", str(folder)]) == 0
     said = capsys.readouterr().out
     assert f"enrolled by {'the clip alone' if enrol == 'self' else '2 clips'}" in said
@@ -95,6 +102,21 @@ def test_evaluate_and_predict_agree(enrol, demo_records: Path, demo_clips: Path,
         for name, share in answer["probabilities"].items():
             told = float(rows[Path(answer["clip"]).stem][name])
             assert share == pytest.approx(told, abs=1e-3)
+
+
+def test_features_are_measured_from_the_mean_of_the_speakers_own(demo_records: Path, tmp_path):
+    folder = tmp_path / "run"
+    where = ["--records", str(demo_records), "--run", str(folder), "--enrol=2"]
+    assert train.main([*where, *CLASSICAL]) == 0
+    model = runs.load_model(runs.load(folder).model_file)
+    below, head = enrolment.features_model(model), model.get_layer("classifier")
+    opened = records.open_records(demo_records)
+    inputs, _ = next(iter(input_pipeline.evaluation(opened, opened.clips[:6])))
+    features = below.predict_on_batch(inputs)
+    mean = np.random.default_rng(0).normal(size=features.shape).astype(np.float32)
+    told = model.predict_on_batch({**inputs, enrolment.SPEAKER_FEATURES: mean})
+    wanted = (features - mean) @ np.asarray(head.kernel) + np.asarray(head.bias)
+    np.testing.assert_allclose(told, wanted, atol=1e-3 * np.abs(wanted).max())
 
 
 def test_an_unseen_run_takes_no_enrolment(demo_run: Path, demo_clips: Path, capsys):

@@ -51,3 +51,13 @@ def untrained(
     told = json.dumps({"temperature": TEMPERATURE, "epochs": 0})
     (folder / "temperature.json").write_text(told, encoding="utf-8")
     return runs.Run(folder, made, classes, SPLIT, SOURCE), network
+
+
+def on_disk(folder: Path, features: FeaturesConfig, **model: str) -> Path:
+    """Write a run of random weights as ``train`` would; returns its folder."""
+    folder.mkdir(parents=True)
+    run, network = untrained(folder, features, **model)
+    (folder / "config.yaml").write_text(config.to_yaml(run.config), encoding="utf-8")
+    runs.write_facts(run)
+    runs.save_model(network, run.model_file)
+    return folder

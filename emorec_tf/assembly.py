@@ -1,0 +1,124 @@
+"""What is built on runs that were trained first: a product, a classical head, tokens kept.
+
+None of it is trained by gradient; ``steps`` says what comes first, ``train`` when this is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emorec_tf import catalog, runs, splits
+from emorec_tf.classes import labelled
+from emorec_tf.clip import Clip
+from emorec_tf.records import Records
+from emorec_tf.runs import Run
+
+if TYPE_CHECKING:
+    import keras
+
+    from emorec_tf.input_pipeline import Adapt
+
+
+def multiplied(begun: Run) -> keras.Model:
+    """Make the members one network; with ``refit``, save that of the refitted members too.
+
+    Returns:
+        Of members that have not met the validation speakers, who are yet to judge it.
+    """
+    from emorec_tf import experts
+
+    members = [runs.load(begun.folder / facts["folder"]) for facts in begun.steps.values()]
+    features = begun.config.features
+    if begun.config.train.refit:
+        runs.save_model(experts.product(features, members), begun.model_file)
+    return experts.product(features, members, validated=True)
+
+
+def classical(
+    features: keras.Model,
+    begun: Run,
+    opened: Records,
+    sides: Mapping[str, Sequence[Clip]],
+    adapt: Adapt | None,
+) -> keras.Model:
+    """Search a classical head on the model's features, and put it on.
+
+    Args:
+        features: branches with their weights; gives [B, E].
+        begun: the run; trials are kept in its ``search`` folder.
+        opened: records that hold the clips.
+        sides: clips of ``train``, to which heads are fitted, and ``validation``, which choose.
+        adapt: puts voices on the scale of the training clips (see enrolment).
+    """
+    from emorec_tf import answers, head_layers, head_search
+
+    settings = begun.config
+    search = catalog.resolve("classifier", settings.model.classifier)(settings.train.class_weights)
+    enrolled, everybody = (
+        isinstance(settings.data.enrol, int),
+        [c for s in sides.values() for c in s],
+    )
+    own = speaker_means(features, begun, opened, everybody, adapt) if enrolled else {}
+    data = []
+    for side in ("train", "validation"):
+        values, clips = answers.logits_of(features, opened, sides[side], adapt=adapt)
+        if enrolled:
+            values = values - np.stack([own[c.speaker] for c in clips])
+        data.append((values, begun.task.truth(clips)))
+    trials = begun.folder / "search"
+    found, best = head_search.find(search, data[0], data[1], trials, settings.train.seed)
+    if settings.train.refit:
+        both = np.concatenate([x for x, _ in data]), np.concatenate([y for _, y in data])
+        again = head_layers.with_head(features, head_search.fitted(search, best, both), enrolled)
+        runs.save_model(again, begun.model_file)
+    return head_layers.with_head(features, found, enrolled)
+
+
+def speaker_means(
+    features: keras.Model, begun: Run, opened: Records, clips: Sequence[Clip], adapt: Adapt | None
+) -> dict[str, np.ndarray]:
+    """Mean features of each of these clips' speakers, over the clips that enrol them."""
+    from emorec_tf import enrolment
+
+    data, seed = begun.config.data, begun.config.train.seed
+    speakers = {clip.speaker for clip in clips}  # all of their clips, not those alone that score
+    everything = splits.clips_of(labelled(opened.clips, data), speakers)
+    enrolling = enrolment.enrolling(everything, data, seed)
+    return enrolment.mean_features(features, opened, enrolling, adapt)
+
+
+def remembered(
+    below: keras.Model, opened: Records, clips: Sequence[Clip], adapt: Adapt | None
+) -> Adapt:
+    """Answer every clip by frozen branches once; return what looks the tokens up by clip.
+
+    Args:
+        below: inputs to tokens (see ``model.above_branches``).
+        opened: records that hold the clips.
+        clips: all that will be asked for.
+        adapt: as in training.
+    """
+    import tensorflow as tf
+
+    from emorec_tf import input_pipeline
+
+    parts, ids = [], []
+    for inputs, clip_ids in input_pipeline.evaluation(opened, clips):
+        parts.append(below.predict_on_batch(adapt(inputs, clip_ids) if adapt else inputs))
+        ids += list(clip_ids.numpy())
+    with tf.device("CPU"):  # where batches are made
+        tables = {n: tf.constant(np.concatenate([p[n] for p in parts])) for n in parts[0]}
+        rows = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant(ids), tf.range(len(ids), dtype=tf.int64)
+            ),
+            -1,
+        )
+
+    def look_up(_: Any, clip_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {n: tf.gather(table, rows.lookup(clip_ids)) for n, table in tables.items()}
+
+    return look_up
