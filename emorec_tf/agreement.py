@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from emorec_tf import predict
+from emorec_tf import predictor
 from emorec_tf.clip import Clip, UserError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ Arrays: TypeAlias = dict[str, np.ndarray]
 Answer: TypeAlias = Callable[[Arrays], Arrays]
 
 TOLERANCE = 1e-4  # greatest difference of a probability, or of a rating
+INT8_TOLERANCE = 0.2  # of weights in 8 bits: measured are 0.003 to 0.15
+FACTS = "emorec_tf.json"  # what an exported file tells its caller; also marks it as ours
 REPEATS = 5  # of a timed call; the median counts
 
 
@@ -42,7 +44,7 @@ def clip_cases(
     make = examples.maker(features, face_model, mesh_model)
     cases = []
     for path in paths:
-        example, _ = predict.inputs_of(make, path)
+        example, _ = predictor.inputs_of(make, path)
         clip = Clip(clip_id=path, speaker="", emotion="", video=path, audio=path)
         heard = examples.hear(clip, features)
         cases.append(case(served, path, np.zeros(0) if heard is None else heard, example))
@@ -97,17 +99,28 @@ def case(served: Serving, name: str, waveform: np.ndarray, example: Arrays) -> C
 
 def reference(served: Serving) -> Answer:
     """Make what answers by the run itself, the way ``predict`` does."""
+    from emorec_tf.serving import with_branches
+
     run, model = served.run, served.model
-    adapt = predict.adapter(run, model, None, None)  # type: ignore[arg-type]  # no folder, no maker
+    adapt = predictor.adapter(run, model, None, None)  # type: ignore[arg-type]  # no folder, no maker
+    network = with_branches(model)
 
     def answer(example: Arrays) -> Arrays:
-        raw = np.asarray(model.predict_on_batch(adapt(example, None)))
+        found = network.predict_on_batch(adapt(example, None))
+        means = [mean_of(*tokens) for tokens in found["tokens"]]
+        raw, embedding = np.asarray(found["logits"]), np.concatenate(means, -1)
         told = run.task.answers(raw, run.temperature)
         if run.task.rating:
-            return {"value": told[:, None]}
-        return {"logits": raw, "probabilities": told}
+            return {"value": told[:, None], "embedding": embedding}
+        return {"probabilities": told, "logits": raw, "embedding": embedding}
 
     return answer
+
+
+def mean_of(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Mean over the real tokens, zero where there are none: [B, S, E], [B, S] -> [B, E]."""
+    real = np.asarray(mask, np.float64)[..., None]
+    return (values * real).sum(1) / np.maximum(real.sum(1), 1)
 
 
 def answers_of(
@@ -124,12 +137,20 @@ def answers_of(
 
 
 def compare(
-    name: str, answer: Answer, cases: Sequence[Case], wanted: Sequence[Arrays]
+    name: str,
+    answer: Answer,
+    cases: Sequence[Case],
+    wanted: Sequence[Arrays],
+    tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
     """Greatest differences of an artefact from the run, clip by clip and all in one batch.
 
+    Returns:
+        ``differences`` of each output, ``tolerance``, ``seconds_per_clip`` and, of classes,
+        ``equal_answers``: the share of clips that get the same one.
+
     Raises:
-        UserError: a probability (or value) differs by more than ``TOLERANCE``.
+        UserError: a probability (or value) differs by more than ``tolerance``.
     """
     found, seconds = answers_of(answer, cases, lambda c: c.raw)
     together = answer({n: np.concatenate([c.raw[n] for c in cases]) for n in cases[0].raw})
@@ -139,10 +160,28 @@ def compare(
         batch = np.abs(together[output] - np.concatenate([w[output] for w in wanted])).max()
         differences[output] = float(max(*alone, batch))
         worst = cases[int(np.argmax(alone))].name if max(alone) >= batch else "all in one batch"
-        # not "> TOLERANCE", which a NaN would pass
-        if output != "logits" and not differences[output] <= TOLERANCE:
+        # not "> tolerance", which a NaN would pass
+        if output in ("probabilities", "value") and not differences[output] <= tolerance:
             raise UserError(
                 f"{name} differs from the run by {differences[output]:.2g} in {output} ({worst}), "
-                f"more than {TOLERANCE:g}; it was not kept, please report this with the config"
+                f"more than {tolerance:g}; it was not kept, please report this with the config"
             )
-    return {"differences": differences, "seconds_per_clip": seconds}
+    row = {"differences": differences, "tolerance": tolerance, "seconds_per_clip": seconds}
+    if "probabilities" in differences:
+        same = [
+            f["probabilities"].argmax() == w["probabilities"].argmax()
+            for f, w in zip(found, wanted, strict=True)
+        ]
+        row["equal_answers"] = float(np.mean(same))
+    return row
+
+
+def rounded(own: Serving, cases: Sequence[Case], wanted: Sequence[Arrays]) -> dict[str, Any]:
+    """How far the answers of a run in 16 bits are from those of the same weights in float32."""
+    found, _ = answers_of(reference(own), cases, lambda case: case.example)
+    pairs = list(zip(found, wanted, strict=True))
+    differences = {
+        output: max(float(np.abs(f[output] - w[output]).max()) for f, w in pairs)
+        for output in wanted[0]
+    }
+    return {"precision": own.run.config.train.precision, "differences": differences}

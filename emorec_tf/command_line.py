@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import importlib
+import logging
 import os
 import re
 import sys
@@ -109,6 +110,8 @@ def guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
     """Run a command; turn what the user can mend into one line and a non-zero exit code."""
     for name, level in QUIET.items():
         os.environ.setdefault(name, level)
+    # its advice on retracing is for programmers; models of several kinds in one process cause it
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         return run(argv)
     except UserError as error:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import importlib.util
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,18 +14,20 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf import __version__, agreement, predict, runs
-from emorec_tf.agreement import Answer, Arrays
+from emorec_tf import __version__, agreement, runs
+from emorec_tf.agreement import FACTS, INT8_TOLERANCE, TOLERANCE, Answer, Arrays, Case
 from emorec_tf.clip import UserError
 from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import nearest, option, to_yaml
+from emorec_tf.config import nearest, option
+from emorec_tf.media_files import found
+from emorec_tf.quiet import quiet, quietly
 from emorec_tf.records import write_atomically
 
 if TYPE_CHECKING:
     from emorec_tf.serving import Serving
 
-FACTS = "emorec_tf.json"  # also says that an export is ours, and may be replaced
 REPORT = "report.json"
+TAIL = 1 << 20  # bytes at the end of a file in which an export of ours says so
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,11 @@ class ExportOptions:
     """Which run, to which formats, compared on which clips."""
 
     run: str | None = option(None, "run directory that train wrote")
-    format: str = option("saved_model", "comma list of formats: saved_model")
+    format: str = option(
+        "saved_model",
+        "comma list of formats: saved_model, litert (with litert_int8 beside it), litert_int8, "
+        "onnx; all but the first need pip install 'emorec_tf[export]'",
+    )
     out: str = option("exported", "folder that gets one entry for each format and report.json")
     clips: tuple[str, ...] = option(
         (),
@@ -44,8 +54,11 @@ class ExportOptions:
 class Format:
     """How an artefact is written and how its own runtime reads it again."""
 
+    place: str  # file or folder in --out
     write: Callable[[Serving, Path], None]
     read: Callable[[Path], Answer]
+    packages: tuple[str, ...] = ()  # modules it needs
+    tolerance: float = TOLERANCE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +78,7 @@ def run(argv: Sequence[str] | None) -> int:
     opened = runs.load(options.run)
     out = Path(options.out)
     check_place(out, formats)
-    paths = predict.found(options.clips) if options.clips else []
+    paths = found(options.clips) if options.clips else []
     print_table(export(opened, formats, out, paths, options.face_model, options.mesh_model))
     return 0
 
@@ -73,36 +86,47 @@ def run(argv: Sequence[str] | None) -> int:
 def chosen(names: str) -> list[str]:
     """Split the comma list.
 
+    Returns:
+        Names in ``FORMATS``; what comes beside another one last.
+
     Raises:
-        UserError: an unknown format, with the nearest name, or none at all.
+        UserError: an unknown format, with the nearest name, or none at all, or its packages are
+            not installed.
     """
     formats = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     for name in formats:
         if name not in FORMATS:
             raise UserError(f"unknown format {name!r}; {nearest(name, FORMATS)}")
+        for package in FORMATS[name].packages:
+            if importlib.util.find_spec(package) is None:
+                raise UserError(
+                    f"format {name} needs {package.replace('_', '-')}; "
+                    f"pip install 'emorec_tf[export]'"
+                )
     if not formats:
         raise UserError(f"--format names no format; known are {', '.join(FORMATS)}")
-    return formats
+    return list(dict.fromkeys(formats + [BESIDE[name] for name in formats if name in BESIDE]))
 
 
 def check_place(out: Path, formats: Sequence[str]) -> None:
     """Refuse to write over what no export left there."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; give --out a folder")
-    for name in (*formats, REPORT):
-        there = out / name
+    for place in (*(FORMATS[name].place for name in formats), REPORT):
+        there = out / place
         if there.exists() and not is_ours(there):
             raise UserError(f"{there} is in the way and no export of ours; give another --out")
 
 
 def is_ours(path: Path) -> bool:
-    """Whether an export wrote this folder or this report."""
+    """Whether an export wrote this folder or file: it says so itself."""
     if path.is_dir() and not any(path.iterdir()):
         return True
     try:
-        file = path / "assets" / FACTS if path.is_dir() else path
-        return "emorec_tf" in json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        with (path / "assets" / FACTS if path.is_dir() else path).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            return b'"emorec_tf": "' in file.read()
+    except OSError:
         return False
 
 
@@ -129,53 +153,83 @@ def export(
 
     Raises:
         UserError: a run that cannot be exported, an unreadable clip, a full disk, or an artefact
-            that differs from the run by too much (``agreement.TOLERANCE``); an earlier one stays.
+            that differs from the run by too much (``Format.tolerance``). An earlier one stays, as
+            do the formats before it.
     """
     from emorec_tf.serving import serving
 
     if opened.temperature is None and not opened.task.rating:
         print(f"note: {opened.folder} is not calibrated; evaluate does it", file=sys.stderr)
-    served = serving(opened, runs.load_model(opened.model_file))
+    model = runs.load_model(opened.model_file)
+    served = serving(opened, model)
     cases = (
         agreement.clip_cases(served, clips, face_model, mesh_model)
         if clips
         else agreement.random_cases(served)
     )
-    wanted, network_seconds = agreement.answers_of(
-        agreement.reference(served), cases, lambda case: case.example
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    rows = {}
-    for name in formats:
-        whole = out / f".{name}.tmp"  # in the same folder: a rename must not cross disks
-        shutil.rmtree(whole, ignore_errors=True)
-        try:
-            FORMATS[name].write(served, whole)
-            rows[name] = agreement.compare(name, FORMATS[name].read(whole), cases, wanted)
-            put(whole, out / name)
-        finally:
-            shutil.rmtree(whole, ignore_errors=True)
-        rows[name] |= {"path": name, "bytes": size(out / name)}
-    report = {
+    with quiet():
+        wanted, network_seconds = agreement.answers_of(
+            agreement.reference(served), cases, lambda case: case.example
+        )
+    report: dict[str, Any] = {
         "emorec_tf": __version__,
         "run": str(opened.folder),
-        "tolerance": agreement.TOLERANCE,
         "compared_on": [case.name for case in cases],
         "network_seconds_per_clip": network_seconds,
-        "formats": rows,
+        "formats": {},
     }
-    write_atomically(out / REPORT, json.dumps(report, indent=1))
+    if served.model is not model:
+        own = dataclasses.replace(served, model=model)
+        with quiet():
+            report["rounded"] = agreement.rounded(own, cases, wanted)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in formats:
+        row = kept(served, name, out, cases, wanted)
+        report["formats"][name] = row
+        write_atomically(out / REPORT, json.dumps(report, indent=1))
     return report
+
+
+def kept(
+    served: Serving, name: str, out: Path, cases: Sequence[Case], wanted: Sequence[Arrays]
+) -> dict[str, Any]:
+    """Write one format, compare it, put it in its place; return its row of the report."""
+    made, choices = FORMATS[name], served.run.config.model
+    whole = out / f".{made.place}.tmp"  # in the same folder: a rename must not cross disks
+    others = [other for other in FORMATS if name not in (other, BESIDE.get(other))]
+    failure = (
+        f"{name} cannot hold {served.run.folder} (audio {choices.audio}, face {choices.face}, "
+        f"fusion {choices.fusion}), other formats are {', '.join(others)}"
+    )
+    remove(whole)
+    try:
+        with quietly(failure):
+            made.write(served, whole)
+            row = agreement.compare(name, made.read(whole), cases, wanted, made.tolerance)
+        put(whole, out / made.place)
+    except OSError as error:  # which may not know what was being written
+        raise OSError(error.errno, error.strerror, str(out / made.place)) from error
+    finally:
+        remove(whole)
+    return {**row, "path": made.place, "bytes": size(out / made.place)}
 
 
 def put(whole: Path, target: Path) -> None:
     """Rename a finished artefact into its place; an earlier one goes last."""
     old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)
     if target.exists():
         target.rename(old)
     whole.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+    remove(old)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def size(path: Path) -> int:
@@ -183,66 +237,60 @@ def size(path: Path) -> int:
     return sum(p.stat().st_size for p in [path, *path.rglob("*")] if p.is_file())
 
 
-def write_saved_model(served: Serving, folder: Path) -> None:
-    """Write a SavedModel with the signatures ``serve`` and ``serving_default``, and its assets."""
-    import tensorflow as tf
-
-    from emorec_tf.serving import facts
-
-    kept = folder.with_name(f"{folder.name}.assets")
-    kept.mkdir(exist_ok=True)
-    files = {FACTS: json.dumps(facts(served), indent=1), "config.yaml": to_yaml(served.run.config)}
-    module = tf.Module()
-    module.variables_kept = served.model.variables
-    module.serve = served.function
-    try:
-        for name, text in files.items():
-            (kept / name).write_text(text, encoding="utf-8")
-        module.files = [tf.saved_model.Asset(str(kept / name)) for name in files]
-        signatures = dict.fromkeys(("serve", "serving_default"), served.function)
-        tf.saved_model.save(module, str(folder), signatures=signatures)
-    except tf.errors.OpError as error:
-        line = " ".join(str(error.message).split())[:200]
-        raise UserError(f"cannot write {folder}: {line}") from error
-    finally:
-        shutil.rmtree(kept)
-
-
-def read_saved_model(folder: Path) -> Answer:
-    """Load a SavedModel by TensorFlow alone."""
-    import tensorflow as tf
-
-    serve = tf.saved_model.load(str(folder)).signatures["serve"]
-
-    def answer(arrays: Arrays) -> Arrays:
-        found = serve(**{name: tf.constant(array) for name, array in arrays.items()})
-        return {name: value.numpy() for name, value in found.items()}
-
-    return answer
-
-
 def print_table(report: Mapping[str, Any]) -> None:
     """Print one line a format: how far from the run, how large, how fast."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("format", "compared on", "differs by", "MB", "ms a clip", "network alone, ms")
     names = report["compared_on"]
     on = f"{len(names)} random" if names[0].startswith("random") else f"{len(names)} clips"
+    network = f"{1000 * report['network_seconds_per_clip']:.1f} ms by the network alone"
+    table = Table("format", "differs by", "at most", "same answer", "MB", "ms a clip")
+    table.title = f"compared on {on}; {network}"
     for name, row in report["formats"].items():
         output = "value" if "value" in row["differences"] else "probabilities"
         table.add_row(
             name,
-            on,
             f"{row['differences'][output]:.1e}",
+            f"{row['tolerance']:.0e}",
+            f"{row['equal_answers']:.1%}" if "equal_answers" in row else "",
             f"{row['bytes'] / 1e6:.2f}",
             f"{1000 * row['seconds_per_clip']:.1f}",
-            f"{1000 * report['network_seconds_per_clip']:.1f}",
         )
     Console().print(table)
+    if "rounded" in report:
+        found = report["rounded"]
+        worst = max(found["differences"].get(n, 0.0) for n in ("probabilities", "value"))
+        print(f"the run itself answers in {found['precision']}, which differs by {worst:.1e}")
 
 
-FORMATS: dict[str, Format] = {"saved_model": Format(write_saved_model, read_saved_model)}
+def later(module: str, function: str) -> Callable[..., Any]:
+    """Give a function of a module that is imported at its first call: it brings TensorFlow."""
+
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(f"emorec_tf.{module}"), function)(*arguments)
+
+    return call
+
+
+LITERT, ONNX = ("ai_edge_litert",), ("onnx", "onnxruntime", "tf2onnx")
+FORMATS: dict[str, Format] = {
+    "saved_model": Format(
+        "saved_model", later("saved_model_file", "write"), later("saved_model_file", "read")
+    ),
+    "litert": Format(
+        "model.tflite", later("litert_file", "write"), later("litert_file", "read"), LITERT
+    ),
+    "onnx": Format("model.onnx", later("onnx_file", "write"), later("onnx_file", "read"), ONNX),
+    "litert_int8": Format(
+        "model_int8.tflite",
+        later("litert_file", "write_int8"),
+        later("litert_file", "read"),
+        LITERT,
+        INT8_TOLERANCE,
+    ),
+}
+BESIDE = {"litert": "litert_int8"}  # asked for with it
 
 
 if __name__ == "__main__":

@@ -71,6 +71,9 @@ class PredictOptions:
     )
     face_model: str | None = option(None, "face detector's model file, where it has none inside")
     mesh_model: str | None = option(None, "face mesh's model file, where MediaPipe has none inside")
+    live: str | None = option(
+        None, "answer every half second: a camera's number (0), or a film played at its own speed"
+    )
     abstain_below: float = option(0.0, "answer unsure where no probability reaches this")
     enrol: str | None = option(
         None,
@@ -93,6 +96,14 @@ def run(argv: Sequence[str] | None) -> int:
         raise UserError("predict needs --run FOLDER, a run that train wrote")
     check(0 <= options.abstain_below <= 1, "abstain_below", options.abstain_below, "0 to 1")
     check(options.top >= 1, "top", options.top, "1 or more")
+    if options.live is not None:
+        check(not options.clips, "clips", options.clips, "none with --live")
+        use(options.device)
+        from emorec_tf import live
+
+        models = options.face_model, options.mesh_model
+        ready = opened(options.run, *models, options.abstain_below, options.enrol)
+        return live.show(ready, options.live, options.json, options.top)
     paths = found(options.clips)
     if options.timeline:
         check(options.windows != "off", "windows", options.windows, "auto or on with --timeline")

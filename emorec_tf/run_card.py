@@ -28,16 +28,21 @@ def short_card(run: Run) -> str:
     """Tell what it names, of what it learned, how it was tested, and the limits of use."""
     rating = run.task.rating
     does = f"Estimates {rating} from 1 to 5" if rating else f"Names one of {', '.join(run.classes)}"
-    train, test = len(run.split.train), len(run.split.test)
+    train, test = people(len(run.split.train)), len(run.split.test)
     lines = [
         f"# {run.folder.resolve().name}",
-        f"{does} in a clip. Trained on {run.source.get('dataset', '?')}, {train} speakers.",
+        f"{does} in a clip. Trained on {run.source.get('dataset', '?')}, {train}.",
         f"- Label: {run.source.get('label_meaning', 'not told')}\n"
         f"- Licence of the data, which the weights inherit: {run.source.get('licence', '?')}",
-        tested(run) + (f" {test} speakers were kept for tests." if test else ""),
+        tested(run) + (f" Kept for tests: {people(test)}." if test else ""),
         "## Limits of use\n\n" + "\n".join(f"- {line}" for line in LIMITS),
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def people(count: int) -> str:
+    """Write how many speakers."""
+    return f"{count} speaker" + ("" if count == 1 else "s")
 
 
 def tested(run: Run) -> str:

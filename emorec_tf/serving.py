@@ -6,6 +6,8 @@ sound with zeros; everything after that happens in here, by the same layers as i
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,40 +15,29 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from emorec_tf import __version__, audio_features, enrolment
+from emorec_tf import audio_features, enrolment
 from emorec_tf.clip import UserError
 from emorec_tf.config import FeaturesConfig
 from emorec_tf.head_layers import joined
 from emorec_tf.layers import Tokens
-from emorec_tf.model_card import LIMITS
 from emorec_tf.runs import Run
 from emorec_tf.schema import Spec, schema
 
 Tensors = dict[str, tf.Tensor]
 
 BRANCHES = ("audio_branch", "face_branch")
+EXPERT = "expert_"  # members of a product, each a network with branches of its own
 
+MASK_OF = {"faces": "face_mask", "mesh": "mesh_mask"}
 SERVED_AS = {"mesh": "landmarks"}  # arrays of an example that callers know by another name
-MEANING = {
-    "waveform": "mono sound at sample_rate_hz, -1 to 1, zeros after its end",
-    "samples": "how many samples of the waveform are real; 0: no voice",
-    "faces": "face crops, evenly spaced in time unless sampling says otherwise",
-    "face_mask": "1 where a picture holds a face, else 0",
-    "landmarks": "x, y and z of MediaPipe's face mesh in pixels of the whole picture",
-    "mesh_mask": "1 where a picture's mesh was found, else 0",
-    "probabilities": "softmax of the logits divided by the temperature",
-    "logits": "what the network gives, before the temperature",
-    "value": "the rating itself",
-    "embedding": "mean over time of each branch's features, voice first; zero where absent",
-}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Serving:
     """A run, ready to be written in any format."""
 
     run: Run
-    model: keras.Model
+    model: keras.Model  # in float32
     inputs: Mapping[str, Spec]  # shapes without the batch
     function: Any  # tf.function: {input: [B, ...]} -> {output: [B, ...]}
 
@@ -56,7 +47,7 @@ def serving(run: Run, model: keras.Model) -> Serving:
 
     Args:
         run: tells features, classes, temperature and how speakers are known.
-        model: its network, ``{array name: [B, ...]} -> logits [B, K]``.
+        model: its network, ``{array name: [B, ...]} -> logits [B, K]``; taken in float32.
 
     Returns:
         The function takes a dict of the inputs that ``input_specs`` lists and gives
@@ -67,8 +58,9 @@ def serving(run: Run, model: keras.Model) -> Serving:
         UserError: a run whose answer needs other clips of the speaker.
     """
     check_alone(run)
+    model = in_float32(model)
     network = with_branches(model)
-    inputs = input_specs(run.config.features, {layer.name for layer in model.layers})
+    inputs = input_specs(run.config.features, arrays_used(model))
     prepared = preprocessing(run, model)
     temperature = run.temperature or 1.0
     signature = {
@@ -78,7 +70,7 @@ def serving(run: Run, model: keras.Model) -> Serving:
     @tf.function(input_signature=[signature])
     def serve(arrays: Tensors) -> Tensors:
         found = network(prepared(arrays), training=False)
-        embedding = joined([Tokens(*found[name]) for name in BRANCHES if name in found])
+        embedding = joined([Tokens(*one) for one in found["tokens"]])
         if run.task.rating:
             return {"value": found["logits"], "embedding": embedding}
         shares = tf.nn.softmax(found["logits"] / temperature)
@@ -96,22 +88,51 @@ def check_alone(run: Run) -> None:
         )
 
 
-def input_specs(features: FeaturesConfig, layer_names: set[str]) -> dict[str, Spec]:
+def in_float32(model: keras.Model) -> keras.Model:
+    """Give a network of 16-bit arithmetic in float32, with the same weights; others as they are.
+
+    Neither LiteRT nor ONNX runtimes have all of bfloat16, and one file must answer as the other.
+    """
+    text = model.to_json()
+    wide = re.sub(r'"(mixed_)?b?float16"', '"float32"', text)
+    if wide == text:
+        return model
+    same = keras.models.model_from_json(wide)
+    same.set_weights(model.get_weights())
+    return same
+
+
+def arrays_used(model: keras.Model) -> set[str]:
+    """Names of the arrays of an example that a network's branches look at."""
+    used = set()
+    for layer in model.layers:
+        if layer.name.startswith(EXPERT):
+            used |= arrays_used(layer)
+        elif layer.name in BRANCHES:
+            inputs = {tensor.name: tensor for tensor in layer.inputs}
+            for name in inputs:
+                try:  # Keras refuses a model that lacks an input
+                    keras.Model([i for n, i in inputs.items() if n != name], layer.outputs)
+                except ValueError:
+                    used |= {name, MASK_OF.get(name, name)}
+    return used
+
+
+def input_specs(features: FeaturesConfig, used: set[str]) -> dict[str, Spec]:
     """Name, shape without the batch and type of every array the function asks for.
 
     Args:
         features: fix the shapes.
-        layer_names: of the network; a branch that is not in it needs no input.
+        used: arrays of an example that the network looks at.
     """
     specs = {}
-    if "audio_branch" in layer_names:
+    if used & {"audio", "audio_mask"}:
         specs["waveform"] = Spec((features.clip_samples,), "float32")
         specs["samples"] = Spec((), "int32")
-    if "face_branch" in layer_names:
-        for name, spec in schema(features).items():
-            if not name.startswith("audio"):
-                dtype = "float32" if name.endswith("_mask") else spec.dtype
-                specs[SERVED_AS.get(name, name)] = Spec(spec.shape, dtype)
+    for name, spec in schema(features).items():
+        if name in used - {"audio", "audio_mask"}:
+            dtype = "float32" if name.endswith("_mask") else spec.dtype
+            specs[SERVED_AS.get(name, name)] = Spec(spec.shape, dtype)
     return specs
 
 
@@ -119,20 +140,25 @@ def with_branches(model: keras.Model) -> keras.Model:
     """Let the same network also give what stands below its fusion.
 
     Returns:
-        A model ``-> {"logits": [B, K], "audio_branch": Tokens, "face_branch": Tokens}``, each
-        branch only if the network has it.
+        A model ``-> {"logits": [B, K], "tokens": [Tokens, ...]}``, of each branch that the network
+        has, voice first; of a product, of each member's.
     """
-    outputs: dict[str, Any] = {}
+    found: dict[str, list[Any]] = {}
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        found = layer(*args, **kwargs)
+        if layer.name.startswith(EXPERT):
+            member = with_branches(layer)(*args, **kwargs)
+            found[layer.name] = member["tokens"]
+            return member["logits"]
+        output = layer(*args, **kwargs)
         if layer.name in BRANCHES:
-            outputs[layer.name] = found
-        return found
+            found[layer.name] = [output]
+        return output
 
     same = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    tokens = [one for name in sorted(found) for one in found[name]]  # audio stands before face
     # No operation is added to the graph: its name could be one that a loaded operation has.
-    return keras.Model(same.input, {"logits": same.output, **outputs})
+    return keras.Model(same.input, {"logits": same.output, "tokens": tokens})
 
 
 def preprocessing(run: Run, model: keras.Model) -> Callable[[Tensors], Tensors]:
@@ -143,7 +169,7 @@ def preprocessing(run: Run, model: keras.Model) -> Callable[[Tensors], Tensors]:
     standard = enrolment.standard_of(model)
 
     def hear(arrays: Tensors) -> Tensors:
-        there = tf.range(features.clip_samples)[None] < arrays["samples"][:, None]
+        there = sound_mask(arrays["samples"], features.clip_samples)
         mask = frame_mask(arrays["samples"], features)
         sound = front(tf.where(there, arrays["waveform"], 0.0)) * mask[..., None]
         heard = {"audio": sound, "audio_mask": mask}
@@ -152,28 +178,40 @@ def preprocessing(run: Run, model: keras.Model) -> Callable[[Tensors], Tensors]:
         return heard
 
     def see(arrays: Tensors) -> Tensors:
-        seen = {}
-        for name in set(specs) - {"audio", "audio_mask"}:
-            array = arrays[SERVED_AS.get(name, name)]
-            seen[name] = array
-            if not name.endswith("_mask"):
-                mask = arrays["mesh_mask" if name == "mesh" else "face_mask"]
-                there = tf.reshape(mask > 0, (-1, specs[name].shape[0], *[1] * (array.ndim - 2)))
-                seen[name] = tf.where(there, array, tf.zeros((), array.dtype))
+        seen = {n: arrays[SERVED_AS.get(n, n)] for n in specs if SERVED_AS.get(n, n) in arrays}
+        for name in MASK_OF.keys() & seen.keys():
+            frames, *shape = specs[name].shape
+            # As LiteRT has it: a choice between numbers of at least 32 bits, of at most 4 axes.
+            wide = tf.cast(seen[name], "int32" if specs[name].dtype == "uint8" else "float32")
+            flat = tf.reshape(wide, (-1, frames, math.prod(shape)))
+            flat = tf.where(seen[MASK_OF[name]][..., None] > 0, flat, tf.zeros((), flat.dtype))
+            seen[name] = tf.cast(tf.reshape(flat, (-1, frames, *shape)), specs[name].dtype)
         return seen
 
     def prepared(arrays: Tensors) -> Tensors:
         count = tf.shape(next(iter(arrays.values())))[0]
-        heard = hear(arrays) if "waveform" in arrays else {}
-        seen = see(arrays) if "faces" in arrays else {}
+        given = {**(hear(arrays) if "waveform" in arrays else {}), **see(arrays)}
         unused = {
             name: tf.zeros((count, *spec.shape), "float32" if "mask" in name else spec.dtype)
             for name, spec in specs.items()
-            if name not in heard and name not in seen
+            if name not in given
         }
-        return {**heard, **seen, **unused}
+        return {**given, **unused}
 
     return prepared
+
+
+def sound_mask(samples: tf.Tensor, count: int) -> tf.Tensor:
+    """Which samples of a waveform are real.
+
+    Counted in rows: one range over all would be kept in the file, as large as a waveform.
+
+    Shapes:
+        int32 [B] -> bool [B, count]
+    """
+    width = math.isqrt(count - 1) + 1
+    left = samples[:, None] - width * tf.range(width)  # from the beginning of each row, [B, width]
+    return tf.reshape(tf.range(width) < left[..., None], (-1, width * width))[:, :count]
 
 
 def frame_mask(samples: tf.Tensor, features: FeaturesConfig) -> tf.Tensor:
@@ -187,47 +225,3 @@ def frame_mask(samples: tf.Tensor, features: FeaturesConfig) -> tf.Tensor:
     whole = tf.maximum(1 + (samples - reach) // features.hop_samples, 1)
     frames = tf.where(samples > 0, whole, 0)
     return tf.cast(tf.range(features.audio_frames)[None] < frames[:, None], "float32")
-
-
-def facts(served: Serving) -> dict[str, Any]:
-    """Everything a caller must know, as it goes into each exported file."""
-    run, features = served.run, served.run.config.features
-    data = run.config.data
-    outputs = served.function.get_concrete_function().structured_outputs
-    return {
-        "emorec_tf": __version__,
-        "target": data.target,
-        "target_scale": data.target_scale,
-        "classes": list(run.classes),
-        "dataset": run.source["dataset"],
-        "label_meaning": run.source["label_meaning"],
-        "licence": run.source["licence"],
-        "speakers": "each voice is normalised by its own clip" if data.enrol else "unseen",
-        "leaky": run.split.leaky,
-        "temperature": run.temperature,
-        "inputs": {
-            name: {"shape": [None, *spec.shape], "dtype": spec.dtype, "meaning": MEANING[name]}
-            for name, spec in served.inputs.items()
-        },
-        "outputs": {
-            name: {"shape": list(spec.shape), "dtype": "float32", "meaning": MEANING[name]}
-            for name, spec in sorted(outputs.items())
-        },
-        "sound": {
-            "sample_rate_hz": features.sample_rate_hz,
-            "samples": features.clip_samples,
-            "seconds": features.clip_seconds,
-            "trim_db": features.trim_db,
-        },
-        "pictures": {
-            "frames": features.face_frames,
-            "sampling": features.face_sampling,
-            "rate_hz": features.face_rate_hz if features.face_sampling == "rate" else None,
-            "pixels": features.face_pixels,
-            "channels": features.face_channels,
-            "margin": features.face_margin,
-            "align": features.face_align,
-            "detector": features.face_detector,
-        },
-        "limits": list(LIMITS),
-    }

@@ -47,9 +47,9 @@ LAYERS = (
     "decoded film people timeline voice_activity",
     "enrolment examples experts finished_runs slices watching",
     "answers model_card predictor run_figures workers",
-    "film_answers report_pictures report_tables serving",
-    "agreement frozen_graph report_peers run_card serve_answers serve_jobs",
-    "serve_uploads",
+    "film_answers report_pictures report_tables serving stream",
+    "agreement export_facts frozen_graph live report_peers run_card serve_answers serve_jobs",
+    "serve_uploads zoo_api",
     "serve_api",
     # a run in formats of others
     "litert_file onnx_file saved_model_file",
@@ -74,6 +74,7 @@ TESTED_IN |= {"export_facts": "export"}
 TESTED_IN |= {"sections": "config", "answers": "evaluate", "fold_files": "crossval"}
 TESTED_IN |= {"predictor": "predict", "watching": "film_answers"}
 TESTED_IN |= {"keeper": "train", "assembly": "steps", "classical_heads": "head_search"}
+TESTED_IN |= {"live": "stream"}
 TESTED_IN |= dict.fromkeys(("serve_answers", "serve_api", "serve_jobs", "serve_uploads"), "serve")
 TESTED_IN |= dict.fromkeys(("search_files", "search_trials", "trial_table"), "tune")
 REPORT = ("finished_runs", "report_peers", "report_pictures", "report_tables", "run_figures")

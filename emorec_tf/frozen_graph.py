@@ -1,0 +1,122 @@
+"""A run's function with its weights as constants: what converters to other formats are given."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from emorec_tf.serving import Serving, Tensors
+
+LARGE = 1 << 20  # numbers
+
+
+def frozen(served: Serving, lists: bool) -> Any:
+    """Trace a run's function anew and turn its weights into constants, or large ones into inputs.
+
+    A converter that meets a variable may end the process (LiteRT's, in TensorFlow 2.16), and it
+    holds each constant a dozen times: what is large goes around it (``large_weights``).
+
+    Args:
+        served: a run.
+        lists: False: recurrent layers keep their outputs in plain tensors, not in lists. LiteRT
+            has lists only of tensors of a known size, and that of a batch is not.
+
+    Returns:
+        A ``tf.function`` of one dict, the same arrays and the large weights by name, that gives
+        ``{output: [B, ...]}``.
+    """
+    large = large_weights(served.model)
+    signature = [
+        {
+            **served.function.input_signature[0],
+            **{name: tf.TensorSpec(v.shape, v.dtype, name) for name, v in large.items()},
+        }
+    ]
+
+    @tf.function(input_signature=signature)
+    def open_graph(given: Tensors) -> Tensors:
+        arrays = {name: given[name] for name in served.inputs}
+        mapping = [(variable, given[name]) for name, variable in large.items()]
+        with keras.StatelessScope(state_mapping=mapping):
+            return served.function.python_function(arrays)
+
+    with contextlib.nullcontext() if lists else without_lists(served.model):
+        traced = open_graph.get_concrete_function()
+    constant = convert_variables_to_constants_v2(traced, lower_control_flow=False)
+    inputs = [tensor.name.split(":")[0] for tensor in constant.inputs]
+    outputs = sorted(traced.structured_outputs)
+
+    @tf.function(input_signature=signature)
+    def serve(given: Tensors) -> Tensors:
+        return dict(zip(outputs, constant(*[given[name] for name in inputs]), strict=True))
+
+    return serve
+
+
+def large_weights(model: keras.Model) -> dict[str, keras.Variable]:
+    """Kernels of dense layers of at least ``LARGE`` numbers, each once, by a name of their own."""
+    kernels = {
+        id(layer.kernel): layer.kernel
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.Dense) and math.prod(layer.kernel.shape) >= LARGE
+    }
+    return {f"weights_{number}": kernel for number, kernel in enumerate(kernels.values())}
+
+
+@contextlib.contextmanager
+def without_lists(model: keras.Model) -> Iterator[None]:
+    """Have recurrent layers traced with ``loop`` in place of Keras's own.
+
+    Not with ``unroll``: backwards, Keras 3.15 then sets the wrong steps to zero, and a long clip
+    makes a large file.
+    """
+    recurrent = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
+    try:
+        for layer in recurrent:
+            layer.inner_loop = functools.partial(loop, layer)
+        yield
+    finally:
+        for layer in recurrent:
+            vars(layer).pop("inner_loop", None)
+
+
+def loop(
+    layer: keras.layers.RNN,
+    sequences: tf.Tensor,
+    initial_state: Sequence[tf.Tensor],
+    mask: tf.Tensor | None,
+    training: bool = False,
+) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+    """Do what ``inner_loop`` of a recurrent layer does.
+
+    Shapes:
+        sequences [B, S, E], states [B, units], mask [B, S] ->
+        last output [B, units], outputs in the order of the steps [B, S, units], states
+    """
+    steps = sequences.shape[1]
+
+    def step(number: tf.Tensor, before: tf.Tensor, kept: tf.Tensor, *states: tf.Tensor) -> Any:
+        place = steps - 1 - number if layer.go_backwards else number
+        found = layer.cell(tf.gather(sequences, place, axis=1), list(states), training=training)
+        output, after = found[0], list(found[1])
+        if mask is not None:
+            real = tf.gather(mask, place, axis=1)[:, None]  # [B, 1]
+            other = tf.zeros_like(output) if layer.zero_output_for_mask else before
+            output = tf.where(real, output, other)
+            after = [tf.where(real, new, old) for new, old in zip(after, states, strict=True)]
+        if layer.return_sequences:
+            kept += tf.one_hot(number, steps)[:, None] * output[:, None]
+        return number + 1, output, kept, *after
+
+    nothing = tf.zeros_like(initial_state[0])
+    kept = tf.tile(nothing[:, None], (1, steps if layer.return_sequences else 1, 1))
+    first = (tf.constant(0), nothing, kept, *initial_state)
+    _, last, kept, *states = tf.while_loop(lambda number, *_: number < steps, step, first)
+    return last, kept if layer.return_sequences else last[:, None], states
