@@ -17,7 +17,7 @@ from emorec_tf.serving import Serving, Tensors
 LARGE = 1 << 20  # numbers
 
 
-def frozen(served: Serving, lists: bool) -> Any:
+def frozen(served: Serving, litert: bool) -> Any:
     """Trace a run's function anew and turn its weights into constants, or large ones into inputs.
 
     A converter that meets a variable may end the process (LiteRT's, in TensorFlow 2.16), and it
@@ -25,35 +25,34 @@ def frozen(served: Serving, lists: bool) -> Any:
 
     Args:
         served: a run.
-        lists: False: recurrent layers keep their outputs in plain tensors, not in lists. LiteRT
-            has lists only of tensors of a known size, and that of a batch is not.
+        litert: as LiteRT has it: recurrent layers keep their outputs in plain tensors, as its
+            lists hold only tensors of a known size, and that of a batch is not; large kernels are
+            given as [outputs, inputs], as in its own fully connected layers.
 
     Returns:
         A ``tf.function`` of one dict, the same arrays and the large weights by name, that gives
         ``{output: [B, ...]}``.
     """
     large = large_weights(served.model)
-    signature = [
-        {
-            **served.function.input_signature[0],
-            **{name: tf.TensorSpec(v.shape, v.dtype, name) for name, v in large.items()},
-        }
-    ]
+    specs = dict(served.function.input_signature[0])
+    for name, kernel in large.items():
+        shape = kernel.shape[::-1] if litert else kernel.shape
+        specs[name] = tf.TensorSpec(shape, kernel.dtype, name)
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=[specs])
     def open_graph(given: Tensors) -> Tensors:
-        arrays = {name: given[name] for name in served.inputs}
-        mapping = [(variable, given[name]) for name, variable in large.items()]
+        values = {n: tf.transpose(given[n]) if litert else given[n] for n in large}
+        mapping = [(kernel, values[name]) for name, kernel in large.items()]
         with keras.StatelessScope(state_mapping=mapping):
-            return served.function.python_function(arrays)
+            return served.function.python_function({n: given[n] for n in served.inputs})
 
-    with contextlib.nullcontext() if lists else without_lists(served.model):
+    with without_lists(served.model) if litert else contextlib.nullcontext():
         traced = open_graph.get_concrete_function()
     constant = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     inputs = [tensor.name.split(":")[0] for tensor in constant.inputs]
     outputs = sorted(traced.structured_outputs)
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=[specs])
     def serve(given: Tensors) -> Tensors:
         return dict(zip(outputs, constant(*[given[name] for name in inputs]), strict=True))
 
@@ -61,7 +60,7 @@ def frozen(served: Serving, lists: bool) -> Any:
 
 
 def large_weights(model: keras.Model) -> dict[str, keras.Variable]:
-    """Kernels of dense layers of at least ``LARGE`` numbers, each once, by a name of their own."""
+    """Kernels [inputs, outputs] of dense layers of at least ``LARGE`` numbers, by made-up names."""
     kernels = {
         id(layer.kernel): layer.kernel
         for layer in model._flatten_layers()

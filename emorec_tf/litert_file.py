@@ -53,7 +53,7 @@ def write_int8(served: Serving, path: Path) -> None:
 def converted(served: Serving) -> bytes:
     """Convert by LiteRT's own operations alone, none of TensorFlow's."""
     module = tf.Module()
-    module.serve = frozen(served, lists=False)
+    module.serve = frozen(served, litert=True)
     with tempfile.TemporaryDirectory(prefix="emorec_tf") as folder:
         tf.saved_model.save(module, folder, signatures={"serve": module.serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serve"])
@@ -68,38 +68,11 @@ def opened(served: Serving) -> Any:
     placed = {i.tensorIndex: i.name.decode() for i in signature.inputs if i.name.decode() in large}
     for number, name in placed.items():
         kernel = np.ascontiguousarray(np.transpose(large[name]))  # [outputs, inputs]
-        tensor = graph.tensors[number]
-        tensor.shape, tensor.shapeSignature = np.array(kernel.shape, "int32"), None
-        tensor.buffer = len(model.buffers)
+        graph.tensors[number].buffer = len(model.buffers)
         model.buffers.append(Buffer(kernel.ravel().view(np.uint8)))
     signature.inputs = [i for i in signature.inputs if i.tensorIndex not in placed]
     graph.inputs = np.array([number for number in graph.inputs if number not in placed], "int32")
-    connect(model, graph, [*placed])
     return model
-
-
-def connect(model: Any, graph: Any, kernels: Sequence[int]) -> None:
-    """Make fully connected layers of the multiplications by these tensors.
-
-    Raises:
-        ValueError: something else was made of one of them.
-    """
-    kinds, code = schema.BuiltinOperator, schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = kinds.FULLY_CONNECTED
-    code.version = 5  # the first that keeps the number of axes
-    model.operatorCodes.append(code)
-    for operator in graph.operators:
-        if not set(operator.inputs) & set(kernels):
-            continue
-        options = operator.builtinOptions
-        kind = model.operatorCodes[operator.opcodeIndex].builtinCode
-        if kind != kinds.BATCH_MATMUL or options.adjX or options.adjY:
-            raise ValueError(f"a large kernel goes into operation {kind}")
-        operator.opcodeIndex = len(model.operatorCodes) - 1
-        operator.inputs = np.array([*operator.inputs, -1], "int32")  # no bias
-        operator.builtinOptionsType = schema.BuiltinOptions.FullyConnectedOptions
-        operator.builtinOptions = schema.FullyConnectedOptionsT()
-        operator.builtinOptions.keepNumDims = True
 
 
 def finish(served: Serving, model: Any, path: Path, told: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ def write(served: Serving, path: Path) -> None:
     import tf2onnx
     from onnx import defs, numpy_helper
 
-    function = frozen(served, lists=True)
+    function = frozen(served, litert=False)
     specs = list(function.input_signature)
     model, _ = tf2onnx.convert.from_function(
         function, input_signature=specs, opset=OPSET, custom_op_handlers={"SelectV2": (chosen, [])}

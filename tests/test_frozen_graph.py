@@ -150,7 +150,7 @@ def test_large_weights_go_around_the_converters(
     large = frozen_graph.large_weights(served.model)
     assert len(large) > 4
     assert all(np.prod(kernel.shape) >= 512 for kernel in large.values())
-    graph = frozen(served, lists=True)
+    graph = frozen(served, litert=False)
     assert set(graph.input_signature[0]) == {*served.inputs, *large}
     assert_equal_everywhere(served, tmp_path)
 
@@ -162,13 +162,13 @@ def test_weights_are_constants_and_the_model_stays_as_it_was(
     served = serving(*untrained(tmp_path, features, **choices))
     recurrent = [x for x in served.model._flatten_layers() if isinstance(x, keras.layers.LSTM)]
     assert len(recurrent) == 2
-    for lists in (True, False):
-        traced = frozen(served, lists=lists).get_concrete_function()
+    for litert in (True, False):
+        traced = frozen(served, litert=litert).get_concrete_function()
         assert not traced.variables
         inside = traced.graph.as_graph_def()
         kinds = {n.op for function in inside.library.function for n in function.node_def}
         assert not any("Variable" in kind for kind in kinds)
-        assert any("TensorList" in kind for kind in kinds) == lists
+        assert any("TensorList" in kind for kind in kinds) == (not litert)
         assert not any("inner_loop" in vars(layer) for layer in recurrent)
 
 
