@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,13 @@ def converted(served: Serving) -> bytes:
     with tempfile.TemporaryDirectory(prefix="emorec_tf") as folder:
         tf.saved_model.save(module, folder, signatures={"serve": module.serve})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serve"])
-        return bytes(converter.convert())
+        try:
+            return bytes(converter.convert())
+        except Exception as error:
+            unknown = re.findall(r"^(?:Custom|Flex) ops: (.+)$", str(error), re.MULTILINE)
+            if unknown:  # deep in pages of the graph
+                raise ValueError(f"LiteRT has no {', '.join(unknown)}") from error
+            raise
 
 
 def opened(served: Serving) -> Any:

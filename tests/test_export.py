@@ -278,7 +278,7 @@ def test_what_no_runtime_holds_is_told_in_one_line(
         assert len(line.splitlines()) == 1
         assert f"{name} cannot hold {tmp_path} (audio conv1d(filters=8" in line
         assert "other formats are saved_model" in line
-        assert "Erfinv" in line
+        assert line.endswith("has no Erfinv")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["saved_model", "temperature.json"]
 
 
@@ -322,7 +322,8 @@ def test_random_arrays_replace_an_earlier_export(
     done = subprocess.run(
         [*command, "--format", "saved_model,litert"], capture_output=True, text=True, check=True
     )
-    assert done.stderr == ""
+    greeting = ("port.cc", "absl::InitializeLog")  # TensorFlow 2.21's, whenever it is imported
+    assert [s for s in done.stderr.splitlines() if not any(g in s for g in greeting)] == []
     assert "4 random" in done.stdout
     assert len(done.stdout.splitlines()) == 8
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))

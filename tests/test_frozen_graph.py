@@ -153,6 +153,10 @@ def test_large_weights_go_around_the_converters(
     graph = frozen(served, litert=False)
     assert set(graph.input_signature[0]) == {*served.inputs, *large}
     assert_equal_everywhere(served, tmp_path)
+    with export.quiet():
+        export.FORMATS["litert_int8"].write(served, tmp_path / "small")
+    before, after = ((tmp_path / n).stat().st_size for n in ("model.tflite", "small"))
+    assert before - after > 2 * sum(np.prod(kernel.shape) for kernel in large.values())
 
 
 def test_weights_are_constants_and_the_model_stays_as_it_was(
