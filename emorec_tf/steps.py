@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import keras
 
 
+FIXED = ("functionals", "face_statistics")  # branches without weights
 HEADED = ("concat", "audio_only", "face_only")  # fusions whose head a classifier can replace
 
 
@@ -80,6 +81,10 @@ def check_steps(settings: Config) -> None:
     catalog.resolve("classifier", choice)(settings.train.class_weights)  # refuses wrong knobs
     heads = f"{', '.join(HEADED)} under a classifier, which takes the head's place"
     check(fusion in HEADED, "fusion", fusion, heads)
+    used = {"audio_only": ["audio"], "face_only": ["face"]}.get(fusion, ["audio", "face"])
+    names = {kind: catalog.parse(getattr(settings.model, kind))[0] for kind in used}
+    if settings.train.train_first is None:
+        check_trained(settings, [f"{kind}_branch" for kind in used if names[kind] not in FIXED])
     scale = settings.data.target_scale
     check(scale == "bins", "target_scale", scale, "bins under a classifier")
 
