@@ -27,6 +27,7 @@ VERBS = {
     "report": "make one page of cross-validated runs, with pictures, tables and model cards",
     "predict": "name the emotion in clips or folders of clips",
     "serve": "a web page and an HTTP API for a run, on this machine",
+    "ship": "pack a run for others: weights, card, licence and checksums in one folder",
     "export": "write a run to files that other programs load, compared with the run",
     "audit": "find leaks in a split file, anyone's",
     "zoo": "list the datasets, branches and fusions there are",

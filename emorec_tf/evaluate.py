@@ -55,6 +55,8 @@ def evaluate(run: runs.Run, opened: records.Records, protocol: str | None = None
     """
     from emorec_tf import answers, robustness
 
+    if not run.split.test:
+        raise UserError(f"run {run.folder} held nobody out to test it on; crossval does")
     sides, task = answers.scored_sides(run, opened), run.task
     test = sides["test"]
     model = runs.load_model(run.model_file)

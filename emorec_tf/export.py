@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf import __version__, agreement, runs
+from emorec_tf import __version__, agreement, runs, shelf
 from emorec_tf.agreement import FACTS, INT8_TOLERANCE, TOLERANCE, Answer, Arrays, Case
 from emorec_tf.clip import UserError
 from emorec_tf.command_line import guarded, parse
@@ -34,7 +34,9 @@ TAIL = 1 << 20  # bytes at the end of a file in which an export of ours says so
 class ExportOptions:
     """Which run, to which formats, compared on which clips."""
 
-    run: str | None = option(None, "run directory that train wrote")
+    run: str | None = option(
+        None, f"run directory that train wrote, or a model's name; none: {shelf.DEFAULT}"
+    )
     format: str = option(
         "saved_model",
         "comma list of formats: saved_model, litert (with litert_int8 beside it), litert_int8, "
@@ -72,10 +74,10 @@ def run(argv: Sequence[str] | None) -> int:
     options = ExportOptions(
         **{f.name: given[f.name] for f in fields(ExportOptions) if f.name in given}
     )
-    if options.run is None:
-        raise UserError("export needs --run FOLDER, a run that train wrote")
     formats = chosen(options.format)
-    opened = runs.load(options.run)
+    folder = shelf.folder_of(shelf.chosen(options.run, "export"))
+    shelf.check_sums(folder)
+    opened = runs.load(folder)
     out = Path(options.out)
     check_place(out, formats)
     paths = found(options.clips) if options.clips else []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from emorec_tf import timeline
+from emorec_tf import shelf, timeline
 from emorec_tf.clip import SetupError, UserError
 from emorec_tf.command_line import guarded, parse
 from emorec_tf.config import check, option
@@ -49,7 +49,9 @@ class PredictOptions:
     clips: tuple[str, ...] = option(
         (), "films, sounds, pictures, or folders that are searched", positional=True
     )
-    run: str | None = option(None, "run directory that train wrote")
+    run: str | None = option(
+        None, f"run directory that train wrote, or a model's name; none: {shelf.DEFAULT}"
+    )
     json: bool = option(False, "one JSON object a line instead of a table")
     top: int = option(3, "so many of the most likely in the table")
     timeline: str | None = option(
@@ -92,8 +94,7 @@ def run(argv: Sequence[str] | None) -> int:
     options = PredictOptions(
         **{f.name: given[f.name] for f in fields(PredictOptions) if f.name in given}
     )
-    if options.run is None:
-        raise UserError("predict needs --run FOLDER, a run that train wrote")
+    run_folder = shelf.chosen(options.run, "predict")
     check(0 <= options.abstain_below <= 1, "abstain_below", options.abstain_below, "0 to 1")
     check(options.top >= 1, "top", options.top, "1 or more")
     if options.live is not None:
@@ -102,7 +103,7 @@ def run(argv: Sequence[str] | None) -> int:
         from emorec_tf import live
 
         models = options.face_model, options.mesh_model
-        ready = opened(options.run, *models, options.abstain_below, options.enrol)
+        ready = opened(run_folder, *models, options.abstain_below, options.enrol)
         return live.show(ready, options.live, options.json, options.top)
     paths = found(options.clips)
     if options.timeline:
@@ -110,7 +111,7 @@ def run(argv: Sequence[str] | None) -> int:
         timeline.check_place(options.timeline, paths)
     use(options.device)
     answer = film_predictor(
-        options.run,
+        run_folder,
         options.face_model,
         options.mesh_model,
         abstain_below=options.abstain_below,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from emorec_tf import runs
+from emorec_tf import runs, shelf
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.media_files import found
 from emorec_tf.windows import UNSURE
@@ -95,7 +95,7 @@ def opened(
     """Load a run once, for any number of files.
 
     Args:
-        run_folder: what ``train --run`` wrote.
+        run_folder: what ``train --run`` wrote, or the name of a model.
         face_model: face detector's model file, where it has none inside.
         mesh_model: face mesh's model file, where MediaPipe has none inside.
         abstain_below: the emotion is ``unsure`` where no probability reaches this.
@@ -104,7 +104,9 @@ def opened(
     Raises:
         UserError: no such run, or an enrolment that does not fit it.
     """
-    loaded = runs.load(run_folder)
+    folder = shelf.folder_of(run_folder)
+    shelf.check_sums(folder)
+    loaded = runs.load(folder)
     check_enrolment(loaded, enrol)
     task, temperature, features = loaded.task, loaded.temperature, loaded.config.features
     if task.rating and abstain_below:

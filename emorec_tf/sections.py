@@ -44,7 +44,9 @@ class DataConfig:
         None, "8, 7 (calm merged into neutral), or a comma list of emotions; none: all there are"
     )
     test_speakers: str | None = option(
-        None, "comma list of speakers held out for testing; none: the last quarter"
+        None,
+        "comma list of speakers held out for testing, or none for nobody (a model to be shipped); "
+        "without it, the last quarter",
     )
     train_speakers: str | None = option(
         None, "comma list of speakers to train on; none: all that are not held out"

@@ -7,9 +7,10 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
+from emorec_tf import shelf
 from emorec_tf.clip import SetupError, UserError
 from emorec_tf.command_line import guarded, parse
 from emorec_tf.config import check, option
@@ -23,7 +24,9 @@ BACKLOG = 128
 class ServeOptions:
     """Which run, for whom, and how much one of them may ask."""
 
-    run: str | None = option(None, "run directory that train wrote")
+    run: str | None = option(
+        None, f"run directory that train wrote, or a model's name; none: {shelf.DEFAULT}"
+    )
     port: int = option(8080, "port of the page and the API; 0: any free one")
     host: str = option("127.0.0.1", "address to listen on; only this machine reaches 127.0.0.1")
     max_upload_mb: float = option(200.0, "largest clip that is taken, in MB")
@@ -56,8 +59,7 @@ def run(argv: Sequence[str] | None) -> int:
     options = ServeOptions(
         **{f.name: given[f.name] for f in fields(ServeOptions) if f.name in given}
     )
-    if options.run is None:
-        raise UserError("serve needs --run FOLDER, a run that train wrote")
+    options = replace(options, run=shelf.chosen(options.run, "serve"))
     check(0 <= options.port < 65536, "port", options.port, "0 to 65535")
     check(options.max_upload_mb > 0, "max_upload_mb", options.max_upload_mb, "above 0")
     check(options.time_limit_seconds > 0, "time_limit_seconds", options.time_limit_seconds,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from emorec_tf.input_pipeline import Adapt
     from emorec_tf.keeper import Keeper
 
+UNTESTED = "nobody is held out to test it on"
 # in train, settings of features are only compared with those of the records
 GROUPS = (config.DataConfig, config.FeaturesConfig, config.ModelConfig, config.TrainConfig)
 
@@ -123,7 +124,7 @@ def train(
     before = steps.planned(settings, first or folder.parent / "first", classes, split)
     noted = {step.folder.name: steps.noted(step, folder) for step in before}
     begun = runs.create(folder, settings, classes, split, opened, overwrite, noted)
-    aside = f"test speakers {', '.join(split.test)} stay unseen"
+    aside = f"test speakers {', '.join(split.test)} stay unseen" if split.test else UNTESTED
     if split.leaky:
         aside = "LEAKY: clips, not speakers, were dealt to the sides"
     print(

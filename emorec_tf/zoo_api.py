@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emorec_tf import config, face_tracks, faces, film_answers, predictor, run_card, runs
+from emorec_tf import config, face_tracks, faces, film_answers, predictor, run_card, runs, shelf
 from emorec_tf.clip import UserError
 from emorec_tf.decoded import Film, Sound
 from emorec_tf.face_tracks import TRACK_RATE_HZ, TRACK_SECONDS, Look
@@ -21,18 +21,12 @@ from emorec_tf.takers import resampled
 if TYPE_CHECKING:
     import keras
 
-PLACES = (Path(__file__).parent / "models", Path("saved_models"))
 KINDS = ("audio", "face")
 
 
 def list_models() -> list[str]:
     """Name the runs that ``load`` finds: those that come with the package, and in saved_models."""
-    return sorted(_found())
-
-
-def _found() -> dict[str, Path]:
-    files = [file for place in reversed(PLACES) for file in sorted(place.glob("*/run.json"))]
-    return {file.parent.name: file.parent for file in files}
+    return sorted(shelf.found())
 
 
 def load(
@@ -53,18 +47,10 @@ def load(
     Raises:
         UserError: no such run, or a damaged one.
     """
-    ready = predictor.opened(str(_folder_of(name_or_folder)), face_model, mesh_model, enrol=enrol)
+    ready = predictor.opened(
+        str(shelf.folder_of(name_or_folder)), face_model, mesh_model, enrol=enrol
+    )
     return Model(ready)
-
-
-def _folder_of(name_or_folder: str | Path) -> Path:
-    folder, there = Path(name_or_folder), _found()
-    if (folder / "run.json").exists():
-        return folder
-    if str(name_or_folder) in there:
-        return there[str(name_or_folder)]
-    hint = config.nearest(folder.name, there) if there else "train one first"
-    raise UserError(f"no model {str(name_or_folder)!r}; {hint}")
 
 
 @dataclass(frozen=True)
@@ -225,7 +211,7 @@ def build_model(
         UserError: an unknown setting or choice, fewer than two classes, no such run.
     """
     config.check(len(set(classes)) == len(classes) >= 2, "classes", classes, "two or more, once")
-    run = runs.load(_folder_of(weights)) if weights else None
+    run = runs.load(shelf.folder_of(weights)) if weights else None
     chosen = config.build(settings, run.config if run else None)
     predictor.import_quickly()
     from emorec_tf.model import build_model

@@ -37,7 +37,7 @@ LAYERS = (
     "face_hog face_mesh landmark_distances",
     "face_statistics",
     "audio_branches audio_features augmentation corpus dealt_folds demo_takes face_branches faces"
-    " classical_heads head_layers heads label_files leaks records targets takers",
+    " classical_heads head_layers heads label_files leaks records shelf targets takers",
     # networks are put together
     "cross_attention feature_fusions",
     "fusions",
@@ -59,7 +59,7 @@ LAYERS = (
     # commands: those that use another stand below it
     "audit evaluate predict prepare report zoo",
     "fold_files serve train",
-    "crossval export",
+    "crossval export ship",
     # a search: trials are runs
     "search_trials",
     "search_files",
@@ -147,7 +147,7 @@ def test_field_names_are_unique_over_all_sections():
 
 def test_commands_answer_without_loading_anything_heavy():
     commands = ("train", "crossval", "prepare", "evaluate", "predict", "zoo", "audit", "datasets")
-    commands += ("report", "catalog", "export", "tune", "serve")
+    commands += ("report", "catalog", "export", "tune", "serve", "ship", "shelf")
     code = (
         f"import importlib, sys\n"
         f"for name in {commands}: importlib.import_module('emorec_tf.' + name)\n"
@@ -167,6 +167,7 @@ def test_commands_answer_without_loading_anything_heavy():
         "predict",
         "report",
         "export",
+        "ship",
         "zoo",
         "tune",
         "serve",

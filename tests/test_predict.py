@@ -64,7 +64,6 @@ def test_broken_file_does_not_stop_the_others(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "--run"),
         (["--run", "nowhere", "x.mp4"], "nowhere"),
         (["--run", "r", "--top=0", "x.mp4"], "top is 0"),
         (["--run", "r", "--timeline=t.gif", "x.mp4"], "t.gif"),

@@ -69,6 +69,14 @@ def test_impossible_splits(people, data, told):
         make(people, data, 0)
 
 
+def test_nobody_is_held_out(people):
+    split = make(people, DataConfig(test_speakers="none", validation_speakers="3"), 0)
+    assert split == Split(("1", "2", "4", "5", "6", "7", "8"), ("3",), ())
+    assert split.clips(people)["test"] == []
+    with pytest.raises(UserError, match="left for validation"):
+        Split(("1",), (), ())
+
+
 def test_too_few_people(people):
     for count in (0, 1, 2):
         with pytest.raises(UserError, match=rf"^{count} speaker\(s\)"):

@@ -15,7 +15,7 @@ from made_films import PICTURES_HZ, SOUND_HZ, taken_apart, write
 from untrained_runs import on_disk
 
 import emorec_tf
-from emorec_tf import predict, zoo_api
+from emorec_tf import predict, shelf, zoo_api
 from emorec_tf.clip import UserError
 from emorec_tf.config import FeaturesConfig
 
@@ -44,9 +44,8 @@ def test_models_are_found_by_name(
     tmp_path: Path, features: FeaturesConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "ravdess-av" not in emorec_tf.list_models() or zoo_api.PLACES[0].exists()
     shipped = tmp_path / "package"
-    monkeypatch.setattr(zoo_api, "PLACES", (shipped, Path("saved_models")))
+    monkeypatch.setattr(shelf, "PLACES", (shipped, Path("saved_models")))
     with pytest.raises(UserError, match="train one first"):
         emorec_tf.load("ravdess-av")
     on_disk(shipped / "tiny-shipped", features)
