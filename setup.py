@@ -40,6 +40,9 @@ TEST = [
     "types-PyYAML",
 ]
 
+# What ship wrote goes into the package, as emorec_tf/models; runs beside it do not.
+SHIPPED = sorted(path.parent.name for path in ROOT.glob("saved_models/*/SHA256SUMS"))
+
 setup(
     name="emorec-tf",
     version=VERSION,
@@ -47,8 +50,12 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=["emorec_tf"],
-    package_data={"emorec_tf": ["manifests/*.yaml", "published.yaml", "*.j2"]},
+    packages=["emorec_tf", "emorec_tf.models"],
+    package_dir={"emorec_tf.models": "saved_models"},
+    package_data={
+        "emorec_tf": ["manifests/*.yaml", "published.yaml", "*.j2"],
+        "emorec_tf.models": ["README.md", *(f"{name}/*" for name in SHIPPED)],
+    },
     python_requires=">=3.11,<3.13",  # tensorflow-io has no wheel for 3.13
     install_requires=[
         "av>=18.1",  # the first with an FFmpeg free of CVE-2026-8461

@@ -14,13 +14,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import DETECTOR
 from made_films import joined, taken_apart, write
+from over_http import reached
 from untrained_runs import on_disk
 
 from emorec_tf import predict, predictor, serve, serve_uploads
@@ -30,7 +30,6 @@ from emorec_tf.serve_jobs import GoneError, LateError, Line
 
 pytest.importorskip("fastapi", reason="needs the extra 'serve'")
 import httpx
-import uvicorn
 
 from emorec_tf import serve_api
 from emorec_tf.serve_api import Limits
@@ -55,22 +54,6 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ready(tiny_run: Path) -> Opened:
     return predictor.opened(str(tiny_run))
-
-
-@contextmanager
-def reached(application: Any) -> Iterator[httpx.Client]:
-    """Serve an application from a thread of this process."""
-    with serve.bound("127.0.0.1", 0) as door:
-        server = uvicorn.Server(uvicorn.Config(application, log_level="warning"))
-        thread = threading.Thread(target=lambda: server.run(sockets=[door]))
-        thread.start()
-        base = f"http://127.0.0.1:{door.getsockname()[1]}"
-        try:
-            with httpx.Client(base_url=base, timeout=60, trust_env=False) as client:
-                yield client
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,30 @@
+"""An application of ``serve`` on a free port of this machine, for tests that ask it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+from emorec_tf import serve
+
+
+@contextmanager
+def reached(application: Any) -> Iterator[httpx.Client]:
+    """Serve an application from a thread of this process."""
+    with serve.bound("127.0.0.1", 0) as door:
+        # uvicorn's own set-up of logging closes absl's handler, and with it pytest's stream
+        server = uvicorn.Server(uvicorn.Config(application, log_config=None))
+        thread = threading.Thread(target=lambda: server.run(sockets=[door]))
+        thread.start()
+        base = f"http://127.0.0.1:{door.getsockname()[1]}"
+        try:
+            with httpx.Client(base_url=base, timeout=60, trust_env=False) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
