@@ -1,6 +1,7 @@
 # The web page and the HTTP API (docs/serve.md):
 #   docker build -t emorec .
-#   docker run --rm -p 127.0.0.1:8080:8080 -v "$PWD/saved_models/ravdess-av:/run-folder:ro" emorec
+#   docker run --rm -p 127.0.0.1:8080:8080 emorec
+#   docker run --rm -p 127.0.0.1:8080:8080 -v "$PWD/saved_models/mine:/mine:ro" emorec --run /mine
 FROM python:3.11-slim
 
 # What OpenCV and MediaPipe link to and slim images lack.
@@ -13,6 +14,7 @@ COPY requirements.lock ./
 RUN pip install --no-cache-dir -r requirements.lock
 COPY setup.py pyproject.toml README.md LICENSE ./
 COPY emorec_tf emorec_tf
+COPY saved_models saved_models
 RUN pip install --no-cache-dir --no-deps . && useradd --create-home served
 
 USER served
@@ -21,4 +23,3 @@ HEALTHCHECK --start-period=60s CMD ["python", "-c", \
   "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/healthz', timeout=5)"]
 # Inside the container every address; which of the host's may reach it, docker run -p says.
 ENTRYPOINT ["python", "-m", "emorec_tf.serve", "--host", "0.0.0.0", "--port", "8080"]
-CMD ["--run", "/run-folder"]

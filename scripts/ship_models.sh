@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Cross-validate, train on everybody and pack the models of saved_models/; then the leaderboard.
+#   scripts/ship_models.sh RAVDESS_FOLDER EMODB_FOLDER [SEEDS] [WORK_FOLDER]
+# Killed, it goes on where it stopped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+ravdess=${1:?give the folder that holds RAVDESS, e.g. ../shared/ravdess/clips}
+emodb=${2:?give the folder that holds EMO-DB, e.g. ../shared/emodb/flac}
+seeds=${3:-3}
+work=${4:-saved_models/work}
+python=${PYTHON:-.venv/bin/python}
+
+judge() { # config, records, protocol: cross-validation and the card that goes with the weights
+  "$python" -m emorec_tf.crossval --config "configs/$1.yaml" --records "$work/records/$2" \
+    --protocol "$3" --allow_partial --seeds "$seeds" --run "$work/cv-$1"
+}
+
+ship() { # config, records, name
+  "$python" -m emorec_tf.train --config "configs/$1.yaml" --records "$work/records/$2" \
+    --test_speakers none --run "$work/final-$1"
+  "$python" -m emorec_tf.ship --run "$work/final-$1" --crossval "$work/cv-$1" \
+    --out "saved_models/$3" --overwrite
+}
+
+"$python" -m emorec_tf.prepare --config configs/ravdess_best_unseen.yaml --source "$ravdess" \
+  --records "$work/records/ravdess"
+"$python" -m emorec_tf.prepare --config configs/emodb_voice.yaml --source "$emodb" \
+  --records "$work/records/emodb"
+# what trains the others first goes first
+configs=(ravdess_best_unseen ravdess_best_enrolled ravdess_voice_statistics ravdess_face_statistics)
+for config in "${configs[@]}"; do judge "$config" ravdess ravdess/contiguous6; done
+judge emodb_voice emodb emodb/loso10
+"$python" -m emorec_tf.report --run "${configs[@]/#/$work/cv-}" --out "$work/report.html"
+"$python" -m emorec_tf.report --run "$work/cv-emodb_voice" --out "$work/report-emodb.html"
+ship ravdess_best_unseen ravdess ravdess-av
+ship ravdess_best_enrolled ravdess ravdess-av-enrolled
+ship ravdess_voice_statistics ravdess ravdess-audio
+ship ravdess_face_statistics ravdess ravdess-face
+ship emodb_voice emodb emodb-audio
+clip=$(find "$ravdess" -name '01-01-*.mp4' | sort | head -n 1)
+"$python" scripts/leaderboard.py "${configs[@]/#/$work/cv-}" --clip "$clip" --out docs/leaderboard.md
