@@ -16,7 +16,7 @@ import json
 import logging
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from emorec_tf.clip import Clip, SetupError, UserError
 from emorec_tf.quiet import last_line
 
 # What a worker raised comes back as text, behind a traceback.
-RAISED = re.compile(r"emorec_tf\.clip\.(?:User|Setup)Error: (.+?)(?: \[while running|\n|\\n|$)")
+RAISED = re.compile(r"emorec_tf\.clip\.(?:User|Setup)Error: (.+?)(?:\n|\\n|$)")
 
 
 class MakeShard(beam.DoFn):
@@ -68,8 +68,7 @@ def make_all(job: shards.Job, parts: shards.Parts, given: str) -> None:
     """
     options = options_of(given)
     for number, clips in parts.items():
-        text = json.dumps([{**vars(c), "traits": dict(c.traits)} for c in clips])
-        records.write_atomically(clips_file(job.place, number), text)
+        write_clips(clips_file(job.place, number), clips)
     print(f"{len(parts)} shards to make on Apache Beam ({given or 'its direct runner'})")
     job = dataclasses.replace(job, folder=str(job.place.absolute()))  # the same for all workers
     log = logging.getLogger("apache_beam")
@@ -79,14 +78,19 @@ def make_all(job: shards.Job, parts: shards.Parts, given: str) -> None:
         with beam.Pipeline(options=options) as pipeline:
             numbers = pipeline | "Numbers" >> beam.Create(list(parts))
             _ = numbers | beam.Reshuffle() | "Shards" >> beam.ParDo(MakeShard(job))
-    except UserError:
-        raise
     except Exception as error:
-        told = RAISED.search(str(error))
-        line = told[1] if told else last_line(str(error)) or type(error).__name__
-        raise UserError(f"{line} (on Apache Beam; the same command goes on)") from error
+        raise UserError(f"{reason(error)} (on Apache Beam; the same command goes on)") from error
     finally:
         log.setLevel(level)
+
+
+def reason(error: Exception) -> str:
+    """Say in a line why a job stopped; an error of ours comes back itself, or as text."""
+    text = str(error)
+    told = RAISED.search(text)
+    if told is None and not isinstance(error, UserError):
+        return last_line(text) or type(error).__name__
+    return (told[1] if told else text).split(" [while running")[0]
 
 
 def options_of(given: str) -> Any:
@@ -110,6 +114,12 @@ def options_of(given: str) -> Any:
 def clips_file(folder: Path, number: int) -> Path:
     """List of the clips of one shard."""
     return folder / shards.PARTIAL / f"clips-{number:05d}.json"
+
+
+def write_clips(path: Path, clips: Sequence[Clip]) -> None:
+    """Write a list of clips."""
+    facts = [{**vars(clip), "traits": dict(clip.traits)} for clip in clips]
+    records.write_atomically(path, json.dumps(facts))
 
 
 def read_clips(path: Path) -> list[Clip]:

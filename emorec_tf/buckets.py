@@ -25,6 +25,7 @@ SCHEMES = ("gs", "s3")
 PROBE_SECONDS = 5.0
 METADATA = ("169.254.169.254", 80)  # where a cloud's own machines find their keys
 METADATA_SECONDS = 1.0
+NO_METADATA = {"s3": "AWS_EC2_METADATA_DISABLED", "gs": "NO_GCE_CHECK"}  # true: never ask there
 # Where a key is looked for, by scheme: variables of the environment, files of the home folder.
 KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "s3": (
@@ -47,8 +48,6 @@ WAY_OUT = {
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run gcloud auth "
     "application-default login",
 }
-# Without a metadata service, both clients would wait for one at every start.
-NO_METADATA = {"s3": ("AWS_EC2_METADATA_DISABLED", "true"), "gs": ("NO_GCE_CHECK", "true")}
 
 
 @functools.cache
@@ -61,9 +60,9 @@ def ready(scheme: str, bucket: str) -> Any:
     url = f"{scheme}://{bucket}"
     if scheme not in SCHEMES:
         raise SetupError(f"{url}: only {', '.join(f'{s}://' for s in SCHEMES)} are read here")
-    status = probe(scheme, bucket)
-    if not has_key(scheme) and status >= 400:
+    if not has_key(scheme):
         raise SetupError(f"{url}: no credentials found; {WAY_OUT[scheme]}")
+    probe(scheme, bucket)
     return file_system(scheme)
 
 
@@ -76,8 +75,8 @@ def endpoint_of(scheme: str) -> str:
     return address if "://" in address else f"https://{address}"
 
 
-def probe(scheme: str, bucket: str) -> int:
-    """Ask for a bucket without a key; return the status, 403 for one that is there and private.
+def probe(scheme: str, bucket: str) -> None:
+    """Ask for a bucket without a key; that it is private, status 403, says that it is there.
 
     Raises:
         SetupError: no answer, no such bucket, or one in another region.
@@ -86,8 +85,7 @@ def probe(scheme: str, bucket: str) -> int:
     hint = " and S3_ENDPOINT" if scheme == "s3" else ""
     try:
         request = urllib.request.Request(f"{endpoint}/{bucket}", method="HEAD")
-        with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as reply:
-            return int(reply.status)
+        urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError as error:
         if error.code == 404:
             raise SetupError(f"{url}: no such bucket at {endpoint}; make it first") from error
@@ -96,7 +94,6 @@ def probe(scheme: str, bucket: str) -> int:
             raise SetupError(f"{url} lies in another region; set AWS_REGION={region}") from error
         if error.code >= 500:
             raise SetupError(f"{url}: {endpoint} answers {error.code}; try again later") from error
-        return error.code
     except (OSError, ValueError) as error:  # URLError is an OSError
         reason = " ".join(str(getattr(error, "reason", error)).split())
         raise SetupError(
@@ -105,17 +102,19 @@ def probe(scheme: str, bucket: str) -> int:
 
 
 def has_key(scheme: str) -> bool:
-    """Say whether a key may be found; without a metadata service none is looked for there."""
+    """Say whether there is a key, or a metadata service that may be asked for one."""
+    variables, files = KEYS[scheme]
+    if any(os.environ.get(name) for name in variables):
+        return True
+    if any((Path.home() / name).is_file() for name in files):
+        return True
+    if os.environ.get(NO_METADATA[scheme], "").lower() == "true":
+        return False
     try:
         socket.create_connection(METADATA, METADATA_SECONDS).close()
     except OSError:
-        os.environ.setdefault(*NO_METADATA[scheme])
-        metadata = False
-    else:
-        metadata = True
-    variables, files = KEYS[scheme]
-    there = any(os.environ.get(name) for name in variables)
-    return there or any((Path.home() / name).is_file() for name in files) or metadata
+        return False
+    return True
 
 
 @functools.cache

@@ -47,10 +47,10 @@ class Remote(PosixPath):
 
     def _ask(self, question: Callable[[Any, str], Result]) -> Result:
         """Ask the storage, again where it is out of breath; its errors become a path's."""
-        from tensorflow import errors
-
         scheme, _, rest = str(self).partition("://")
         files = buckets.ready(scheme, rest.split("/")[0])
+        from tensorflow import errors
+
         passing = (errors.UnavailableError, errors.DeadlineExceededError, errors.AbortedError)
         for pause in (*PAUSES_SECONDS, None):
             try:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Literal
 
 from emorec_tf import (
@@ -175,12 +176,17 @@ def runner_of(options: PrepareOptions) -> Callable[[shards.Job, shards.Parts], N
         return functools.partial(local_runner.make_all, workers=options.workers)
     if importlib.util.find_spec("apache_beam") is None:
         raise UserError("--runner beam needs Apache Beam; pip install 'emorec-tf[beam]'")
+    return functools.partial(imported_beam_runner().make_all, given=options.beam_options)
+
+
+def imported_beam_runner() -> ModuleType:
+    """Import Beam, which then speaks of cloud clients that nobody asked for."""
     log, silent = logging.getLogger(), logging.NullHandler()
-    log.addHandler(silent)  # Beam speaks of clients that nobody asked for
+    log.addHandler(silent)
     from emorec_tf import beam_runner
 
     log.removeHandler(silent)
-    return functools.partial(beam_runner.make_all, given=options.beam_options)
+    return beam_runner
 
 
 def plan_of(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int) -> str:

@@ -78,7 +78,7 @@ def begin(folder: Path, plan: str) -> None:
     partial = folder / PARTIAL
     if not (partial / "plan").exists() or (partial / "plan").read_text() != plan:
         places.remove_tree(partial)
-        partial.mkdir()
+        partial.mkdir(parents=True, exist_ok=True)
         records.write_atomically(partial / "plan", plan)
 
 
