@@ -6,10 +6,11 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.media_files import files_below, is_media
+from emorec_tf.places import place
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,14 +83,14 @@ def files_named(
 ) -> Iterator[tuple[Clip, str, str]]:
     """Yield what each file below a folder tells by its name, for ``media_files.join``."""
     # The folder's own name counts too: SAVEE's speaker is one, and may itself be the source.
-    root = Path(source).resolve().as_posix()
+    root = place(source).resolve().as_posix()
     strangers = []
     for path in files_below(source):
         read = clip_named(name, corpus, f"{root}/{path}")
         if read is None:
             strangers += [path] if is_media(path) else []
         elif modality in ("auto", read[1] or "auto"):
-            yield read[0], str(Path(source) / path), read[1]
+            yield read[0], str(place(source) / path), read[1]
     if strangers:
         _LOG.warning(
             "left out %d files not named like %s's, such as %s", len(strangers), name, strangers[0]

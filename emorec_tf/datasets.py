@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from pathlib import Path
 
 from emorec_tf.classes import class_names, common, merge_classes
 from emorec_tf.clip import EMOTIONS, Clip, UserError
@@ -17,6 +16,7 @@ from emorec_tf.config import nearest
 from emorec_tf.corpus import Corpus, clip_named, files_named
 from emorec_tf.label_files import crema_d_labels, msp_improv_labels, read_folder
 from emorec_tf.media_files import join
+from emorec_tf.places import place
 
 __all__ = ["DATASETS", "Corpus", "class_names", "clip_from_path", "clips", "merge_classes"]
 
@@ -75,7 +75,7 @@ def _sources(dataset: str, source: str) -> dict[str, str]:
             " each, joined by commas"
         )
     return {
-        name: str(Path(folder.strip()).expanduser())
+        name: str(place(folder.strip()).expanduser())
         for name, folder in zip(names, folders, strict=True)
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from emorec_tf import answers, config, runs
+from emorec_tf import answers, config, places, runs
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.input_pipeline import Adapt
 from emorec_tf.records import Records
@@ -82,7 +82,7 @@ class Keeper(keras.callbacks.Callback):
         last = self.begun.folder / "last.keras"
         runs.save_model(self.whole, last)
         if best_epoch(reached) == len(reached):
-            runs.copy_atomically(last, self.begun.folder / "best.keras")
+            places.copy(last, self.begun.folder / "best.keras")
         picture = task.picture(truth, told, f"validation, epoch {epoch + 1}")
         with self.writer.as_default():
             image = tf.io.decode_png(picture, channels=3)[None]

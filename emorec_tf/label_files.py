@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from emorec_tf.clip import EMOTIONS, Clip, UserError
 from emorec_tf.config import nearest
 from emorec_tf.media_files import files_below, is_media, join
+from emorec_tf.places import Remote, place
 
 # What others call the emotions of EMOTIONS.
 ALIASES = {
@@ -67,12 +68,12 @@ def read_folder(source: str, label: str = "") -> list[Clip]:
         UserError: For what is missing, unknown or not a number, with the file and the row.
     """
     del label  # one kind only
-    if Path(source).is_file():
-        return join(_csv_rows(Path(source)))
+    if place(source).is_file():
+        return join(_csv_rows(place(source)))
     files = files_below(source)
     for name in ("labels.csv", "clips.csv"):
         if name in files:
-            return join(_csv_rows(Path(source) / name))
+            return join(_csv_rows(place(source) / name))
     return join(_from_folders(source, path) for path in files if is_media(path))
 
 
@@ -110,7 +111,9 @@ def _clip_of_row(
     for name in _COLUMNS:
         if not row[name]:
             raise UserError(f"{where}: no {name}; fill it in or remove the row")
-    path = Path(os.path.normpath(table.parent / row["path"]))
+    path = table.parent / row["path"]
+    if not isinstance(path, Remote):  # a URL is free of .. by itself
+        path = Path(os.path.normpath(path))
     if not is_media(path.name):
         raise UserError(f"{where}: {row['path']} is no sound or film file")
     if not path.is_file():
@@ -149,7 +152,7 @@ def _number(row: Mapping[str, str], column: str, where: str) -> float | None:
 
 def _from_folders(source: str, path: str) -> tuple[Clip, str, str]:
     parts = path.split("/")
-    where = str(Path(source) / path)
+    where = str(place(source) / path)
     forms = "<speaker>/<emotion>/<file>, <emotion>/<speaker>_<file> or a labels.csv"
     if len(parts) < 2:
         raise UserError(f"{where}: no emotion or speaker told; use {forms}")
@@ -176,7 +179,7 @@ def crema_d_labels(clips: list[Clip], source: str, label: str) -> list[Clip]:
         UserError: If "perceived" is asked for and no table of votes lies below ``source``.
     """
     tables = {
-        path.rsplit("/", 1)[-1]: Path(source) / path for path in reversed(files_below(source))
+        path.rsplit("/", 1)[-1]: place(source) / path for path in reversed(files_below(source))
     }
     people: dict[str, dict[str, str]] = {}
     if "VideoDemographics.csv" in tables:
@@ -229,7 +232,7 @@ def msp_improv_labels(clips: list[Clip], source: str, label: str) -> list[Clip]:
     names = [p for p in files_below(source) if re.search(r"(^|/)evalua?tion\.txt$", p, re.I)]
     if not names:
         raise UserError(f"no Evaluation.txt below {source}; the labels of msp-improv are in it")
-    text = (Path(source) / names[0]).read_text(encoding="utf-8", errors="replace")
+    text = (place(source) / names[0]).read_text(encoding="utf-8", errors="replace")
     lines = {f"MSP-{m['clip']}".upper(): m for m in map(_IMPROV_LINE.match, text.splitlines()) if m}
     if not lines:
         raise UserError(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emorec_tf.clip import UserError
+from emorec_tf.places import Remote
 
 
 @contextlib.contextmanager
@@ -18,9 +19,14 @@ def alone(file: Path, refusal: str = "") -> Iterator[None]:
         file: the lock; made if it is not there, and its folder too.
         refusal: what to tell the user if another process holds it; "": wait for that one.
 
+    Object storage has no locks; ``places`` says what protects there.
+
     Raises:
         UserError: another process holds it, and there is something to tell.
     """
+    if isinstance(file, Remote):
+        yield
+        return
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as opened:
         try:

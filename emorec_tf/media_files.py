@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from emorec_tf.clip import Clip, UserError
+from emorec_tf.places import Remote, place
 
 # The order is the preference where a clip comes in several formats: lossless sound first.
 AUDIO_SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".m4a", ".aac", ".mp3")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".m4v", ".webm", ".flv", ".mpg")
 MEDIA_SUFFIXES = frozenset(AUDIO_SUFFIXES + VIDEO_SUFFIXES)
+TABLE_SUFFIXES = (".csv", ".txt")
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 
 
@@ -21,14 +23,16 @@ def files_below(source: str) -> list[str]:
     """Return the paths (relative, with "/", sorted) of all files below ``source``.
 
     Hidden files and folders, and the "__MACOSX" copies of unpacked archives, are passed over.
-    The only walk over a corpus: another kind of storage is added here.
 
     Raises:
         UserError: If ``source`` is not a folder.
     """
-    if not Path(source).is_dir():
-        what = "is a file, not a folder" if Path(source).exists() else "does not exist"
+    root = place(source)
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
         raise UserError(f"source {source!r} {what}; give the folder that holds the corpus")
+    if isinstance(root, Remote):
+        return sorted(_objects_below(root))
     found: list[str] = []
     for folder, folders, names in os.walk(source):
         folders[:] = [name for name in folders if name[0] != "." and name != "__MACOSX"]
@@ -36,6 +40,18 @@ def files_below(source: str) -> list[str]:
         prefix = "" if below == "." else f"{below}/"
         found += [prefix + name for name in names if name[0] != "."]
     return sorted(found)
+
+
+def _objects_below(folder: Remote, prefix: str = "") -> Iterator[str]:
+    """Walk object storage, where each question whether a name is a folder costs a request."""
+    for there in folder.iterdir():
+        name = there.name
+        if name[0] == "." or name == "__MACOSX":
+            continue
+        if is_media(name) or PurePosixPath(name).suffix in TABLE_SUFFIXES or not there.is_dir():
+            yield prefix + name
+        else:
+            yield from _objects_below(there, f"{prefix}{name}/")
 
 
 def is_media(path: str) -> bool:
@@ -56,7 +72,7 @@ def found(names: Sequence[str]) -> list[str]:
         raise UserError("name at least one clip or folder")
     paths: list[str] = []
     for name in names:
-        if not Path(name).is_dir():
+        if not place(name).is_dir():
             paths.append(name)
             continue
         there = files_below(name)
@@ -64,7 +80,7 @@ def found(names: Sequence[str]) -> list[str]:
         inside = inside or [p for p in there if PurePosixPath(p).suffix.lower() in PICTURE_SUFFIXES]
         if not inside:
             raise UserError(f"no clip in folder {name}; it holds no file that ends like mp4 or wav")
-        paths += [str(Path(name) / p) for p in sorted(inside)]
+        paths += [str(place(name) / p) for p in sorted(inside)]
     return paths
 
 

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import hashlib
+import importlib.util
 import json
+import logging
 import os
-import shutil
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import ModuleType
+from typing import Literal
 
-from emorec_tf import __version__, datasets, decode_cache, locks, records, workers
+from emorec_tf import (
+    __version__,
+    datasets,
+    decode_cache,
+    local_runner,
+    locks,
+    places,
+    records,
+    shards,
+)
 from emorec_tf.cache_folder import cache_folder
 from emorec_tf.clip import EMOTIONS, Clip, UserError
 from emorec_tf.command_line import guarded, parse
 from emorec_tf.config import FeaturesConfig, option
 
-PARTIAL = ".partial"  # finished shards' rows, until the manifest is written
+SIZES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -35,8 +46,19 @@ class PrepareOptions:
     classes: str | None = option(None, "8, 7 (calm merged into neutral), or a comma list")
     label: str | None = option(None, "which label, where a corpus has several")
     modality: Literal["auto", "01", "02", "03"] = option("auto", "ravdess files to use")
-    workers: int = option(os.cpu_count() or 1, "processes; each decodes one clip at a time")
-    clips_per_shard: int = option(64, "clips in one TFRecord file")
+    runner: Literal["local", "beam"] = option(
+        "local", "local: processes of this machine; beam: Apache Beam, on any engine it knows"
+    )
+    beam_options: str = option(
+        "", 'Beam\'s own options in one string: "--runner=FlinkRunner ..." (docs/scale.md)'
+    )
+    workers: int = option(os.cpu_count() or 1, "local processes; each decodes one clip at a time")
+    shard_mib: float = option(
+        128.0,
+        "MiB of one TFRecord file, about; a smaller corpus gets up to 32 smaller ones, of 64 clips "
+        "or more",
+    )
+    clips_per_shard: int = option(0, "clips in one TFRecord file instead; 0: as shard_mib says")
     face_model: str | None = option(None, "face detector's model file, where it has none inside")
     mesh_model: str | None = option(None, "face mesh's model file, where MediaPipe has none inside")
     overwrite: bool = option(False, "replace records made from other clips or settings")
@@ -56,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Parse, prepare, report."""
-    given = parse(argv, "prepare", PrepareOptions, FeaturesConfig)
+    words = with_beam_options(sys.argv[1:] if argv is None else argv)
+    given = parse(words, "prepare", PrepareOptions, FeaturesConfig)
     names = {f.name for f in dataclasses.fields(PrepareOptions)}
     options = PrepareOptions(**{k: v for k, v in given.items() if k in names})
     features = FeaturesConfig(**{k: v for k, v in given.items() if k not in names})
@@ -70,7 +93,7 @@ def run(argv: Sequence[str] | None) -> int:
     if options.source is None or options.records is None:
         raise UserError("prepare needs --source FOLDER and --records FOLDER (see --help)")
     prepare(options, features)
-    rows = records.read_csv(Path(options.records) / records.REPORT)
+    rows = records.read_csv(places.place(options.records) / records.REPORT)
     print_table(rows, options)
     refused = [r for r in rows if r["status"] == "refused"]
     for row in refused:
@@ -83,6 +106,15 @@ def run(argv: Sequence[str] | None) -> int:
         )
         return 1
     return 0
+
+
+def with_beam_options(argv: Sequence[str]) -> list[str]:
+    """Tie Beam's options to their flag: they look like flags themselves, one like our --runner."""
+    words, flag = list(argv), "--beam_options"
+    if flag in words[:-1]:
+        at = words.index(flag)
+        words[at : at + 2] = [f"{flag}={words[at + 1]}"]
+    return words
 
 
 def demo_source() -> str:
@@ -109,33 +141,64 @@ def prepare(options: PrepareOptions, features: FeaturesConfig) -> None:
     )
     # The order must not depend on the file system, and neighbours must not share a speaker.
     clips.sort(key=lambda c: hashlib.sha256(c.clip_id.encode()).digest())
-    folder = Path(str(options.records))
-    plan = plan_of(clips, features, options.clips_per_shard)
+    folder = places.place(str(options.records))
+    each = shards.clips_in_one(features, len(clips), options.shard_mib, options.clips_per_shard)
+    plan = plan_of(clips, features, each)
     cache = decode_cache.bounded(options.cache_gib)
+    make = runner_of(options)
     busy = f"another prepare is at work in {folder}; wait or stop it"
     with locks.alone(folder / ".lock", busy):
         if is_done(folder, plan, options.overwrite):
             return
-        partial = folder / PARTIAL
-        if not (partial / "plan").exists() or (partial / "plan").read_text() != plan:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            records.write_atomically(partial / "plan", plan)
-        shards = [
-            clips[i : i + options.clips_per_shard]
-            for i in range(0, len(clips), options.clips_per_shard)
-        ]
-        sidecars = write_shards(folder, shards, features, options, cache)
-        finish(folder, sidecars, plan, features, options)
+        shards.begin(folder, plan)
+        settings = (features, options.face_model, options.mesh_model, cache)
+        job = shards.Job(str(folder), settings)
+        parts = [clips[i : i + each] for i in range(0, len(clips), each)]
+        left = [number for number in range(len(parts)) if not shards.is_whole(folder, number)]
+        done = len(clips) - sum(len(parts[number]) for number in left)
+        if done:
+            print(f"going on after {done} clips that are done")
+        make(job, {number: parts[number] for number in left})
+        finish(job, len(parts), plan, features, options)
         if cache:
             decode_cache.cull(cache)
 
 
+def runner_of(options: PrepareOptions) -> Callable[[shards.Job, shards.Parts], None]:
+    """Choose who makes the shards.
+
+    Raises:
+        UserError: Apache Beam is not installed, or does not understand its options.
+    """
+    if options.runner == "local":
+        if options.beam_options:
+            raise UserError("--beam_options are for --runner beam; add it, or leave them out")
+        return functools.partial(local_runner.make_all, workers=options.workers)
+    if importlib.util.find_spec("apache_beam") is None:
+        raise UserError("--runner beam needs Apache Beam; pip install 'emorec-tf[beam]'")
+    return functools.partial(imported_beam_runner().make_all, given=options.beam_options)
+
+
+def imported_beam_runner() -> ModuleType:
+    """Import Beam, which then speaks of cloud clients that nobody asked for."""
+    log, silent = logging.getLogger(), logging.NullHandler()
+    log.addHandler(silent)
+    from emorec_tf import beam_runner
+
+    log.removeHandler(silent)
+    return beam_runner
+
+
 def plan_of(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int) -> str:
     """Hash of everything that decides the bytes: clips, labels, file sizes, settings."""
+
+    def sizes_of(clip: Clip) -> list[int]:
+        return [places.size_of(places.place(p)) if p else 0 for p in (clip.video, clip.audio)]
+
+    with ThreadPoolExecutor(SIZES_AT_ONCE) as pool:  # a size on object storage is a request
+        all_sizes = list(pool.map(sizes_of, clips))
     digest = hashlib.sha256(f"{records.FORMAT} {features.stamp()} {clips_per_shard}".encode())
-    for clip in clips:
-        sizes = [Path(p).stat().st_size if p else 0 for p in (clip.video, clip.audio)]
+    for clip, sizes in zip(clips, all_sizes, strict=True):
         fields = {**vars(clip), "traits": dict(clip.traits), "sizes": sizes}
         digest.update(json.dumps(fields, sort_keys=True).encode())
     return digest.hexdigest()
@@ -150,7 +213,7 @@ def is_done(folder: Path, plan: str, overwrite: bool) -> bool:
         stored = json.loads(manifest.read_text(encoding="utf-8"))
         same = stored["plan"] == plan
         whole = (folder / records.REPORT).exists() and all(
-            (folder / s["name"]).exists() and (folder / s["name"]).stat().st_size == s["bytes"]
+            (folder / s["name"]).exists() and places.size_of(folder / s["name"]) == s["bytes"]
             for s in stored["shards"]
         )
     except (ValueError, KeyError, TypeError):
@@ -167,80 +230,15 @@ def is_done(folder: Path, plan: str, overwrite: bool) -> bool:
     return False
 
 
-def write_shards(
-    folder: Path,
-    shards: Sequence[Sequence[Clip]],
-    features: FeaturesConfig,
-    options: PrepareOptions,
-    cache: decode_cache.Cache | None,
-) -> list[Path]:
-    """Write the shards that are not there yet, in order; return all their sidecar files."""
-    sidecars = [folder / PARTIAL / f"shard-{i:05d}.json" for i in range(len(shards))]
-    todo = [i for i, sidecar in enumerate(sidecars) if not shard_is_whole(folder, sidecar)]
-    done = sum(len(s) for s in shards) - sum(len(shards[i]) for i in todo)
-    if done:
-        print(f"going on after {done} clips that are done")
-    queue = [clip for i in todo for clip in shards[i]]
-    settings = (features, options.face_model, options.mesh_model, cache)
-    results = workers.process(queue, options.workers, settings)
-    with progress_bar(len(queue)) as advance:
-        for i in todo:
-            kept: list[bytes] = []
-            rows: list[dict[str, Any]] = []
-            for _ in shards[i]:
-                data, row = next(results)
-                rows.append({**row, "shard": i if data else ""})
-                kept += [data] if data else []
-                advance()
-            name = f"shard-{i:05d}.tfrecord"
-            shard = records.write_shard(folder / name, kept)
-            records.write_atomically(sidecars[i], json.dumps({"shard": shard, "rows": rows}))
-    return sidecars
-
-
-def shard_is_whole(folder: Path, sidecar: Path) -> bool:
-    """True if a former run finished this shard and its bytes are as they were."""
-    if not sidecar.exists():
-        return False
-    shard = json.loads(sidecar.read_text())["shard"]
-    path = folder / shard["name"]
-    wanted = {"bytes": shard["bytes"], "sha256": shard["sha256"]}
-    return path.exists() and records.file_check(path) == wanted
-
-
-@contextlib.contextmanager
-def progress_bar(total: int) -> Iterator[Any]:
-    """Show clips done, rate and remaining time on a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    rate = TextColumn("{task.fields[rate]}")
-    columns = ("preparing", BarColumn(), MofNCompleteColumn(), rate, Remaining())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=total, rate="")
-        start = time.monotonic()
-
-        def advance() -> None:
-            # Rich's own figure is a sum over a thousand steps, at each step.
-            speed = (bar.tasks[0].completed + 1) / (time.monotonic() - start)
-            bar.update(task, advance=1, rate=f"{speed:.1f} clips/s")
-
-        yield advance
-
-
 def finish(
-    folder: Path,
-    sidecars: Sequence[Path],
-    plan: str,
-    features: FeaturesConfig,
-    options: PrepareOptions,
+    job: shards.Job, count: int, plan: str, features: FeaturesConfig, options: PrepareOptions
 ) -> None:
-    """Join the sidecars into the report and, last of all, the manifest."""
-    parts = [json.loads(s.read_text()) for s in sidecars]
+    """Join what is noted beside ``count`` shards to the report and, last of all, the manifest."""
+    folder = job.place
+    parts = [json.loads(shards.sidecar(folder, n).read_text()) for n in range(count)]
     rows = sorted((r for p in parts for r in p["rows"]), key=lambda r: r["clip_id"])
-    shards = [p["shard"] for p in parts if p["shard"]["count"]]
-    if not shards:
+    kept = [p["shard"] for p in parts if p["shard"]["count"]]
+    if not kept:
         raise UserError(f"all {len(rows)} clips were refused, the first: {rows[0]['reason']}")
     records.write_atomically(folder / records.REPORT, records.rows_to_csv(rows))
     corpora = [datasets.DATASETS[name] for name in options.dataset.split("+")]
@@ -254,10 +252,10 @@ def finish(
         "label_meaning": " + ".join(c.label_meaning for c in corpora),
         "label": options.label or "",
         "emorec_tf": __version__,
-        "shards": shards,
+        "shards": kept,
     }
     records.write_atomically(folder / records.MANIFEST, json.dumps(manifest, indent=1))
-    shutil.rmtree(folder / PARTIAL)
+    places.remove_tree(folder / shards.PARTIAL)
 
 
 def print_table(rows: Sequence[dict[str, str]], options: PrepareOptions) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from emorec_tf.clip import EMOTIONS, Clip, UserError
 from emorec_tf.config import FeaturesConfig
+from emorec_tf.places import Remote, place, size_of
 
 MANIFEST = "records.json"
 REPORT = "report.csv"
@@ -77,6 +78,9 @@ def serialise(example: Mapping[str, np.ndarray], labels: Mapping[str, str | floa
 def write_atomically(path: Path, data: bytes | str) -> None:
     """Write to a temporary name, flush to disk, rename: the file is whole or not there."""
     raw = data.encode() if isinstance(data, str) else data
+    if isinstance(path, Remote):
+        path.write_bytes(raw)
+        return
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
@@ -118,7 +122,7 @@ def file_check(path: Path) -> dict[str, Any]:
     """Size and sha256 of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
+    return {"bytes": size_of(path), "sha256": digest}
 
 
 def rows_to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -146,7 +150,7 @@ def open_records(folder: str | Path, wanted: Mapping[str, Any] | None = None) ->
     Raises:
         UserError: unfinished or damaged records, or records of other feature settings.
     """
-    folder = Path(folder)
+    folder = place(folder)
     path = folder / MANIFEST
     if not path.exists():
         state = "are unfinished" if folder.exists() else "do not exist"
@@ -169,7 +173,7 @@ def open_records(folder: str | Path, wanted: Mapping[str, Any] | None = None) ->
             )
     for shard in shards:
         there = folder / shard["name"]
-        if not there.exists() or there.stat().st_size != shard["bytes"]:
+        if not there.exists() or size_of(there) != shard["bytes"]:
             raise UserError(f"shard {there} is missing or damaged; run prepare again to mend it")
     if not (folder / REPORT).exists():
         raise UserError(f"{folder / REPORT} is missing; run prepare again to mend it")

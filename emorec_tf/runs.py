@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from emorec_tf import __version__, targets
+from emorec_tf import __version__, places, targets
 from emorec_tf.clip import UserError
 from emorec_tf.config import Config, build, flat, nearest, to_yaml
 from emorec_tf.records import Records, read_csv, rows_to_csv, write_atomically
@@ -108,7 +107,7 @@ def create(
     source = {k: records.manifest[k] for k in ("dataset", "licence", "label_meaning", "label")}
     run = Run(folder, config, classes, split, source, steps or {})
     if overwrite and (folder / "run.json").exists():  # never a folder that is no run
-        shutil.rmtree(folder)
+        places.remove_tree(folder)
     if (folder / "run.json").exists():
         there = load(folder)
         changed = differences(there, run)
@@ -155,7 +154,7 @@ def load(folder: str | Path) -> Run:
     Raises:
         UserError: no run there (with the nearest names), or a damaged one.
     """
-    folder = Path(folder)
+    folder = places.place(folder)
     if not (folder / "run.json").exists():
         beside = [p.parent.name for p in folder.parent.glob("*/run.json")]
         hint = nearest(folder.name, beside) if beside else "train one first"
@@ -176,20 +175,8 @@ def load(folder: str | Path) -> Run:
 
 def save_model(model: keras.Model, path: Path) -> None:
     """Save under a temporary name, then rename: a kill in between loses nothing."""
-    temporary = path.with_name(f"{path.stem}.tmp.keras")
-    try:
-        model.save(temporary)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def copy_atomically(source: Path, target: Path) -> None:
-    """Copy under a temporary name, then rename."""
-    temporary = target.with_name(target.name + ".tmp")
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    with places.local_draft(path, f"{path.stem}.tmp.keras") as draft:
+        model.save(draft)
 
 
 def load_model(path: Path, for_training: bool = False) -> keras.Model:
@@ -211,7 +198,8 @@ def load_model(path: Path, for_training: bool = False) -> keras.Model:
     if not path.exists():
         raise UserError(f"{path} does not exist; train the run first (the same command goes on)")
     try:
-        return keras.saving.load_model(path, compile=for_training, safe_mode=True)
+        with places.local_copy(path) as file:
+            return keras.saving.load_model(file, compile=for_training, safe_mode=True)
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
         line = " ".join(str(error).split())[:200]
         raise UserError(f"model {path} is damaged: {line}") from error

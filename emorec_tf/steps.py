@@ -21,6 +21,7 @@ from emorec_tf import catalog, runs
 from emorec_tf.clip import UserError
 from emorec_tf.config import Config, build, check, flat, nearest, read_yaml, section_of
 from emorec_tf.locks import alone
+from emorec_tf.places import copy
 from emorec_tf.runs import Run
 from emorec_tf.splits import Split
 
@@ -205,7 +206,7 @@ def adopt(begun: Run, first: Path) -> None:
                 "temperature.json",
             )
             for name in [n for n in names if (folder / n).exists()]:
-                runs.copy_atomically(folder / name, begun.folder / name)
+                copy(folder / name, begun.folder / name)
 
 
 def noted(step: Step, folder: Path) -> dict[str, Any]:

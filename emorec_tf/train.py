@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf import assembly, catalog, config, leaks, records, runs, splits, steps
+from emorec_tf import assembly, catalog, config, leaks, places, records, runs, splits, steps
 from emorec_tf.classes import classes_of, labelled, left_out
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.command_line import guarded, parse
@@ -47,7 +47,7 @@ def run(argv: Sequence[str] | None) -> int:
     options = TrainOptions(**{k: given.pop(k) for k in ("run", "overwrite") if k in given})
     settings, opened = prepared(given)
     fusion, _ = catalog.parse(settings.model.fusion)
-    folder = Path(options.run or f"saved_models/{settings.data.dataset}-{fusion}")
+    folder = places.place(options.run or f"saved_models/{settings.data.dataset}-{fusion}")
     train(settings, opened, folder, options.overwrite)
     return 0
 
@@ -189,7 +189,7 @@ def fit(
         done = int(last.exists())
     reached = begun.scores(begun.history[:done])
     if reached and best_epoch(reached) == done:  # a kill may have come between saving and copying
-        runs.copy_atomically(last, begun.folder / "best.keras")
+        places.copy(last, begun.folder / "best.keras")
     if begun.is_finished(done):
         print(f"run {begun.folder} is finished ({done} epochs); --overwrite trains it anew")
         return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import get_context
 from typing import Any
 
@@ -15,6 +17,7 @@ from emorec_tf import records
 from emorec_tf.clip import Clip, SetupError, UserError
 from emorec_tf.config import FeaturesConfig
 from emorec_tf.decode_cache import Cache
+from emorec_tf.places import local_copy, place
 
 Result = tuple[bytes, dict[str, Any]]  # a framed example (b"": refused), a line of report.csv
 Settings = tuple[FeaturesConfig, str | None, str | None, Cache | None]  # of ``examples.maker``
@@ -23,30 +26,47 @@ UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
 WORKER: dict[str, Any] = {}  # what start_worker loaded, once per process
 
 
-def process(clips: Sequence[Clip], workers: int, settings: Settings) -> Iterator[Result]:
-    """Make examples in ``workers`` processes; results come in the order of ``clips``.
+class Crew:
+    """Worker processes that stay from one list of clips to the next."""
 
-    ``settings`` are the arguments of ``examples.maker``. A clip on which the process
-    itself dies (a decoder's crash) is refused; the rest goes on.
-    """
-    waiting: deque[tuple[Clip, Future[Result]]] = deque()
-    rest = deque(clips)
-    pool = make_pool(min(workers, max(len(clips), 1)), settings)
-    try:
+    def __init__(self, workers: int, settings: Settings) -> None:
+        """Plan so many processes; ``settings`` are the arguments of ``examples.maker``."""
+        self.workers, self.settings = workers, settings
+        self.pool: ProcessPoolExecutor | None = None
+
+    def process(self, clips: Sequence[Clip]) -> Iterator[Result]:
+        """Make examples; results come in the order of ``clips``.
+
+        A clip on which the process itself dies (a decoder's crash) is refused; the rest goes on.
+        """
+        waiting: deque[tuple[Clip, Future[Result]]] = deque()
+        rest = deque(clips)
+        count = min(self.workers, max(len(clips), 1))
+        pool = self.pool = self.pool or make_pool(count, self.settings)
         while rest or waiting:
-            while rest and len(waiting) < 4 * workers:
+            while rest and len(waiting) < 4 * self.workers:
                 waiting.append((rest[0], submit(pool, rest[0])))
                 rest.popleft()
             clip, future = waiting.popleft()
             try:
                 yield future.result()
             except BrokenProcessPool:
-                yield alone(clip, settings)
+                yield alone(clip, self.settings)
                 rest.extendleft(c for c, _ in reversed(waiting))
                 waiting.clear()
-                pool = make_pool(workers, settings)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+                pool = self.pool = make_pool(self.workers, self.settings)
+
+    def close(self) -> None:
+        """Let the processes go, whatever they were at."""
+        if self.pool:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            self.pool = None
+
+
+def process(clips: Sequence[Clip], workers: int, settings: Settings) -> Iterator[Result]:
+    """Make examples in ``workers`` processes of their own: see ``Crew``."""
+    with contextlib.closing(Crew(workers, settings)) as crew:
+        yield from crew.process(clips)
 
 
 def submit(pool: ProcessPoolExecutor, clip: Clip) -> Future[Result]:
@@ -101,7 +121,8 @@ def work(clip: Clip) -> Result:
     if isinstance(make, UserError):
         raise make
     try:
-        example, seen = make(clip)
+        with at_hand(clip) as here:
+            example, seen = make(here)
     except SetupError:
         raise
     except UserError as error:
@@ -114,6 +135,27 @@ def work(clip: Clip) -> Result:
         "valence": float("nan") if clip.valence is None else clip.valence,
     }
     return records.framed(records.serialise(example, labels)), row_of(clip, "", seen)
+
+
+@contextlib.contextmanager
+def at_hand(clip: Clip) -> Iterator[Clip]:
+    """Give the clip with its files on this machine; what had to be fetched is dropped afterwards.
+
+    Errors name the files as they were given.
+    """
+    with contextlib.ExitStack() as stack:
+        here = {
+            path: str(stack.enter_context(local_copy(place(path))))
+            for path in sorted({path for path in (clip.video, clip.audio) if path})
+        }
+        video, audio = (path and here[path] for path in (clip.video, clip.audio))
+        try:
+            yield replace(clip, video=video, audio=audio)
+        except UserError as error:
+            said = str(error)
+            for given, fetched in here.items():
+                said = said.replace(fetched, str(given))
+            raise type(error)(said) from error
 
 
 def row_of(clip: Clip, refused: str, seen: Any = None) -> dict[str, Any]:

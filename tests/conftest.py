@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
-from collections.abc import Callable
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,6 +135,45 @@ def demo_records(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     where = [*source, "--workers=2", "--clips_per_shard=5"]
     assert prepare.main(["--dataset=demo", *where, *FEATURE_FLAGS]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server on this machine that speaks S3, with an empty bucket; gives the bucket's URL."""
+    from emorec_tf import buckets
+    from emorec_tf.clip import SetupError
+
+    try:
+        buckets.file_system("s3")
+    except SetupError as error:
+        pytest.skip(str(error))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    server = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1"]
+    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([*server, "-p", endpoint.rsplit(":", 1)[1]], **nowhere)
+    settings = {"S3_ENDPOINT": endpoint, "AWS_REGION": "us-east-1"}
+    settings |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in settings.items():
+                patch.setenv(name, value)
+            make_bucket(f"{endpoint}/bucket")
+            yield "s3://bucket"
+    finally:
+        process.terminate()
+        process.wait()
+        buckets.ready.cache_clear()
+
+
+def make_bucket(address: str) -> None:
+    """Wait for the server, then make a bucket."""
+    for _ in range(600):
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(urllib.request.Request(address, method="PUT")).close()
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{address} does not answer")
 
 
 TRAIN_FLAGS = [

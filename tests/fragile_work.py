@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from emorec_tf.clip import Clip
+from emorec_tf.clip import Clip, SetupError
 
 
 def work(clip: Clip) -> tuple[bytes, dict[str, Any]]:
-    """Die on clips called crash; give back the name of the others."""
+    """Die on clips called crash, miss a model on those called setup; give back others' names."""
     if clip.clip_id.startswith("crash"):
         os._exit(3)
+    if clip.clip_id.startswith("setup"):
+        raise SetupError("no face model here; fetch it")
     return clip.clip_id.encode(), {}

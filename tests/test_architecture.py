@@ -22,11 +22,12 @@ MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 LAYERS = (
     "__init__ clip",
     "sections",
-    "cache_folder config",
+    "cache_folder config quiet",
     # words and parts: each stands on the settings alone
-    "calibration losses ratings",
+    "buckets calibration losses ratings",
+    "places",
     "catalog classes command_line container decode_cache drawn_faces keras_files layers"
-    " litert_int8 locks media_files metrics model_files picture_sampling plots quiet schema spectra"
+    " litert_int8 locks media_files metrics model_files picture_sampling plots schema spectra"
     " splits synthetic_voices torch_files windows",
     # where audio branches begin and end, and those that see a picture
     "pooling",
@@ -47,8 +48,9 @@ LAYERS = (
     "decoded film people timeline voice_activity",
     "enrolment examples experts finished_runs slices watching",
     "answers model_card predictor run_figures workers",
-    "film_answers report_pictures report_tables serving stream",
-    "agreement export_facts frozen_graph live report_peers run_card serve_answers serve_jobs",
+    "film_answers report_pictures report_tables serving shards stream",
+    "agreement beam_runner export_facts frozen_graph live local_runner report_peers run_card"
+    " serve_answers serve_jobs",
     "serve_uploads zoo_api",
     "serve_api",
     # a run in formats of others
@@ -74,7 +76,7 @@ TESTED_IN |= {"export_facts": "export"}
 TESTED_IN |= {"sections": "config", "answers": "evaluate", "fold_files": "crossval"}
 TESTED_IN |= {"predictor": "predict", "watching": "film_answers"}
 TESTED_IN |= {"keeper": "train", "assembly": "steps", "classical_heads": "head_search"}
-TESTED_IN |= {"live": "stream"}
+TESTED_IN |= {"live": "stream", "local_runner": "prepare"}
 TESTED_IN |= dict.fromkeys(("serve_answers", "serve_api", "serve_jobs", "serve_uploads"), "serve")
 TESTED_IN |= dict.fromkeys(("search_files", "search_trials", "trial_table"), "tune")
 REPORT = ("finished_runs", "report_peers", "report_pictures", "report_tables", "run_figures")

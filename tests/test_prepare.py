@@ -69,7 +69,7 @@ def test_killed_run_goes_on_to_the_same_bytes(
     assert prepare.main(arguments) == 0
     assert "going on after" in capsys.readouterr().out
     assert shards(folder) == shards(demo_records)
-    assert not (folder / prepare.PARTIAL).exists()
+    assert not (folder / ".partial").exists()
 
 
 def test_other_settings_do_not_overwrite(
