@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from emorec_tf import places
 from emorec_tf.clip import UserError
 from emorec_tf.config import nearest
 
@@ -27,7 +28,7 @@ def folder_of(name_or_folder: str | Path) -> Path:
     Raises:
         UserError: neither.
     """
-    folder = Path(name_or_folder)
+    folder = places.place(name_or_folder)
     if folder.exists():
         return folder
     there = found()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf import datasets, runs
+from emorec_tf import datasets, places, runs
 from emorec_tf.clip import UserError
 from emorec_tf.command_line import guarded, parse
 from emorec_tf.config import flat, option, to_yaml
@@ -131,7 +131,7 @@ def fill(made: Path, name: str, trained: Run, judged: FinishedRun | None) -> Non
     runs.save_model(model, shipped.model_file)
     if judged is None:
         if trained.classes:
-            runs.copy_atomically(trained.folder / "temperature.json", made / "temperature.json")
+            places.copy(trained.folder / "temperature.json", made / "temperature.json")
         card = run_card.card_of(trained).replace(f"# {trained.folder.resolve().name}", f"# {name}")
     else:
         if trained.classes:
