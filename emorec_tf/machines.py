@@ -38,7 +38,10 @@ class Team:
 @functools.cache
 def team() -> Team | None:
     """Read TF_CONFIG; None where this process trains alone."""
-    return team_of(os.environ.get(VARIABLE, ""))
+    text = os.environ.get(VARIABLE, "")
+    if not text.strip():
+        os.environ.pop(VARIABLE, None)  # TensorFlow fails on an empty one
+    return team_of(text)
 
 
 def team_of(text: str) -> Team | None:

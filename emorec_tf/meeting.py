@@ -21,6 +21,7 @@ from emorec_tf.machines import VARIABLE, Team
 SECONDS_VARIABLE = "EMOREC_MEET_SECONDS"
 SECONDS = 300.0
 PAUSE_SECONDS = 0.2
+SILENCE_SECONDS = 10.0  # of somebody who connects and says nothing
 LONGEST_LINE = 2**20  # bytes
 
 
@@ -56,6 +57,7 @@ def receive(
                 answer(came, problem)
                 raise UserError(f"{VARIABLE}: {problem}") from None
             stack.enter_context(connection)
+            connection.settimeout(SILENCE_SECONDS)
             heard = line_of(connection)
             number, told = heard.get("index"), heard.get("facts")
             if isinstance(number, int) and 0 < number < len(team) and isinstance(told, dict):

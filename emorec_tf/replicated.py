@@ -1,6 +1,8 @@
-"""A model in training on several replicas: batch normalisation over all, and a repair of Keras.
+"""A model in training on several replicas: one batch to all of them, and a repair of Keras.
 
-Keras 3 cannot ``fit`` under MultiWorkerMirroredStrategy (https://github.com/keras-team/keras/issues/20585):
+Batch normalisation takes its figures from the whole batch, and gradients are clipped as a whole.
+
+Keras 3 cannot ``fit`` under MultiWorkerMirroredStrategy (github.com/keras-team/keras/issues/20585):
 its trainer reduces a batch that lies on several machines to build by it, which fails eagerly, and
 reduces scalar figures along an axis that scalars do not have. The two overrides here take this
 machine's part of the batch, and no axis.
@@ -66,12 +68,36 @@ def over_all_replicas(model: keras.Model) -> Iterator[None]:
             layer.synchronized = own
 
 
+@contextlib.contextmanager
+def clipped_as_one(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Sum gradients over replicas before they are clipped, while a step is traced.
+
+    Keras clips each replica's own and then adds them up, which is another gradient. With a scaled
+    loss (mixed_float16) that stays so: that optimiser sums at a place of its own.
+    """
+
+    def clipped(gradients: list[Any]) -> Any:
+        context = tf.distribute.get_replica_context()
+        return own(context.all_reduce(tf.distribute.ReduceOp.SUM, gradients))
+
+    own = optimizer._clip_gradients
+    mended = not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    try:
+        if mended:
+            optimizer._clip_gradients = clipped
+            optimizer._all_reduce_sum_gradients = lambda summed: summed
+        yield
+    finally:
+        if mended:
+            del optimizer._clip_gradients, optimizer._all_reduce_sum_gradients
+
+
 class Replicated(keras.Model):
     """A model that several replicas train, each on its part of the batch."""
 
     def train_step(self, data: Any) -> Any:
         """Train one step."""
-        with over_all_replicas(self):
+        with over_all_replicas(self), clipped_as_one(self.optimizer):
             return super().train_step(data)
 
 

@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from emorec_tf.cache_folder import CACHE_VARIABLE, cache_folder
 from emorec_tf.clip import UserError
@@ -22,7 +22,7 @@ from emorec_tf.records import Records, file_check
 SUFFIX = ".shard"
 LEFT_FREE = 0.05  # of the disk
 GIB = 2**30
-READING: list[IO[str]] = []  # open files, whose shared locks go with this process
+READING: list[int] = []  # open files, whose shared locks go with this process
 
 
 def copied(records: Records) -> list[str]:
@@ -63,7 +63,7 @@ def whole(path: Path, row: Mapping[str, Any]) -> bool:
 
 def read_here(folder: Path) -> None:
     """Hold a shared lock until this process ends: who drops copies needs it alone."""
-    opened = (folder / "lock").open("w")
+    opened = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
     fcntl.flock(opened, fcntl.LOCK_SH)
     READING.append(opened)
 

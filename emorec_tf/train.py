@@ -169,7 +169,7 @@ def together(
     with teamwork.watched(folder):
         print(f"machine {own.index} of {len(own)}{', the chief' if own.chief else ''}")
         teamwork.begin()
-    return runs.load(folder)
+    return dataclasses.replace(runs.load(folder), config=settings)
 
 
 def check_enough(training: Sequence[Clip], classes: Sequence[str], batch_size: int) -> None:
