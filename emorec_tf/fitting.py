@@ -52,11 +52,8 @@ def fit(
     if not model.trainable_weights:  # then one epoch is all
         done = int(last.exists())
     teamwork.check_same_epoch(done, begun.folder)
-    reached = begun.scores(begun.history[:done])
-    if (
-        machines.is_chief() and reached and best_epoch(reached) == done
-    ):  # a kill may have come between saving and copying
-        runs.copy_atomically(last, begun.folder / "best.keras")
+    if machines.is_chief():
+        copy_best(begun, done)
     if begun.is_finished(done):
         print(f"run {begun.folder} is finished ({done} epochs); --overwrite trains it anew")
         return
@@ -69,6 +66,13 @@ def fit(
         run_epochs(begun, opened, sides["train"], model, keep, standard, adapt, until)
     else:
         keeper.once(keep, model)
+
+
+def copy_best(begun: Run, done: int) -> None:
+    """Keep the last epoch as the best if it is: a kill may have come between saving and copying."""
+    reached = begun.scores(begun.history[:done])
+    if reached and best_epoch(reached) == done:
+        runs.copy_atomically(begun.folder / "last.keras", begun.folder / "best.keras")
 
 
 def fresh_model(

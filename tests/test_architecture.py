@@ -82,6 +82,7 @@ TESTED_IN |= {"sections": "config", "answers": "evaluate", "fold_files": "crossv
 TESTED_IN |= {"predictor": "predict", "watching": "film_answers"}
 TESTED_IN |= {"keeper": "train", "assembly": "steps", "classical_heads": "head_search"}
 TESTED_IN |= {"live": "stream", "parsing": "input_pipeline"}
+TESTED_IN |= {"teamwork": "fitting"}
 TESTED_IN |= dict.fromkeys(("serve_answers", "serve_api", "serve_jobs", "serve_uploads"), "serve")
 TESTED_IN |= dict.fromkeys(("search_files", "search_trials", "trial_table"), "tune")
 REPORT = ("finished_runs", "report_peers", "report_pictures", "report_tables", "run_figures")
