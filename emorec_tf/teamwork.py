@@ -104,10 +104,9 @@ def watched(folder: Any) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        line = " ".join(str(error.message).split())[:160]
         raise UserError(
-            f"another machine was lost, or ended ({line}); every finished epoch is kept in "
-            f"{folder}: give the same command on all {len(own)} again"
+            f"another machine was lost, or ended ({type(error).__name__}); every finished epoch is "
+            f"kept in {folder}: give the same command on all {len(own)} again"
         ) from error
 
 

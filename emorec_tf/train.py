@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: Sequence[str] | None) -> int:
     """Parse, check everything that needs no TensorFlow, train."""
     given = parse(argv, "train", TrainOptions, *GROUPS)
+    if machines.team():  # what TensorFlow says of a lost machine is said here, in one line
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     options = TrainOptions(**{k: given.pop(k) for k in ("run", "overwrite") if k in given})
     settings, opened = prepared(given)
     fusion, _ = catalog.parse(settings.model.fusion)
