@@ -1,9 +1,10 @@
 """Peak memory of one epoch, with the records as they are and repeated so many times.
 
-python scripts/memory_of_training.py RECORDS FOLDER [--times 10] [--cache none] [-- TRAIN FLAGS]
+python scripts/memory_of_training.py RECORDS FOLDER [--base 1] [--times 10] [TRAIN FLAGS]
 
 Clips are repeated under other ids, by the same speakers, into FOLDER. Each run is a process of its
-own; its peak is what the kernel says (ru_maxrss). Training's shuffle buffer is as ever.
+own; its peak is what the kernel says (ru_maxrss). Choose --base so that even the smaller records
+fill training's shuffle buffer of 256 MiB.
 """
 
 from __future__ import annotations
@@ -62,12 +63,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--cache", default="none")
-    parser.add_argument("flags", nargs="*")
-    given = parser.parse_args()
-    for times in (1, given.times):
+    parser.add_argument("--base", type=int, default=1, help="repeats of the smaller one")
+    given, flags = parser.parse_known_args()
+    for times in (given.base, given.base * given.times):
         folder = repeated(given.records, given.folder / f"x{times}", times)
         size = sum(p.stat().st_size for p in folder.glob("*.tfrecord"))
-        command = [sys.executable, __file__, "--one", str(folder), given.cache, *given.flags]
+        command = [sys.executable, __file__, "--one", str(folder), given.cache, *flags]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         print(f"x{times}: {size / 2**20:,.0f} MiB of records, {done.stdout.splitlines()[-1]}")
 
