@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +14,8 @@ from emorec_tf.classes import labelled
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.input_pipeline import Adapt
 from emorec_tf.robustness import Damage
+
+Batch = tuple[dict[str, np.ndarray], np.ndarray]  # arrays of clips, and their ids
 
 
 def scored_sides(run: runs.Run, opened: records.Records) -> dict[str, list[Clip]]:
@@ -97,21 +99,27 @@ def logits_of(
         model: logits from example arrays.
         opened: records that hold the clips.
         clips: which to answer; every one is answered or an error is raised.
-        kept: a one-element list in which the batches are kept for the next call.
+        kept: a one-element list in which the batches are kept for the next call; None: they
+            are read anew, one at a time.
         adapt: puts voices on the scale of the training clips (see enrolment).
         damage: done to the arrays first (see robustness).
     """
-    kept = kept or [None]
-    if kept[0] is None:
-        batches = input_pipeline.evaluation(opened, clips)
-        kept[0] = [({n: a.numpy() for n, a in i.items()}, ids.numpy()) for i, ids in batches]
+    batches: Iterable[Batch] = kept[0] if kept and kept[0] else read(opened, clips)
+    if kept and not kept[0]:
+        batches = kept[0] = list(batches)
     by_id = {c.clip_id: c for c in clips}
-    ordered = [by_id[i.decode()] for _, ids in kept[0] for i in ids]
-    if len(ordered) != len(clips):
-        raise UserError(f"{opened.folder} gave {len(ordered)} of {len(clips)} clips; prepare anew")
-    logits = []
-    for inputs, ids in kept[0]:
+    logits, ordered = [], []
+    for inputs, ids in batches:
+        ordered += [by_id[i.decode()] for i in ids]
         inputs = damage(inputs) if damage else inputs
         inputs = adapt(inputs, ids) if adapt else inputs
         logits.append(np.asarray(model.predict_on_batch(inputs), np.float64))
+    if len(ordered) != len(clips):
+        raise UserError(f"{opened.folder} gave {len(ordered)} of {len(clips)} clips; prepare anew")
     return np.concatenate(logits), ordered
+
+
+def read(opened: records.Records, clips: Sequence[Clip]) -> Iterator[Batch]:
+    """Batches of these clips' arrays and ids, one at a time."""
+    for inputs, ids in input_pipeline.evaluation(opened, clips):
+        yield {n: a.numpy() for n, a in inputs.items()}, ids.numpy()

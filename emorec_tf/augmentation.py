@@ -2,28 +2,21 @@
 
 Mesh points move with the pictures of their clip, by the same draw.
 
-Shapes stay as they were. Every draw but SpecAugment's is made from a seed alone, so that a resumed
-run repeats it.
+Shapes stay as they were. Every draw is made from a seed and the clip's place in the batch alone, so
+that a resumed run repeats it to the last bit, and machines that share a batch draw as one would.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from emorec_tf.mesh_points import MIRRORED
+from emorec_tf.parsing import Batch
 from emorec_tf.schema import PICTURE_ARRAYS
-
-with warnings.catch_warnings():
-    # Beside a TensorFlow newer than it was built for, it says that its file systems are missing;
-    # the masks used here are plain TensorFlow.
-    warnings.filterwarnings("ignore", message="(unable to load|file system plugins)")
-    import tensorflow_io as tfio
-
-Batch = dict[str, tf.Tensor]
 
 # Faces: at most 11 degrees, an eighth of the size, and a share of the side.
 TURN, ZOOM, SHIFT = 0.2, 0.12, 0.07
@@ -32,7 +25,31 @@ LOUDER = {"log_mel": 0.69, "fbank": 0.69, "mel_db": 3.0, "mfcc": 0.0}
 JITTER = 0.003  # deviation of mesh points, as a share of the face's width
 
 
-def some_frames(inputs: Batch, count: int, seed: tf.Tensor) -> Batch:
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a batch that are here: so many from the first on; the whole batch is drawn for."""
+
+    whole: int | tf.Tensor
+    first: int | tf.Tensor = 0
+    count: int | None = None  # None: to the end
+
+    def own(self, drawn: tf.Tensor) -> tf.Tensor:
+        """Leave the rows of others out."""
+        return drawn[self.first :][: self.count]
+
+    def uniform(
+        self, shape: Sequence[int], seed: tf.Tensor, low: float = 0.0, high: float = 1.0
+    ) -> tf.Tensor:
+        """Draw ``shape`` for each row here, evenly from low to high."""
+        return self.own(tf.random.stateless_uniform([self.whole, *shape], seed, low, high))
+
+
+def rows_of(batch: tf.Tensor) -> Rows:
+    """All rows of this batch."""
+    return Rows(tf.shape(batch)[0])
+
+
+def some_frames(inputs: Batch, count: int, seed: tf.Tensor, rows: Rows | None = None) -> Batch:
     """Draw ``count`` pictures of each clip, in order, those with a face before those without.
 
     Shapes:
@@ -41,7 +58,7 @@ def some_frames(inputs: Batch, count: int, seed: tf.Tensor) -> Batch:
     mask = inputs["face_mask"]
     if count >= mask.shape[1]:
         return inputs
-    draws = tf.random.stateless_uniform(tf.shape(mask), seed) + mask
+    draws = (rows or rows_of(mask)).uniform(mask.shape[1:], seed) + mask
     chosen = tf.sort(tf.math.top_k(draws, count).indices, axis=1)
     drawn = {n: tf.gather(inputs[n], chosen, batch_dims=1) for n in PICTURE_ARRAYS if n in inputs}
     return {**inputs, **drawn}
@@ -53,21 +70,23 @@ def augmented(
     seed: tf.Tensor,
     kind: str = "log_mel",
     uses: Collection[str] = ("audio", "face"),
+    rows: Rows | None = None,
 ) -> Batch:
     """Vary a training batch: voice in time, pitch, loudness and holes; faces in place and light.
 
     What the model does not use (``uses``) stays as it is, as varying it takes longer than training.
-    Every draw but SpecAugment's is made from ``seed`` alone, so that a resumed run repeats it.
     """
+    rows = rows or rows_of(inputs["audio"])
     seeds = tf.random.split(seed, 3)
     inputs = dict(inputs)
     if "audio" in uses:
-        inputs.update(varied_voice(inputs["audio"], inputs["audio_mask"], mean, seeds[0], kind))
+        voice = inputs["audio"], inputs["audio_mask"]
+        inputs.update(varied_voice(*voice, mean, seeds[0], kind, rows))
     if "face" in uses and inputs["faces"].shape[1]:
-        inputs["faces"] = varied_faces(inputs["faces"], seeds[1])
-        shown = fewer_faces(inputs["face_mask"], seeds[2])
+        inputs["faces"] = varied_faces(inputs["faces"], seeds[1], rows)
+        shown = fewer_faces(inputs["face_mask"], seeds[2], rows)
         if "mesh" in inputs:
-            inputs["mesh"] = varied_mesh(inputs["mesh"], inputs["mesh_mask"], seeds[1])
+            inputs["mesh"] = varied_mesh(inputs["mesh"], inputs["mesh_mask"], seeds[1], rows)
             hidden = inputs["face_mask"] - shown
             inputs["mesh_mask"] = inputs["mesh_mask"] * (1.0 - hidden)
             inputs["mesh"] = inputs["mesh"] * inputs["mesh_mask"][..., None, None]
@@ -76,7 +95,12 @@ def augmented(
 
 
 def varied_voice(
-    audio: tf.Tensor, mask: tf.Tensor, mean: np.ndarray, seed: tf.Tensor, kind: str = "log_mel"
+    audio: tf.Tensor,
+    mask: tf.Tensor,
+    mean: np.ndarray,
+    seed: tf.Tensor,
+    kind: str = "log_mel",
+    rows: Rows | None = None,
 ) -> dict[str, tf.Tensor]:
     """Stretch and shift in time, warp the bands, change loudness, then SpecAugment.
 
@@ -88,7 +112,8 @@ def varied_voice(
         Park et al. 2019, SpecAugment; Jaitly & Hinton 2013 for the warp of the bands.
     """
     batch, frames, bands = tf.shape(audio)[0], audio.shape[1], audio.shape[2]
-    draws = tf.unstack(tf.random.stateless_uniform([5, batch], seed, -1.0, 1.0))
+    rows = rows or rows_of(audio)
+    draws = tf.unstack(rows.uniform([5], seed, -1.0, 1.0), axis=1)
     stretch, shift = 1.0 + 0.15 * draws[0], 0.10 * frames * draws[1]
     bend = 0.0 if kind == "mfcc" else 1.0
     warp, lift = 1.0 + 0.08 * bend * draws[2], 0.03 * bands * bend * draws[3]
@@ -98,14 +123,20 @@ def varied_voice(
     real = tf.cast(real[:, :, 0, 0] > 0.5, tf.float32)
     moved = moved + (LOUDER[kind] * draws[4])[:, None, None]
 
-    def holes(one: tf.Tensor) -> tf.Tensor:
-        for _ in range(2):
-            one = tfio.audio.freq_mask(one, max(2, bands // 6))
-            one = tfio.audio.time_mask(one, max(2, frames // 10))
-        return tf.ensure_shape(one, [frames, bands])
-
-    moved = tf.map_fn(holes, moved)
+    silent = spans(frames, max(2, frames // 10), seed + 1, rows)[:, :, None]
+    deaf = spans(bands, max(2, bands // 6), seed + 2, rows)[:, None, :]
+    moved = tf.where(silent | deaf, 0.0, moved)
     return {"audio": (moved + mean) * real[..., None], "audio_mask": real}
+
+
+def spans(size: int, most: int, seed: tf.Tensor, rows: Rows, count: int = 2) -> tf.Tensor:
+    """Draw ``count`` spans a clip, narrower than ``most``, anywhere: true inside, [B, size]."""
+    draws = rows.uniform([count, 2], seed)
+    widths = tf.floor(draws[..., 0] * most)
+    starts = tf.floor(draws[..., 1] * (size - widths))
+    places = tf.range(size, dtype=tf.float32)
+    inside = (places >= starts[..., None]) & (places < (starts + widths)[..., None])
+    return tf.reduce_any(inside, axis=1)
 
 
 def stretched(
@@ -137,14 +168,15 @@ def moved_by(pictures: tf.Tensor, maps: tf.Tensor, fill_mode: str) -> tf.Tensor:
     )
 
 
-def varied_faces(faces: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def varied_faces(faces: tf.Tensor, seed: tf.Tensor, rows: Rows | None = None) -> tf.Tensor:
     """Mirror, turn, move, zoom, light: one draw for all pictures of a clip.
 
     Shapes:
         uint8 [B, F, H, W, C] -> uint8 [B, F, H, W, C]
     """
     batch, (count, height, width, channels) = tf.shape(faces)[0], faces.shape[1:]
-    draws = tf.unstack(tf.repeat(face_draws(batch, seed), count, axis=1))  # [B F] each
+    drawn = face_draws(rows or rows_of(faces), seed)
+    draws = tf.unstack(tf.repeat(drawn, count, axis=1))  # [B F] each
     flat = tf.reshape(tf.cast(faces, tf.float32), [-1, height, width, channels])
     moved = moved_by(flat, placements(draws[:5], width), "NEAREST")
     gamma, across, down = (d[:, None, None, None] for d in draws[5:8])
@@ -158,12 +190,14 @@ def varied_faces(faces: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.reshape(tf.round(lit), shape), tf.uint8)
 
 
-def face_draws(batch: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def face_draws(rows: Rows, seed: tf.Tensor) -> tf.Tensor:
     """Turn, zoom, right, down, mirror, then three of light, each in -1 to 1: [8, B]."""
-    return tf.random.stateless_uniform([8, batch], seed, -1.0, 1.0)
+    return tf.transpose(rows.uniform([8], seed, -1.0, 1.0))
 
 
-def varied_mesh(mesh: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def varied_mesh(
+    mesh: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, rows: Rows | None = None
+) -> tf.Tensor:
     """Move points as ``varied_faces`` moves pictures by this seed, about the face; jitter them.
 
     In a mirror the points of left and right change places too. A clip without points stays zero.
@@ -171,7 +205,8 @@ def varied_mesh(mesh: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     Shapes:
         mesh [B, F, P, 3] in pixels, mask [B, F] -> [B, F, P, 3]
     """
-    turn, zoom, right, down, mirror = tf.unstack(face_draws(tf.shape(mesh)[0], seed))[:5]
+    rows = rows or rows_of(mesh)
+    turn, zoom, right, down, mirror = tf.unstack(face_draws(rows, seed))[:5]
     real = mask[..., None, None]  # [B, F, 1, 1]
     count = tf.maximum(tf.reduce_sum(mask, axis=1), 1.0) * mesh.shape[2]
     middle = tf.reduce_sum(mesh * real, axis=[1, 2]) / count[:, None] * [1.0, 1.0, 0.0]  # [B, 3]
@@ -183,11 +218,11 @@ def varied_mesh(mesh: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     angle, scale = TURN * turn, 1.0 + ZOOM * zoom
     flip = tf.where(mirror > 0, -1.0, 1.0)
     cosine, sine, zero = tf.cos(angle) / scale, tf.sin(angle) / scale, 0.0 * angle
-    rows = ([flip * cosine, flip * sine, zero], [-sine, cosine, zero], [zero, zero, 1.0 / scale])
-    inverse = tf.stack([tf.stack(row, axis=-1) for row in rows], axis=1)  # [B, 3, 3]
+    lines = ([flip * cosine, flip * sine, zero], [-sine, cosine, zero], [zero, zero, 1.0 / scale])
+    inverse = tf.stack([tf.stack(line, axis=-1) for line in lines], axis=1)  # [B, 3, 3]
     shift = tf.stack([right, down, zero], axis=-1) * SHIFT * side[:, None]  # [B, 3]
     points = tf.einsum("bij,bfpj->bfpi", inverse, points - shift[:, None, None])
-    noise = tf.random.stateless_normal(tf.shape(mesh), seed + 1) * JITTER
+    noise = rows.own(tf.random.stateless_normal([rows.whole, *mesh.shape[1:]], seed + 1)) * JITTER
     return (points + noise * side[:, None, None, None] + middle[:, None, None]) * real
 
 
@@ -208,11 +243,11 @@ def placements(draws: Sequence[tf.Tensor], side: int) -> tf.Tensor:
     return tf.stack([a, b, x, c, d, y, 0.0 * x, 0.0 * x], axis=1)
 
 
-def fewer_faces(mask: tf.Tensor, seed: tf.Tensor, share: float = 0.4) -> tf.Tensor:
+def fewer_faces(mask: tf.Tensor, seed: tf.Tensor, rows: Rows, share: float = 0.4) -> tf.Tensor:
     """Hide a share of the pictures, so that no single one is learned by heart; never all of them.
 
     Shapes:
         [B, F] -> [B, F]
     """
-    drawn = mask * tf.cast(tf.random.stateless_uniform(tf.shape(mask), seed) > share, mask.dtype)
+    drawn = mask * tf.cast(rows.uniform(mask.shape[1:], seed) > share, mask.dtype)
     return tf.where(tf.reduce_any(drawn > 0, axis=1, keepdims=True), drawn, mask)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emorec_tf import __version__, fold_files, leaks, protocols, runs, steps, train
+from emorec_tf import __version__, fold_files, leaks, machines, protocols, runs, steps, train
 from emorec_tf.classes import classes_of, labelled
 from emorec_tf.clip import UserError
 from emorec_tf.command_line import guarded, parse
@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Plan, check all folds for leaks, then train, evaluate and join one after the other."""
+    machines.refuse("crossval", "share folds out with --folds")
     given = parse(argv, "crossval", CrossvalOptions, *train.GROUPS)
     names = {f.name for f in dataclasses.fields(CrossvalOptions)}
     options = CrossvalOptions(**{k: given.pop(k) for k in names if k in given})

@@ -1,25 +1,42 @@
 """Records to batches: a tf.data stream whose order depends on the seed alone.
 
-Serialised examples are filtered, cached and shuffled; only then are they batched and parsed, and
-features are cast inside the model. Resuming at an epoch skips serialised strings, not pictures.
+Handles of examples are shuffled and batched (see ``example_order``); only then are they parsed, and
+features are cast inside the model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from emorec_tf import augmentation
-from emorec_tf.augmentation import Batch
+from emorec_tf import augmentation, example_order, parsing
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.config import FeaturesConfig, TrainConfig
+from emorec_tf.parsing import Batch
 from emorec_tf.records import Records
-from emorec_tf.schema import Spec, schema
+from emorec_tf.schema import schema
 
 Adapt = Callable[[Batch, tf.Tensor], Batch]  # inputs and clip ids to inputs: see enrolment
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which part of each batch is made here: worker's number of all, replicas on each."""
+
+    worker: int = 0
+    workers: int = 1
+    replicas: int = 1
+
+    def pieces(self, handles: tf.Tensor, step: tf.Tensor) -> tf.data.Dataset:
+        """Give one piece for each replica here: its handles, the step, its number among all."""
+        own = tf.range(self.replicas) + self.worker * self.replicas
+        every = tf.reshape(handles, [self.workers * self.replicas, -1])
+        steps = tf.repeat(step, self.replicas)
+        return tf.data.Dataset.from_tensor_slices((tf.gather(every, own), steps, own))
 
 
 def class_table(clips: Sequence[Clip], classes: Sequence[str]) -> tf.lookup.StaticHashTable:
@@ -30,39 +47,6 @@ def class_table(clips: Sequence[Clip], classes: Sequence[str]) -> tf.lookup.Stat
     ids = tf.constant([c.clip_id for c in clips])
     numbers = tf.constant([classes.index(c.emotion) for c in clips], tf.int64)
     return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(ids, numbers), -1)
-
-
-def serialised(records: Records, table: tf.lookup.StaticHashTable) -> tf.data.Dataset:
-    """Serialised examples of exactly the clips in ``table``, in the order of the shards."""
-
-    def wanted(message: tf.Tensor) -> tf.Tensor:
-        spec = {"clip_id": tf.io.FixedLenFeature([], tf.string)}
-        return table.lookup(tf.io.parse_single_example(message, spec)["clip_id"]) >= 0
-
-    return tf.data.TFRecordDataset(records.shards).filter(wanted).cache()
-
-
-def parse(messages: tf.Tensor, features: FeaturesConfig) -> Batch:
-    """Parse a batch of serialised examples by the schema.
-
-    Shapes:
-        strings [B] -> {name: [B, *shape]}, plus clip_id, speaker, emotion strings [B]
-    """
-    specs = schema(features)
-    text = {n: tf.io.FixedLenFeature([], tf.string) for n in ("clip_id", "speaker", "emotion")}
-    numbers = {n: tf.io.FixedLenFeature([], tf.float32) for n in ("activation", "valence")}
-    arrays = {n: tf.io.FixedLenFeature([], tf.string) for n in specs}
-    parsed = tf.io.parse_example(messages, {**text, **numbers, **arrays})
-    for name, spec in specs.items():
-        parsed[name] = decoded(parsed[name], spec)
-    return parsed
-
-
-def decoded(raw: tf.Tensor, spec: Spec) -> tf.Tensor:
-    """Give raw bytes their type and shape: strings [B] -> [B, *shape]."""
-    if 0 in spec.shape:
-        return tf.zeros([tf.shape(raw)[0], *spec.shape], spec.dtype)
-    return tf.reshape(tf.io.decode_raw(raw, spec.dtype), [-1, *spec.shape])
 
 
 def model_inputs(parsed: Batch, features: FeaturesConfig) -> Batch:
@@ -84,42 +68,43 @@ def training(
     adapt: Adapt | None = None,
     rating: str | None = None,
     uses: Collection[str] = ("audio", "face"),
+    part: Part | None = None,
 ) -> tf.data.Dataset:
     """Endless stream of (inputs, one-hot labels, weights), beginning at ``first_epoch``.
 
     With ``rating``, the name of one, labels are the ratings [B, 1], and all clips weigh the same.
-    Only the arrays of branches that the model ``uses`` are varied.
+    Only the arrays of branches that the model ``uses`` are varied. With a ``part``, the stream
+    gives that part of each batch, a piece for each replica.
 
-    The order is that of an undisturbed run: the stream is shuffled epoch by epoch by the seed, and
-    the epochs before ``first_epoch`` are skipped unparsed.
+    The order is that of an undisturbed run, and so are the draws of augmentation.
     """
-    size = train.batch_size
+    size, steps = train.batch_size, len(clips) // train.batch_size
     if size > len(clips):
         raise UserError(f"batch_size {size} is more than the {len(clips)} training clips")
     weighed = train.class_weights and not rating
     weights = tf.constant(class_weights(clips, classes) if weighed else 1.0)
     table = class_table(clips, classes or sorted({c.emotion for c in clips}))
-    stream = (
-        serialised(records, table)
-        .shuffle(len(clips), seed=train.seed, reshuffle_each_iteration=True)
-        .repeat()
-        .skip(first_epoch * (len(clips) // size) * size)
-        .batch(size, drop_remainder=True)
-    )
-    seeds = tf.data.Dataset.counter(first_epoch * (len(clips) // size))
+    found = example_order.source(records, table, train.cache)
+    shuffled = min(len(clips), example_order.shuffle_size(records))
+    stream = example_order.batches(found, size, steps, shuffled, train.seed, first_epoch)
+    part = part or Part()
+    count = size // (part.workers * part.replicas)
+    numbers = tf.data.Dataset.counter(first_epoch * steps)
 
-    def ready(messages: tf.Tensor, step: tf.Tensor) -> tuple[Batch, tf.Tensor, tf.Tensor]:
-        parsed = parse(messages, records.features)
+    def ready(
+        handles: tf.Tensor, step: tf.Tensor, piece: tf.Tensor
+    ) -> tuple[Batch, tf.Tensor, tf.Tensor]:
+        parsed = found.parse(tf.ensure_shape(handles, [count]))
         inputs = model_inputs(parsed, records.features)
         if adapt:
             inputs = adapt(inputs, parsed["clip_id"])
         seed = tf.stack([tf.cast(train.seed, tf.int64), step])
+        rows = augmentation.Rows(size, piece * count, count)
         if train.train_frames:
-            inputs = augmentation.some_frames(inputs, train.train_frames, seed + 1)
+            inputs = augmentation.some_frames(inputs, train.train_frames, seed + 1, rows)
         if train.augment:
-            inputs = augmentation.augmented(
-                inputs, mean, seed, records.features.audio_features, uses
-            )
+            kind = records.features.audio_features
+            inputs = augmentation.augmented(inputs, mean, seed, kind, uses, rows)
         if rating:
             labels = parsed[rating][:, None]
         else:
@@ -127,8 +112,8 @@ def training(
         weight = tf.linalg.matvec(labels, weights) if weighed else labels[:, 0] * 0 + 1
         return inputs, labels, weight
 
-    batches = tf.data.Dataset.zip(stream, seeds).map(ready, num_parallel_calls=tf.data.AUTOTUNE)
-    return keep(batches.prefetch(2), table)
+    pieces = tf.data.Dataset.zip(stream, numbers).flat_map(part.pieces)
+    return keep(pieces.map(ready, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4), table)
 
 
 def evaluation(records: Records, clips: Sequence[Clip], batch_size: int = 32) -> tf.data.Dataset:
@@ -136,10 +121,11 @@ def evaluation(records: Records, clips: Sequence[Clip], batch_size: int = 32) ->
     table = class_table(clips, sorted({c.emotion for c in clips}))
 
     def ready(messages: tf.Tensor) -> tuple[Batch, tf.Tensor]:
-        parsed = parse(messages, records.features)
+        parsed = parsing.parse(messages, records.features)
         return model_inputs(parsed, records.features), parsed["clip_id"]
 
-    return keep(serialised(records, table).batch(batch_size).map(ready).prefetch(2), table)
+    messages = parsing.wanted(tf.data.TFRecordDataset(records.shards), table)
+    return keep(messages.batch(batch_size).map(ready).prefetch(2), table)
 
 
 def keep(dataset: tf.data.Dataset, table: Any) -> tf.data.Dataset:

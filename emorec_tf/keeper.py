@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from emorec_tf import answers, config, places, runs
+from emorec_tf import answers, config, machines, places, runs, teamwork
+from emorec_tf import model as models
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.input_pipeline import Adapt
 from emorec_tf.records import Records
@@ -40,14 +41,18 @@ class Keeper(keras.callbacks.Callback):
         """
         super().__init__()
         self.begun, self.opened, self.validation, self.adapt = begun, opened, validation, adapt
-        self.whole = whole
+        self.whole, self.answering = whole, models.undistributed(whole)
         self.rows: list[dict[str, Any]] = list(begun.history[:done])
-        self.kept: list[Any] = [None]
-        self.writer = tf.summary.create_file_writer(str(begun.folder / "logs" / "validation"))
+        self.kept: list[Any] | None = [None] if begun.config.train.cache == "memory" else None
         self.started = 0.0
+        if machines.is_chief():
+            logs = str(begun.folder / "logs" / "validation")
+            self.writer = tf.summary.create_file_writer(logs)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Note the settings for TensorBoard."""
+        if not machines.is_chief():
+            return
         with self.writer.as_default():
             tf.summary.text("config", f"```\n{config.to_yaml(self.begun.config)}```", step=0)
 
@@ -56,19 +61,29 @@ class Keeper(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Score and save; the history comes first, so that it never lacks a saved epoch.
+        """Score and save, the chief alone where there are several machines; others wait for it.
 
         Raises:
             UserError: the loss is no number; what was saved before stays.
         """
-        logs, task = {} if logs is None else logs, self.begun.task
+        logs = {} if logs is None else logs
         if not math.isfinite(logs.get("loss", 0)):
             raise UserError(
                 f"the loss is {logs['loss']:g} after epoch {epoch + 1}; lower learning_rate, or "
                 f"use precision float32"
             )
+        teamwork.average_statistics(self.whole)
+        if machines.is_chief():
+            self.score_and_save(epoch, logs)
+        finished = machines.is_chief() and self.begun.is_finished(epoch + 1)
+        if teamwork.told_by_chief(finished):
+            self.model.stop_training = True
+
+    def score_and_save(self, epoch: int, logs: Any) -> None:
+        """The history comes first, so that it never lacks a saved epoch."""
+        task = self.begun.task
         raw, clips = answers.logits_of(
-            self.whole, self.opened, self.validation, self.kept, self.adapt
+            self.answering, self.opened, self.validation, self.kept, self.adapt
         )
         truth, told = task.truth(clips), task.answers(raw, None)
         found = {**task.figures(truth, told), "loss": task.validation_loss(truth, told)}
@@ -91,8 +106,6 @@ class Keeper(keras.callbacks.Callback):
             trained.insert(0, f"epoch {epoch + 1}/{self.begun.config.train.epochs}")
         shown = [f"val_{task.score} {found[task.score]:.3f}", f"best {max(reached):.3f}"]
         print("  ".join([*trained, *shown, f"{seconds:.1f} s"]), flush=True)
-        if self.begun.is_finished(epoch + 1):
-            self.model.stop_training = True
 
 
 def once(keeper: Keeper, model: keras.Model) -> None:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from emorec_tf import catalog, targets
+from emorec_tf import catalog, machines, targets
 from emorec_tf.config import Config, FeaturesConfig, TrainConfig, check
 from emorec_tf.fusions import UNIMODAL
 from emorec_tf.head_layers import joined
@@ -21,9 +21,14 @@ AUDIO_INPUTS = ("audio", "audio_mask")
 
 @functools.cache
 def strategy():
-    """Return the one MirroredStrategy of this process: a second one breaks two-replica training."""
+    """Return this process's one strategy: over its devices, or over those of several machines.
+
+    A second MirroredStrategy breaks training on two replicas.
+    """
     import tensorflow as tf
 
+    if machines.team():
+        return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.MirroredStrategy()
 
 
@@ -139,6 +144,14 @@ def above_branches(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     above = keras.Model(list(tokens.values()), model.output)
     inputs = {n: keras.Input(t.shape[1:], name=n, dtype=t.dtype) for n, t in tokens.items()}
     return keras.Model(model.input, tokens), keras.Model(inputs, above(list(inputs.values())))
+
+
+def undistributed(model: keras.Model) -> keras.Model:
+    """The same layers and weights outside any strategy, to answer by.
+
+    Under one, ``predict_on_batch`` would give each replica the whole batch, and answer it as often.
+    """
+    return keras.Model(model.input, model.output)
 
 
 def compile_model(

@@ -27,6 +27,8 @@ from emorec_tf.splits import Split
 if TYPE_CHECKING:
     import keras
 
+NO_MATTER = ("cache",)  # settings that change nothing in the result
+
 
 @dataclass(frozen=True)
 class Run:
@@ -116,7 +118,7 @@ def create(
                 f"run {folder} was begun with other settings ({'; '.join(changed)}); "
                 f"give another --run, or --overwrite"
             )
-        return there
+        return dataclasses.replace(there, config=config)
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} exists and is no run; give another --run")
     folder.mkdir(parents=True, exist_ok=True)
@@ -140,7 +142,8 @@ def write_facts(run: Run) -> None:
 def differences(there: Run, run: Run) -> list[str]:
     """Say in which settings two runs differ."""
     old, new = flat(there.config), flat(run.config)
-    changed = [f"{k} was {old[k]!r}, is {new[k]!r}" for k in old if old[k] != new[k]]
+    same = [k for k in old if old[k] == new[k] or k in NO_MATTER]
+    changed = [f"{k} was {old[k]!r}, is {new[k]!r}" for k in old if k not in same]
     if not changed and (there.split != run.split or there.classes != run.classes):
         changed = ["the records hold other speakers or classes"]
     if not changed and set(there.steps) != set(run.steps):

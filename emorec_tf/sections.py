@@ -245,6 +245,11 @@ class TrainConfig:
         "best", "which epoch the run keeps: best validation UAR (CCC of ratings), or the last"
     )
     patience: int = option(0, "stop after so many epochs without better validation UAR; 0: never")
+    cache: Literal["memory", "disk", "none"] = option(
+        "memory",
+        "where training keeps its examples: memory (fastest, refused where they do not fit); disk: "
+        "shards are copied to this machine once; none: read anew in every epoch. Same result",
+    )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
         "float32", "arithmetic of the layers; mixed_bfloat16 is fast where the processor has it"
     )

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from emorec_tf import assembly, catalog, config, leaks, places, records, runs, splits, steps
+from emorec_tf import (
+    catalog,
+    config,
+    leaks,
+    machines,
+    meeting,
+    places,
+    records,
+    runs,
+    splits,
+    steps,
+)
 from emorec_tf.classes import classes_of, labelled, left_out
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.command_line import guarded, parse
 from emorec_tf.config import Config, option
-from emorec_tf.runs import Run, best_epoch
-
-if TYPE_CHECKING:
-    import keras
-
-    from emorec_tf.enrolment import Standard
-    from emorec_tf.input_pipeline import Adapt
-    from emorec_tf.keeper import Keeper
+from emorec_tf.runs import Run
 
 UNTESTED = "nobody is held out to test it on"
 # in train, settings of features are only compared with those of the records
@@ -44,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: Sequence[str] | None) -> int:
     """Parse, check everything that needs no TensorFlow, train."""
     given = parse(argv, "train", TrainOptions, *GROUPS)
+    if machines.team():  # what TensorFlow says of a lost machine is said here, in one line
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     options = TrainOptions(**{k: given.pop(k) for k in ("run", "overwrite") if k in given})
     settings, opened = prepared(given)
     fusion, _ = catalog.parse(settings.model.fusion)
@@ -63,6 +71,7 @@ def prepared(given: Mapping[str, Any]) -> tuple[Config, records.Records]:
     for kind in catalog.TABLES:
         catalog.check(kind, getattr(settings.model, kind))
     if settings.data.records is None:
+        machines.refuse("preparing the demo corpus", "give --records on a disk that all share")
         settings = with_demo_records(settings)
     opened = records.open_records(str(settings.data.records), wanted)
     if "dataset" in given and given["dataset"] != opened.manifest["dataset"]:
@@ -117,13 +126,18 @@ def train(
     sides = split.clips(clips)
     leaks.guard(sides, opened.sounds, split.leaky)
     check_enough(sides["train"], classes, settings.train.batch_size)
-    from emorec_tf import answers, enrolment
+    from emorec_tf import answers, enrolment, fitting, teamwork
 
     everybody = [clip for side in sides.values() for clip in side]
     enrolment.enrolling(everybody, settings.data, settings.train.seed)  # refuses too few clips
     before = steps.planned(settings, first or folder.parent / "first", classes, split)
     noted = {step.folder.name: steps.noted(step, folder) for step in before}
-    begun = runs.create(folder, settings, classes, split, opened, overwrite, noted)
+    machines.check_batch(settings.train.batch_size, teamwork.replicas())
+
+    def create() -> Run:
+        return runs.create(folder, settings, classes, split, opened, overwrite, noted)
+
+    begun = together(settings, opened, create, folder) if machines.team() else create()
     aside = f"test speakers {', '.join(split.test)} stay unseen" if split.test else UNTESTED
     if split.leaky:
         aside = "LEAKY: clips, not speakers, were dealt to the sides"
@@ -137,9 +151,40 @@ def train(
         )
     elif first:
         steps.adopt(begun, first)
-    fit(begun, opened, sides, until)
-    answers.fit_temperature(begun, opened)
+    with teamwork.watched(folder):
+        fitting.fit(begun, opened, sides, until)
+        if machines.is_chief():
+            answers.fit_temperature(begun, opened)
+        teamwork.told_by_chief(True)  # nobody leaves before the chief has written all
     return begun
+
+
+def together(
+    settings: Config, opened: records.Records, create: Callable[[], Run], folder: Path
+) -> Run:
+    """Meet the other machines; then the chief makes the run, and the others open it.
+
+    Raises:
+        UserError: a machine is missing or differs, or what is asked for is the work of one process.
+    """
+    for name, wanted in (
+        ("train_first", settings.train.train_first),
+        ("members", settings.model.members),
+        ("classifier", steps.has_classifier(settings)),
+    ):
+        if wanted:
+            machines.refuse(name, "give the same command; it uses all devices of its machine")
+    from emorec_tf import teamwork
+
+    own = machines.team()
+    assert own is not None
+    manifest = hashlib.sha256((opened.folder / records.MANIFEST).read_bytes()).hexdigest()
+    facts = teamwork.facts(config.flat(settings), manifest[:12])
+    meeting.meet(own, facts, create)
+    with teamwork.watched(folder):
+        print(f"machine {own.index} of {len(own)}{', the chief' if own.chief else ''}")
+        teamwork.begin()
+    return dataclasses.replace(runs.load(folder), config=settings)
 
 
 def check_enough(training: Sequence[Clip], classes: Sequence[str], batch_size: int) -> None:
@@ -153,131 +198,6 @@ def check_enough(training: Sequence[Clip], classes: Sequence[str], batch_size: i
         raise UserError(
             f"batch_size {batch_size} is more than the {len(training)} training clips; lower it"
         )
-
-
-def fit(
-    begun: Run,
-    opened: records.Records,
-    sides: dict[str, list[Clip]],
-    until: int | None = None,
-) -> None:
-    """Build or reload the model and run the epochs that are left."""
-    import keras
-
-    from emorec_tf import enrolment, input_pipeline, keeper
-    from emorec_tf import model as models
-
-    settings, data = begun.config.train, begun.config.data
-    keras.utils.set_random_seed(settings.seed)
-    keras.mixed_precision.set_global_policy(settings.precision)
-    standard = input_pipeline.statistics(opened, sides["train"])
-    known = [*sides["train"], *sides["validation"]]
-    adapt = enrolment.adapter(data, opened, known, standard, settings.seed)
-    scored = enrolment.scored(sides["validation"], data, settings.seed)
-    sides = {"train": sides["train"], "validation": scored}
-    last = begun.folder / "last.keras"
-    with models.strategy().scope():
-        model = (
-            runs.load_model(last, for_training=True)
-            if last.exists()
-            else fresh_model(begun, opened, sides, standard, adapt)
-        )
-    adapt = enrolment.with_features(adapt, model, data, opened, known, settings.seed)
-    steps_an_epoch = len(sides["train"]) // settings.batch_size
-    done = int(model.optimizer.iterations.numpy()) // steps_an_epoch
-    if not model.trainable_weights:  # then one epoch is all
-        done = int(last.exists())
-    reached = begun.scores(begun.history[:done])
-    if reached and best_epoch(reached) == done:  # a kill may have come between saving and copying
-        places.copy(last, begun.folder / "best.keras")
-    if begun.is_finished(done):
-        print(f"run {begun.folder} is finished ({done} epochs); --overwrite trains it anew")
-        return
-    if until and done >= until:
-        return
-    fresh = f"{model.count_params():,} parameters, {steps_an_epoch} steps an epoch"
-    print(f"going on after epoch {done}" if done else fresh)
-    keep = keeper.Keeper(begun, opened, scored, adapt, model, done)
-    if model.trainable_weights:
-        run_epochs(begun, opened, sides["train"], model, keep, standard, adapt, until)
-    else:
-        keeper.once(keep, model)
-
-
-def fresh_model(
-    begun: Run,
-    opened: records.Records,
-    sides: Mapping[str, Sequence[Clip]],
-    standard: Standard,
-    adapt: Adapt | None,
-) -> keras.Model:
-    """Build the model, with what was trained first in it, and a classical head if asked for."""
-    from emorec_tf import input_pipeline
-    from emorec_tf import model as models
-
-    settings, training = begun.config.train, sides["train"]
-    if begun.config.model.members:
-        model = assembly.multiplied(begun)
-    else:
-        cut = begun.config.model.audio_length != "all"
-        frames = input_pipeline.typical_frames(opened, training) if cut else None
-        model = models.build_model(begun.config, begun.classes, *standard, frames)
-        if begun.steps:
-            steps.take_over(model, begun)
-        else:
-            steps.check_trained(begun.config, {n.name for n in model.layers if n.weights})
-        if steps.has_classifier(begun.config):
-            model = assembly.classical(model, begun, opened, sides, adapt)
-    total = len(training) // settings.batch_size * settings.epochs
-    models.compile_model(model, settings, total, begun.task)
-    return model
-
-
-def run_epochs(
-    begun: Run,
-    opened: records.Records,
-    clips: Sequence[Clip],
-    model: keras.Model,
-    keep: Keeper,
-    standard: Standard,
-    adapt: Adapt | None,
-    until: int | None = None,
-) -> None:
-    """Run the epochs that are left; above frozen branches that always answer alike, those alone."""
-    import keras
-
-    from emorec_tf import fusions, input_pipeline
-    from emorec_tf import model as models
-
-    settings, done = begun.config.train, len(keep.rows)
-    if steps.branches_answer_alike(begun.config):
-        below, above = models.above_branches(model)
-        adapt = assembly.remembered(below, opened, clips, adapt)
-        with models.strategy().scope():
-            model.optimizer.build(model.trainable_variables)  # in the order of the whole model
-            models.compile_model(above, settings, 0, begun.task, model.optimizer)
-        model = above
-    fusion, _ = catalog.parse(begun.config.model.fusion)
-    batches = input_pipeline.training(
-        opened,
-        clips,
-        begun.classes,
-        settings,
-        standard[0],
-        done,
-        adapt,
-        begun.task.rating,
-        fusions.UNIMODAL.get(fusion, ("audio", "face")),
-    )
-    model.fit(
-        batches,
-        initial_epoch=done,
-        epochs=until or settings.epochs,
-        steps_per_epoch=len(clips) // settings.batch_size,
-        callbacks=[keep, keras.callbacks.TensorBoard(begun.folder / "logs", write_graph=False)],
-        shuffle=False,  # the stream is shuffled already
-        verbose=0,
-    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from emorec_tf import config, crossval, search_files, search_space, splits, targets, train
+from emorec_tf import config, crossval, machines, search_files, search_space, splits, targets, train
 from emorec_tf.classes import classes_of, labelled
 from emorec_tf.clip import UserError
 from emorec_tf.command_line import guarded, parse
@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Check everything, then search: alone, as the chief, or for a chief."""
+    machines.refuse("tune", "share trials as docs/search.md says")
     given = parse(argv, "tune", TuneOptions, *train.GROUPS)
     names = {f.name for f in dataclasses.fields(TuneOptions)}
     options = TuneOptions(**{k: given.pop(k) for k in names if k in given})

@@ -27,8 +27,9 @@ LAYERS = (
     "buckets calibration losses ratings",
     "places",
     "catalog classes command_line container decode_cache drawn_faces keras_files layers"
-    " litert_int8 locks media_files metrics model_files picture_sampling plots schema spectra"
-    " splits synthetic_voices torch_files windows",
+    " litert_int8 locks machines media_files metrics model_files picture_sampling plots"
+    " schema spectra splits synthetic_voices torch_files windows",
+    "meeting parsing",
     # where audio branches begin and end, and those that see a picture
     "pooling",
     "audio_images functionals",
@@ -42,6 +43,9 @@ LAYERS = (
     # networks are put together
     "cross_attention feature_fusions",
     "fusions",
+    # what training reads
+    "shard_copies",
+    "example_order",
     # corpora, media and networks
     "comparison datasets demo_corpus face_tracks head_search input_pipeline media model protocols"
     " robustness runs search_oracles search_pictures search_space",
@@ -55,9 +59,12 @@ LAYERS = (
     "serve_api",
     # a run in formats of others
     "litert_file onnx_file saved_model_file",
-    # what train does beside the epochs themselves
+    # epochs, and what train does beside them
+    "replicated",
+    "teamwork",
     "keeper steps",
     "assembly",
+    "fitting",
     # commands: those that use another stand below it
     "audit evaluate predict prepare report zoo",
     "fold_files serve train",
@@ -77,6 +84,8 @@ TESTED_IN |= {"sections": "config", "answers": "evaluate", "fold_files": "crossv
 TESTED_IN |= {"predictor": "predict", "watching": "film_answers"}
 TESTED_IN |= {"keeper": "train", "assembly": "steps", "classical_heads": "head_search"}
 TESTED_IN |= {"live": "stream", "local_runner": "prepare"}
+TESTED_IN |= {"parsing": "input_pipeline"}
+TESTED_IN |= {"teamwork": "fitting"}
 TESTED_IN |= dict.fromkeys(("serve_answers", "serve_api", "serve_jobs", "serve_uploads"), "serve")
 TESTED_IN |= dict.fromkeys(("search_files", "search_trials", "trial_table"), "tune")
 REPORT = ("finished_runs", "report_peers", "report_pictures", "report_tables", "run_figures")

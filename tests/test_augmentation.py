@@ -100,7 +100,7 @@ def test_a_mirrored_face_has_left_and_right_in_place() -> None:
     varied = augmentation.varied_mesh(tf.constant(mesh), tf.ones((40, 2)), tf.constant(SEED))
     left, right = varied.numpy()[:, 0, 33], varied.numpy()[:, 0, 263]
     assert (right[:, 0] - left[:, 0] > 80).all()
-    mirror = augmentation.face_draws(40, tf.constant(SEED)).numpy()[4] > 0
+    mirror = augmentation.face_draws(augmentation.Rows(40), tf.constant(SEED)).numpy()[4] > 0
     assert 5 < mirror.sum() < 35
     rises = (right[:, 1] - left[:, 1]) < 0
     np.testing.assert_array_equal(rises, mirror)
@@ -185,6 +185,46 @@ def test_spec_augment_hides_at_most_its_widths() -> None:
     assert moments.max() <= 2 * 5
     assert 0 < bands.mean() < 2
     assert 2 < moments.mean() < 8
+
+
+def test_every_place_is_hidden_as_often_as_a_count_of_all_spans_says() -> None:
+    """Widths from 0 to most - 1, then all starts that fit, each as likely: counted one by one."""
+    import tensorflow as tf
+
+    size, most, clips = 20, 6, 40_000
+    hidden = np.zeros(size)
+    for width in range(most):
+        for start in range(size - width):
+            hidden[start : start + width] += 1 / most / (size - width)
+    wanted = 1 - (1 - hidden) ** 2  # by either of two
+    rows = augmentation.Rows(clips)
+    found = augmentation.spans(size, most, tf.constant([7, 8], tf.int64), rows).numpy()
+    spread = np.sqrt(wanted * (1 - wanted) / clips)
+    assert (np.abs(found.mean(0) - wanted) <= 4.5 * spread).all()
+
+
+def test_part_of_a_batch_is_varied_as_in_the_whole() -> None:
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    whole = {
+        "audio": tf.constant(random.normal(size=(6, 20, 16)).astype(np.float32)),
+        "audio_mask": tf.ones((6, 20)),
+        "faces": tf.constant(random.integers(1, 255, (6, 4, 16, 16, 1), np.uint8)),
+        "face_mask": tf.ones((6, 4)),
+        "mesh": tf.constant(random.normal(100, 9, (6, 4, 478, 3)).astype(np.float32)),
+        "mesh_mask": tf.ones((6, 4)),
+    }
+
+    def varied(inputs: augmentation.Batch, rows: augmentation.Rows | None) -> augmentation.Batch:
+        seed = tf.constant(SEED)
+        fewer = augmentation.some_frames(inputs, 3, seed, rows)
+        return augmentation.augmented(fewer, np.zeros(16, np.float32), seed, rows=rows)
+
+    part = {name: value[2:4] for name, value in whole.items()}
+    alone, every = varied(part, augmentation.Rows(6, 2, 2)), varied(whole, None)
+    for name in whole:
+        np.testing.assert_array_equal(alone[name].numpy(), every[name][2:4].numpy())
 
 
 def test_louder_is_three_decibels_in_every_unit() -> None:

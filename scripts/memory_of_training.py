@@ -1,0 +1,93 @@
+"""Peak memory of one epoch, with the records as they are and repeated so many times.
+
+python scripts/memory_of_training.py RECORDS FOLDER [--base 1] [--times 10] [TRAIN FLAGS]
+
+Clips are repeated under other ids, by the same speakers, into FOLDER. Each run is a process of its
+own; its peak is what the kernel says (ru_maxrss). Choose --base so that even the smaller records
+fill training's shuffle buffer of 256 MiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from emorec_tf.command_line import QUIET
+
+
+def repeated(source: Path, folder: Path, times: int) -> Path:
+    """Write records that hold every clip so many times; finished ones are used again."""
+    import tensorflow as tf
+
+    from emorec_tf import records
+
+    manifest = json.loads((source / records.MANIFEST).read_text(encoding="utf-8"))
+    if (folder / records.MANIFEST).exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    shards: list[dict[str, Any]] = []
+    for take in range(times):
+        for shard in manifest["shards"]:
+            path = folder / f"shard-{len(shards):05d}.tfrecord"
+            with tf.io.TFRecordWriter(str(path)) as writer:
+                for message in tf.data.TFRecordDataset(str(source / shard["name"])):
+                    example = tf.train.Example.FromString(message.numpy())
+                    own = example.features.feature["clip_id"].bytes_list.value
+                    own[0] += f"-take{take}".encode()
+                    writer.write(example.SerializeToString())
+            shards.append({"name": path.name, "count": shard["count"], **records.file_check(path)})
+    rows = records.read_csv(source / records.REPORT)
+    with (folder / records.REPORT).open("w", newline="", encoding="utf-8") as file:
+        writer_of_rows = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer_of_rows.writeheader()
+        for take in range(times):
+            for row in rows:  # sounds differ in name alone, so they are not compared
+                other = {"clip_id": f"{row['clip_id']}-take{take}", "audio_sha256": ""}
+                writer_of_rows.writerow({**row, **other})
+    text = json.dumps({**manifest, "shards": shards})
+    records.write_atomically(folder / records.MANIFEST, text)
+    return folder
+
+
+def main() -> None:
+    """Print peak memory of both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("records", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--times", type=int, default=10)
+    parser.add_argument("--cache", default="none")
+    parser.add_argument("--base", type=int, default=1, help="repeats of the smaller one")
+    given, flags = parser.parse_known_args()
+    for times in (given.base, given.base * given.times):
+        folder = repeated(given.records, given.folder / f"x{times}", times)
+        size = sum(p.stat().st_size for p in folder.glob("*.tfrecord"))
+        command = [sys.executable, __file__, "--one", str(folder), given.cache, *flags]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        print(f"x{times}: {size / 2**20:,.0f} MiB of records, {done.stdout.splitlines()[-1]}")
+
+
+def one(folder: str, cache: str, *flags: str) -> None:
+    """Train one epoch in this process, and say its peak."""
+    from emorec_tf import train
+
+    run = f"{folder}-run"
+    arguments = ["--records", folder, "--run", run, "--overwrite", "--epochs=1", "--cache", cache]
+    code = train.main([*arguments, *flags])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak {peak:,.0f} MiB")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    os.environ.update(QUIET)
+    if sys.argv[1:2] == ["--one"]:
+        one(*sys.argv[2:])
+    else:
+        main()
