@@ -10,6 +10,7 @@ from keras import ops
 
 from emorec_tf.config import check
 from emorec_tf.layers import Tensor, Tokens, mean_of
+from emorec_tf.modulations import modulations as rippling
 from emorec_tf.pooling import one_token, sound_of, stretches
 
 SMALLEST = 1e-6
@@ -24,6 +25,7 @@ def functionals(
     coefficients: int = 20,
     parts: int = 4,
     reach: float = 2.0,
+    modulations: bool = False,
 ) -> Tokens:
     """Statistics of bands, cepstra and their course over the clip; nothing to train.
 
@@ -41,6 +43,7 @@ def functionals(
         coefficients: of the cosine transform over the bands.
         parts: stretches of equal length, in which the course of the clip is kept.
         reach: in deviations of the mean band over the training clips.
+        modulations: also how strongly the spectrogram ripples, by rate, width and direction.
     Source:
         Functionals over low-level descriptors, as in Eyben et al. 2010, openSMILE; the set is this
         zoo's own.
@@ -66,6 +69,8 @@ def functionals(
         rhythm(grouped(audio), real),
         extent(level, speech, real),
     ]
+    if modulations:
+        found.append(rippling(audio, speech, parts))
     features = ops.concatenate(found, axis=-1)
     there = ops.max(real, axis=1, keepdims=True)
     return one_token(features * there, mask)

@@ -32,7 +32,8 @@ LAYERS = (
     "meeting parsing",
     # where audio branches begin and end, and those that see a picture
     "pooling",
-    "audio_images functionals",
+    "audio_images modulations",
+    "functionals",
     # faces as points, foreign weights, and branches in files of their own
     "alexnet_weights expression_nets mesh_points spatial_transformer",
     "frames_as_channels lrcn mesh_geometry",

@@ -33,6 +33,7 @@ CASES += [
     "lstm(units=3, layers=2, stride=3)",
     "stacked_lstm(units=3, layers=1)",
     "mfcc_cnn(width=0.05, dense=16, norm='batch')",
+    "functionals(coefficients=6, parts=2, modulations=True)",
 ]
 # one token of so many numbers, or so many tokens without pooling
 SHAPES = {

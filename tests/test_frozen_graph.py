@@ -62,7 +62,13 @@ NETWORKS: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
         {},
         {"precision": "mixed_bfloat16"},
     ),
-    ("functionals(coefficients=8)", "alexnet(width=0.1, dense=8)", "audio_only", {}, RATING),
+    (
+        "functionals(coefficients=8, modulations=True)",
+        "alexnet(width=0.1, dense=8)",
+        "audio_only",
+        {},
+        RATING,
+    ),
     ("conv1d(filters=8, blocks=2)", "face_statistics", "face_only", {**MESH, **RGB}, {}),
 ]
 
