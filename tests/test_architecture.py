@@ -26,8 +26,8 @@ LAYERS = (
     # words and parts: each stands on the settings alone
     "calibration losses ratings",
     "catalog classes command_line container decode_cache drawn_faces keras_files layers"
-    " litert_int8 locks media_files metrics model_files picture_sampling plots quiet schema spectra"
-    " splits synthetic_voices torch_files windows",
+    " litert_int8 locks media_files metrics model_files picture_sampling plots quiet schema"
+    " speaker_offsets spectra splits synthetic_voices torch_files windows",
     # where audio branches begin and end, and those that see a picture
     "pooling",
     "audio_images functionals",
