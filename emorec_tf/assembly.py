@@ -5,6 +5,7 @@ None of it is trained by gradient; ``steps`` says what comes first, ``train`` wh
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -57,24 +58,32 @@ def classical(
 
     settings = begun.config
     search = catalog.resolve("classifier", settings.model.classifier)(settings.train.class_weights)
-    enrolled, everybody = (
-        isinstance(settings.data.enrol, int),
-        [c for s in sides.values() for c in s],
-    )
-    own = speaker_means(features, begun, opened, everybody, adapt) if enrolled else {}
+    enrol = settings.data.enrol
+    clips_enrol = enrol if isinstance(enrol, int) else 0
+    beside = clips_enrol and search.of_speakers  # the head itself weighs the speaker's mean
+    everybody = [c for s in sides.values() for c in s]
+    away = bool(clips_enrol and not beside)
+    own = speaker_means(features, begun, opened, everybody, adapt) if away else {}
     data = []
     for side in ("train", "validation"):
         values, clips = answers.logits_of(features, opened, sides[side], adapt=adapt)
-        if enrolled:
-            values = values - np.stack([own[c.speaker] for c in clips])
-        data.append((values, begun.task.truth(clips)))
-    trials = begun.folder / "search"
-    found, best = head_search.find(search, data[0], data[1], trials, settings.train.seed)
+        who = np.array([c.speaker for c in clips])
+        if away:
+            values = values - np.stack([own[speaker] for speaker in who])
+        data.append((values, begun.task.truth(clips), who))
+    (*training, speakers), (*validation, _) = data
+    both = [np.concatenate(parts) for parts in zip(*data, strict=True)]
+    if beside:
+        found = head_search.of_speakers(search, training, speakers, clips_enrol)
+        again = functools.partial(head_search.of_speakers, search, both[:2], both[2], clips_enrol)
+    else:
+        trials = begun.folder / "search"
+        found, best = head_search.find(search, training, validation, trials, settings.train.seed)
+        again = functools.partial(head_search.fitted, search, best, both[:2])
     if settings.train.refit:
-        both = np.concatenate([x for x, _ in data]), np.concatenate([y for _, y in data])
-        again = head_layers.with_head(features, head_search.fitted(search, best, both), enrolled)
-        runs.save_model(again, begun.model_file)
-    return head_layers.with_head(features, found, enrolled)
+        model = head_layers.with_head(features, again(), clips_enrol > 0)
+        runs.save_model(model, begun.model_file)
+    return head_layers.with_head(features, found, clips_enrol > 0)
 
 
 def speaker_means(

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from emorec_tf import speaker_offsets
 from emorec_tf.config import check
 
 DEGREE = 3  # of kernel poly, scikit-learn's own
@@ -25,6 +26,9 @@ class Search:
     pca: int
     trials: int
     oracle: str
+    # Features [N, P], class ids [N], speakers and how many clips enrol one, to what is fitted;
+    # None: under --enrol, features are measured from the speaker's mean.
+    of_speakers: Callable[[np.ndarray, np.ndarray, np.ndarray, int], Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse searches that cannot be made."""
@@ -111,7 +115,12 @@ def svm(
 
 
 def lda(
-    balanced: bool, *, pca: int = 600, shrinkage: float | None = None, trials: int = 12
+    balanced: bool,
+    *,
+    pca: int = 600,
+    shrinkage: float | None = None,
+    offsets: float | None = None,
+    trials: int = 12,
 ) -> Search:
     """Linear discriminant analysis with a shrunken covariance, after PCA.
 
@@ -123,6 +132,9 @@ def lda(
         pca: components kept of the standardised features, as many as there can be at most; 0: all
             features as they are.
         shrinkage: share of the covariance that is made a sphere; None: searched, 0.02 to 0.9.
+        offsets: share of the covariance of speakers that is made a sphere, for runs with
+            --enrol K, where so much of a speaker's mean is removed as K clips tell of him (see
+            speaker_offsets); None: all of it.
         trials: values of shrinkage that are tried.
     Source:
         Fisher 1936, The use of multiple measurements; Friedman 1989, Regularized discriminant
@@ -130,6 +142,19 @@ def lda(
     """
     allowed = "from 0 to 1, or None: searched"
     check(shrinkage is None or 0 <= shrinkage <= 1, "shrinkage", shrinkage, allowed)
+    given = offsets is None or (shrinkage is not None and 0 <= offsets <= 1)
+    check(given, "offsets", offsets, "from 0 to 1, with a shrinkage that is given; or None")
+
+    def of_speakers(z: np.ndarray, y: np.ndarray, speakers: np.ndarray, clips: int) -> Any:
+        return speaker_offsets.fitted(
+            z,
+            y,
+            speakers,
+            clips=clips,
+            balanced=balanced,
+            shrinkage=shrinkage or 0.0,
+            offsets=offsets or 0.0,
+        )
 
     def make(hp: Any) -> Any:
         from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -151,7 +176,8 @@ def lda(
             share = hp.Float("shrinkage", 0.02, 0.9, sampling="log")
         return Analysis(solver="lsqr", shrinkage=share)
 
-    return Search(make, pca, trials if shrinkage is None else 1, "bayesian")
+    trials = trials if shrinkage is None else 1
+    return Search(make, pca, trials, "bayesian", None if offsets is None else of_speakers)
 
 
 CLASSIFIERS: dict[str, Callable[..., Search | None]] = {

@@ -103,6 +103,37 @@ def hog(grey: Tensor, cells: int, orientations: int, block: int) -> Tensor:
     return ops.reshape(blocks, (-1, int(np.prod(blocks.shape[1:]))))
 
 
+def hog_around(grey: Tensor, cells: int, orientations: int, around: int) -> Tensor:
+    """Square roots of each cell's histogram, over the strength of the cells around it.
+
+    What a block's own scaling takes away stays: how strong a cell is beside its neighbours.
+
+    Shapes:
+        square [N, H, H], 0 to 255 -> [N, cells, cells, orientations]
+    """
+    cell = grey.shape[1] // cells
+    edge = cell // 2  # votes reach the cells next to their own
+    votes = oriented(ops.sqrt(grey), orientations)[:, : cell * cells, : cell * cells]
+    votes = ops.pad(votes, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
+    places = (np.arange(cell + 2 * edge) - edge + 0.5) / cell - 0.5
+    share = np.maximum(1 - np.abs(places), 0).astype("float32")
+    kernel = np.outer(share, share)[:, :, None, None].repeat(orientations, axis=2)
+    histograms = ops.depthwise_conv(votes, kernel, strides=cell)
+    energy = ops.sum(histograms, axis=-1, keepdims=True)
+    near = ops.average_pool(energy, around, strides=1, padding="same")
+    return ops.sqrt(histograms) / (ops.sqrt(near) + 1.0)
+
+
+def mirrored(histograms: Tensor) -> Tensor:
+    """Mean of a face's left half and the mirror image of its right one, the middle with the left.
+
+    Shapes:
+        [N, R, C, orientations] -> [N, R, (C + 1) // 2, orientations]
+    """
+    both = (histograms + ops.flip(histograms, axis=(2, 3))) / 2  # bins turn round as well
+    return both[:, :, : (histograms.shape[2] + 1) // 2]
+
+
 def oriented(grey: Tensor, orientations: int) -> Tensor:
     """Gradients' lengths, shared between the two orientations next to each.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from keras import ops
 
 from emorec_tf.config import check
-from emorec_tf.face_hog import grey_of, hog
+from emorec_tf.face_hog import grey_of, hog, hog_around, mirrored
 from emorec_tf.layers import ByClip, Tensor, Tokens, fixed_pictures, mean_of, present
 from emorec_tf.mesh_geometry import by_part, mesh_of, upright
 from emorec_tf.pooling import stretches
@@ -20,6 +21,8 @@ def face_statistics(
     *,
     cells: int = 8,
     orientations: int = 8,
+    around: int = 0,
+    halves: bool = False,
     mesh: bool = True,
     parts: int = 3,
 ) -> Tokens:
@@ -36,6 +39,9 @@ def face_statistics(
         inputs: as every face branch takes them.
         cells: along each side of the crop.
         orientations: bins over half a turn.
+        around: cells along each side of what a cell is measured by; 0: each by itself alone.
+        halves: describe the face by the mean of one half and the other's mirror image, which is to
+            train on mirrored copies and to answer by the mean over both, at half the features.
         mesh: use the mesh's parts, where the records hold them.
         parts: stretches of as many pictures, in which the course of the clip is kept.
     Source:
@@ -47,7 +53,9 @@ def face_statistics(
     fixed_pictures(faces, "face_statistics")
     side = faces.shape[2]
     check(side >= 2 * cells, "cells", cells, "at most half the side of the crops")
-    described = hog(ops.reshape(grey_of(faces), (-1, side, side)), cells, orientations, 1)
+    check(around >= 0, "around", around, "at least 0")
+    grey = ops.reshape(grey_of(faces), (-1, side, side))
+    described = gradients(grey, cells, orientations, around, halves)
     found = statistics(ByClip(dtype="float32")(described, mask), mask, parts)
     if mesh and "mesh" in inputs:
         points, real = mesh_of(inputs, "face_statistics")
@@ -56,6 +64,17 @@ def face_statistics(
         found += [*statistics(shapes, real, parts), *extremes(shapes, real)]
     there = present(mask)
     return Tokens((ops.concatenate(found, axis=-1) * there)[:, None], there)
+
+
+def gradients(grey: Tensor, cells: int, orientations: int, around: int, halves: bool) -> Tensor:
+    """Histograms of each picture's cells, one after the other: [N, H, H] -> [N, E]."""
+    if around:
+        described = hog_around(grey, cells, orientations, around)
+    else:
+        described = ops.reshape(hog(grey, cells, orientations, 1), (-1, cells, cells, orientations))
+    if halves:
+        described = mirrored(described)
+    return ops.reshape(described, (-1, int(np.prod(described.shape[1:]))))
 
 
 def statistics(values: Tensor, mask: Tensor, parts: int) -> list[Tensor]:

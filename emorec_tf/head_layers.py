@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 from keras import ops
 
 from emorec_tf.layers import Tensor, Tokens, mean_of
+
+Weighted: TypeAlias = tuple[keras.layers.Layer, list[np.ndarray]]  # and its weights
 
 SPEAKER_FEATURES = "speaker_features"  # what a model of enrolled speakers asks for: their mean
 
@@ -44,27 +46,51 @@ def joined(branches: Sequence[Tokens]) -> Tensor:
 def with_head(model: keras.Model, found: Found, enrolled: bool = False) -> keras.Model:
     """Put what was found on a model of features: logits [B, K] are its decision function.
 
-    ``enrolled``: features are measured from the mean of the speaker's, which the model then asks
-    for as ``speaker_features`` [B, E].
+    ``enrolled``: the model then asks for the mean of the speaker's features, ``speaker_features``
+    [B, E], and features are measured from it, or from what the head takes of it.
     """
-    x, inputs = model.output, model.input
+    x, inputs, offset = model.output, model.input, None
     if enrolled:
         mean = keras.Input(x.shape[1:], name=SPEAKER_FEATURES)
-        x, inputs = x - mean, {**inputs, SPEAKER_FEATURES: mean}
-    for layer, weights in _layers(found):
-        x = layer(x)
-        layer.set_weights([np.asarray(w, np.float32) for w in weights])
+        inputs = {**inputs, SPEAKER_FEATURES: mean}
+        if hasattr(found.estimator, "speaker_coef_"):
+            offset = _put(_of_mean(found), mean)
+        else:
+            x = x - mean
+    for layer in _layers(found):
+        x = _put(layer, x)
+    x = x if offset is None else x + offset
     whole = keras.Model(inputs, x, name=model.name)
     whole.trainable = False  # no gradient shall move it
     return whole
 
 
-def _layers(found: Found) -> list[tuple[keras.layers.Layer, list[np.ndarray]]]:
-    """Layers and their weights: one for a linear head, else scaling, PCA and machine."""
-    # x -> z = x @ project - shift
+def _put(layer: Weighted, x: Tensor) -> Tensor:
+    """Apply a layer and give it its weights."""
+    y = layer[0](x)
+    layer[0].set_weights([np.asarray(w, np.float32) for w in layer[1]])
+    return y
+
+
+def _projection(found: Found) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix [E, P] and shift [P] of z = x @ matrix - shift."""
     components = found.components
     project = np.diag(1 / found.scale) if components is None else (components / found.scale).T
-    shift = found.mean @ project + (0 if found.offset is None else found.offset)
+    return project, found.mean @ project + (0 if found.offset is None else found.offset)
+
+
+def _of_mean(found: Found) -> Weighted:
+    """Make the layer of what the mean of the speaker's features takes from the scores."""
+    project, shift = _projection(found)
+    coefficients = found.estimator.speaker_coef_.T
+    dense = keras.layers.Dense(coefficients.shape[1], dtype="float32", name="speaker_classifier")
+    return dense, [-project @ coefficients, shift @ coefficients]
+
+
+def _layers(found: Found) -> list[Weighted]:
+    """Layers and their weights: one for a linear head, else scaling, PCA and machine."""
+    components = found.components
+    project, shift = _projection(found)
     machines = getattr(found.estimator, "estimators_", None)
     if machines is None or machines[0].kernel == "linear":
         parts = [found.estimator] if machines is None else machines

@@ -15,7 +15,7 @@ from emorec_tf.head_layers import Found
 
 SHOWN_TRIALS = 5
 
-Labelled = tuple[np.ndarray, np.ndarray]  # features [N, E], class ids [N]
+Labelled = Sequence[np.ndarray]  # features [N, E], class ids [N]
 
 
 def find(
@@ -49,6 +49,14 @@ def fitted(search: Search, settings: Any, data: Labelled) -> Found:
         warnings.simplefilter("ignore")
         estimator = search.make(settings).fit(found.projected(data[0]), data[1])
     return replace(found, estimator=estimator)
+
+
+def of_speakers(search: Search, data: Labelled, speakers: np.ndarray, clips: int) -> Found:
+    """Fit a head that takes the mean of ``clips`` clips of the speaker beside the features."""
+    found = projection(search, data[0])
+    assert search.of_speakers is not None
+    z = found.projected(data[0])
+    return replace(found, estimator=search.of_speakers(z, data[1], speakers, clips))
 
 
 def projection(search: Search, features: np.ndarray) -> Found:

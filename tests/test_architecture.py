@@ -28,7 +28,7 @@ LAYERS = (
     "places",
     "catalog classes command_line container decode_cache drawn_faces keras_files layers"
     " litert_int8 locks machines media_files metrics model_files picture_sampling plots"
-    " schema spectra splits synthetic_voices torch_files windows",
+    " schema speaker_offsets spectra splits synthetic_voices torch_files windows",
     "meeting parsing",
     # where audio branches begin and end, and those that see a picture
     "pooling",

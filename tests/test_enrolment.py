@@ -64,10 +64,11 @@ def test_a_voice_gets_the_scale_of_training(features, inputs):
 
 VOICE = [*TRAIN_FLAGS, "--epochs=1", "--fusion=audio_only"]
 CLASSICAL = ["--audio=functionals(coefficients=8)", "--face=face_statistics(mesh=False)", "--refit"]
+WEIGHED = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8, offsets=0.5)"]
 CLASSICAL = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8)"]
 
 
-@pytest.mark.parametrize(("enrol", "flags"), [("2", VOICE), ("self", VOICE), ("2", CLASSICAL)])
+@pytest.mark.parametrize(("enrol", "flags"), [("2", VOICE), ("self", VOICE), ("2", WEIGHED)])
 def test_evaluate_and_predict_agree(
     enrol, flags, demo_records: Path, demo_clips: Path, tmp_path, capsys
 ):

@@ -31,6 +31,7 @@ CASES = [
     "lrcn(cnn='mini_xception', stn=False, units=4)",
     "face_hog(units=4, block=2, mesh=False)",
     "face_hog(units=4, pool='statistics')",
+    "face_statistics(cells=5, around=3, halves=True, mesh=False)",
     "face_mesh(units=4, subset='parts', deltas=False, local=False, context=0)",
 ]
 

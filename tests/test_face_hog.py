@@ -6,9 +6,10 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from emorec_tf.clip import UserError
-from emorec_tf.face_hog import face_hog, hog, oriented
+from emorec_tf.face_hog import face_hog, hog, hog_around, mirrored, oriented
 
 
 def picture(side: int = 48) -> np.ndarray:
@@ -56,6 +57,30 @@ def test_light_changes_little():
     one, other = (np.asarray(hog((bright * share)[None], 8, 8, 2)) for share in (1.0, 0.5))
     assert np.abs(one - other).max() < 0.02
     assert not np.asarray(hog(np.zeros((1, 48, 48), np.float32), 8, 8, 2)).any()
+
+
+@pytest.mark.parametrize("cell", [4, 5])
+def test_cells_are_measured_by_those_around_them(cell):
+    cells, around = 6, 3
+    grey = picture(cells * cell).astype(np.float32)
+    votes = np.asarray(oriented(np.sqrt(grey)[None], 8))[0]
+    middles = (np.arange(cells) + 0.5) * cell - 0.5
+    apart = np.abs(np.arange(cells * cell)[:, None] - middles) / cell
+    share = np.maximum(1 - apart, 0)  # of a pixel's vote, by its distance in cells
+    histograms = np.einsum("yxo,yr,xc->rco", votes, share, share)
+    near = ndimage.uniform_filter(histograms.sum(-1), around)[1:-1, 1:-1]  # away from the edge
+    wanted = np.sqrt(histograms[1:-1, 1:-1]) / (np.sqrt(near)[..., None] + 1)
+    found = np.asarray(hog_around(grey[None], cells, 8, around))[0]
+    np.testing.assert_allclose(found[1:-1, 1:-1], wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("cells", [4, 6])
+def test_a_face_and_its_mirror_image_are_told_alike(cells):
+    grey = picture(24).astype(np.float32)
+    both = np.stack([grey, grey[:, ::-1]])
+    halves = np.asarray(mirrored(hog_around(both, cells, 8, 3)))
+    assert halves.shape == (2, cells, cells // 2, 8)
+    np.testing.assert_allclose(halves[0], halves[1], atol=1e-5)
 
 
 def inputs(frames: int | None = 3, pixels: int = 24, channels: int = 1, mesh: bool = True):
