@@ -27,15 +27,15 @@ ship() { # config, records, name
 "$python" -m emorec_tf.prepare --config configs/emodb_voice.yaml --source "$emodb" \
   --records "$work/records/emodb"
 # what trains the others first goes first
-configs=(ravdess_best_unseen ravdess_best_enrolled ravdess_voice_statistics ravdess_face_statistics)
+configs=(ravdess_best_unseen ravdess_best_enrolled ravdess_voice_modulations ravdess_face_gradients)
 for config in "${configs[@]}"; do judge "$config" ravdess ravdess/contiguous6; done
 judge emodb_voice emodb emodb/loso10
 "$python" -m emorec_tf.report --run "${configs[@]/#/$work/cv-}" --out "$work/report.html"
 "$python" -m emorec_tf.report --run "$work/cv-emodb_voice" --out "$work/report-emodb.html"
 ship ravdess_best_unseen ravdess ravdess-av
 ship ravdess_best_enrolled ravdess ravdess-av-enrolled
-ship ravdess_voice_statistics ravdess ravdess-audio
-ship ravdess_face_statistics ravdess ravdess-face
+ship ravdess_voice_modulations ravdess ravdess-audio
+ship ravdess_face_gradients ravdess ravdess-face
 ship emodb_voice emodb emodb-audio
 clip=$(find "$ravdess" -name '01-01-*.mp4' | sort | head -n 1)
 "$python" scripts/leaderboard.py "${configs[@]/#/$work/cv-}" --clip "$clip" --out docs/leaderboard.md
