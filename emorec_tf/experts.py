@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import ops
 
 from emorec_tf import catalog, runs
@@ -44,22 +45,40 @@ def product(
     if sum(widths):
         inputs[ASKED] = keras.Input((sum(widths),), name=ASKED)
     total = None
+    warmth = temperatures(members)
     for number, (member, model) in enumerate(zip(members, models, strict=True)):
         given = dict(inputs)
         if widths[number]:
             begin = sum(widths[:number])
             given[ASKED] = inputs[ASKED][:, begin : begin + widths[number]]
         expert = keras.Model(model.input, model.output, name=f"expert_{number + 1}")
-        vote = judged(given, member, expert)
+        vote = judged(given, member, expert, warmth[number])
         total = vote if total is None else total + vote
     whole = keras.Model(inputs, total, name="emorec_product")
     whole.trainable = False
     return whole
 
 
-def judged(inputs: dict[str, Tensor], member: Run, expert: keras.Model) -> Tensor:
+def temperatures(members: Sequence[Run]) -> list[float]:
+    """Each member's temperature; those under the same kind of classical head share their mean.
+
+    Such heads are overconfident alike, while few validation speakers tell each one's temperature
+    badly: one misjudged voice silences that expert for everybody. The mean is a geometric one.
+    """
+    own = [member.temperature or 1.0 for member in members]
+    kinds = [catalog.parse(member.config.model.classifier)[0] for member in members]
+    shared = {}
+    for kind in set(kinds) - {"none"}:
+        logs = [np.log(t) for t, k in zip(own, kinds, strict=True) if k == kind]
+        shared[kind] = float(np.exp(np.mean(logs)))
+    return [shared.get(kind, t) for t, kind in zip(own, kinds, strict=True)]
+
+
+def judged(
+    inputs: dict[str, Tensor], member: Run, expert: keras.Model, temperature: float
+) -> Tensor:
     """Logarithms of one member's probabilities, zero where it has nothing to judge: [B, K]."""
     logits = ops.cast(expert({name: inputs[name] for name in expert.input}), "float32")
-    logs = ops.log_softmax(logits / (member.temperature or 1.0))
+    logs = ops.log_softmax(logits / temperature)
     mask = MASK_OF.get(catalog.parse(member.config.model.fusion)[0])
     return logs if mask is None else logs * ops.cast(present(inputs[mask]), "float32")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import TRAIN_FLAGS
 
-from emorec_tf import answers, calibration, evaluate, records, robustness, runs, train
+from emorec_tf import answers, calibration, evaluate, experts, records, robustness, runs, train
 
 COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
 VOICE = 'audio: "conv1d(filters=8, blocks=2)"\nfusion: audio_only\nepochs: 2\nbatch_size: 4\n'
@@ -48,6 +50,18 @@ def logits(run: runs.Run, damage=None) -> np.ndarray:
 def test_the_answer_is_the_product_of_the_members(whole, parts):
     wanted = sum(np.log(calibration.scaled(logits(p), p.temperature)) for p in parts)
     np.testing.assert_allclose(logits(whole), wanted, atol=1e-4)
+
+
+def test_classical_heads_of_a_kind_share_a_temperature(parts, tmp_path):
+    voice, face = parts
+    heads = []
+    for temperature in (2.0, 8.0):
+        copy = Path(shutil.copytree(face.folder, tmp_path / str(temperature)))
+        facts = json.loads((copy / "temperature.json").read_text())
+        (copy / "temperature.json").write_text(json.dumps({**facts, "temperature": temperature}))
+        heads.append(runs.load(copy))
+    found = experts.temperatures([voice, *heads])
+    np.testing.assert_allclose(found, [voice.temperature, 4, 4])  # twice and half of 4
 
 
 @pytest.mark.parametrize(("damage", "left"), [("no_voice", 1), ("no_face", 0)])
