@@ -1,0 +1,47 @@
+"""How a model does on a corpus it was not made for, over the emotions that both know.
+
+python scripts/cross_corpus.py ravdess-audio emodb ../shared/emodb/flac
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+
+from emorec_tf import datasets, metrics, predictor
+from emorec_tf.command_line import QUIET
+from emorec_tf.model_card import between, percent
+
+
+def main(model: str, dataset: str, source: str) -> None:
+    """Answer every clip of a shared emotion; print the figures."""
+    ready = predictor.opened(model)
+    known = ready.run.classes
+    clips = datasets.clips(dataset, source)
+    both = [name for name in known if name in {clip.emotion for clip in clips}]
+    clips = [clip for clip in clips if clip.emotion in both]
+    columns = [known.index(name) for name in both]
+    told = []
+    for clip in clips:
+        answer = predictor.clip_answer(ready, str(clip.video or clip.audio), speech_check=False)
+        shares = np.array(list(answer.probabilities.values()))[columns]
+        told.append(shares / shares.sum())
+    labels, people = [clip.emotion for clip in clips], [clip.speaker for clip in clips]
+    found = metrics.scores(labels, np.array(told), tuple(both), people)
+    print(
+        f"{model} on {dataset}: {len(clips)} clips, {len(set(people))} speakers, {', '.join(both)}"
+    )
+    for name in ("uar", "war"):
+        print(f"{name.upper()} {percent(found[name])} ({between(found[f'{name}_ci95'])})")
+    print(f"chance UAR {percent(found['chance_uar'])}")
+    recalls = found["per_class_recall"].items()
+    print("recalls " + ", ".join(f"{name} {percent(recall)}" for name, recall in recalls))
+
+
+if __name__ == "__main__":
+    os.environ.update(QUIET)
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])
