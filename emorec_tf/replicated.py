@@ -53,7 +53,7 @@ def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
 
 @contextlib.contextmanager
 def over_all_replicas(model: keras.Model) -> Iterator[None]:
-    """Let batch normalisation take its figures from all replicas while a step is traced.
+    """Let batch normalisation take its figures from all replicas in a step.
 
     Only then, as a saved layer with this setting loads on the TensorFlow backend alone.
     """
@@ -70,7 +70,7 @@ def over_all_replicas(model: keras.Model) -> Iterator[None]:
 
 @contextlib.contextmanager
 def clipped_as_one(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Sum gradients over replicas before they are clipped, while a step is traced.
+    """Sum gradients over replicas before they are clipped, in a step.
 
     Keras clips each replica's own and then adds them up, which is another gradient. With a scaled
     loss (mixed_float16) that stays so: that optimiser sums at a place of its own.
@@ -95,10 +95,25 @@ def clipped_as_one(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
 class Replicated(keras.Model):
     """A model that several replicas train, each on its part of the batch."""
 
-    def train_step(self, data: Any) -> Any:
-        """Train one step."""
-        with over_all_replicas(self), clipped_as_one(self.optimizer):
-            return super().train_step(data)
+    def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
+        """Make the function of a step; what is set around it holds for all replicas."""
+        made: Callable[[Any], Any] | None = getattr(self, "train_function", None)
+        if made is not None and not force:
+            return made
+        step = self.own_step()
+
+        def take(batches: Any) -> Any:
+            with over_all_replicas(self), clipped_as_one(self.optimizer):
+                return step(batches)
+
+        self.train_function = take
+        return take
+
+    def own_step(self) -> Callable[[Any], Any]:
+        """Make Keras's function of a step."""
+        super().make_train_function(force=True)
+        made: Callable[[Any], Any] = self.train_function
+        return made
 
 
 class AcrossMachines(Replicated):
@@ -115,11 +130,8 @@ class AcrossMachines(Replicated):
         with strategy.scope():
             self._symbolic_build(data_batch=data_batch)
 
-    def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
+    def own_step(self) -> Callable[[Any], Any]:
         """Make the function of a step; figures are averaged over replicas without an axis."""
-        made: Callable[[Any], Any] | None = getattr(self, "train_function", None)
-        if made is not None and not force:
-            return made
         strategy = self.distribute_strategy
 
         @tf.function(jit_compile=self.jit_compile, reduce_retracing=True)
@@ -127,8 +139,4 @@ class AcrossMachines(Replicated):
             found = strategy.run(self.train_step, args=(data,))
             return {n: strategy.reduce("MEAN", v, axis=None) for n, v in found.items()}
 
-        def take(batches: Any) -> Any:
-            return step(next(batches))
-
-        self.train_function = take
-        return take
+        return lambda batches: step(next(batches))
