@@ -49,7 +49,7 @@ setup(
     description="TensorFlow/Keras model zoo for emotion recognition from speech and face together",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0",
+    license="Apache-2.0; the weights in emorec_tf/models keep the licences of their corpora",
     packages=["emorec_tf", "emorec_tf.models"],
     package_dir={"emorec_tf.models": "saved_models"},
     package_data={

@@ -20,6 +20,7 @@ fi
 echo "installing $lock into $folder ($("$python" --version))"
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
 "$folder/bin/python" -m pip install -q --disable-pip-version-check uv
-"$folder/bin/uv" pip install -q --python "$folder/bin/python" -r "$lock"
+# uv leaves compiling to the first import, which may not be allowed to keep what it compiled
+"$folder/bin/uv" pip install -q --compile-bytecode --python "$folder/bin/python" -r "$lock"
 "$folder/bin/uv" pip install -q --python "$folder/bin/python" --no-deps -e .
 sha256sum "$lock" > "$stamp"
