@@ -53,12 +53,14 @@ def head(found: list[FinishedRun], command: str) -> str:
     return (
         f"# Leaderboard: {facts['dataset']}, {len(facts['classes'])} classes\n\n"
         f"Ours: protocol `{facts['protocol']}` (stamp `{facts['protocol_stamp']}`), "
-        f"{len(facts['folds'])} folds, {len(facts['seeds'])} seed(s), every clip scored, 95 % "
+        f"{len(facts['folds'])} folds, every clip scored but those that enrol, 95 % "
         f"intervals over speakers. {facts['machine']}. Written by\n\n```\n{command}\n```\n"
         f"{notes}\n\nAn *unseen* speaker was never met; of an *enrolled* one some unlabelled clips "
         f"were, which are not scored. Training is the mean of the folds, of all members together. "
         f"A clip is timed from the file to the answer, the median of {REPEATS}, once the model is "
-        f"loaded. Figures of others are as published, each under its own protocol."
+        f"loaded. Figures of others are as published, each under its own protocol.\n\n"
+        f"**What our models are made of was chosen after looking at figures of these very folds** "
+        f"(experiments.md), so a little of ours is chance."
     )
 
 
@@ -101,7 +103,7 @@ def ours(run: FinishedRun, clip: str | None) -> tuple[str, ...]:
         modality,
         f"**{percent(scores['war'])}** ({between(scores['war_ci95'])})",
         f"**{percent(scores['uar'])}** ({between(scores['uar_ci95'])})",
-        f"{facts['protocol']}, {len(facts['folds'])} folds, {mode}",
+        f"{facts['protocol']}, {len(facts['folds'])} folds, {len(facts['seeds'])} seed(s), {mode}",
         f"{facts['parameters']:,}",
         f"{statistics.mean(training_seconds(run)):.0f} s",
         f"{1000 * seconds_a_clip(run, clip):.0f} ms" if clip and not facts["enrol"] else "",
@@ -145,6 +147,8 @@ def worth(found: list[FinishedRun]) -> list[str]:
     """What the main run has over each other one, paired over the same clips."""
     rows = []
     for other in found[1:]:
+        if other.mode != found[0].mode:
+            continue
         try:
             told = comparison.compare(found[0].predictions(), other.predictions())
         except UserError as error:
@@ -156,7 +160,8 @@ def worth(found: list[FinishedRun]) -> list[str]:
             cells.append(
                 f"{100 * told[name]['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
             )
-        rows.append((other.name, *cells, f"{told['war']['wilcoxon_p']:.3f}"))
+        p = told["war"]["wilcoxon_p"]
+        rows.append((other.name, *cells, f"{p:.3f}" if p >= 0.001 else "< 0.001"))
     if not rows:
         return []
     title = f"## What {found[0].name} has over the others, in points\n\n"
