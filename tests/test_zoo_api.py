@@ -73,9 +73,11 @@ def test_arrays_are_answered_as_the_film_they_make(
     told = model.predict_clip(write(tmp_path / "film.mov", pictures, wave))
     got = model.predict_arrays(wave, SOUND_HZ, pictures, PICTURES_HZ)
     assert set(got) == set(told) - {"clip"}
+    # The film's pictures went through an encoder, so crops differ by a little noise.
     assert list(got["probabilities"].values()) == pytest.approx(
-        list(told["probabilities"].values()), abs=0.02
+        list(told["probabilities"].values()), abs=0.05
     )
+    assert got["emotion"] == told["emotion"]
     heard = model.predict_arrays(wave, SOUND_HZ)
     assert (heard["face_present"], heard["audio_present"]) == (False, True)
     seen = model.predict_arrays(pictures=np.stack(pictures), pictures_hz=PICTURES_HZ)
