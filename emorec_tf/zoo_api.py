@@ -124,10 +124,12 @@ class Model:
     def _looks(self, pictures: Any, pictures_hz: float, start: float, seconds: float) -> list[Look]:
         """Follow the main face through those pictures that a film's track would hold."""
         detect = faces.FACE_DETECTORS[self.ready.run.config.features.face_detector]
-        rate_hz = min(TRACK_RATE_HZ, pictures_hz)
-        times = start + (np.arange(max(1, int(seconds * rate_hz + 1e-6))) + 0.5) / rate_hz
-        nearest = np.clip(np.round(times * pictures_hz), 0, len(pictures) - 1).astype(int)
-        shown = ((i / pictures_hz - start, np.asarray(pictures[i])) for i in np.unique(nearest))
+        count = max(1, int(seconds * TRACK_RATE_HZ))
+        targets = start + (np.arange(count) + 0.5) * seconds / count
+        times = np.arange(len(pictures)) / pictures_hz
+        # Of two that are equally near the earlier one, as of a film.
+        nearest = np.abs(targets[:, None] - times).argmin(1)
+        shown = ((times[i] - start, np.asarray(pictures[i])) for i in np.unique(nearest))
         return face_tracks.track(shown, detect(self.ready.face_model))
 
     def inputs(self, paths: Sequence[str | Path]) -> Inputs:

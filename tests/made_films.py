@@ -43,15 +43,22 @@ def write(
     pictures: Sequence[np.ndarray] = (),
     wave: np.ndarray | None = None,
     pictures_hz: int = PICTURES_HZ,
+    lossless: bool = False,
 ) -> Path:
-    """Write H.264 and PCM, of exactly these lengths; the suffix tells the container."""
+    """Write H.264 and PCM, of exactly these lengths; the suffix tells the container.
+
+    ``lossless``: what one part of a picture shows does not change another part by the encoding.
+    """
     with av.open(str(path), "w") as film:
         video = sound = None
         if len(pictures):
-            options = {"crf": "20", "preset": "ultrafast"}
-            video = film.add_stream("libx264", pictures_hz, options=options)
+            codec, form, quality = ("libx264", "yuv420p", {"crf": "20"})
+            if lossless:
+                codec, form, quality = ("libx264rgb", "rgb24", {"qp": "0"})
+            options = {**quality, "preset": "ultrafast"}
+            video = film.add_stream(codec, pictures_hz, options=options)
             video.height, video.width = pictures[0].shape[:2]
-            video.pix_fmt = "yuv420p"
+            video.pix_fmt = form
             video.codec_context.thread_count = 1
         if wave is not None:
             sound = film.add_stream("pcm_s16le", rate=SOUND_HZ, layout="mono")

@@ -87,15 +87,15 @@ def test_each_of_two_is_answered_as_if_alone(ready: Opened, tmp_path: Path, demo
     clips = sorted((demo_clips / "clips").glob("actor0[12]_happy_1.mp4"))
     (left, wave), (right, _) = map(taken_apart, clips)
     wave = wave[: 3 * SOUND_HZ // 2]
-    both = write(tmp_path / "both.mov", side_by_side(left[:15], right[:15]), wave)
+    both = write(tmp_path / "both.mov", side_by_side(left[:15], right[:15]), wave, lossless=True)
     rows = film_answers.film_answer(ready, str(both), ON).told["windows"]
     assert [row["person"] for row in rows] == [1, 2]
     grey = [np.full_like(left[0], 200)] * 15
     for row, shown in zip(rows, ((left[:15], grey), (grey, right[:15])), strict=True):
-        alone = write(tmp_path / "alone.mov", side_by_side(*shown), wave)
+        alone = write(tmp_path / "alone.mov", side_by_side(*shown), wave, lossless=True)
         (same,) = film_answers.film_answer(ready, str(alone), ON).told["windows"]
-        # The encoder spends its bits otherwise, so crops differ by a little noise.
-        assert likely(row) == pytest.approx(likely(same), abs=0.05)
+        # The detector sees other surroundings, so its boxes differ by a little.
+        assert likely(row) == pytest.approx(likely(same), abs=0.02)
         assert row["emotion"] == same["emotion"]
 
 
