@@ -28,12 +28,11 @@ def folder_of(name_or_folder: str | Path) -> Path:
     Raises:
         UserError: neither.
     """
-    folder = places.place(name_or_folder)
+    folder, there = places.place(name_or_folder), found()
+    if not (folder / "run.json").exists() and str(name_or_folder) in there:
+        return there[str(name_or_folder)]
     if folder.exists():
         return folder
-    there = found()
-    if str(name_or_folder) in there:
-        return there[str(name_or_folder)]
     hint = nearest(folder.name, there) if there else "train one first"
     raise UserError(f"no model {str(name_or_folder)!r}; {hint}")
 

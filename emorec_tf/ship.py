@@ -28,9 +28,9 @@ from emorec_tf.shelf import SUMS
 if TYPE_CHECKING:
     from emorec_tf.finished_runs import FinishedRun
 
-# what a cross-validation decides by itself, and where things lay
+# what a cross-validation decides by itself, where things lay, and what changes no result
 MAY_DIFFER = ("records", "seed", "train_speakers", "validation_speakers", "test_speakers",
-              "precision")  # fmt: skip
+              "precision", *runs.NO_MATTER)  # fmt: skip
 SMALLEST = 1e-6  # probabilities are written with six digits
 
 
@@ -42,6 +42,7 @@ class ShipOptions:
     crossval: str | None = option(
         None, "cross-validation of the same settings, with its report: gives card and temperature"
     )
+    note: str | None = option(None, "what the card is to say beside, such as how it was chosen")
     out: str | None = option(None, "folder to write, e.g. saved_models/ravdess-av")
     overwrite: bool = option(False, "replace what was shipped to that folder before")
 
@@ -60,24 +61,32 @@ def run(argv: Sequence[str] | None) -> int:
 
     judged = finished_runs.read(options.crossval) if options.crossval else None
     out = Path(options.out)
-    ship(runs.load(options.run), out, judged, options.overwrite)
+    ship(runs.load(options.run), out, judged, options.note, options.overwrite)
     size = sum(file.stat().st_size for file in out.iterdir())
     print(f"{out}: {', '.join(sorted(f.name for f in out.iterdir()))}; {size / 1e6:.2f} MB")
     return 0
 
 
-def ship(trained: Run, out: Path, judged: FinishedRun | None, overwrite: bool = False) -> None:
+def ship(
+    trained: Run,
+    out: Path,
+    judged: FinishedRun | None,
+    note: str | None = None,
+    overwrite: bool = False,
+) -> None:
     """Write the folder under a temporary name, then rename it.
 
     Args:
         trained: a finished run.
         out: the folder; its name becomes the model's.
-        judged: cross-validation of the same settings; None: the run's own test and temperature.
+        judged: cross-validation of the same settings, for a run that held nobody out; None: the
+            run's own test and temperature.
+        note: a paragraph for the card.
         overwrite: replace what was shipped there before, never anything else.
 
     Raises:
         UserError: a run that is not finished or not calibrated, a cross-validation of other
-            settings or without its card, or something else in the way.
+            settings, with leaks or without its card, or something else in the way.
     """
     if not trained.is_finished():
         raise UserError(f"run {trained.folder} is not finished; the same train command goes on")
@@ -89,7 +98,7 @@ def ship(trained: Run, out: Path, judged: FinishedRun | None, overwrite: bool = 
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     try:
-        fill(made, out.name, trained, judged)
+        fill(made, out.name, trained, judged, note)
         shutil.rmtree(out, ignore_errors=True)
         made.rename(out)
     finally:
@@ -105,6 +114,10 @@ def check_same(trained: Run, judged: FinishedRun | None) -> None:
             raise UserError(f"run {trained.folder} is not calibrated; evaluate does it")
         return
     where = judged.folders[0]
+    if trained.split.test:
+        raise UserError(f"run {trained.folder} has test speakers of its own; drop --crossval")
+    if judged.leaky:
+        raise UserError(f"{where} is LEAKY: it says nothing of new speakers, so it judges no model")
     if judged.missing:
         raise UserError(f"{where} is unfinished; the same crossval command goes on")
     own, theirs = flat(trained.config), dict(judged.facts["config"])
@@ -116,7 +129,7 @@ def check_same(trained: Run, judged: FinishedRun | None) -> None:
         raise UserError(f"{where} has no {run_card.CARD}; run python -m emorec_tf.report on it")
 
 
-def fill(made: Path, name: str, trained: Run, judged: FinishedRun | None) -> None:
+def fill(made: Path, name: str, trained: Run, judged: FinishedRun | None, note: str | None) -> None:
     """Write all files; the checksums last."""
     from emorec_tf import run_card
 
@@ -132,15 +145,17 @@ def fill(made: Path, name: str, trained: Run, judged: FinishedRun | None) -> Non
     if judged is None:
         if trained.classes:
             places.copy(trained.folder / "temperature.json", made / "temperature.json")
-        card = run_card.card_of(trained).replace(f"# {trained.folder.resolve().name}", f"# {name}")
+        card = run_card.card_of(trained)
     else:
         if trained.classes:
             facts: dict[str, Any] = {"temperature": temperature(judged)}
             facts["epochs"] = len(trained.history)
             facts["fitted_to"] = f"out-of-fold answers of {judged.name}"
             write_atomically(made / "temperature.json", json.dumps(facts, indent=1))
-        card = card_with(name, trained, judged)
-    write_atomically(made / run_card.CARD, card)
+        card = judged_card(trained, judged)
+    rest = card.partition("\n")[2].lstrip()  # its first line names the run
+    paragraphs = [f"# {name}", *([note] if note else []), rest]
+    write_atomically(made / run_card.CARD, "\n\n".join(paragraphs))
     write_atomically(made / "LICENSE.txt", licence(name, trained))
     sums = [
         f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
@@ -162,27 +177,21 @@ def temperature(judged: FinishedRun) -> float:
     return calibration.temperature(logits, judged.truth)
 
 
-def card_with(name: str, trained: Run, judged: FinishedRun) -> str:
+def judged_card(trained: Run, judged: FinishedRun) -> str:
     """Take the card of the cross-validation, and say how this model and that belong together."""
     from emorec_tf.run_card import CARD
 
-    where = judged.folders[0]
-    head, _, rest = (where / CARD).read_text(encoding="utf-8").partition("\n")
+    head, _, rest = (judged.folders[0] / CARD).read_text(encoding="utf-8").partition("\n")
     split = trained.split
     count = len(split.train) + (len(split.validation) if trained.config.train.refit else 0)
     models = len(judged.facts["folds"]) * len(judged.facts["seeds"])
-    told = [
-        f"# {name}",
-        f"This model was trained on all {count} speakers at hand, so nobody is left to test it "
-        f"on. The figures are those of {models} models made by the same settings, each tested on "
-        f"speakers that it had not met "
-        f"(`{head.removeprefix('# ').strip()}`). Its temperature is fitted to all their answers "
-        f"together.",
-    ]
-    if not split.test:
-        return "\n\n".join(told) + "\n" + rest
-    tested = f"This model kept speakers {', '.join(split.test)} for tests."
-    return "\n\n".join([told[0], tested]) + "\n" + rest
+    told = (
+        f"This model was trained on all {count} speakers at hand, so nobody is left to test it on. "
+        f"The figures are those of {models} models made by the same settings, each tested on "
+        f"speakers that it had not met (`{judged.name}`), at temperatures of their own. That "
+        f"of this model is fitted to all their answers together, and its calibration is not tested."
+    )
+    return f"{head}\n\n{told}\n{rest}"
 
 
 def licence(name: str, trained: Run) -> str:

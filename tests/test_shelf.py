@@ -25,6 +25,9 @@ def test_without_a_run_the_package_s_own_is_taken(
     assert shelf.chosen(None, "predict") == shelf.DEFAULT
     assert shelf.chosen("other", "predict") == "other"
     assert shelf.folder_of(shelf.DEFAULT) == tmp_path / shelf.DEFAULT
+    monkeypatch.chdir(tmp_path.parent)
+    (tmp_path.parent / shelf.DEFAULT).mkdir()  # no run, so not meant
+    assert shelf.folder_of(shelf.DEFAULT) == tmp_path / shelf.DEFAULT
     with pytest.raises(UserError, match=f"did you mean '{shelf.DEFAULT}'"):
         shelf.folder_of("ravdes-av")
 

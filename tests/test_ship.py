@@ -62,8 +62,9 @@ def test_a_run_that_held_nobody_out(
     assert "held nobody out" in capsys.readouterr().err
     out = tmp_path / "demo-voice"
     where = ["--run", str(everybody), "--crossval", str(judged), "--out", str(out)]
-    assert ship.main(where) == 0
+    assert ship.main([*where, "--note=Chosen by a look at the folds."]) == 0
     card = load(out).card
+    assert card.startswith("# demo-voice\n\nChosen by a look at the folds.\n\nThis model was")
     assert "trained on all 3 speakers" in card
     assert "The figures are those of 2 models" in card
     assert "`cv-voice`" in card
@@ -90,9 +91,15 @@ def test_wrong_calls_get_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    uncarded = tmp_path / "uncarded"
-    shutil.copytree(judged, uncarded)
+    uncarded, other, leaky = (shutil.copytree(judged, tmp_path / n) for n in ("u", "o", "l"))
     (uncarded / run_card.CARD).unlink()
+    for folder, old, new in (
+        (other, '"epochs": 1', '"epochs": 2'),
+        (leaky, '"leaky": false', '"leaky": true'),
+    ):
+        facts = (folder / "crossval.json").read_text()
+        assert old in facts
+        (folder / "crossval.json").write_text(facts.replace(old, new))
     inside = tmp_path / "mine"
     inside.mkdir()
     out = ["--out", str(tmp_path / "out")]
@@ -100,7 +107,9 @@ def test_wrong_calls_get_one_line(
         ([], "needs --run FOLDER and --out FOLDER"),
         (["--run", str(tmp_path / "none"), *out], "no run in"),
         (["--run", str(everybody), "--out", str(inside)], "give another --out"),
-        (["--run", str(demo_run), "--crossval", str(judged), *out], "other settings"),
+        (["--run", str(demo_run), "--crossval", str(judged), *out], "drop --crossval"),
+        (["--run", str(everybody), "--crossval", str(other), *out], "other settings"),
+        (["--run", str(everybody), "--crossval", str(leaky), *out], "LEAKY"),
         (["--run", str(everybody), "--crossval", str(uncarded), *out], "emorec_tf.report"),
     ):
         assert ship.main(arguments) == 1
