@@ -374,7 +374,6 @@ def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "--run"),
         (["--run", "nowhere"], "nowhere"),
         (["--run", "RUN", "--format", "savedmodel"], "did you mean 'saved_model'"),
         (["--run", "RUN", "--format", ","], "known are saved_model"),

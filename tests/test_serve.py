@@ -292,7 +292,6 @@ def test_pages_keep_to_themselves(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "--run"),
         (["--run", "nowhere", "--port=0"], "nowhere"),
         (["--run", "r", "--port=70000"], "port is 70000"),
         (["--run", "r", "--queue=-1"], "queue is -1"),
