@@ -9,7 +9,15 @@ from typing import Any
 import keras
 import numpy as np
 
-from emorec_tf import calibration, enrolment, input_pipeline, records, runs, splits
+from emorec_tf import (
+    calibration,
+    enrolment,
+    inner_folds,
+    input_pipeline,
+    records,
+    runs,
+    splits,
+)
 from emorec_tf.classes import labelled
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.input_pipeline import Adapt
@@ -44,7 +52,9 @@ def scored_sides(run: runs.Run, opened: records.Records) -> dict[str, list[Clip]
 def fit_temperature(
     run: runs.Run, opened: records.Records, model: keras.Model | None = None
 ) -> float | None:
-    """Fit what logits are divided by to validation speakers and keep it, unless that was done.
+    """Fit what logits are divided by and keep it, unless that was done.
+
+    It is fitted to answers of inner folds, where there are any, else to the validation speakers.
 
     None where a rating is estimated: it has no probabilities.
 
@@ -55,18 +65,23 @@ def fit_temperature(
     """
     if run.temperature is not None or not run.classes:
         return run.temperature
-    if model is None or run.config.train.refit:
-        model = runs.load_model(run.validated_file)
-    clips = scored_sides(run, opened)["validation"]
-    adapt = adapter_of(run, opened, model, clips)
-    logits, clips = logits_of(model, opened, clips, adapt=adapt)
-    ids = run.task.truth(clips)
+    inner = inner_folds.answers(run)
+    if inner:
+        judged, logits, ids = inner
+    else:
+        if model is None or run.config.train.refit:
+            model = runs.load_model(run.validated_file)
+        clips = scored_sides(run, opened)["validation"]
+        adapt = adapter_of(run, opened, model, clips)
+        logits, clips = logits_of(model, opened, clips, adapt=adapt)
+        judged, ids = [c.clip_id for c in clips], run.task.truth(clips)
     fitted = calibration.temperature(logits, ids)
     before, after = (calibration.nll(calibration.scaled(logits, t), ids) for t in (1.0, fitted))
     facts = {
         "temperature": fitted,
         "epochs": len(run.history),
-        "validation_clips": len(clips),
+        "fitted_to": "inner folds" if inner else "validation speakers",
+        "validation_clips": len(judged),
         "validation_nll_before": before,
         "validation_nll_after": after,
     }

@@ -5,7 +5,6 @@ None of it is trained by gradient; ``steps`` says what comes first, ``train`` wh
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,9 @@ from emorec_tf.runs import Run
 if TYPE_CHECKING:
     import keras
 
+    from emorec_tf.head_search import Rows
     from emorec_tf.input_pipeline import Adapt
+    from emorec_tf.robustness import Damage
 
 
 def multiplied(begun: Run) -> keras.Model:
@@ -29,9 +30,10 @@ def multiplied(begun: Run) -> keras.Model:
     Returns:
         Of members that have not met the validation speakers, who are yet to judge it.
     """
-    from emorec_tf import experts
+    from emorec_tf import experts, inner_folds
 
     members = [runs.load(begun.folder / facts["folder"]) for facts in begun.steps.values()]
+    inner_folds.product(begun, members, experts.temperatures(members))
     features = begun.config.features
     if begun.config.train.refit:
         runs.save_model(experts.product(features, members), begun.model_file)
@@ -49,40 +51,58 @@ def classical(
 
     Args:
         features: branches with their weights; gives [B, E].
-        begun: the run; trials are kept in its ``search`` folder.
+        begun: the run; trials are kept in its ``search`` folder, answers of inner folds beside it.
         opened: records that hold the clips.
-        sides: clips of ``train``, to which heads are fitted, and ``validation``, which choose.
+        sides: clips of ``train``, to which heads are fitted, and ``validation``, which choose
+            where there are no inner folds.
         adapt: puts voices on the scale of the training clips (see enrolment).
     """
-    from emorec_tf import answers, head_layers, head_search
+    from emorec_tf import answers, enrolment, head_layers, head_search, inner_folds, voice_copies
 
     settings = begun.config
-    search = catalog.resolve("classifier", settings.model.classifier)(settings.train.class_weights)
+    train = settings.train
+    search = catalog.resolve("classifier", settings.model.classifier)(train.class_weights)
     enrol = settings.data.enrol
     clips_enrol = enrol if isinstance(enrol, int) else 0
-    beside = clips_enrol and search.of_speakers  # the head itself weighs the speaker's mean
+    beside = bool(clips_enrol and search.of_speakers)  # the head itself weighs the speaker's mean
     everybody = [c for s in sides.values() for c in s]
-    away = bool(clips_enrol and not beside)
-    own = speaker_means(features, begun, opened, everybody, adapt) if away else {}
-    data = []
-    for side in ("train", "validation"):
-        values, clips = answers.logits_of(features, opened, sides[side], adapt=adapt)
-        who = np.array([c.speaker for c in clips])
-        if away:
-            values = values - np.stack([own[speaker] for speaker in who])
-        data.append((values, begun.task.truth(clips), who))
-    (*training, speakers), (*validation, _) = data
-    both = [np.concatenate(parts) for parts in zip(*data, strict=True)]
-    if beside:
-        found = head_search.of_speakers(search, training, speakers, clips_enrol)
-        again = functools.partial(head_search.of_speakers, search, both[:2], both[2], clips_enrol)
-    else:
-        trials = begun.folder / "search"
-        found, best = head_search.find(search, training, validation, trials, settings.train.seed)
-        again = functools.partial(head_search.fitted, search, best, both[:2])
-    if settings.train.refit:
-        model = head_layers.with_head(features, again(), clips_enrol > 0)
-        runs.save_model(model, begun.model_file)
+    own = speaker_means(features, begun, opened, everybody, adapt) if clips_enrol else {}
+
+    silent: set[str] = set()  # clips of which the branches see and hear nothing
+
+    def rows_of(clips: Sequence[Clip], copy: Damage | None = None) -> tuple[Rows, list[str]]:
+        values, clips = answers.logits_of(features, opened, clips, adapt=adapt, damage=copy)
+        silent.update(c.clip_id for c, row in zip(clips, values, strict=True) if not row.any())
+        speakers = np.array([c.speaker for c in clips])
+        means = np.stack([own[speaker] for speaker in speakers]) if own else None
+        if means is not None and not beside:
+            values, means = values - means, None
+        rows = head_search.Rows(values, begun.task.truth(clips), speakers, means, clips_enrol)
+        return rows, [c.clip_id for c in clips]
+
+    copies = voice_copies.copies(settings.features, train.voice_copies)
+    (training, ids), (validation, later_ids) = [rows_of(sides[s]) for s in ("train", "validation")]
+    varied = [rows_of(sides["train"], copy)[0] for copy in copies]
+    fitting = head_search.joined([training, *varied])
+    rounds, everything = [(fitting, validation)], fitting
+    if train.refit:
+        later = [rows_of(sides["validation"], copy)[0] for copy in copies]
+        everything = head_search.joined([training, validation, *varied, *later])
+    if train.inner_folds:
+        taken = enrolment.enrolling(everybody, settings.data, train.seed)
+        rounds, judged = inner_folds.rounds(
+            everything, [*ids, *later_ids], train.inner_folds, {c.clip_id for c in taken}
+        )
+    parts = head_search.parts_of(search, rounds)
+    best = head_search.find(search, parts, begun.folder / "search", train.seed)
+    if train.inner_folds:
+        told = head_search.answered(search, best, parts)
+        told[[clip_id in silent for clip_id in judged]] = 0
+        inner_folds.write(begun, judged, told, np.concatenate([r[1].labels for r in rounds]))
+    found = head_search.fitted(search, best, fitting)
+    if train.refit:
+        again = head_search.fitted(search, best, everything)
+        runs.save_model(head_layers.with_head(features, again, clips_enrol > 0), begun.model_file)
     return head_layers.with_head(features, found, clips_enrol > 0)
 
 

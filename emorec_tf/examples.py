@@ -18,7 +18,7 @@ from emorec_tf.clip import Clip, UserError
 from emorec_tf.config import FeaturesConfig, check
 from emorec_tf.decode_cache import Cache
 from emorec_tf.decoded import Film, FindPoints, Sound
-from emorec_tf.face_tracks import REGION_BOXES, crop_of
+from emorec_tf.face_tracks import REGION_BOXES, by_mesh, crop_of
 from emorec_tf.picture_sampling import SAMPLINGS, Shown
 from emorec_tf.schema import PICTURE_ARRAYS, schema
 
@@ -73,7 +73,8 @@ def assembler(
         UserError: by the returned function: there is nothing, or too few faces for adaptive
             sampling.
     """
-    find_points = decoded.mesher(mesh_model, cache) if features.face_mesh else None
+    meshed = features.face_mesh or features.face_align == "mesh"
+    find_points = decoded.mesher(mesh_model, cache) if meshed else None
     spectrum = compiled(layer_of(features))
 
     def make(
@@ -191,17 +192,20 @@ def see(
                 if name in example:
                     example[name][slot] = example[name][chosen.index(index)]
             continue
+        points = find_points(film, index) if find_points else None
+        look = film.looks[index]
+        if features.face_align == "mesh" and points is not None:
+            look = by_mesh(look, points)
         crop = crop_of(
-            film.looks[index],
+            look,
             size_pixels=features.face_pixels,
             margin=features.face_margin,
-            align=features.face_align,
+            align=bool(features.face_align),
             channels=features.face_channels,
         )
         if crop is not None:
             example["faces"][slot] = crop
             example["face_mask"][slot] = 1
-        points = find_points(film, index) if find_points else None
-        if points is not None:
+        if points is not None and features.face_mesh:
             example["mesh"][slot] = points
             example["mesh_mask"][slot] = 1

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from emorec_tf import catalog, runs
+from emorec_tf import catalog, inner_folds, runs
 from emorec_tf.config import FeaturesConfig
 from emorec_tf.head_layers import SPEAKER_FEATURES as ASKED
 from emorec_tf.layers import Tensor, present
@@ -64,8 +64,11 @@ def temperatures(members: Sequence[Run]) -> list[float]:
 
     Such heads are overconfident alike, while few validation speakers tell each one's temperature
     badly: one misjudged voice silences that expert for everybody. The mean is a geometric one.
+    With answers of inner folds, which come from all training speakers, each keeps its own.
     """
     own = [member.temperature or 1.0 for member in members]
+    if all(inner_folds.answers(member) for member in members):
+        return own  # told by many speakers
     kinds = [catalog.parse(member.config.model.classifier)[0] for member in members]
     shared = {}
     for kind in set(kinds) - {"none"}:

@@ -85,7 +85,10 @@ def crop_rule(features: FeaturesConfig) -> str:
     if not features.face_align:
         return cut
     (left, y), (right, _) = faces.eye_places(features.face_pixels, features.face_margin)
+    eyes = "the middles of the eyes"
+    if features.face_align == "mesh":
+        eyes += " (means of the mesh's points 33, 133 and 263, 362)"
     return (
-        f"turned, scaled and shifted so that the middles of the eyes come to x {left:.2f} and "
+        f"turned, scaled and shifted so that {eyes} come to x {left:.2f} and "
         f"{right:.2f}, y {y:.2f}, the picture's edge repeated; where no eyes are found, {cut}"
     )

@@ -8,13 +8,15 @@ the film or from a cache.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 
 from emorec_tf import faces
 from emorec_tf.faces import Detector, Face, Mesh
+from emorec_tf.mesh_points import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 
 TRACK_RATE_HZ = 6.0  # distinct pictures a second at most
 TRACK_SECONDS = 12.0  # of longer clips, their middle, unless examples are longer themselves
@@ -117,6 +119,18 @@ def crop_of(
     region = region_of(look, reduce, channels)
     cut = faces.crop(region, face, size_pixels=size_pixels, margin=margin, align=align)
     return cut.reshape(size_pixels, size_pixels, channels)
+
+
+def by_mesh(look: Look, points: np.ndarray) -> Look:
+    """Put a face's eyes where the mesh has their corners; points [478, 3] in picture's pixels."""
+    if look.face is None:
+        return look
+    scale, corner = np.array([look.scale_x, look.scale_y]), np.array([look.left, look.top])
+    eyes: list[Any] = [
+        tuple((points[list(corners), :2].mean(0) - corner) * scale - 0.5)
+        for corners in (LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS)
+    ]
+    return replace(look, face=replace(look.face, left_eye=eyes[0], right_eye=eyes[1]))
 
 
 def points_of(look: Look, mesh: Mesh) -> np.ndarray | None:

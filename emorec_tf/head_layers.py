@@ -32,10 +32,19 @@ class Found:
         z = (features - self.mean) / self.scale
         return z if self.components is None else z @ self.components.T - self.offset
 
-    def decisions(self, features: np.ndarray) -> np.ndarray:
-        """scikit-learn's decision function [N, K]; of two classes, its one value is halved."""
-        values = np.asarray(self.estimator.decision_function(self.projected(features)))
-        return np.stack([-values / 2, values / 2], 1) if values.ndim == 1 else values
+    def decisions(self, features: np.ndarray, means: np.ndarray | None = None) -> np.ndarray:
+        """scikit-learn's decision function [N, K]; of two classes, its one value is halved.
+
+        ``means``: the speaker's mean features beside each clip's, [N, E], for a head that weighs
+        them.
+        """
+        z = self.projected(features)
+        if means is not None:
+            head = self.estimator
+            offset = self.projected(means) @ head.speaker_coef_.T
+            return _two(z @ head.coef_.T + head.intercept_ - offset)
+        values = np.asarray(self.estimator.decision_function(z))
+        return _two(values[:, None] if values.ndim == 1 else values)
 
 
 def joined(branches: Sequence[Tokens]) -> Tensor:

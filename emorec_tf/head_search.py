@@ -1,10 +1,10 @@
-"""Search for a classical head: KerasTuner, judged by UAR on the validation speakers alone."""
+"""Search for a classical head: KerasTuner, judged by UAR on speakers that the head has not met."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,54 +14,105 @@ from emorec_tf.classical_heads import Search
 from emorec_tf.head_layers import Found
 
 SHOWN_TRIALS = 5
+LEAST_VARIANCE = 1e-10  # of a direction, as a share of the greatest
 
-Labelled = Sequence[np.ndarray]  # features [N, E], class ids [N]
+
+@dataclass(frozen=True)
+class Rows:
+    """Features [N, E] of clips, or of copies of them, class ids [N] and speakers [N].
+
+    ``means``, [N, E]: mean features of each clip's speaker, where heads are to weigh them, and
+    over how many ``clips`` each is taken.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    speakers: np.ndarray
+    means: np.ndarray | None = None
+    clips: int = 0
+
+    def some(self, chosen: np.ndarray) -> Rows:
+        """Those rows, by number or by a mask [N]."""
+        return replace(
+            self,
+            features=self.features[chosen],
+            labels=self.labels[chosen],
+            speakers=self.speakers[chosen],
+            means=None if self.means is None else self.means[chosen],
+        )
 
 
-def find(
-    search: Search, training: Labelled, validation: Labelled, folder: Path, seed: int
-) -> tuple[Found, Any]:
-    """Search by UAR on the validation speakers, going on where the same search was stopped.
+def joined(parts: Sequence[Rows]) -> Rows:
+    """All rows, one part after the other."""
+    means = [part.means for part in parts if part.means is not None]
+    return Rows(
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.speakers for part in parts]),
+        np.concatenate(means) if means else None,
+        parts[0].clips,
+    )
+
+
+Round = tuple[Rows, Rows]  # what a head is fitted to, and what it then answers
+Part = tuple[Found, Rows, Rows]  # and the projection of what it is fitted to
+
+
+def parts_of(search: Search, rounds: Iterable[Round]) -> list[Part]:
+    """Fit the projection of each round, which is the same in every trial."""
+    return [(projection(search, fit.features), fit, judged) for fit, judged in rounds]
+
+
+def find(search: Search, parts: Sequence[Part], folder: Path, seed: int) -> Any:
+    """Search by UAR over what all rounds answer, going on where the same search was stopped.
 
     Args:
         search: what is tried.
-        training: features [N, E] and class ids [N], all classes among them.
-        validation: the same of other speakers.
+        parts: of speakers of their own; all classes are among what each head is fitted to.
         folder: trials are kept in it, as JSON.
         seed: of the search.
 
     Returns:
-        The best head, fitted to ``training``, and the best settings, for ``fitted``.
+        The best settings, for ``fitted``; None where a head has none.
     """
-    scaled = projection(search, training[0])
-    z_training, z_validation = ((scaled.projected(x), y) for x, y in (training, validation))
+    if weighs_speakers(search, parts[0][1]):
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # KerasTuner calls what Python has deprecated
-        best = _best(search, z_training, z_validation, folder, seed)
-    return fitted(search, best, training), best
+        return _best(search, parts, folder, seed)
 
 
-def fitted(search: Search, settings: Any, data: Labelled) -> Found:
-    """Fit scaling, PCA and the head of these settings to features [N, E] and class ids [N]."""
-    found = projection(search, data[0])
+def fitted(search: Search, settings: Any, rows: Rows, scaled: Found | None = None) -> Found:
+    """Fit scaling and PCA, unless that is done, and the head of these settings."""
+    scaled = scaled or projection(search, rows.features)
+    z = scaled.projected(rows.features)
+    if weighs_speakers(search, rows):
+        assert search.of_speakers is not None
+        head = search.of_speakers(z, rows.labels, rows.speakers, rows.clips)
+        return replace(scaled, estimator=head)
     with warnings.catch_warnings():
         # heads at the ends of the range do not converge, which their figures tell
         warnings.simplefilter("ignore")
-        estimator = search.make(settings).fit(found.projected(data[0]), data[1])
-    return replace(found, estimator=estimator)
+        return replace(scaled, estimator=search.make(settings).fit(z, rows.labels))
 
 
-def of_speakers(search: Search, data: Labelled, speakers: np.ndarray, clips: int) -> Found:
-    """Fit a head that takes the mean of ``clips`` clips of the speaker beside the features."""
-    found = projection(search, data[0])
-    assert search.of_speakers is not None
-    z = found.projected(data[0])
-    return replace(found, estimator=search.of_speakers(z, data[1], speakers, clips))
+def answered(search: Search, settings: Any, parts: Sequence[Part]) -> np.ndarray:
+    """What heads of these settings answer in all rounds, one after the other: [N, K]."""
+    return np.concatenate(
+        [
+            fitted(search, settings, fit, scaled).decisions(judged.features, judged.means)
+            for scaled, fit, judged in parts
+        ]
+    )
+
+
+def weighs_speakers(search: Search, rows: Rows) -> bool:
+    """Whether the head takes the mean of a speaker's features beside those of the clip."""
+    return search.of_speakers is not None and rows.means is not None
 
 
 def projection(search: Search, features: np.ndarray) -> Found:
     """Fit scaling, and PCA if asked for, to features [N, E]."""
-    from sklearn.decomposition import PCA
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(features)
@@ -69,30 +120,57 @@ def projection(search: Search, features: np.ndarray) -> Found:
     if not search.pca:
         return found
     z = found.projected(features)
-    pca = PCA(min(search.pca, *z.shape), svd_solver="full").fit(z)
-    offset = pca.mean_ @ pca.components_.T
-    return replace(found, components=pca.components_, offset=offset)
+    middle = z.mean(axis=0)
+    components = principal(z - middle, search.pca)
+    return replace(found, components=components, offset=middle @ components.T)
 
 
-def _best(search: Search, training: Labelled, validation: Labelled, folder: Path, seed: int) -> Any:
+def principal(z: np.ndarray, most: int) -> np.ndarray:
+    """Directions of the greatest variance of z [N, E], mean zero: orthonormal [at most most, E].
+
+    By the smaller of the two products of z with itself: scikit-learn's PCA has but the larger one
+    for fewer rows than columns, or a singular value decomposition, and takes ten times as long.
+    """
+    from scipy.linalg import eigh
+
+    few = len(z) < z.shape[1]
+    product = z @ z.T if few else z.T @ z
+    size = len(product)
+    values, vectors = eigh(product, subset_by_index=[max(0, size - most), size - 1])
+    real = values > LEAST_VARIANCE * values.max()  # the mean has taken one direction
+    values, vectors = values[real][::-1], vectors[:, real][:, ::-1]
+    return (z.T @ vectors / np.sqrt(values)).T if few else vectors.T
+
+
+def _best(search: Search, parts: Sequence[Part], folder: Path, seed: int) -> Any:
     """Try all; return the best settings."""
     import keras_tuner
     from sklearn.metrics import recall_score
-    from sklearn.model_selection import PredefinedSplit
+
+    truth = np.concatenate([judged.labels for _, _, judged in parts])
+    sides = [(p.projected(fit.features), fit, p.projected(j.features)) for p, fit, j in parts]
 
     class Tuner(keras_tuner.SklearnTuner):
         """Keeps no models: they would be pickles, and the best one is soon fitted again."""
 
-        def save_model(self, trial_id: str, model: Any, step: int = 0) -> None:
-            """Keep nothing."""
+        def run_trial(self, trial: Any, *_: Any, **__: Any) -> dict[str, float]:
+            """Fit and judge the settings of a trial in every round."""
+            told = []
+            for z, fit, judged in sides:
+                model = self.hypermodel.build(trial.hyperparameters)
+                told.append(model.fit(z, fit.labels).predict(judged))
+            uar = recall_score(
+                truth,
+                np.concatenate(told),
+                labels=np.unique(truth),
+                average="macro",
+                zero_division=0,
+            )
+            return {"score": float(uar)}
 
         def load_model(self, trial: Any) -> Any:
             """There is nothing to load."""
             raise NotImplementedError
-
-    def uar(model: Any, x: np.ndarray, y: np.ndarray, sample_weight: Any = None) -> float:
-        there = np.unique(y)
-        return recall_score(y, model.predict(x), labels=there, average="macro", zero_division=0)
 
     oracles = {
         "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
@@ -105,16 +183,8 @@ def _best(search: Search, training: Labelled, validation: Labelled, folder: Path
         max_consecutive_failed_trials=1,  # a failure is a mistake here, not bad luck
     )
     oracle.verbose = 0
-    side = np.repeat([-1, 0], [len(training[1]), len(validation[1])])
-    tuner = Tuner(
-        oracle,
-        search.make,
-        scoring=uar,
-        cv=PredefinedSplit(side),
-        directory=str(folder.parent),
-        project_name=folder.name,
-    )
-    tuner.search(*(np.concatenate(pair) for pair in zip(training, validation, strict=True)))
+    tuner = Tuner(oracle, search.make, directory=str(folder.parent), project_name=folder.name)
+    tuner.search(None, None)  # the rounds hold the data
     _print_trials(oracle.get_best_trials(search.trials))
     return tuner.get_best_hyperparameters()[0]
 

@@ -109,7 +109,11 @@ class FeaturesConfig:
     face_pixels: int = option(48, "side of the square face crop, in pixels")
     face_channels: Literal[1, 3] = option(1, "1: grey crops, 3: RGB crops")
     face_margin: float = option(0.1, "room around the face, as a share of the box's side")
-    face_align: bool = option(True, "turn and scale each crop so that the eyes are level")
+    face_align: bool | Literal["mesh"] = option(
+        True,
+        "true: turn and scale each crop so that the eyes, as the detector finds them, are level; "
+        "mesh: by the corners of the eyes in the face mesh, which stand stiller; false: the box",
+    )
     face_detector: Literal["mediapipe", "yunet", "dlib"] = option(
         "mediapipe", "mediapipe: faces that fill the picture; yunet: small faces; dlib: HOG"
     )
@@ -241,6 +245,17 @@ class TrainConfig:
         "fit the classifier that was found, or those of members, to training and validation "
         "speakers together; the temperature stays that of the first fit, made without the latter",
     )
+    inner_folds: int = option(
+        0,
+        "with refit: deal training and validation speakers to so many folds, and let answers for "
+        "speakers that a classical head has not met choose its settings and fit its temperature; "
+        "0: the validation speakers do both",
+    )
+    voice_copies: int = option(
+        0,
+        "so many copies of each clip, with other pace, pitch, loudness and microphone and every "
+        "second in noise, to which a classical head is fitted beside the clips",
+    )
     keep: Literal["best", "last"] = option(
         "best", "which epoch the run keeps: best validation UAR (CCC of ratings), or the last"
     )
@@ -270,3 +285,7 @@ class TrainConfig:
             "off unless train_first names what is trained first",
         )
         check(self.patience >= 0, "patience", self.patience, "at least 0")
+        check(self.voice_copies >= 0, "voice_copies", self.voice_copies, "at least 0")
+        folds = self.inner_folds
+        check(folds == 0 or folds >= 2, "inner_folds", folds, "at least 2, or 0")
+        check(folds == 0 or self.refit, "inner_folds", folds, "0 unless refit is on")

@@ -77,12 +77,17 @@ def check_steps(settings: Config) -> None:
     if not has_classifier(settings):
         refit = settings.train.refit and settings.model.members is None
         check(not refit, "refit", True, "off unless a classifier or members are asked for")
+        for name in ("inner_folds", "voice_copies"):
+            given = getattr(settings.train, name)
+            check(not given, name, given, "0 without a classifier; members have their own")
         return
     choice, fusion = settings.model.classifier, catalog.parse(settings.model.fusion)[0]
     catalog.resolve("classifier", choice)(settings.train.class_weights)  # refuses wrong knobs
     heads = f"{', '.join(HEADED)} under a classifier, which takes the head's place"
     check(fusion in HEADED, "fusion", fusion, heads)
     used = {"audio_only": ["audio"], "face_only": ["face"]}.get(fusion, ["audio", "face"])
+    heard = "audio" in used or not settings.train.voice_copies
+    check(heard, "voice_copies", settings.train.voice_copies, "0 where the face alone is used")
     names = {kind: catalog.parse(getattr(settings.model, kind))[0] for kind in used}
     if settings.train.train_first is None:
         check_trained(settings, [f"{kind}_branch" for kind in used if names[kind] not in FIXED])

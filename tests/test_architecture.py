@@ -50,7 +50,7 @@ LAYERS = (
     # corpora, media and networks
     "comparison datasets demo_corpus face_tracks head_search input_pipeline media model protocols"
     " robustness runs search_oracles search_pictures search_space",
-    "decoded film people timeline voice_activity",
+    "decoded film inner_folds people timeline voice_activity voice_copies",
     "enrolment examples experts finished_runs slices watching",
     "answers model_card predictor run_figures workers",
     "film_answers report_pictures report_tables serving shards stream",

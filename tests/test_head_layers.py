@@ -44,7 +44,10 @@ CHOICES = [
 def test_the_model_decides_as_scikit_learn_does(choice, classes, tmp_path: Path):
     search = catalog.resolve("classifier", choice)(True)
     sides = drawn(classes), drawn(classes, seed=1)
-    found, _ = head_search.find(search, *sides, tmp_path / "s", seed=0)
+    training, judged = (head_search.Rows(*side, np.full(len(side[1]), "1")) for side in sides)
+    parts = head_search.parts_of(search, [(training, judged)])
+    best = head_search.find(search, parts, tmp_path / "s", seed=0)
+    found = head_search.fitted(search, best, training)
     inputs = keras.Input((WIDTH,), name="features")
     model = head_layers.with_head(keras.Model(inputs, keras.layers.Identity()(inputs)), found)
     model.save(tmp_path / "head.keras")

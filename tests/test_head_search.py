@@ -8,17 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import balanced_accuracy_score
 
 from emorec_tf import catalog, head_search
+from emorec_tf.classical_heads import Search
 from emorec_tf.clip import UserError
+from emorec_tf.head_search import Rows, parts_of
 
 
-def drawn(seed: int, clips: int = 60) -> tuple[np.ndarray, np.ndarray]:
+def drawn(seed: int, clips: int = 60) -> Rows:
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, clips)
-    return random.normal(size=(clips, 8)) + 1.2 * np.eye(8)[labels] + 5, labels
+    features = random.normal(size=(clips, 8)) + 1.2 * np.eye(8)[labels] + 5
+    return Rows(features, labels, np.full(clips, str(seed)))
+
+
+def sides(search: Search) -> list[head_search.Part]:
+    return parts_of(search, [(drawn(0), drawn(1))])
 
 
 def scores(folder: Path) -> list[float]:
@@ -32,13 +40,18 @@ def scores(folder: Path) -> list[float]:
 def test_the_best_on_validation_is_kept(choice, tmp_path: Path, capsys):
     search = catalog.resolve("classifier", choice)(True)
     training, validation = drawn(0), drawn(1)
-    found, _ = head_search.find(search, training, validation, tmp_path / "search", 0)
-    guesses = found.decisions(validation[0]).argmax(1)
-    uar = balanced_accuracy_score(validation[1], guesses)
+    best = head_search.find(
+        search, parts_of(search, [(training, validation)]), tmp_path / "search", 0
+    )
+    found = head_search.fitted(search, best, training)
+    guesses = found.decisions(validation.features).argmax(1)
+    uar = balanced_accuracy_score(validation.labels, guesses)
     assert uar == pytest.approx(max(scores(tmp_path / "search")))
     assert len(scores(tmp_path / "search")) == search.trials
     assert f"best of {search.trials} trials" in capsys.readouterr().out
-    np.testing.assert_allclose(found.mean, training[0].mean(0))  # nothing of the validation clips
+    np.testing.assert_allclose(
+        found.mean, training.features.mean(0)
+    )  # nothing of the validation clips
     files = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert {p.suffix for p in files} == {".json"}
 
@@ -50,8 +63,11 @@ def test_balanced_analysis_holds_classes_equally_likely(classes, tmp_path: Path)
     features = random.normal(size=(len(labels), 8)) + np.eye(8)[labels]
     search = catalog.resolve("classifier", "lda(shrinkage=0.3, pca=0)")(True)
     assert search.trials == 1, "nothing is searched"
-    _, settings = head_search.find(search, (features, labels), drawn(1), tmp_path / "search", 0)
-    found = head_search.fitted(search, settings, (features, labels))
+    rows = Rows(features, labels, np.full(len(labels), "0"))
+    settings = head_search.find(
+        search, parts_of(search, [(rows, drawn(1))]), tmp_path / "search", 0
+    )
+    found = head_search.fitted(search, settings, rows)
     z = (features - features.mean(0)) / features.std(0)
     theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(z, labels)
     likely = theirs.predict_proba(z) / theirs.priors_  # Bayes, with even priors
@@ -60,10 +76,26 @@ def test_balanced_analysis_holds_classes_equally_likely(classes, tmp_path: Path)
     np.testing.assert_allclose(scores / scores.sum(1, keepdims=True), likely, atol=1e-9)
 
 
+@pytest.mark.parametrize(("clips", "width"), [(40, 90), (90, 40)])
+def test_the_projection_is_scikit_learns(clips, width):
+    random = np.random.default_rng(0)
+    features = random.normal(size=(clips, width)) @ random.normal(size=(width, width)) + 3
+    search = catalog.resolve("classifier", "lda(pca=20)")(True)
+    mine = head_search.projection(search, features).projected(features)
+    z = (features - features.mean(0)) / features.std(0)
+    theirs = PCA(20, svd_solver="full").fit_transform(z)
+    np.testing.assert_allclose(np.abs(mine), np.abs(theirs), atol=1e-8)  # signs are free
+    whole = catalog.resolve("classifier", "lda(pca=600)")(True)
+    found = head_search.projection(whole, features)
+    assert len(found.components) == min(clips - 1, width), "what the mean takes has no variance"
+    turned = found.components @ found.components.T
+    np.testing.assert_allclose(turned, np.eye(len(turned)), atol=1e-8)
+
+
 def test_the_seed_decides(tmp_path: Path):
     search = catalog.resolve("classifier", "logreg(trials=3)")(True)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        head_search.find(search, drawn(0), drawn(1), tmp_path / name, seed)
+        head_search.find(search, sides(search), tmp_path / name, seed)
     values = {
         name: [
             json.loads(p.read_text())["hyperparameters"]["values"]["C"]
@@ -87,10 +119,10 @@ def test_a_stopped_search_goes_on(tmp_path: Path):
 
     broken = dataclasses.replace(search, make=stopping)
     with pytest.raises(KeyboardInterrupt):
-        head_search.find(broken, drawn(0), drawn(1), tmp_path / "search", 0)
+        head_search.find(broken, sides(broken), tmp_path / "search", 0)
     before = scores(tmp_path / "search")
     assert 1 <= len(before) < 5
-    head_search.find(search, drawn(0), drawn(1), tmp_path / "search", 0)
+    head_search.find(search, sides(search), tmp_path / "search", 0)
     after = scores(tmp_path / "search")
     assert len(after) == 5
     assert after[: len(before)] == before
@@ -103,7 +135,7 @@ def test_a_failing_trial_is_not_passed_over(tmp_path: Path):
 
     search = dataclasses.replace(catalog.resolve("classifier", "logreg")(True), make=failing)
     with pytest.raises(RuntimeError, match="fit"):
-        head_search.find(search, drawn(0), drawn(1), tmp_path / "search", 0)
+        head_search.find(search, sides(search), tmp_path / "search", 0)
 
 
 @pytest.mark.parametrize(

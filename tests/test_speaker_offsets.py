@@ -72,18 +72,20 @@ def test_the_model_weighs_features_and_the_speakers_mean(tmp_path):
     z, labels, speakers = clips()
     features = z * np.logspace(-1, 2, WIDTH) + 3
     search = catalog.resolve("classifier", "lda(pca=3, shrinkage=0.2, offsets=0.5)")(True)
-    found = head_search.of_speakers(search, (features, labels), speakers, 5)
+    means = features[::-1]
+    rows = head_search.Rows(features, labels, speakers, means, 5)
+    found = head_search.fitted(search, None, rows)
     inputs = keras.Input((WIDTH,), name="features")
     below = keras.Model({"features": inputs}, keras.layers.Identity()(inputs))
     head_layers.with_head(below, found, enrolled=True).save(tmp_path / "head.keras")
     model = keras.saving.load_model(tmp_path / "head.keras", safe_mode=True)
     assert not model.trainable_weights
-    means = features[::-1]
     told = model.predict_on_batch({"features": features, head_layers.SPEAKER_FEATURES: means})
     x, m = (found.projected(values) for values in (features, means))
     head = found.estimator
     wanted = x @ head.coef_.T + head.intercept_ - m @ head.speaker_coef_.T
     np.testing.assert_allclose(told, wanted, atol=1e-3)
+    np.testing.assert_allclose(found.decisions(features, means), wanted, atol=1e-9)
 
 
 def test_what_cannot_be_told_is_refused():

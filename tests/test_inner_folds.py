@@ -1,0 +1,156 @@
+"""Answers about training speakers by heads that never met them, against scikit-learn's own way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TRAIN_FLAGS
+from scipy.special import log_softmax
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from emorec_tf import answers, calibration, experts, inner_folds, records, runs, train
+from emorec_tf.clip import UserError
+from emorec_tf.head_search import Rows
+
+COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
+HEAD = """classifier: "lda(shrinkage=0.4, pca=4)"
+refit: true
+inner_folds: 2
+batch_size: 4
+"""
+VOICE = "audio: functionals(coefficients=8)\nfusion: audio_only\n" + HEAD
+FACE = 'face: "face_statistics(mesh=False)"\nfusion: face_only\n' + HEAD
+
+
+@pytest.fixture(scope="module")
+def whole(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> runs.Run:
+    folder = tmp_path_factory.mktemp("inner")
+    (folder / "voice.yaml").write_text(VOICE + "voice_copies: 2\n")
+    (folder / "face.yaml").write_text(FACE)
+    (folder / "both.yaml").write_text("members: voice.yaml, face.yaml\nrefit: true\n")
+    where = ["--records", str(demo_records), "--run", str(folder / "run")]
+    assert train.main(["--config", str(folder / "both.yaml"), *where, *COMMON]) == 0
+    return runs.load(folder / "run")
+
+
+@pytest.fixture(scope="module")
+def members(whole: runs.Run) -> list[runs.Run]:
+    return [runs.load(whole.folder / facts["folder"]) for facts in whole.steps.values()]
+
+
+def known(run: runs.Run) -> list:
+    opened = records.open_records(str(run.config.data.records))
+    sides = run.split.clips(opened.clips)
+    return [*sides["train"], *sides["validation"]]
+
+
+def test_each_clip_is_answered_as_by_scikit_learn(members):
+    face = members[1]
+    clip_ids, logits, labels = inner_folds.answers(face)
+    by_id = {c.clip_id: c for c in known(face)}
+    assert sorted(clip_ids) == sorted(by_id), "training and validation speakers, nobody else"
+    clips = [by_id[clip_id] for clip_id in clip_ids]
+    opened = records.open_records(str(face.config.data.records))
+    model = runs.load_model(face.model_file)
+    import keras
+
+    below = keras.Model(model.input, model.get_layer("features").output)
+    features, ordered = answers.logits_of(below, opened, clips)
+    row = {c.clip_id: n for n, c in enumerate(ordered)}
+    features = features[[row[i] for i in clip_ids]]
+    np.testing.assert_array_equal(labels, face.task.truth(clips))
+    analysis = LinearDiscriminantAnalysis(
+        solver="lsqr", shrinkage=0.4, priors=np.full(len(face.classes), 1 / len(face.classes))
+    )
+    theirs = cross_val_predict(
+        make_pipeline(StandardScaler(), PCA(4, svd_solver="full"), analysis),
+        features,
+        labels,
+        groups=[c.speaker for c in clips],
+        cv=GroupKFold(2),
+        method="predict_log_proba",
+    )
+    mine = log_softmax(logits, axis=1)
+    sure = theirs > -20  # where float64 ends, theirs stays
+    np.testing.assert_allclose(mine[sure], theirs[sure], rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(mine.argmax(1), theirs.argmax(1))
+
+
+def test_they_tell_the_temperature_and_members_keep_their_own(whole, members):
+    for run in (whole, *members):
+        _, logits, labels = inner_folds.answers(run)
+        facts = json.loads((run.folder / "temperature.json").read_text())
+        assert facts["fitted_to"] == "inner folds"
+        assert facts["validation_clips"] == len(labels) == len(known(run))
+        assert run.temperature == pytest.approx(calibration.temperature(logits, labels))
+    assert experts.temperatures(members) == [m.temperature for m in members]
+
+
+def test_the_product_answers_as_its_members_do(whole, members):
+    clip_ids, logits, _ = inner_folds.answers(whole)
+    total = np.zeros_like(logits)
+    for member in members:
+        own_ids, own, _ = inner_folds.answers(member)
+        row = {clip_id: n for n, clip_id in enumerate(own_ids)}
+        total += log_softmax(own[[row[i] for i in clip_ids]] / member.temperature, axis=1)
+    np.testing.assert_allclose(logits, total, atol=1e-9)
+    figures = inner_folds.figures(whole)
+    assert set(figures) == {"uar", "war", "nll"}
+    assert figures["war"] == pytest.approx(
+        (logits.argmax(1) == inner_folds.answers(whole)[2]).mean()
+    )
+
+
+def test_copies_are_fitted_to_and_never_judged():
+    rows = Rows(np.zeros((9, 2)), np.zeros(9, int), np.array([*"aabbc", *"aabb"]))
+    found, judged = inner_folds.rounds(rows, ["1", "2", "3", "4", "5"], 3, {"2"})
+    assert sorted(judged) == ["1", "3", "4", "5"]
+    for fit, left in found:
+        assert not set(fit.speakers) & set(left.speakers)
+    assert sum(len(left.labels) for _, left in found) == 4
+    assert sorted(len(fit.labels) for fit, _ in found) == [5, 5, 8], "copies of all others fit"
+
+
+def test_too_few_speakers_and_damage_are_one_line(members, tmp_path):
+    rows = Rows(np.zeros((2, 2)), np.zeros(2, int), np.array(["a", "b"]))
+    with pytest.raises(UserError, match="inner_folds is 3, but there are 2 speakers"):
+        inner_folds.rounds(rows, ["1", "2"], 3, set())
+    import dataclasses
+
+    broken = dataclasses.replace(members[0], folder=tmp_path)
+    assert inner_folds.answers(broken) is None
+    assert inner_folds.figures(broken) is None
+    whole = (members[0].folder / inner_folds.FILE).read_bytes()
+    for rest in (whole[:100], b"", b"no archive"):
+        (tmp_path / inner_folds.FILE).write_bytes(rest)
+        with pytest.raises(UserError, match="is damaged"):
+            inner_folds.answers(broken)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--inner_folds", "2"], "inner_folds is 2; it must be 0 unless refit is on"),
+        (["--inner_folds", "1", "--refit"], "inner_folds is 1; it must be at least 2, or 0"),
+        (["--voice_copies", "2"], "voice_copies is 2; it must be 0 without a classifier"),
+        (
+            [
+                *["--fusion", "face_only", "--voice_copies", "2", "--classifier", "lda"],
+                "--face",
+                "face_hog",
+            ],
+            "voice_copies is 2; it must be 0 where the face alone is used",
+        ),
+    ],
+)
+def test_wrong_settings(flags, said, demo_records, capsys):
+    assert train.main(["--records", str(demo_records), "--run", "nowhere", *flags]) == 1
+    assert said in capsys.readouterr().err
+    assert not Path("nowhere").exists()
