@@ -14,9 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from emorec_tf import robustness
+from emorec_tf.config import FeaturesConfig
 from emorec_tf.mesh_points import MIRRORED
 from emorec_tf.parsing import Batch
 from emorec_tf.schema import PICTURE_ARRAYS
+from emorec_tf.voice_copies import COLOUR_DB, COLOURS, GAIN_DB, NOISE_DB, SLOPE
 
 # Faces: at most 11 degrees, an eighth of the size, and a share of the side.
 TURN, ZOOM, SHIFT = 0.2, 0.12, 0.07
@@ -127,6 +130,39 @@ def varied_voice(
     deaf = spans(bands, max(2, bands // 6), seed + 2, rows)[:, None, :]
     moved = tf.where(silent | deaf, 0.0, moved)
     return {"audio": (moved + mean) * real[..., None], "audio_mask": real}
+
+
+def other_microphone(
+    audio: tf.Tensor,
+    mask: tf.Tensor,
+    features: FeaturesConfig,
+    seed: tf.Tensor,
+    rows: Rows | None = None,
+) -> tf.Tensor:
+    """Hear voices as other microphones would: louder or quieter, of another colour, half in noise.
+
+    Shapes:
+        audio [B, T, width], mask [B, T] -> [B, T, width]
+    Source:
+        As ``voice_copies``, drawn anew in every step.
+    """
+    rows = rows or rows_of(audio)
+    to_power, from_power = robustness.powers_of(features, tf.math)
+    power = to_power(audio) * mask[..., None]
+    frames, bands = power.shape[1:]
+    draws = tf.unstack(rows.uniform([4], seed, -1.0, 1.0), axis=1)
+    waves = np.cos(np.outer(np.arange(1, COLOURS + 1), np.linspace(0, np.pi, bands)))
+    heights = rows.own(tf.random.stateless_normal([rows.whole, COLOURS], seed + 1))
+    colour = (heights * COLOUR_DB / np.arange(1, COLOURS + 1)) @ waves.astype("float32")
+    power *= tf.pow(10.0, (GAIN_DB * draws[0][:, None] + colour) / 10)[:, None]
+    count = tf.maximum(tf.reduce_sum(mask, axis=1), 1.0) * bands
+    level = tf.reduce_sum(power, axis=[1, 2]) / count
+    decibels = (NOISE_DB[0] + NOISE_DB[1] + (NOISE_DB[1] - NOISE_DB[0]) * draws[1]) / 2
+    level *= tf.pow(10.0, -decibels / 10) * tf.cast(draws[2] > 0, tf.float32)
+    slope = tf.exp(SLOPE * draws[3][:, None] * tf.linspace(-1.0, 1.0, bands))
+    slope *= level[:, None] / tf.reduce_mean(slope, axis=1, keepdims=True)
+    drawn = -tf.math.log(rows.uniform([frames, bands], seed + 2, 1e-7, 1.0))  # exponential
+    return tf.cast(from_power(power + slope[:, None] * drawn), audio.dtype) * mask[..., None]
 
 
 def spans(size: int, most: int, seed: tf.Tensor, rows: Rows, count: int = 2) -> tf.Tensor:

@@ -72,20 +72,23 @@ def noise(snr_db: float, features: FeaturesConfig) -> Damage:
     return noisy
 
 
-def powers_of(features: FeaturesConfig) -> tuple[Powers, Powers]:
-    """Functions from features [..., width] to powers in mel bands [..., M], and back."""
+def powers_of(features: FeaturesConfig, math: Any = np) -> tuple[Powers, Powers]:
+    """Functions from features [..., width] to powers in mel bands [..., M], and back.
+
+    ``math`` has exp, log and maximum: NumPy, or TensorFlow's for its tensors.
+    """
     cosines = np.eye(features.mel_bands)
     if features.audio_features == "mfcc":
         cosines = spectra.cosine_matrix(features.mel_bands, features.mfcc_count).astype(np.float64)
     if features.audio_features == "log_mel":  # its floor is added, not a bound
         return (
-            lambda logs: np.maximum(np.exp(logs) - POWER_FLOOR, 0),
-            lambda power: np.log(power + POWER_FLOOR),
+            lambda logs: math.maximum(math.exp(logs) - POWER_FLOOR, 0),
+            lambda power: math.log(power + POWER_FLOOR),
         )
     unit = 1.0 if features.audio_features == "fbank" else 10 / np.log(10)  # else decibels
     return (
-        lambda logs: np.exp(logs @ cosines.T / unit),
-        lambda power: unit * np.log(np.maximum(power, LEAST_POWER)) @ cosines,
+        lambda logs: math.exp(logs @ cosines.T / unit),
+        lambda power: unit * math.log(math.maximum(power, LEAST_POWER)) @ cosines,
     )
 
 

@@ -230,6 +230,11 @@ class TrainConfig:
     label_smoothing: float = option(0.05, "share of the label spread over all classes")
     class_weights: bool = option(True, "weigh clips so that every class counts the same")
     augment: bool = option(True, "mask bands and time, shift, mirror and vary light in training")
+    augment_microphone: bool = option(
+        False,
+        "in training, also hear each voice as by another microphone: up to 20 dB louder or "
+        "quieter, of another colour, half of them in noise of 10 to 35 dB",
+    )
     train_frames: int = option(
         0, "pictures of each clip in a training step, drawn anew each time; 0: all of them"
     )
@@ -253,8 +258,8 @@ class TrainConfig:
     )
     voice_copies: int = option(
         0,
-        "so many copies of each clip, with other pace, pitch, loudness and microphone and every "
-        "second in noise, to which a classical head is fitted beside the clips",
+        "so many copies of each clip, with other pace, pitch and microphone (as in "
+        "augment_microphone), to which a classical head is fitted beside the clips",
     )
     keep: Literal["best", "last"] = option(
         "best", "which epoch the run keeps: best validation UAR (CCC of ratings), or the last"

@@ -39,8 +39,12 @@ LAYERS = (
     "frames_as_channels lrcn mesh_geometry",
     "face_hog face_mesh landmark_distances",
     "face_statistics",
-    "audio_branches audio_features augmentation corpus dealt_folds demo_takes face_branches faces"
+    "audio_branches audio_features corpus dealt_folds demo_takes face_branches faces"
     " classical_heads head_layers heads label_files leaks records shelf targets takers",
+    # what is done to sound and pictures
+    "robustness",
+    "voice_copies",
+    "augmentation",
     # networks are put together
     "cross_attention feature_fusions",
     "fusions",
@@ -49,8 +53,8 @@ LAYERS = (
     "example_order",
     # corpora, media and networks
     "comparison datasets demo_corpus face_tracks head_search input_pipeline media model protocols"
-    " robustness runs search_oracles search_pictures search_space",
-    "decoded film inner_folds people timeline voice_activity voice_copies",
+    " runs search_oracles search_pictures search_space",
+    "decoded film inner_folds people timeline voice_activity",
     "enrolment examples experts finished_runs slices watching",
     "answers model_card predictor run_figures workers",
     "film_answers report_pictures report_tables serving shards stream",

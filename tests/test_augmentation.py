@@ -232,3 +232,41 @@ def test_louder_is_three_decibels_in_every_unit() -> None:
         change = voices(kind, step=0.0)[0].max(axis=(1, 2)) - 5.0  # holes and edges are lower
         assert 0.95 * most - 1e-5 <= change.max() <= 1.01 * most + 1e-5
         assert 0.95 * most - 1e-5 <= -change.min() <= 1.01 * most + 1e-5
+
+
+@pytest.mark.parametrize("kind", ["log_mel", "fbank", "mel_db", "mfcc"])
+def test_another_microphone_moves_level_and_adds_noise_as_said(kind: str) -> None:
+    import tensorflow as tf
+
+    from emorec_tf import robustness, voice_copies
+    from emorec_tf.config import FeaturesConfig
+
+    features = FeaturesConfig(audio_features=kind, mel_bands=20)
+    random = np.random.default_rng(0)
+    clips, frames = 200, 60
+    to_power, from_power = robustness.powers_of(features)
+    power = random.exponential(size=(clips, frames, 20)) * np.linspace(4, 1, 20)
+    audio = from_power(power).astype(np.float32)
+    mask = np.ones((clips, frames), np.float32)
+    mask[:, 40:] = 0
+    audio *= mask[..., None]
+    seed = tf.constant([3, 4], tf.int64)
+    heard = augmentation.other_microphone(tf.constant(audio), tf.constant(mask), features, seed)
+    heard = heard.numpy()
+    assert heard.shape == audio.shape
+    assert np.isfinite(heard).all()
+    assert not heard[:, 40:].any(), "padding stays zero"
+    again = augmentation.other_microphone(tf.constant(audio), tf.constant(mask), features, seed)
+    np.testing.assert_array_equal(again.numpy(), heard)
+    part = augmentation.Rows(clips, 150, 50)
+    own = augmentation.other_microphone(
+        tf.constant(audio[150:]), tf.constant(mask[150:]), features, seed, part
+    )
+    np.testing.assert_allclose(own.numpy(), heard[150:], rtol=1e-5, atol=1e-5)
+    before, after = (to_power(a[:, :40].astype(float)) for a in (audio, heard))
+    gain = 10 * np.log10(after.mean((1, 2)) / before.mean((1, 2)))
+    assert gain.std() == pytest.approx(2 * voice_copies.GAIN_DB / np.sqrt(12), rel=0.2)  # even
+    assert abs(gain.mean()) < 3
+    if kind == "log_mel":  # which alone keeps each band's power as it was
+        ratio = (after / before).std(axis=1).mean(1) / (after / before).mean((1, 2))
+        assert 0.3 < np.mean(ratio > 0.02) < 0.7, "half of them are in noise"
