@@ -60,16 +60,17 @@ def product(
 
 
 def temperatures(members: Sequence[Run]) -> list[float]:
-    """Each member's temperature; those under the same kind of classical head share their mean.
+    """Each member's temperature; where two speakers told it, classical heads of a kind share one.
 
     Such heads are overconfident alike, while few validation speakers tell each one's temperature
     badly: one misjudged voice silences that expert for everybody. The mean is a geometric one.
-    With answers of inner folds, which come from all training speakers, each keeps its own.
+    A member with answers of inner folds, which come from all training speakers, keeps its own.
     """
     own = [member.temperature or 1.0 for member in members]
-    if all(inner_folds.answers(member) for member in members):
-        return own  # told by many speakers
-    kinds = [catalog.parse(member.config.model.classifier)[0] for member in members]
+    kinds = [
+        "none" if inner_folds.answers(m) else catalog.parse(m.config.model.classifier)[0]
+        for m in members
+    ]
     shared = {}
     for kind in set(kinds) - {"none"}:
         logs = [np.log(t) for t, k in zip(own, kinds, strict=True) if k == kind]
