@@ -139,7 +139,9 @@ def principal(z: np.ndarray, most: int) -> np.ndarray:
     values, vectors = eigh(product, subset_by_index=[max(0, size - most), size - 1])
     real = values > LEAST_VARIANCE * values.max()  # the mean has taken one direction
     values, vectors = values[real][::-1], vectors[:, real][:, ::-1]
-    return (z.T @ vectors / np.sqrt(values)).T if few else vectors.T
+    # turned round and transposed in memory too: products of mere views take ten times as long
+    vectors = np.ascontiguousarray(vectors)
+    return np.ascontiguousarray((z.T @ vectors / np.sqrt(values) if few else vectors).T)
 
 
 def _best(search: Search, parts: Sequence[Part], folder: Path, seed: int) -> Any:

@@ -55,8 +55,8 @@ def named(settings: Config) -> str:
 def branches_answer_alike(settings: Config) -> bool:
     """Whether branches give the same for a clip in every epoch, as nothing is drawn by chance."""
     train = settings.train
-    drawn = train.augment or train.augment_microphone or train.train_frames
-    drawn = drawn or settings.model.modality_dropout
+    varied = train.augment or train.augment_microphone
+    drawn = varied or train.train_frames or settings.model.modality_dropout
     return train.frozen and not drawn
 
 
