@@ -139,7 +139,7 @@ def other_microphone(
     seed: tf.Tensor,
     rows: Rows | None = None,
 ) -> tf.Tensor:
-    """Hear voices as other microphones would: louder or quieter, of another colour, half in noise.
+    """Hear half of the voices by other microphones: of another level and colour, half in noise.
 
     Shapes:
         audio [B, T, width], mask [B, T] -> [B, T, width]
@@ -150,7 +150,7 @@ def other_microphone(
     to_power, from_power = robustness.powers_of(features, tf.math)
     power = to_power(audio) * mask[..., None]
     frames, bands = power.shape[1:]
-    draws = tf.unstack(rows.uniform([4], seed, -1.0, 1.0), axis=1)
+    draws = tf.unstack(rows.uniform([5], seed, -1.0, 1.0), axis=1)
     waves = np.cos(np.outer(np.arange(1, COLOURS + 1), np.linspace(0, np.pi, bands)))
     heights = rows.own(tf.random.stateless_normal([rows.whole, COLOURS], seed + 1))
     colour = (heights * COLOUR_DB / np.arange(1, COLOURS + 1)) @ waves.astype("float32")
@@ -162,7 +162,8 @@ def other_microphone(
     slope = tf.exp(SLOPE * draws[3][:, None] * tf.linspace(-1.0, 1.0, bands))
     slope *= level[:, None] / tf.reduce_mean(slope, axis=1, keepdims=True)
     drawn = -tf.math.log(rows.uniform([frames, bands], seed + 2, 1e-7, 1.0))  # exponential
-    return tf.cast(from_power(power + slope[:, None] * drawn), audio.dtype) * mask[..., None]
+    heard = tf.cast(from_power(power + slope[:, None] * drawn), audio.dtype) * mask[..., None]
+    return tf.where(draws[4][:, None, None] > 0, heard, audio)
 
 
 def spans(size: int, most: int, seed: tf.Tensor, rows: Rows, count: int = 2) -> tf.Tensor:

@@ -232,7 +232,7 @@ class TrainConfig:
     augment: bool = option(True, "mask bands and time, shift, mirror and vary light in training")
     augment_microphone: bool = option(
         False,
-        "in training, also hear each voice as by another microphone: up to 20 dB louder or "
+        "in training, hear half of the voices as by other microphones: up to 20 dB louder or "
         "quieter, of another colour, half of them in noise of 10 to 35 dB",
     )
     train_frames: int = option(
