@@ -169,6 +169,8 @@ def of_file(file: Path, settings: Config) -> Config:
     for kind in catalog.TABLES:
         catalog.check(kind, getattr(own.model, kind))
     same = {name: getattr(settings.train, name) for name in ("seed", "precision", "jit")}
+    if settings.model.members and "precision" in values:
+        same["precision"] = own.train.precision  # a network of its own, whatever stands beside it
     train = dataclasses.replace(own.train, **same)
     return dataclasses.replace(settings, model=own.model, train=train)
 

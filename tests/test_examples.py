@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from conftest import DETECTOR
 
-from emorec_tf import examples, media, model_files
+from emorec_tf import examples, faces, media, model_files
 from emorec_tf.clip import Clip, UserError
 from emorec_tf.config import FeaturesConfig
 from emorec_tf.decode_cache import Cache
+from emorec_tf.mesh_points import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 from emorec_tf.schema import schema
 
 MESH = importlib.util.find_spec("mediapipe") is not None and hasattr(
@@ -92,6 +93,27 @@ def test_a_cache_changes_no_byte(
         points = without["mesh"][0]
         assert without["mesh_mask"].all()
         assert 0 < points[..., 0].min() < points[..., 0].max() < 320
+
+
+@pytest.mark.skipif(not MESH, reason="no face mesh inside this MediaPipe")
+@pytest.mark.parametrize("keep_mesh", [False, True])
+def test_the_mesh_of_a_crop_has_its_eyes_where_they_are_said_to_be(
+    keep_mesh: bool, demo_clips: Path
+) -> None:
+    film = sorted((demo_clips / "clips").glob("*.mp4"))[0]
+    features = replace(
+        FEATURES, face_pixels=192, face_channels=3, face_align="mesh", face_mesh=keep_mesh
+    )
+    example, seen = examples.maker(features)(clip_of(film))
+    assert seen.faces_found == 3
+    assert ("mesh" in example) == keep_mesh
+    mesh = faces.face_mesh()  # finds the face anew, in the crop
+    left, right = faces.eye_places(192, features.face_margin)
+    for crop in example["faces"]:
+        points = mesh(crop)[:, :2] - 0.5
+        for place, corners in ((left, LEFT_EYE_CORNERS), (right, RIGHT_EYE_CORNERS)):
+            away = np.hypot(*(points[list(corners)].mean(0) - place))
+            assert away < 3, "of 192 pixels"
 
 
 def test_rate_leaves_the_rest_masked_and_adaptive_refuses(demo_clips: Path) -> None:

@@ -66,6 +66,26 @@ def test_a_crop_is_the_same_however_small_the_jpeg_is_read(size_pixels: int, ali
     assert np.abs(got - wanted).mean() < shifted / 2
 
 
+def test_eyes_of_the_mesh_stand_in_the_regions_pixels() -> None:
+    face = Face(980, 400, 1240, 1600, 1.0, *((1280.0, 980.0), (1920.0, 980.0)))
+    look = look_at(gradients(2200, 3000), face, 0.0)
+    assert look.scale_x < 1
+    points = np.zeros((478, 3), np.float32)
+    points[[33, 133], 0], points[[263, 362], 0] = (1200, 1360), (2000, 1840)
+    points[:, 1] = 980.5  # counted from edges: the middle of the pixel 980
+    moved = face_tracks.by_mesh(look, points).face
+    wanted = face_tracks.within(
+        Face(980, 400, 1240, 1600, 1.0, (1279.5, 980.0), (1919.5, 980.0)),
+        look.left,
+        look.top,
+        look.scale_x,
+        look.scale_y,
+    )
+    np.testing.assert_allclose(moved.left_eye, wanted.left_eye)
+    np.testing.assert_allclose(moved.right_eye, wanted.right_eye)
+    assert face_tracks.by_mesh(look_at(gradients(60, 80), None, 0.0), points).face is None
+
+
 def test_without_a_face_the_whole_picture_is_kept() -> None:
     look = look_at(gradients(600, 800), None, 0.0)
     assert region_of(look).shape == (288, 384, 3)
