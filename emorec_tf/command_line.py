@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
 from emorec_tf import __version__, config
 from emorec_tf.clip import UserError
@@ -81,6 +81,22 @@ def parse(
     wanted = {k: v for k, v in from_file.items() if k in known}
     checked = vars(parser.parse_object(wanted, defaults=False)) if wanted else {}
     return {**{k: checked[k] for k in wanted}, **given}
+
+
+def checked(values: dict[str, Any], file: Any, *groups: type) -> dict[str, Any]:
+    """Give values of a YAML file their fields' types, as ``parse`` does: ``1e-3`` is a number.
+
+    Raises:
+        UserError: a value that its field cannot have.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    for group in groups:
+        add_fields(parser, group)
+    try:
+        return {k: vars(parser.parse_object(values, defaults=False))[k] for k in values}
+    except ArgumentError as error:
+        text = re.sub(r"Parser key \"(\w+)\": ", r"\1: ", " ".join(str(error).split()))
+        raise UserError(f"config {file}: {text}") from error
 
 
 def add_fields(section: Any, group: type) -> None:

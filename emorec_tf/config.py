@@ -130,14 +130,6 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             raise UserError(
                 f"config {path}: unknown setting {name!r}; {nearest(str(name), flat(Config()))}"
             )
-    numbers = [k for k, v in flat(Config()).items() if isinstance(v, float)]
-    for name in numbers:  # YAML 1.1 takes 1e-3 for a word
-        if isinstance(values.get(name), str):
-            try:
-                values[name] = float(values[name])
-            except ValueError as error:
-                line = f"config {path}: {name} is {values[name]!r}; it must be a number"
-                raise UserError(line) from error
     for key in ("train_first", "members"):  # what these name stands beside this file
         if isinstance(values.get(key), str):
             names = [n.strip() for n in values[key].split(",") if n.strip()]

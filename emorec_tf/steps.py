@@ -17,9 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf import catalog, runs
+from emorec_tf import catalog, command_line, runs
 from emorec_tf.clip import UserError
-from emorec_tf.config import Config, build, check, flat, nearest, read_yaml, section_of
+from emorec_tf.config import (
+    Config,
+    ModelConfig,
+    TrainConfig,
+    build,
+    check,
+    flat,
+    nearest,
+    read_yaml,
+    section_of,
+)
 from emorec_tf.locks import alone
 from emorec_tf.places import copy
 from emorec_tf.runs import Run
@@ -162,7 +172,8 @@ def of_file(file: Path, settings: Config) -> Config:
         UserError: the config has steps or a classifier itself, or an unknown choice.
     """
     values = read_yaml(file)
-    own = build({k: v for k, v in values.items() if section_of(k) in ("model", "train")})
+    given = {k: v for k, v in values.items() if section_of(k) in ("model", "train")}
+    own = build(command_line.checked(given, file, ModelConfig, TrainConfig))
     classifier = has_classifier(own) and settings.model.members is None
     if own.train.train_first or own.model.members or classifier:
         raise UserError(f"train_first: {file} has steps of its own; name those here instead")

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from conftest import TRAIN_FLAGS
 
-from emorec_tf import evaluate, input_pipeline, records, runs, train
+from emorec_tf import config, evaluate, input_pipeline, records, runs, steps, train
 from emorec_tf import model as models
+from emorec_tf.clip import UserError
 
 COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
 VOICE = 'audio: "conv1d(filters=8, blocks=2)"\nfusion: audio_only\nepochs: 2\nbatch_size: 4\n'
@@ -258,3 +259,19 @@ def test_a_step_is_not_trained_again_as_a_run(
     for name in ("audio_branch", "audio_head"):
         for own, theirs in zip(weights(run, name), weights(done, name), strict=True):
             np.testing.assert_array_equal(own, theirs)
+
+
+def test_values_of_a_members_config_have_their_fields_types(tmp_path):
+    file = tmp_path / "net.yaml"
+    file.write_text("learning_rate: 3e-3\nprecision: mixed_bfloat16\n")
+    settings = config.build({"members": str(file), "precision": "float32", "seed": 4})
+    own = steps.of_file(file, settings)
+    assert own.train.learning_rate == 0.003, "which YAML 1.1 takes for a word"
+    assert own.train.seed == 4
+    assert own.train.precision == "mixed_bfloat16", "a network of its own"
+    first = config.build({"train_first": str(file)})
+    assert steps.of_file(file, first).train.precision == "float32", "a part of the network"
+    for line, said in (("epochs: many", "epochs: Expected"), ("learning_rate: fast", "fast")):
+        file.write_text(line)
+        with pytest.raises(UserError, match=rf"net\.yaml: .*{said}"):
+            steps.of_file(file, settings)
