@@ -45,6 +45,9 @@ def page(folders: list[Path]) -> str:
     Raises:
         UserError: candidates that cannot stand beside each other.
     """
+    for folder in folders:
+        if not (folder / fold_files.FACTS).exists():
+            raise UserError(f"{folder} holds no cross-validation")
     found = [fold_files.planned(folder) for folder in folders]
     facts = found[0]
     for folder, other in zip(folders, found, strict=True):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +14,12 @@ from conftest import TRAIN_FLAGS
 from scipy.special import log_softmax
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import recall_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emorec_tf import answers, calibration, experts, inner_folds, records, runs, train
+from emorec_tf import answers, calibration, crossval, experts, inner_folds, records, runs, train
 from emorec_tf.clip import UserError
 from emorec_tf.head_search import Rows
 
@@ -154,3 +158,39 @@ def test_wrong_settings(flags, said, demo_records, capsys):
     assert train.main(["--records", str(demo_records), "--run", "nowhere", *flags]) == 1
     assert said in capsys.readouterr().err
     assert not Path("nowhere").exists()
+
+
+def test_training_speakers_choose_among_candidates(demo_records, tmp_path):
+    """The script's choice and pooled figures, against scikit-learn on the files it read."""
+    folders = []
+    for pca in (4, 1):
+        folder = tmp_path / f"cv-pca{pca}"
+        config = tmp_path / f"pca{pca}.yaml"
+        config.write_text(FACE.replace("pca=4", f"pca={pca}"))
+        where = ["--records", str(demo_records), "--run", str(folder), "--seeds", "1"]
+        told = ["--config", str(config), "--protocol", "group_kfold:2"]
+        assert crossval.main([*told, *where]) == 0
+        folders.append(folder)
+    script = [sys.executable, "scripts/nested_choice.py", *map(str, folders)]
+    done = subprocess.run(script, capture_output=True, text=True, check=True, env=os.environ)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("| 0 |")]
+    assert len(lines) == 2
+    rows = []
+    for line in lines:
+        _, fold, first, second, *_ = [cell.strip() for cell in line.strip("|").split("|")]
+        inner = [float(cell.strip("*")) for cell in (first, second)]
+        taken = "*" in second
+        assert taken == (inner[1] > inner[0]) or inner[0] == inner[1]
+        run = runs.load(folders[taken] / "seed-0" / f"fold-{fold}")
+        _, logits, labels = inner_folds.answers(run)
+        uar = recall_score(labels, logits.argmax(1), average="macro")
+        assert inner[taken] == pytest.approx(uar, abs=5e-4)
+        rows += records.read_csv(run.folder / "predictions.csv")
+    names = [name for name in rows[0] if name in run.classes]
+    told = [max(names, key=lambda name, row=row: float(row[name])) for row in rows]
+    war = 100 * np.mean([t == row["label"] for t, row in zip(told, rows, strict=True)])
+    assert f"WAR {war:.1f}" in done.stdout
+    wrong = subprocess.run([*script, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 1
+    assert wrong.stdout.startswith("error: ")
+    assert "Traceback" not in wrong.stderr
