@@ -26,11 +26,9 @@ ship() { # config, records, name, note for the card
 "$python" -m emorec_tf.prepare --config configs/emodb_voice.yaml --source "$emodb" \
   --records "$work/records/emodb"
 # what trains the others first goes first
-configs=(ravdess_best_unseen ravdess_best_enrolled ravdess_voice_modulations ravdess_face_gradients
-  ravdess_voice_net)
+configs=(ravdess_best_unseen ravdess_best_enrolled ravdess_voice_modulations ravdess_face_gradients)
 # Seeds draw the clips that enrol; in the others nothing is drawn by chance.
 judge ravdess_best_unseen ravdess ravdess/contiguous6 1
-judge ravdess_voice_net ravdess ravdess/contiguous6 1
 judge ravdess_best_enrolled ravdess ravdess/contiguous6 3
 judge ravdess_voice_modulations ravdess ravdess/contiguous6 1
 judge ravdess_face_gradients ravdess ravdess/contiguous6 1
