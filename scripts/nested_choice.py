@@ -1,10 +1,11 @@
 """Let each fold's own training speakers choose among candidates; score only what they chose.
 
-python scripts/nested_choice.py saved_models/work/cv-* --out docs/nested_choice.md
+python scripts/nested_choice.py cv-voice-* --times cv-face-* --out docs/nested_choice.md
 
 Candidates are cross-validations of one protocol whose runs have answers of inner folds (inner_folds
 in their config). In every fold the candidate with the best inner UAR is taken, which no test
-speaker had a part in, and its answers about the test speakers are joined with those of the others.
+speaker had a part in. With ``--times`` a second group is chosen from likewise, and the two answers
+are multiplied.
 """
 
 from __future__ import annotations
@@ -14,20 +15,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from emorec_tf import fold_files, inner_folds, runs
 from emorec_tf.clip import UserError
 from emorec_tf.model_card import between, percent
 from emorec_tf.records import read_csv
+
+Answers = dict[str, dict[str, str]]  # rows of predictions.csv by clip id
 
 
 def main() -> int:
     """Read, choose, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("candidates", nargs="+", type=Path, help="folders of crossval")
+    parser.add_argument("--times", nargs="*", type=Path, default=[], help="others, to multiply by")
     parser.add_argument("--out", help="Markdown file to write; none: the table is printed")
     given = parser.parse_args()
     try:
-        text = page(given.candidates)
+        text = page([group for group in (given.candidates, given.times) if group])
     except UserError as error:
         print(f"error: {error}")
         return 1
@@ -39,54 +45,74 @@ def main() -> int:
     return 0
 
 
-def page(folders: list[Path]) -> str:
+def page(groups: list[list[Path]]) -> str:
     """Choose in every fold and say all of it as Markdown.
 
     Raises:
         UserError: candidates that cannot stand beside each other.
     """
-    for folder in folders:
-        if not (folder / fold_files.FACTS).exists():
-            raise UserError(f"{folder} holds no cross-validation")
-    found = [fold_files.planned(folder) for folder in folders]
-    facts = found[0]
-    for folder, other in zip(folders, found, strict=True):
-        for key in ("protocol_stamp", "enrol", "classes"):
-            if other[key] != facts[key] or facts["leaky"]:
-                raise UserError(f"{folder}: candidates need one protocol that is not leaky")
-    seeds = min((other["seeds"] for other in found), key=len)
+    everybody = [folder for group in groups for folder in group]
+    facts = alike(everybody)
+    seeds = min((fold_files.planned(folder)["seeds"] for folder in everybody), key=len)
     pairs = [(seed, fold["name"]) for seed in seeds for fold in facts["folds"]]
-    lines, rows = [], []
+    names = [folder.name.removeprefix("cv-") for folder in everybody]
+    lines, rows = [["seed", "fold", *names, "test UAR", "test WAR"]], []
+    lines.append(["---"] * len(lines[0]))
     for pair in pairs:
-        line, own = chosen([fold_files.fold_folder(folder, *pair) for folder in folders])
-        lines.append([*map(str, pair), *line])
-        rows += [{**row, "seed": pair[0], "fold": pair[1]} for row in own]
+        cells, answers = [], []
+        for group in groups:
+            found, own = chosen([fold_files.fold_folder(folder, *pair) for folder in group])
+            cells += found
+            answers.append(own)
+        told = multiplied(answers, facts["classes"])
+        scored = fold_files.pooled([{**row, "seed": 0} for row in told], {**facts, "done": [pair]})
+        lines.append([*map(str, pair), *cells, *(f"{scored[name]:.3f}" for name in ("uar", "war"))])
+        rows += [{**row, "seed": pair[0], "fold": pair[1]} for row in told]
     total = fold_files.pooled(rows, {**facts, "done": pairs, "seeds": seeds})
-    wars = [json.loads((f / "metrics.json").read_text(encoding="utf-8"))["war"] for f in folders]
-    names = [folder.name.removeprefix("cv-") for folder in folders]
-    head = ["seed", "fold", *names, "test UAR", "test WAR"]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
     figures = [
-        f"{n.upper()} {percent(total[n])} ({between(total[f'{n}_ci95'])})" for n in ("war", "uar")
+        f"{name.upper()} {percent(total[name])} ({between(total[f'{name}_ci95'])})"
+        for name in ("war", "uar")
     ]
+    wars = [json.loads((f / "metrics.json").read_text(encoding="utf-8"))["war"] for f in everybody]
     alone = ", ".join(f"{name} {percent(war)}" for name, war in zip(names, wars, strict=True))
-    command = f"python scripts/nested_choice.py {' '.join(map(str, folders))}"
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    commands = " --times ".join(" ".join(map(str, group)) for group in groups)
     return (
         f"# Chosen without a look at the test speakers\n\n"
         f"{facts['dataset']}, {len(facts['classes'])} classes, `{facts['protocol']}`, "
         f"{total['mode']} speakers, {len(seeds)} seed(s): **{', '.join(figures)}**, 95 % over "
         f"speakers.\n\n"
         f"In each fold the training and validation speakers are dealt to inner folds, and every "
-        f"candidate answers each of them by heads that never met him: the inner UAR. The best one "
-        f"(bold) is taken and scored on the test speakers. Each candidate for itself, with figures "
-        f"of the test speakers: WAR {alone}.\n\n{table}\n\n"
+        f"candidate answers each of them by heads that never met him: the inner UAR. The best "
+        f"one{' of each group' if groups[1:] else ''} (bold) is taken"
+        f"{', their answers are multiplied' if groups[1:] else ''} and scored on the test "
+        f"speakers. What each candidate has on the test speakers for itself played no part: WAR "
+        f"{alone}.\n\n{table}\n\n"
         f"The candidates were thought of after looking at figures of these folds (experiments.md): "
         f"the choice among them is free of the test speakers, their making is not.\n\n"
-        f"```\n{command} --out docs/nested_choice.md\n```\n"
+        f"```\npython scripts/nested_choice.py {commands} --out docs/nested_choice.md\n```\n"
     )
 
 
-def chosen(folders: list[Path]) -> tuple[list[str], list[dict[str, Any]]]:
+def alike(folders: list[Path]) -> dict[str, Any]:
+    """Facts of the first cross-validation, which all others share.
+
+    Raises:
+        UserError: one that is none, is leaky, or has other folds, classes or speakers known.
+    """
+    for folder in folders:
+        if not (folder / fold_files.FACTS).exists():
+            raise UserError(f"{folder} holds no cross-validation")
+    facts = fold_files.planned(folders[0])
+    for folder in folders:
+        own = fold_files.planned(folder)
+        same = all(own[key] == facts[key] for key in ("protocol_stamp", "enrol", "classes"))
+        if not same or own["leaky"] or not own["classes"]:
+            raise UserError(f"{folder}: candidates need one protocol of emotions, none leaky")
+    return facts
+
+
+def chosen(folders: list[Path]) -> tuple[list[str], Answers]:
     """Cells of a fold's line, and the answers of the candidate that is taken.
 
     Raises:
@@ -98,16 +124,28 @@ def chosen(folders: list[Path]) -> tuple[list[str], list[dict[str, Any]]]:
             raise UserError(f"{folder} is not done; the same crossval command goes on")
         figures = inner_folds.figures(runs.load(folder))
         if figures is None:
-            raise UserError(
-                f"{folder} has no answers of inner folds; set inner_folds in its config"
-            )
+            raise UserError(f"{folder} has no answers of inner folds; set inner_folds")
         inner.append(figures)
     best = max(range(len(folders)), key=lambda n: (inner[n]["uar"], -inner[n]["nll"]))
     cells = [f"{own['uar']:.3f}" for own in inner]
     cells[best] = f"**{cells[best]}**"
-    scored = json.loads((folders[best] / "metrics.json").read_text(encoding="utf-8"))
-    cells += [f"{scored[name]:.3f}" for name in ("uar", "war")]
-    return cells, read_csv(folders[best] / "predictions.csv")
+    return cells, {row["clip_id"]: row for row in read_csv(folders[best] / "predictions.csv")}
+
+
+def multiplied(answers: list[Answers], classes: list[str]) -> list[dict[str, Any]]:
+    """Rows of the first with the product of all probabilities, which are calibrated.
+
+    Raises:
+        UserError: other clips.
+    """
+    first = answers[0]
+    if any(set(own) != set(first) for own in answers):
+        raise UserError("candidates answered other clips; prepare their records from one corpus")
+    rows = []
+    for clip_id, row in first.items():
+        shares = np.prod([[float(own[clip_id][c]) for c in classes] for own in answers], axis=0)
+        rows.append({**row, **dict(zip(classes, shares / shares.sum(), strict=True))})
+    return rows
 
 
 if __name__ == "__main__":
