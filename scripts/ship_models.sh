@@ -36,7 +36,8 @@ judge emodb_voice emodb emodb/loso10 1
 "$python" -m emorec_tf.report --run "${configs[@]/#/$work/cv-}" --out "$work/report.html"
 "$python" -m emorec_tf.report --run "$work/cv-emodb_voice" --out "$work/report-emodb.html"
 seen="What this model is made of was chosen after looking at figures of these very folds some hundred \
-times (docs/experiments.md), so a little of the figures is chance."
+times (docs/experiments.md), so a little of the figures is chance; its settings' rivals and what the \
+training speakers themselves choose are in docs/nested_choice.md."
 ship ravdess_best_unseen ravdess ravdess-av "$seen"
 ship ravdess_best_enrolled ravdess ravdess-av-enrolled "$seen"
 ship ravdess_voice_modulations ravdess ravdess-audio "$seen"
