@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ def fit(
     from emorec_tf import enrolment, input_pipeline, keeper, teamwork
     from emorec_tf import model as models
 
+    started = time.perf_counter()
     settings, data = begun.config.train, begun.config.data
     keras.utils.set_random_seed(settings.seed)
     keras.mixed_precision.set_global_policy(settings.precision)
@@ -65,7 +67,7 @@ def fit(
     if model.trainable_weights:
         run_epochs(begun, opened, sides["train"], model, keep, standard, adapt, until)
     else:
-        keeper.once(keep, model)
+        keeper.once(keep, model, started)
 
 
 def copy_best(begun: Run, done: int) -> None:

@@ -108,9 +108,12 @@ class Keeper(keras.callbacks.Callback):
         print("  ".join([*trained, *shown, f"{seconds:.1f} s"]), flush=True)
 
 
-def once(keeper: Keeper, model: keras.Model) -> None:
-    """Score and save a model that no gradient trains, as the one epoch of its run."""
+def once(keeper: Keeper, model: keras.Model, started: float) -> None:
+    """Score and save a model that no gradient trains, as the one epoch of its run.
+
+    Its seconds count from ``started``, of ``time.perf_counter``: when fitting it began.
+    """
     keeper.set_model(model)
     keeper.on_train_begin()
-    keeper.on_epoch_begin(0)
+    keeper.started = started
     keeper.on_epoch_end(0)
