@@ -60,7 +60,7 @@ def head(found: list[FinishedRun], command: str) -> str:
         f"A clip is timed from the file to the answer, the median of {REPEATS}, once the model is "
         f"loaded. Figures of others are as published, each under its own protocol.\n\n"
         f"**What our models are made of was chosen after looking at figures of these very folds** "
-        f"(experiments.md), so a little of ours is chance; [nested_choice.md](nested_choice.md) lets "
+        f"(experiments.md), so a little of ours is chance; in [nested_choice.md](nested_choice.md) "
         f"the training speakers of each fold choose."
     )
 
