@@ -56,7 +56,7 @@ def head(found: list[FinishedRun], command: str) -> str:
         f"{len(facts['folds'])} folds, every clip scored but those that enrol, 95 % "
         f"intervals over speakers. {facts['machine']}. Written by\n\n```\n{command}\n```\n"
         f"{notes}\n\nAn *unseen* speaker was never met; of an *enrolled* one some unlabelled clips "
-        f"were, which are not scored. Training is that of the slowest fold, of all members together. "
+        f"were, which are not scored. Training: the slowest fold, all members together. "
         f"A clip is timed from the file to the answer, the median of {REPEATS}, once the model is "
         f"loaded. Figures of others are as published, each under its own protocol.\n\n"
         f"**What our models are made of was chosen after looking at figures of these very folds** "
