@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf import catalog, command_line, runs
+from emorec_tf import catalog, command_line, inner_folds, runs
 from emorec_tf.clip import UserError
 from emorec_tf.config import (
     Config,
@@ -223,6 +223,7 @@ def adopt(begun: Run, first: Path) -> None:
                 "refitted.keras",
                 "history.csv",
                 "temperature.json",
+                inner_folds.FILE,
             )
             for name in [n for n in names if (folder / n).exists()]:
                 copy(folder / name, begun.folder / name)

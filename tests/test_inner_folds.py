@@ -194,3 +194,12 @@ def test_training_speakers_choose_among_candidates(demo_records, tmp_path):
     assert wrong.returncode == 1
     assert wrong.stdout.startswith("error: ")
     assert "Traceback" not in wrong.stderr
+
+
+def test_a_run_that_takes_a_step_over_takes_its_answers_too(whole, members, tmp_path):
+    face = members[1]
+    opened = records.open_records(str(face.config.data.records))
+    first = face.folder.parent
+    run = train.train(face.config, opened, tmp_path / "run", split=face.split, first=first)
+    for own, theirs in zip(inner_folds.answers(run), inner_folds.answers(face), strict=True):
+        np.testing.assert_array_equal(own, theirs)
