@@ -173,12 +173,14 @@ def _class_rows(scores: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def _protocol(run: FinishedRun) -> str:
     facts = run.facts
     notes = "".join(f"\n- {note}" for note in facts["notes"])
-    chosen = "clips" if run.leaky else "speakers, never on test speakers"
+    chosen = "validation clips"
+    if not run.leaky:
+        chosen = "speakers of the training side, never on test speakers"
     return (
         f"## Protocol\n\n`{facts['protocol']}`, {len(facts['folds'])} folds, stamp "
         f"`{facts['protocol_stamp']}`. {run.mode.capitalize()} speakers: {MODE_MEANING[run.mode]}. "
-        f"{'Epoch was' if run.task.rating else 'Epoch and temperature were'} chosen on validation "
-        f"{chosen}." + (f"\n{notes}" if notes else "")
+        f"{'Epoch was' if run.task.rating else 'Epoch and temperature were'} chosen on {chosen}."
+        + (f"\n{notes}" if notes else "")
     )
 
 
