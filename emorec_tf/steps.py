@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf import catalog, command_line, inner_folds, runs
+from emorec_tf import catalog, command_line, runs
 from emorec_tf.clip import UserError
 from emorec_tf.config import (
     Config,
@@ -213,6 +213,8 @@ def finished(folder: Path) -> Run | None:
 
 def adopt(begun: Run, first: Path) -> None:
     """Take over a step that is this very run: same settings, data and split, trained to its end."""
+    from emorec_tf import inner_folds
+
     facts = flat(begun.config), list(begun.classes), dataclasses.asdict(begun.split)
     for folder in sorted(first.glob(f"*-{stamp(*facts)}")):
         if finished(folder) and not begun.history:
