@@ -99,7 +99,8 @@ def classical(
         told = head_search.answered(search, best, parts)
         told[[clip_id in silent for clip_id in judged]] = 0
         inner_folds.write(begun, judged, told, np.concatenate([r[1].labels for r in rounds]))
-    found = head_search.fitted(search, best, fitting)
+    scaled = None if train.inner_folds else parts[0][0]  # else that round was fitted to the same
+    found = head_search.fitted(search, best, fitting, scaled)
     if train.refit:
         again = head_search.fitted(search, best, everything)
         runs.save_model(head_layers.with_head(features, again, clips_enrol > 0), begun.model_file)
