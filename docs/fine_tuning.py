@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import emorec_tf
-from emorec_tf.datasets import clips
+from emorec_tf.datasets.corpora import clips
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--model", default="own/run", help="one of list_models(), or a run's folder")

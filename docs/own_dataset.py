@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from emorec_tf import demo_corpus, evaluate, predict, prepare, train
-from emorec_tf.datasets import clips
+from emorec_tf import evaluate, predict, prepare, train
+from emorec_tf.datasets.corpora import clips
+from emorec_tf.datasets.demo import demo_corpus
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ _ZOO = ("build_model", "list_models", "load")
 def __getattr__(name: str) -> Any:
     # Loaded when asked for: importing the package alone must cost nothing.
     if name in _ZOO:
-        return getattr(importlib.import_module("emorec_tf.zoo_api"), name)
+        return getattr(importlib.import_module("emorec_tf.api"), name)
     raise AttributeError(f"module 'emorec_tf' has no attribute {name!r}")
 
 

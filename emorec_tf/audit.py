@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emorec_tf.clip import UserError
-from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import nearest, option
-from emorec_tf.leaks import ROLES, Row, doubts, guard, leaks, recording_of
+from emorec_tf.cli import guarded, parse
+from emorec_tf.config.fields import nearest, option
+from emorec_tf.errors import UserError
+from emorec_tf.splits.leaks import ROLES, Row, doubts, guard, leaks, recording_of
 
 __all__ = ["guard", "main", "read", "run", "sounds_of"]
 
@@ -115,7 +115,7 @@ def sounds_of(paths: Iterable[str], folder: Path) -> tuple[dict[str, str], list[
     Returns:
         {path: sha256 of the 16 kHz waveform}, without silence, and lines on what was not compared.
     """
-    from emorec_tf.media import decode
+    from emorec_tf.media.decode import decode
 
     found: dict[str, str] = {}
     missing: list[str] = []

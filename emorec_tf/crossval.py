@@ -14,14 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emorec_tf import __version__, fold_files, leaks, machines, protocols, runs, steps, train
-from emorec_tf.classes import classes_of, labelled
-from emorec_tf.clip import UserError
-from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import Config, build, check, flat, option
-from emorec_tf.dealt_folds import DEALERS, Fold
-from emorec_tf.locks import alone
-from emorec_tf.records import Records, write_atomically
+from emorec_tf import __version__, train
+from emorec_tf.cli import guarded, parse
+from emorec_tf.config.config import Config, build, flat
+from emorec_tf.config.fields import check, option
+from emorec_tf.datasets.labels import classes_of, labelled
+from emorec_tf.errors import UserError
+from emorec_tf.evaluation import crossval_files
+from emorec_tf.records.records_dir import Records
+from emorec_tf.splits import leaks, protocols
+from emorec_tf.splits.generic_folds import DEALERS, Fold
+from emorec_tf.storage.files import write_atomically
+from emorec_tf.storage.locks import alone
+from emorec_tf.training import run_dir, stages
+from emorec_tf.training.distributed import cluster
 
 SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "seed")
 
@@ -30,7 +36,7 @@ SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "se
 class CrossvalOptions:
     """Which folds, how often, where to."""
 
-    run: str | None = option(None, "folder for all folds, e.g. saved_models/cv-concat")
+    run: str | None = option(None, "folder for all folds, e.g. runs/cv-concat")
     protocol: str | None = option(None, "ravdess/contiguous6, group_kfold:5, loso_session, ...")
     seeds: int = option(3, "how often everything is trained, by seeds 0, 1, 2, ...")
     folds: str | None = option(None, "comma list of folds to do here, counted from 0; none: all")
@@ -45,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Plan, check all folds for leaks, then train, evaluate and join one after the other."""
-    machines.refuse("crossval", "share folds out with --folds")
+    cluster.refuse("crossval", "share folds out with --folds")
     given = parse(argv, "crossval", CrossvalOptions, *train.GROUPS)
     names = {f.name for f in dataclasses.fields(CrossvalOptions)}
     options = CrossvalOptions(**{k: given.pop(k) for k in names if k in given})
@@ -56,7 +62,7 @@ def run(argv: Sequence[str] | None) -> int:
     settings, opened = train.prepared(given)
     folds, notes = planned_folds(options, settings, opened)
     here = chosen(options.folds, folds)
-    folder = Path(options.run or f"saved_models/cv-{settings.data.dataset}")
+    folder = Path(options.run or f"runs/cv-{settings.data.dataset}")
     words = ["python", "-m", "emorec_tf.crossval", *(sys.argv[1:] if argv is None else argv)]
     begin(folder, plan(options, settings, opened, folds, notes, words), options.overwrite)
     for note in notes:
@@ -64,7 +70,7 @@ def run(argv: Sequence[str] | None) -> int:
     for seed in range(options.seeds):
         for fold in here:
             one(settings, opened, fold, seed, folder, str(options.protocol))
-    fold_files.print_table(fold_files.join(folder), folder)
+    crossval_files.print_table(crossval_files.join(folder), folder)
     return 0
 
 
@@ -123,7 +129,7 @@ def plan(
     words: Sequence[str],
 ) -> dict[str, Any]:
     """Collect what crossval.json says before anything is trained."""
-    from emorec_tf import enrolment
+    from emorec_tf.training import speaker_adaptation
 
     clips = labelled(opened.clips, settings.data)
     tested = [c for fold in folds for c in fold.clips(clips)["test"]]
@@ -139,14 +145,14 @@ def plan(
         "folds": [{k: v for k, v in s.items() if k != "leaky" and v != ()} for s in sides],
         "done": [],
         "config": flat(settings),
-        "steps": steps.stamps(settings),
+        "steps": stages.stamps(settings),
         "dataset": settings.data.dataset,
         "target": settings.data.target,
         "target_scale": settings.data.target_scale,
         "label_meaning": opened.manifest["label_meaning"],
         "licence": opened.manifest["licence"],
         "classes": classes_of(clips, settings.data),
-        "clips_to_score": len(enrolment.scored(tested, settings.data, 0)),
+        "clips_to_score": len(speaker_adaptation.scored(tested, settings.data, 0)),
         "versions": versions(),
         "machine": machine(),
         "command": shlex.join(words),
@@ -184,7 +190,7 @@ def begin(folder: Path, facts: dict[str, Any], overwrite: bool) -> None:
     Raises:
         UserError: another plan, or something that is no cross-validation, is in the way.
     """
-    path = folder / fold_files.FACTS
+    path = folder / crossval_files.FACTS
     if overwrite and path.exists():  # never a folder that is something else
         shutil.rmtree(folder)
     ours = path.exists() or any(folder.glob("seed-*/fold-*/run.json"))
@@ -192,7 +198,7 @@ def begin(folder: Path, facts: dict[str, Any], overwrite: bool) -> None:
         raise UserError(f"{folder} exists and is no cross-validation; give another --run")
     with alone(folder / ".lock"):
         if path.exists():
-            there = fold_files.planned(folder)
+            there = crossval_files.planned(folder)
             old, new = there["config"], facts["config"]
             changed = [
                 f"{k} was {old.get(k)!r}, is {new[k]!r}" for k in new if old.get(k) != new[k]
@@ -218,7 +224,7 @@ def one(
 
     from emorec_tf import evaluate
 
-    target = fold_files.fold_folder(folder, seed, fold.name)
+    target = crossval_files.fold_folder(folder, seed, fold.name)
     lock = target.with_name(f".{target.name}.lock")
     work = f"fold {fold.name} of seed {seed} in {folder}"
     with alone(lock, f"another process is at work on {work}; give each its own --folds, or wait"):
@@ -227,19 +233,19 @@ def one(
             for side in ("train", "validation", "test"):
                 values[f"{side}_speakers"] = ",".join(getattr(fold.split, side))
         settings = build(values, settings)
-        if fold_files.is_done(target):
-            if runs.load(target).config != settings:
+        if crossval_files.is_done(target):
+            if run_dir.load(target).config != settings:
                 raise UserError(f"{target} has other settings; give another --run, or remove it")
             return
         print(f"\nseed {seed}, fold {fold.name}")
         keras.utils.clear_session()
         first = folder.parent / "first"  # cross-validations beside each other share steps
         begun = train.train(settings, opened, target, split=fold.split, first=first)
-        found = evaluate.evaluate(runs.load(begun.folder), opened, protocol)
+        found = evaluate.evaluate(run_dir.load(begun.folder), opened, protocol)
         score = begun.task.score
         figure = f"{score.upper()} {found[score]:.3f}"
         print(f"seed {seed}, fold {fold.name}: {evaluate.known(found)} {figure}")
-    fold_files.join(folder)
+    crossval_files.join(folder)
 
 
 if __name__ == "__main__":

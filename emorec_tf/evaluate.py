@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emorec_tf import records, runs, splits
-from emorec_tf.clip import Clip, UserError
-from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import option
-from emorec_tf.dealt_folds import LEAKY_NOTE
+from emorec_tf.cli import guarded, parse
+from emorec_tf.config.clip import Clip
+from emorec_tf.config.fields import option
+from emorec_tf.errors import UserError
+from emorec_tf.records import records_dir as records
+from emorec_tf.splits import splits
+from emorec_tf.splits.generic_folds import LEAKY_NOTE
+from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
+from emorec_tf.training import run_dir
 
 if TYPE_CHECKING:
-    from emorec_tf.robustness import Damage
+    from emorec_tf.records.corruptions import Damage
 
 ONE_SPLIT = "one split by speakers; test speakers unseen in training and selection"
 
@@ -40,41 +44,44 @@ def run(argv: Sequence[str] | None) -> int:
     options = EvaluateOptions(**parse(argv, "evaluate", EvaluateOptions, config_flag=False))
     if options.run is None:
         raise UserError("evaluate needs --run FOLDER, a run that train wrote")
-    loaded = runs.load(options.run)
+    loaded = run_dir.load(options.run)
     opened = records.open_records(options.records or str(loaded.config.data.records))
     found = evaluate(loaded, opened)
     print_table(found, loaded)
     return 0
 
 
-def evaluate(run: runs.Run, opened: records.Records, protocol: str | None = None) -> dict[str, Any]:
+def evaluate(
+    run: run_dir.Run, opened: records.Records, protocol: str | None = None
+) -> dict[str, Any]:
     """Write metrics.json, predictions.csv, robustness.csv and a picture; return the metrics.
 
     Raises:
         UserError: records of other settings, or test speakers that are not in them.
     """
-    from emorec_tf import answers, robustness
+    from emorec_tf.records import corruptions
+    from emorec_tf.training import logits
 
     if not run.split.test:
         raise UserError(f"run {run.folder} held nobody out to test it on; crossval does")
-    sides, task = answers.scored_sides(run, opened), run.task
+    sides, task = logits.scored_sides(run, opened), run.task
     test = sides["test"]
-    model = runs.load_model(run.model_file)
-    temperature = answers.fit_temperature(run, opened, model)
-    adapt = answers.adapter_of(run, opened, model, test)
+    model = run_dir.load_model(run.model_file)
+    temperature = logits.fit_temperature(run, opened, model)
+    adapt = logits.adapter_of(run, opened, model, test)
     kept: list[Any] = [None]
 
     def answer(damage: Damage) -> np.ndarray:
-        raw, _ = answers.logits_of(model, opened, test, kept, adapt, damage)
+        raw, _ = logits.logits_of(model, opened, test, kept, adapt, damage)
         return task.answers(raw, temperature)
 
-    raw, clips = answers.logits_of(model, opened, test, kept, adapt)
+    raw, clips = logits.logits_of(model, opened, test, kept, adapt)
     told = task.answers(raw, temperature)
     default = LEAKY_NOTE if run.split.leaky else ONE_SPLIT
     found = facts(run, protocol or default, clips)
     found |= task.scores(clips, raw, temperature, sides["train"])
     found["parameters"] = model.count_params()
-    seen = {r["clip_id"]: r for r in records.read_csv(opened.folder / records.REPORT)}
+    seen = {r["clip_id"]: r for r in read_csv(opened.folder / records.REPORT)}
     rows = [
         {"clip_id": c.clip_id, "speaker": c.speaker, "label": task.told(c)}
         | {name: seen[c.clip_id][name] for name in ("audio_present", "faces_found")}
@@ -91,12 +98,12 @@ def evaluate(run: runs.Run, opened: records.Records, protocol: str | None = None
     figure = f"{task.score.upper()} {found[task.score]:.3f}"
     title = f"{leaky}{run.folder.name}: {figure}, speakers {people(found)}"
     picture = task.picture(truth, told, title)
-    conditions = robustness.table(answer, truth, task.figures, opened.features)
+    conditions = corruptions.table(answer, truth, task.figures, opened.features)
     write(run, found, rows, conditions, picture)
     return found
 
 
-def facts(run: runs.Run, protocol: str, clips: Sequence[Clip]) -> dict[str, Any]:
+def facts(run: run_dir.Run, protocol: str, clips: Sequence[Clip]) -> dict[str, Any]:
     """Say what was scored."""
     return {
         "target": run.config.data.target,
@@ -116,7 +123,7 @@ def facts(run: runs.Run, protocol: str, clips: Sequence[Clip]) -> dict[str, Any]
 
 
 def write(
-    run: runs.Run,
+    run: run_dir.Run,
     found: dict[str, Any],
     rows: list[dict[str, Any]],
     conditions: list[dict[str, Any]],
@@ -124,9 +131,9 @@ def write(
 ) -> None:
     """Write the run's files; metrics.json comes last and says that the others are whole."""
     for name, table in (("predictions", rows), ("robustness", conditions)):
-        records.write_atomically(run.folder / f"{name}.csv", records.rows_to_csv(table))
-    records.write_atomically(run.folder / f"{run.task.picture_name}.png", picture)
-    records.write_atomically(run.folder / "metrics.json", json.dumps(found, indent=1))
+        write_atomically(run.folder / f"{name}.csv", rows_to_csv(table))
+    write_atomically(run.folder / f"{run.task.picture_name}.png", picture)
+    write_atomically(run.folder / "metrics.json", json.dumps(found, indent=1))
 
 
 def people(found: dict[str, Any]) -> str:
@@ -135,7 +142,7 @@ def people(found: dict[str, Any]) -> str:
     return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if names[12:] else "")
 
 
-def print_table(found: dict[str, Any], run: runs.Run) -> None:
+def print_table(found: dict[str, Any], run: run_dir.Run) -> None:
     """Print figures and recalls."""
     from rich.console import Console
     from rich.table import Table

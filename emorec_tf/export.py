@@ -14,17 +14,20 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf import __version__, agreement, runs, shelf
-from emorec_tf.agreement import FACTS, INT8_TOLERANCE, TOLERANCE, Answer, Arrays, Case
-from emorec_tf.clip import UserError
-from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import nearest, option
-from emorec_tf.media_files import found
-from emorec_tf.quiet import quiet, quietly
-from emorec_tf.records import write_atomically
+from emorec_tf import __version__
+from emorec_tf.cli import guarded, parse
+from emorec_tf.config.fields import nearest, option
+from emorec_tf.datasets.discovery import found
+from emorec_tf.errors import UserError
+from emorec_tf.exporting import parity
+from emorec_tf.exporting.parity import FACTS, INT8_TOLERANCE, TOLERANCE, Answer, Arrays, Case
+from emorec_tf.inference import model_store
+from emorec_tf.storage.files import write_atomically
+from emorec_tf.storage.quiet import quiet, quietly
+from emorec_tf.training import run_dir
 
 if TYPE_CHECKING:
-    from emorec_tf.serving import Serving
+    from emorec_tf.exporting.export_graph import Serving
 
 REPORT = "report.json"
 TAIL = 1 << 20  # bytes at the end of a file in which an export of ours says so
@@ -35,7 +38,7 @@ class ExportOptions:
     """Which run, to which formats, compared on which clips."""
 
     run: str | None = option(
-        None, f"run directory that train wrote, or a model's name; none: {shelf.DEFAULT}"
+        None, f"run directory that train wrote, or a model's name; none: {model_store.DEFAULT}"
     )
     format: str = option(
         "saved_model",
@@ -75,9 +78,9 @@ def run(argv: Sequence[str] | None) -> int:
         **{f.name: given[f.name] for f in fields(ExportOptions) if f.name in given}
     )
     formats = chosen(options.format)
-    folder = shelf.folder_of(shelf.chosen(options.run, "export"))
-    shelf.check_sums(folder)
-    opened = runs.load(folder)
+    folder = model_store.folder_of(model_store.chosen(options.run, "export"))
+    model_store.check_sums(folder)
+    opened = run_dir.load(folder)
     out = Path(options.out)
     check_place(out, formats)
     paths = found(options.clips) if options.clips else []
@@ -133,7 +136,7 @@ def is_ours(path: Path) -> bool:
 
 
 def export(
-    opened: runs.Run,
+    opened: run_dir.Run,
     formats: Sequence[str],
     out: Path,
     clips: Sequence[str] = (),
@@ -158,20 +161,20 @@ def export(
             that differs from the run by too much (``Format.tolerance``). An earlier one stays, as
             do the formats before it.
     """
-    from emorec_tf.serving import serving
+    from emorec_tf.exporting.export_graph import serving
 
     if opened.temperature is None and not opened.task.rating:
         print(f"note: {opened.folder} is not calibrated; evaluate does it", file=sys.stderr)
-    model = runs.load_model(opened.model_file)
+    model = run_dir.load_model(opened.model_file)
     served = serving(opened, model)
     cases = (
-        agreement.clip_cases(served, clips, face_model, mesh_model)
+        parity.clip_cases(served, clips, face_model, mesh_model)
         if clips
-        else agreement.random_cases(served)
+        else parity.random_cases(served)
     )
     with quiet():
-        wanted, network_seconds = agreement.answers_of(
-            agreement.reference(served), cases, lambda case: case.example
+        wanted, network_seconds = parity.answers_of(
+            parity.reference(served), cases, lambda case: case.example
         )
     report: dict[str, Any] = {
         "emorec_tf": __version__,
@@ -183,7 +186,7 @@ def export(
     if served.model is not model:
         own = dataclasses.replace(served, model=model)
         with quiet():
-            report["rounded"] = agreement.rounded(own, cases, wanted)
+            report["rounded"] = parity.rounded(own, cases, wanted)
     out.mkdir(parents=True, exist_ok=True)
     for name in formats:
         row = kept(served, name, out, cases, wanted)
@@ -207,7 +210,7 @@ def kept(
     try:
         with quietly(failure):
             made.write(served, whole)
-            row = agreement.compare(name, made.read(whole), cases, wanted, made.tolerance)
+            row = parity.compare(name, made.read(whole), cases, wanted, made.tolerance)
         put(whole, out / made.place)
     except OSError as error:  # which may not know what was being written
         raise OSError(error.errno, error.strerror, str(out / made.place)) from error
@@ -278,16 +281,26 @@ def later(module: str, function: str) -> Callable[..., Any]:
 LITERT, ONNX = ("ai_edge_litert",), ("onnx", "onnxruntime", "tf2onnx")
 FORMATS: dict[str, Format] = {
     "saved_model": Format(
-        "saved_model", later("saved_model_file", "write"), later("saved_model_file", "read")
+        "saved_model",
+        later("exporting.saved_model", "write"),
+        later("exporting.saved_model", "read"),
     ),
     "litert": Format(
-        "model.tflite", later("litert_file", "write"), later("litert_file", "read"), LITERT
+        "model.tflite",
+        later("exporting.litert", "write"),
+        later("exporting.litert", "read"),
+        LITERT,
     ),
-    "onnx": Format("model.onnx", later("onnx_file", "write"), later("onnx_file", "read"), ONNX),
+    "onnx": Format(
+        "model.onnx",
+        later("exporting.onnx_file", "write"),
+        later("exporting.onnx_file", "read"),
+        ONNX,
+    ),
     "litert_int8": Format(
         "model_int8.tflite",
-        later("litert_file", "write_int8"),
-        later("litert_file", "read"),
+        later("exporting.litert", "write_int8"),
+        later("exporting.litert", "read"),
         LITERT,
         INT8_TOLERANCE,
     ),

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from emorec_tf import shelf, timeline
-from emorec_tf.clip import SetupError, UserError
-from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import check, option
-from emorec_tf.media_files import found
-from emorec_tf.predictor import (
+from emorec_tf.cli import guarded, parse
+from emorec_tf.config.fields import check, option
+from emorec_tf.datasets.discovery import found
+from emorec_tf.errors import SetupError, UserError
+from emorec_tf.inference import model_store, timeline
+from emorec_tf.inference.predictor import (
     Answer,
     adapter,
     check_enrolment,
@@ -21,10 +21,10 @@ from emorec_tf.predictor import (
     opened,
     predictor,
 )
-from emorec_tf.windows import UNSURE
+from emorec_tf.inference.windows import UNSURE
 
 if TYPE_CHECKING:
-    from emorec_tf.film_answers import FilmAnswer
+    from emorec_tf.inference.long_media import FilmAnswer
 
 __all__ = [
     "Answer",
@@ -50,7 +50,7 @@ class PredictOptions:
         (), "films, sounds, pictures, or folders that are searched", positional=True
     )
     run: str | None = option(
-        None, f"run directory that train wrote, or a model's name; none: {shelf.DEFAULT}"
+        None, f"run directory that train wrote, or a model's name; none: {model_store.DEFAULT}"
     )
     json: bool = option(False, "one JSON object a line instead of a table")
     top: int = option(3, "so many of the most likely in the table")
@@ -94,13 +94,13 @@ def run(argv: Sequence[str] | None) -> int:
     options = PredictOptions(
         **{f.name: given[f.name] for f in fields(PredictOptions) if f.name in given}
     )
-    run_folder = shelf.chosen(options.run, "predict")
+    run_folder = model_store.chosen(options.run, "predict")
     check(0 <= options.abstain_below <= 1, "abstain_below", options.abstain_below, "0 to 1")
     check(options.top >= 1, "top", options.top, "1 or more")
     if options.live is not None:
         check(not options.clips, "clips", options.clips, "none with --live")
         use(options.device)
-        from emorec_tf import live
+        from emorec_tf.inference import live_table as live
 
         models = options.face_model, options.mesh_model
         ready = opened(run_folder, *models, options.abstain_below, options.enrol)
@@ -184,12 +184,12 @@ def film_predictor(
             that cannot be read.
     """
     ready = opened(run_folder, face_model, mesh_model, abstain_below, enrol)
-    from emorec_tf import film_answers
-    from emorec_tf.windows import hop_of
+    from emorec_tf.inference import long_media
+    from emorec_tf.inference.windows import hop_of
 
     hop_of(ready.run.config.features.clip_seconds, hop_seconds)
-    settings = film_answers.Settings(hop_seconds, windows, speech_check)
-    return lambda path: film_answers.film_answer(ready, path, settings)
+    settings = long_media.Settings(hop_seconds, windows, speech_check)
+    return lambda path: long_media.film_answer(ready, path, settings)
 
 
 def film_answer(run_folder: str, path: str, **options: Any) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def use(device: str) -> None:
     """
     if device == "auto":
         return
-    from emorec_tf.predictor import import_quickly
+    from emorec_tf.inference.predictor import import_quickly
 
     import_quickly()
     import tensorflow as tf

@@ -18,20 +18,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from emorec_tf import (
-    __version__,
-    datasets,
-    decode_cache,
-    local_runner,
-    locks,
-    places,
-    records,
-    shards,
-)
-from emorec_tf.cache_folder import cache_folder
-from emorec_tf.clip import EMOTIONS, Clip, UserError
-from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import FeaturesConfig, option
+from emorec_tf import __version__
+from emorec_tf.cli import guarded, parse
+from emorec_tf.config.clip import EMOTIONS, Clip
+from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.config.fields import option
+from emorec_tf.datasets import corpora as datasets
+from emorec_tf.errors import UserError
+from emorec_tf.features import decode_cache
+from emorec_tf.records import local_runner, shards
+from emorec_tf.records import records_dir as records
+from emorec_tf.storage import locks, paths
+from emorec_tf.storage.cache_dir import cache_folder
+from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
 
 SIZES_AT_ONCE = 16
 
@@ -93,7 +92,7 @@ def run(argv: Sequence[str] | None) -> int:
     if options.source is None or options.records is None:
         raise UserError("prepare needs --source FOLDER and --records FOLDER (see --help)")
     prepare(options, features)
-    rows = records.read_csv(places.place(options.records) / records.REPORT)
+    rows = read_csv(paths.place(options.records) / records.REPORT)
     print_table(rows, options)
     refused = [r for r in rows if r["status"] == "refused"]
     for row in refused:
@@ -119,7 +118,7 @@ def with_beam_options(argv: Sequence[str]) -> list[str]:
 
 def demo_source() -> str:
     """Build the demo corpus in the cache folder, and say so."""
-    from emorec_tf import demo_corpus
+    from emorec_tf.datasets.demo import demo_corpus
 
     folder = cache_folder() / "demo-corpus"
     print(f"demo corpus (drawn faces, synthetic voices; no evidence of anything) in {folder}")
@@ -141,7 +140,7 @@ def prepare(options: PrepareOptions, features: FeaturesConfig) -> None:
     )
     # The order must not depend on the file system, and neighbours must not share a speaker.
     clips.sort(key=lambda c: hashlib.sha256(c.clip_id.encode()).digest())
-    folder = places.place(str(options.records))
+    folder = paths.place(str(options.records))
     each = shards.clips_in_one(features, len(clips), options.shard_mib, options.clips_per_shard)
     plan = plan_of(clips, features, each)
     cache = decode_cache.bounded(options.cache_gib)
@@ -183,7 +182,7 @@ def imported_beam_runner() -> ModuleType:
     """Import Beam, which then speaks of cloud clients that nobody asked for."""
     log, silent = logging.getLogger(), logging.NullHandler()
     log.addHandler(silent)
-    from emorec_tf import beam_runner
+    from emorec_tf.records import beam_runner
 
     log.removeHandler(silent)
     return beam_runner
@@ -193,7 +192,7 @@ def plan_of(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: in
     """Hash of everything that decides the bytes: clips, labels, file sizes, settings."""
 
     def sizes_of(clip: Clip) -> list[int]:
-        return [places.size_of(places.place(p)) if p else 0 for p in (clip.video, clip.audio)]
+        return [paths.size_of(paths.place(p)) if p else 0 for p in (clip.video, clip.audio)]
 
     with ThreadPoolExecutor(SIZES_AT_ONCE) as pool:  # a size on object storage is a request
         all_sizes = list(pool.map(sizes_of, clips))
@@ -213,7 +212,7 @@ def is_done(folder: Path, plan: str, overwrite: bool) -> bool:
         stored = json.loads(manifest.read_text(encoding="utf-8"))
         same = stored["plan"] == plan
         whole = (folder / records.REPORT).exists() and all(
-            (folder / s["name"]).exists() and places.size_of(folder / s["name"]) == s["bytes"]
+            (folder / s["name"]).exists() and paths.size_of(folder / s["name"]) == s["bytes"]
             for s in stored["shards"]
         )
     except (ValueError, KeyError, TypeError):
@@ -240,7 +239,7 @@ def finish(
     kept = [p["shard"] for p in parts if p["shard"]["count"]]
     if not kept:
         raise UserError(f"all {len(rows)} clips were refused, the first: {rows[0]['reason']}")
-    records.write_atomically(folder / records.REPORT, records.rows_to_csv(rows))
+    write_atomically(folder / records.REPORT, rows_to_csv(rows))
     corpora = [datasets.DATASETS[name] for name in options.dataset.split("+")]
     manifest = {
         "format": records.FORMAT,
@@ -254,8 +253,8 @@ def finish(
         "emorec_tf": __version__,
         "shards": kept,
     }
-    records.write_atomically(folder / records.MANIFEST, json.dumps(manifest, indent=1))
-    places.remove_tree(folder / shards.PARTIAL)
+    write_atomically(folder / records.MANIFEST, json.dumps(manifest, indent=1))
+    paths.remove_tree(folder / shards.PARTIAL)
 
 
 def print_table(rows: Sequence[dict[str, str]], options: PrepareOptions) -> None:

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf.clip import UserError
-from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import option
+from emorec_tf.cli import guarded, parse
+from emorec_tf.config.fields import option
+from emorec_tf.errors import UserError
 
 if TYPE_CHECKING:
-    from emorec_tf.finished_runs import FinishedRun
+    from emorec_tf.evaluation.crossval_results import FinishedRun
 
-TEMPLATE = Path(__file__).with_name("report_page.html.j2")
+TEMPLATE = Path(__file__).parent / "evaluation/report/report_page.html.j2"
 NO_FACE = ("voice, no face", "neither")
 ABSENT = {
     "robustness": "No robustness.csv: the run was not scored with voice or face missing.",
@@ -51,9 +51,9 @@ def run(argv: Sequence[str] | None) -> int:
         raise UserError(f"--out {options.out!r} must end in .html; give --out report.html")
     if len({Path(folder).resolve() for folder in options.run}) < len(options.run):
         raise UserError("--run names a folder twice; name each once")
-    from emorec_tf import finished_runs
+    from emorec_tf.evaluation import crossval_results
 
-    runs = finished_runs.joined([finished_runs.read(folder) for folder in options.run])
+    runs = crossval_results.joined([crossval_results.read(folder) for folder in options.run])
     words = [*(["--records", options.records] if options.records else []), "--out", options.out]
     command = shlex.join(["python", "-m", "emorec_tf.report", "--run", *options.run, *words])
     for path in write(runs, Path(options.out), options.records, command):
@@ -75,19 +75,21 @@ def write(
     Raises:
         UserError: the records do not fit the runs.
     """
-    from emorec_tf import model_card, report_peers, run_figures, slices
-    from emorec_tf.records import write_atomically
+    from emorec_tf.evaluation import figures as run_figures
+    from emorec_tf.evaluation import model_card, subgroups
+    from emorec_tf.evaluation.report import published_results
+    from emorec_tf.storage.files import write_atomically
 
     found = []
     for one in runs:
         else_learned = one.facts["target"] != "emotion"
-        traits = slices.traits_of(
+        traits = subgroups.traits_of(
             one.clip_ids.tolist(), one.facts["dataset"], records, with_emotion=else_learned
         )
         found.append(run_figures.figures(one, traits))
     folder = out.with_name(f"{out.stem}_files")
     sections = [section(*pair, folder) for pair in zip(runs, found, strict=True)]
-    compared, published = report_peers.compared(runs), report_peers.published(runs, found)
+    compared, published = published_results.compared(runs), published_results.published(runs, found)
     for table in [*([compared] if compared else []), *published]:
         save(folder / table.file, table.csv)
     page = render(runs, sections, compared, published, folder.name, command)
@@ -102,7 +104,7 @@ def write(
 
 def save(path: Path, content: str | bytes) -> None:
     """Write a file whole, making its folder."""
-    from emorec_tf.records import write_atomically
+    from emorec_tf.storage.files import write_atomically
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,8 +117,8 @@ def save(path: Path, content: str | bytes) -> None:
 
 def section(run: FinishedRun, found: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Write a run's pictures and tables; return what the page says about it."""
-    from emorec_tf import report_pictures, report_tables
-    from emorec_tf.model_card import MODE_MEANING
+    from emorec_tf.evaluation.model_card import MODE_MEANING
+    from emorec_tf.evaluation.report import report_plots, report_tables
 
     facts = run.facts
     tables = report_tables.of_run(run, found)
@@ -125,7 +127,7 @@ def section(run: FinishedRun, found: Mapping[str, Any], folder: Path) -> dict[st
     for table in tables:
         save(folder / table.file, table.csv)
     shown = []
-    for picture in report_pictures.pictures(run, found):
+    for picture in report_plots.pictures(run, found):
         save(folder / picture.file, picture.png)
         shown.append(picture)
     faceless = [r["share"] for r in found["coverage"][1:] if r["clips that have"] in NO_FACE]
@@ -177,7 +179,14 @@ def render(
     """Fill the page; everything in it but our own pictures is escaped."""
     import jinja2
 
-    from emorec_tf.model_card import LEAKY_WARNING, LIMITS, between, percent, plain, plain_between
+    from emorec_tf.evaluation.model_card import (
+        LEAKY_WARNING,
+        LIMITS,
+        between,
+        percent,
+        plain,
+        plain_between,
+    )
 
     told = [
         {"dataset": f["dataset"], "label": f.get("label_meaning"), "licence": f.get("licence")}

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from emorec_tf import shelf
-from emorec_tf.clip import SetupError, UserError
-from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import check, option
+from emorec_tf.cli import guarded, parse
+from emorec_tf.config.fields import check, option
+from emorec_tf.errors import SetupError, UserError
+from emorec_tf.inference import model_store
 
 NEEDED = ("fastapi", "multipart", "prometheus_client", "uvicorn")
 PARTING_SECONDS = 3  # for answers that are under way when it is stopped
@@ -25,7 +25,7 @@ class ServeOptions:
     """Which run, for whom, and how much one of them may ask."""
 
     run: str | None = option(
-        None, f"run directory that train wrote, or a model's name; none: {shelf.DEFAULT}"
+        None, f"run directory that train wrote, or a model's name; none: {model_store.DEFAULT}"
     )
     port: int = option(8080, "port of the page and the API; 0: any free one")
     host: str = option("127.0.0.1", "address to listen on; only this machine reaches 127.0.0.1")
@@ -59,7 +59,7 @@ def run(argv: Sequence[str] | None) -> int:
     options = ServeOptions(
         **{f.name: given[f.name] for f in fields(ServeOptions) if f.name in given}
     )
-    options = replace(options, run=shelf.chosen(options.run, "serve"))
+    options = replace(options, run=model_store.chosen(options.run, "serve"))
     check(0 <= options.port < 65536, "port", options.port, "0 to 65535")
     check(options.max_upload_mb > 0, "max_upload_mb", options.max_upload_mb, "above 0")
     check(options.time_limit_seconds > 0, "time_limit_seconds", options.time_limit_seconds,
@@ -75,21 +75,21 @@ def run(argv: Sequence[str] | None) -> int:
 
 def serve(options: ServeOptions, door: socket.socket) -> int:
     """Open the run, and answer whoever comes to the door."""
+    from emorec_tf.inference.predictor import opened
     from emorec_tf.predict import use
-    from emorec_tf.predictor import opened
 
     use(options.device)
     ready = opened(str(options.run), options.face_model, options.mesh_model, enrol=options.enrol)
     import uvicorn
 
-    from emorec_tf import serve_api
-    from emorec_tf.film_answers import Settings
-    from emorec_tf.windows import hop_of
+    from emorec_tf.inference.long_media import Settings
+    from emorec_tf.inference.windows import hop_of
+    from emorec_tf.serving import app
 
     hop_of(ready.run.config.features.clip_seconds, options.window_hop_seconds)
     settings = Settings(options.window_hop_seconds, speech_check=options.speech_check == "on")
-    limits = serve_api.Limits(options.max_upload_mb, options.time_limit_seconds, options.queue)
-    application = serve_api.app(ready, settings, limits)
+    limits = app.Limits(options.max_upload_mb, options.time_limit_seconds, options.queue)
+    application = app.app(ready, settings, limits)
     host, port = door.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     print(f"serving {options.run} on http://{shown}:{port} (stop: Ctrl-C)", flush=True)

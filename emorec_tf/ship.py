@@ -17,20 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf import datasets, places, runs
-from emorec_tf.clip import UserError
-from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import flat, option, to_yaml
-from emorec_tf.records import write_atomically
-from emorec_tf.runs import Run
-from emorec_tf.shelf import SUMS
+from emorec_tf.cli import guarded, parse
+from emorec_tf.config.config import flat, to_yaml
+from emorec_tf.config.fields import option
+from emorec_tf.datasets import corpora
+from emorec_tf.errors import UserError
+from emorec_tf.inference.model_store import SUMS
+from emorec_tf.storage import paths
+from emorec_tf.storage.files import write_atomically
+from emorec_tf.training import run_dir
+from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:
-    from emorec_tf.finished_runs import FinishedRun
+    from emorec_tf.evaluation.crossval_results import FinishedRun
 
 # what a cross-validation decides by itself, where things lay, and what changes no result
 MAY_DIFFER = ("records", "seed", "train_speakers", "validation_speakers", "test_speakers",
-              "precision", *runs.NO_MATTER)  # fmt: skip
+              "precision", *run_dir.NO_MATTER)  # fmt: skip
 SMALLEST = 1e-6  # probabilities are written with six digits
 
 
@@ -57,11 +60,11 @@ def run(argv: Sequence[str] | None) -> int:
     options = ShipOptions(**parse(argv, "ship", ShipOptions, config_flag=False))
     if options.run is None or options.out is None:
         raise UserError("ship needs --run FOLDER and --out FOLDER (see --help)")
-    from emorec_tf import finished_runs
+    from emorec_tf.evaluation import crossval_results
 
-    judged = finished_runs.read(options.crossval) if options.crossval else None
+    judged = crossval_results.read(options.crossval) if options.crossval else None
     out = Path(options.out)
-    ship(runs.load(options.run), out, judged, options.note, options.overwrite)
+    ship(run_dir.load(options.run), out, judged, options.note, options.overwrite)
     size = sum(file.stat().st_size for file in out.iterdir())
     print(f"{out}: {', '.join(sorted(f.name for f in out.iterdir()))}; {size / 1e6:.2f} MB")
     return 0
@@ -107,7 +110,7 @@ def ship(
 
 def check_same(trained: Run, judged: FinishedRun | None) -> None:
     """Refuse a cross-validation that says nothing of this run."""
-    from emorec_tf import run_card
+    from emorec_tf.evaluation import run_card
 
     if judged is None:
         if trained.temperature is None and trained.classes:
@@ -131,20 +134,20 @@ def check_same(trained: Run, judged: FinishedRun | None) -> None:
 
 def fill(made: Path, name: str, trained: Run, judged: FinishedRun | None, note: str | None) -> None:
     """Write all files; the checksums last."""
-    from emorec_tf import run_card
+    from emorec_tf.evaluation import run_card
 
     data = dataclasses.replace(trained.config.data, records=None)
     settings = dataclasses.replace(trained.config, data=data)
     write_atomically(made / "config.yaml", to_yaml(settings))
     write_atomically(made / "labels.txt", "".join(f"{label}\n" for label in trained.classes))
     shipped = dataclasses.replace(trained, folder=made, config=settings, steps={})
-    runs.write_facts(shipped)
-    runs.write_history(shipped, trained.history)
-    model = runs.load_model(trained.model_file)  # not compiled: without the optimiser's state
-    runs.save_model(model, shipped.model_file)
+    run_dir.write_facts(shipped)
+    run_dir.write_history(shipped, trained.history)
+    model = run_dir.load_model(trained.model_file)  # not compiled: without the optimiser's state
+    run_dir.save_model(model, shipped.model_file)
     if judged is None:
         if trained.classes:
-            places.copy(trained.folder / "temperature.json", made / "temperature.json")
+            paths.copy(trained.folder / "temperature.json", made / "temperature.json")
         card = run_card.card_of(trained)
     else:
         if trained.classes:
@@ -168,7 +171,7 @@ def temperature(judged: FinishedRun) -> float:
     """Fit one temperature to all out-of-fold answers: of many speakers, none of whom was met."""
     import numpy as np
 
-    from emorec_tf import calibration
+    from emorec_tf.tasks import calibration
 
     of_fold = {(r["seed"], r["fold"]): float(r["temperature"]) for r in judged.temperatures}
     folds = zip(map(str, judged.seeds), map(str, judged.folds), strict=True)
@@ -179,7 +182,7 @@ def temperature(judged: FinishedRun) -> float:
 
 def judged_card(trained: Run, judged: FinishedRun) -> str:
     """Take the card of the cross-validation, and say how this model and that belong together."""
-    from emorec_tf.run_card import CARD
+    from emorec_tf.evaluation.run_card import CARD
 
     head, _, rest = (judged.folders[0] / CARD).read_text(encoding="utf-8").partition("\n")
     split = trained.split
@@ -199,7 +202,7 @@ def licence(name: str, trained: Run) -> str:
     lines = [f"The weights in this folder ({name}) were trained on recordings of others and keep "
              f"their licence. It is not that of the code of emorec_tf."]  # fmt: skip
     for key in str(trained.source["dataset"]).split("+"):
-        corpus = datasets.DATASETS[key]
+        corpus = corpora.DATASETS[key]
         lines.append(f"{key}: {corpus.licence}\n{corpus.citation}\n{corpus.homepage}")
     return "\n\n".join(lines) + "\n"
 

@@ -11,23 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emorec_tf import (
-    catalog,
-    config,
-    leaks,
-    machines,
-    meeting,
-    places,
-    records,
-    runs,
-    splits,
-    steps,
-)
-from emorec_tf.classes import classes_of, labelled, left_out
-from emorec_tf.clip import Clip, UserError
-from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import Config, option
-from emorec_tf.runs import Run
+from emorec_tf.cli import guarded, parse
+from emorec_tf.config import choices, config
+from emorec_tf.config.clip import Clip
+from emorec_tf.config.config import Config
+from emorec_tf.config.fields import option
+from emorec_tf.datasets.labels import classes_of, labelled, left_out
+from emorec_tf.errors import UserError
+from emorec_tf.records import records_dir
+from emorec_tf.splits import leaks, splits
+from emorec_tf.storage import paths
+from emorec_tf.training import run_dir, stages
+from emorec_tf.training.distributed import cluster, rendezvous
+from emorec_tf.training.run_dir import Run
 
 UNTESTED = "nobody is held out to test it on"
 # in train, settings of features are only compared with those of the records
@@ -38,7 +34,7 @@ GROUPS = (config.DataConfig, config.FeaturesConfig, config.ModelConfig, config.T
 class TrainOptions:
     """Where the run goes."""
 
-    run: str | None = option(None, "run directory; none: saved_models/<dataset>-<fusion>")
+    run: str | None = option(None, "run directory; none: runs/<dataset>-<fusion>")
     overwrite: bool = option(False, "throw away what an earlier run left in that directory")
 
 
@@ -50,17 +46,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: Sequence[str] | None) -> int:
     """Parse, check everything that needs no TensorFlow, train."""
     given = parse(argv, "train", TrainOptions, *GROUPS)
-    if machines.team():  # what TensorFlow says of a lost machine is said here, in one line
+    if cluster.team():  # what TensorFlow says of a lost machine is said here, in one line
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     options = TrainOptions(**{k: given.pop(k) for k in ("run", "overwrite") if k in given})
     settings, opened = prepared(given)
-    fusion, _ = catalog.parse(settings.model.fusion)
-    folder = places.place(options.run or f"saved_models/{settings.data.dataset}-{fusion}")
+    fusion, _ = choices.parse(settings.model.fusion)
+    folder = paths.place(options.run or f"runs/{settings.data.dataset}-{fusion}")
     train(settings, opened, folder, options.overwrite)
     return 0
 
 
-def prepared(given: Mapping[str, Any]) -> tuple[Config, records.Records]:
+def prepared(given: Mapping[str, Any]) -> tuple[Config, records_dir.Records]:
     """Check what the user set and open the records; without any, those of the demo corpus.
 
     Raises:
@@ -68,19 +64,19 @@ def prepared(given: Mapping[str, Any]) -> tuple[Config, records.Records]:
     """
     wanted = {k: v for k, v in given.items() if config.section_of(k) == "features"}
     settings = config.build(given)
-    for kind in catalog.TABLES:
-        catalog.check(kind, getattr(settings.model, kind))
+    for kind in choices.TABLES:
+        choices.check(kind, getattr(settings.model, kind))
     if settings.data.records is None:
-        machines.refuse("preparing the demo corpus", "give --records on a disk that all share")
+        cluster.refuse("preparing the demo corpus", "give --records on a disk that all share")
         settings = with_demo_records(settings)
-    opened = records.open_records(str(settings.data.records), wanted)
+    opened = records_dir.open_records(str(settings.data.records), wanted)
     if "dataset" in given and given["dataset"] != opened.manifest["dataset"]:
         raise UserError(
             f"records {opened.folder} hold {opened.manifest['dataset']}, not {given['dataset']}"
         )
     settings = config.build({"dataset": opened.manifest["dataset"]}, settings)
     settings = dataclasses.replace(settings, features=opened.features)
-    steps.check_steps(settings)
+    stages.check_steps(settings)
     return settings, opened
 
 
@@ -98,7 +94,7 @@ def with_demo_records(settings: Config) -> Config:
 
 def train(
     settings: Config,
-    opened: records.Records,
+    opened: records_dir.Records,
     folder: Path,
     overwrite: bool = False,
     split: splits.Split | None = None,
@@ -126,18 +122,21 @@ def train(
     sides = split.clips(clips)
     leaks.guard(sides, opened.sounds, split.leaky)
     check_enough(sides["train"], classes, settings.train.batch_size)
-    from emorec_tf import answers, enrolment, fitting, teamwork
+    from emorec_tf.training import fit, logits, speaker_adaptation
+    from emorec_tf.training.distributed import sync
 
     everybody = [clip for side in sides.values() for clip in side]
-    enrolment.enrolling(everybody, settings.data, settings.train.seed)  # refuses too few clips
-    before = steps.planned(settings, first or folder.parent / "first", classes, split)
-    noted = {step.folder.name: steps.noted(step, folder) for step in before}
-    machines.check_batch(settings.train.batch_size, teamwork.replicas())
+    speaker_adaptation.enrolling(
+        everybody, settings.data, settings.train.seed
+    )  # refuses too few clips
+    before = stages.planned(settings, first or folder.parent / "first", classes, split)
+    noted = {step.folder.name: stages.noted(step, folder) for step in before}
+    cluster.check_batch(settings.train.batch_size, sync.replicas())
 
     def create() -> Run:
-        return runs.create(folder, settings, classes, split, opened, overwrite, noted)
+        return run_dir.create(folder, settings, classes, split, opened, overwrite, noted)
 
-    begun = together(settings, opened, create, folder) if machines.team() else create()
+    begun = together(settings, opened, create, folder) if cluster.team() else create()
     aside = f"test speakers {', '.join(split.test)} stay unseen" if split.test else UNTESTED
     if split.leaky:
         aside = "LEAKY: clips, not speakers, were dealt to the sides"
@@ -146,21 +145,21 @@ def train(
         f"validation clips{left_out(opened.clips, settings.data)}; {aside}; run {folder}"
     )
     if before and not (folder / "last.keras").exists():
-        begun = steps.run_all(
+        begun = stages.run_all(
             before, begun, lambda step: train(step.settings, opened, step.folder, split=split)
         )
     elif first:
-        steps.adopt(begun, first)
-    with teamwork.watched(folder):
-        fitting.fit(begun, opened, sides, until)
-        if machines.is_chief():
-            answers.fit_temperature(begun, opened)
-        teamwork.told_by_chief(True)  # nobody leaves before the chief has written all
+        stages.adopt(begun, first)
+    with sync.watched(folder):
+        fit.fit(begun, opened, sides, until)
+        if cluster.is_chief():
+            logits.fit_temperature(begun, opened)
+        sync.told_by_chief(True)  # nobody leaves before the chief has written all
     return begun
 
 
 def together(
-    settings: Config, opened: records.Records, create: Callable[[], Run], folder: Path
+    settings: Config, opened: records_dir.Records, create: Callable[[], Run], folder: Path
 ) -> Run:
     """Meet the other machines; then the chief makes the run, and the others open it.
 
@@ -170,21 +169,21 @@ def together(
     for name, wanted in (
         ("train_first", settings.train.train_first),
         ("members", settings.model.members),
-        ("classifier", steps.has_classifier(settings)),
+        ("classifier", stages.has_classifier(settings)),
     ):
         if wanted:
-            machines.refuse(name, "give the same command; it uses all devices of its machine")
-    from emorec_tf import teamwork
+            cluster.refuse(name, "give the same command; it uses all devices of its machine")
+    from emorec_tf.training.distributed import sync
 
-    own = machines.team()
+    own = cluster.team()
     assert own is not None
-    manifest = hashlib.sha256((opened.folder / records.MANIFEST).read_bytes()).hexdigest()
-    facts = teamwork.facts(config.flat(settings), manifest[:12])
-    meeting.meet(own, facts, create)
-    with teamwork.watched(folder):
+    manifest = hashlib.sha256((opened.folder / records_dir.MANIFEST).read_bytes()).hexdigest()
+    facts = sync.facts(config.flat(settings), manifest[:12])
+    rendezvous.meet(own, facts, create)
+    with sync.watched(folder):
         print(f"machine {own.index} of {len(own)}{', the chief' if own.chief else ''}")
-        teamwork.begin()
-    return dataclasses.replace(runs.load(folder), config=settings)
+        sync.begin()
+    return dataclasses.replace(run_dir.load(folder), config=settings)
 
 
 def check_enough(training: Sequence[Clip], classes: Sequence[str], batch_size: int) -> None:

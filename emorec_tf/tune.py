@@ -19,24 +19,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from emorec_tf import config, crossval, machines, search_files, search_space, splits, targets, train
-from emorec_tf.classes import classes_of, labelled
-from emorec_tf.clip import UserError
-from emorec_tf.command_line import guarded, parse
-from emorec_tf.config import Config, check, flat, option
-from emorec_tf.locks import alone
-from emorec_tf.records import Records
+from emorec_tf import crossval, train
+from emorec_tf.cli import guarded, parse
+from emorec_tf.config import config
+from emorec_tf.config.config import Config, flat
+from emorec_tf.config.fields import check, option
+from emorec_tf.datasets.labels import classes_of, labelled
+from emorec_tf.errors import UserError
+from emorec_tf.records.records_dir import Records
+from emorec_tf.splits import splits
+from emorec_tf.storage.locks import alone
+from emorec_tf.tasks import tasks
+from emorec_tf.training.distributed import cluster
+from emorec_tf.tuning import search_files, search_space
 
 if TYPE_CHECKING:
-    from emorec_tf.search_oracles import Kept
-    from emorec_tf.search_trials import Search
+    from emorec_tf.tuning.oracles import Kept
+    from emorec_tf.tuning.trials import Search
 
 
 @dataclass(frozen=True)
 class TuneOptions:
     """What is searched, how long, where to."""
 
-    out: str | None = option(None, "folder of the search; none: saved_models/tuned-<dataset>")
+    out: str | None = option(None, "folder of the search; none: runs/tuned-<dataset>")
     tuner: Literal["random", "bayesian", "hyperband"] = option(
         "random", "who chooses the trials; hyperband: many of few epochs, the better ones go on"
     )
@@ -65,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Check everything, then search: alone, as the chief, or for a chief."""
-    machines.refuse("tune", "share trials as docs/search.md says")
+    cluster.refuse("tune", "share trials as docs/search.md says")
     given = parse(argv, "tune", TuneOptions, *train.GROUPS)
     names = {f.name for f in dataclasses.fields(TuneOptions)}
     options = TuneOptions(**{k: given.pop(k) for k in names if k in given})
@@ -75,7 +81,7 @@ def run(argv: Sequence[str] | None) -> int:
     section = section_of(argv, settings)
     dealt = ("epochs",) if options.tuner == "hyperband" else ()
     space = search_space.read(section, settings, dealt)
-    folder = Path(options.out or f"saved_models/tuned-{settings.data.dataset}")
+    folder = Path(options.out or f"runs/tuned-{settings.data.dataset}")
     words = ["python", "-m", "emorec_tf.tune", *(sys.argv[1:] if argv is None else argv)]
     facts = {
         "config": flat(settings),
@@ -86,10 +92,10 @@ def run(argv: Sequence[str] | None) -> int:
         "split": dataclasses.asdict(split),
         "command": shlex.join(words),
     }
-    from emorec_tf.search_trials import Search
+    from emorec_tf.tuning.trials import Search
 
     classes = classes_of(labelled(opened.clips, settings.data), settings.data)
-    task = targets.of(settings.data, classes)
+    task = tasks.of(settings.data, classes)
     search = Search(folder, settings, opened, split, space, f"val_{task.score}")
     if address and worker:
         return help_chief(search, options, facts, address, worker)
@@ -161,20 +167,20 @@ def oracle_of(search: Search, options: TuneOptions) -> Kept:
 
     A damaged file is left aside: trials are chosen again in the same order, and found done.
     """
-    from emorec_tf import search_oracles
+    from emorec_tf.tuning import oracles
 
     declare = functools.partial(search_space.hyperparameters, search.space)
     training = search.settings.train
     more = (search.score, training.seed, options.trials, training.epochs, options.factor)
     file = search.folder / "oracle.json"
-    oracle = search_oracles.make(options.tuner, declare(), *more)
+    oracle = oracles.make(options.tuner, declare(), *more)
     oracle.file, oracle.failures = file, options.failures
     if file.exists():
         try:
             oracle.reload()
         except (ValueError, KeyError, TypeError, AttributeError):
             print(f"note: {file} is damaged; it is made anew from the trials")
-            oracle = search_oracles.make(options.tuner, declare(), *more)
+            oracle = oracles.make(options.tuner, declare(), *more)
             oracle.file, oracle.failures = file, options.failures
     return oracle
 
@@ -185,12 +191,13 @@ def lead(search: Search, options: TuneOptions, facts: Mapping[str, Any], address
     Raises:
         UserError: too many trials failed in a row, or none succeeded.
     """
-    from emorec_tf import search_oracles, search_trials
-    from emorec_tf.trial_table import Board
+    from emorec_tf.tuning import oracles
+    from emorec_tf.tuning import trials as search_trials
+    from emorec_tf.tuning.trial_board import Board
 
     with quiet():
         oracle = oracle_of(search, options)
-    if isinstance(oracle, search_oracles.Hyperband):
+    if isinstance(oracle, oracles.Hyperband):
         print(f"hyperband, {options.trials} trials at most: {described(oracle)}")
     if address:
         print(f"chief at {address}; waiting for workers", flush=True)
@@ -199,7 +206,7 @@ def lead(search: Search, options: TuneOptions, facts: Mapping[str, Any], address
         tick = functools.partial(tell, search, board)
         if address and not oracle.is_complete():
             present = functools.partial(search_files.alive, folder)
-            search_oracles.serve(oracle, address, present, tick)
+            oracles.serve(oracle, address, present, tick)
         elif not address:
             search_trials.work(oracle, "alone", search, tick)
     search_files.finish(search, board.results(), facts)
@@ -221,7 +228,8 @@ def help_chief(
     """
     import grpc
 
-    from emorec_tf import search_oracles, search_trials
+    from emorec_tf.tuning import oracles
+    from emorec_tf.tuning import trials as search_trials
 
     refusal = f"another worker is called {worker}; give each its own KERASTUNER_TUNER_ID"
     with alone(search_files.lock_of(search.folder / "workers", worker), refusal):
@@ -229,7 +237,7 @@ def help_chief(
         with quiet():
             own = oracle_of(search, options)
             over = functools.partial(search_files.is_over, search.folder)
-            oracle = search_oracles.client(own, address, over)
+            oracle = oracles.client(own, address, over)
         if oracle is None:
             print(f"the search in {search.folder} is over")
             return 0
@@ -238,7 +246,7 @@ def help_chief(
             with quiet():
                 search_trials.work(oracle, worker, search, lambda: None)
         except grpc.RpcError as error:
-            raise search_oracles.lost(address, error) from error
+            raise oracles.lost(address, error) from error
     print(f"worker {worker}: no trial is left")
     return 0
 

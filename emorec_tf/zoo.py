@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from emorec_tf import catalog, datasets
-from emorec_tf.command_line import guarded, parse
+from emorec_tf.cli import guarded, parse
+from emorec_tf.config import choices
+from emorec_tf.datasets import corpora
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,13 +23,13 @@ def run(argv: Sequence[str] | None) -> int:
 
     console = Console()
     table = Table("dataset", "clips", "speakers", "classes", "what a label means", "licence")
-    for name, row in datasets.DATASETS.items():
+    for name, row in corpora.DATASETS.items():
         counts = [str(n) if n else "any" for n in (row.clip_count, row.speaker_count)]
         table.add_row(name, *counts, str(len(row.emotions)), row.label_meaning, row.licence)
     console.print(table)
-    for kind in catalog.TABLES:
+    for kind in choices.TABLES:
         table = Table(kind, "what it is", "knobs")
-        for entry in catalog.entries(kind).values():
+        for entry in choices.entries(kind).values():
             knobs = ", ".join(f"{k}={v!r}" for k, v in entry.knobs.items())
             table.add_row(entry.name, entry.summary, knobs)
         console.print(table)

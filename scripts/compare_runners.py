@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from emorec_tf import prepare
-from emorec_tf.records import read_csv
+from emorec_tf.storage.files import read_csv
 
 BEAM = "--runner=DirectRunner --direct_num_workers=2 --direct_running_mode=multi_threading"
 SECONDS_OF_NOT_A_NUMBER = 3

@@ -10,16 +10,18 @@ import sys
 
 import numpy as np
 
-from emorec_tf import datasets, metrics, predictor
-from emorec_tf.command_line import QUIET
-from emorec_tf.model_card import between, percent
+from emorec_tf.cli import QUIET
+from emorec_tf.datasets import corpora
+from emorec_tf.evaluation.model_card import between, percent
+from emorec_tf.inference import predictor
+from emorec_tf.tasks import metrics
 
 
 def main(model: str, dataset: str, source: str) -> None:
     """Answer every clip of a shared emotion; print the figures."""
     ready = predictor.opened(model)
     known = ready.run.classes
-    clips = datasets.clips(dataset, source)
+    clips = corpora.clips(dataset, source)
     both = [name for name in known if name in {clip.emotion for clip in clips}]
     clips = [clip for clip in clips if clip.emotion in both]
     columns = [known.index(name) for name in both]

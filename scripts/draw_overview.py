@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from emorec_tf.command_line import QUIET
+from emorec_tf.cli import QUIET
 
 os.environ.update(QUIET)  # before anything imports TensorFlow
 
@@ -20,16 +20,19 @@ mpl.use("agg")
 
 from matplotlib.figure import Figure
 
-from emorec_tf import examples, media, predict, runs
-from emorec_tf.clip import Clip
+from emorec_tf import predict
+from emorec_tf.config.clip import Clip
+from emorec_tf.features import examples
+from emorec_tf.media import decode
+from emorec_tf.training import run_dir
 
 
 def main(run: str, path: str, out: str) -> None:
     """Decode, look, listen, answer, draw."""
-    features = runs.load(run).config.features
+    features = run_dir.load(run).config.features
     example, _ = examples.maker(features)(Clip(path, "", "", video=path, audio=path))
     answer = predict.predictor(run)(path)
-    film = media.decode(path, sample_rate_hz=16000, clip_seconds=None, frame_count=1)
+    film = decode.decode(path, sample_rate_hz=16000, clip_seconds=None, frame_count=1)
     figure = Figure(figsize=(11, 3.2), dpi=120)
     grid = figure.add_gridspec(2, 3, width_ratios=(1.25, 1.6, 1.3), wspace=0.5, hspace=0.45)
     axes = figure.add_subplot(grid[:, 0])

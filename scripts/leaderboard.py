@@ -1,6 +1,6 @@
 """Write docs/leaderboard.md: ours from saved out-of-fold answers, beside what others published.
 
-python scripts/leaderboard.py saved_models/ravdess/cv-* --clip clip.mp4 --out docs/leaderboard.md
+python scripts/leaderboard.py runs/ravdess/cv-* --clip clip.mp4 --out docs/leaderboard.md
 
 The first run is the one whose parts and failures are shown; the others are compared with it.
 """
@@ -16,12 +16,16 @@ from typing import Any
 import numpy as np
 import yaml
 
-from emorec_tf import catalog, comparison, fold_files, metrics, predictor, runs
-from emorec_tf.clip import UserError
-from emorec_tf.finished_runs import FinishedRun, read
-from emorec_tf.model_card import between, percent
-from emorec_tf.records import read_csv
-from emorec_tf.report_peers import MODALITIES, PUBLISHED
+from emorec_tf.config import choices
+from emorec_tf.errors import UserError
+from emorec_tf.evaluation import comparison, crossval_files
+from emorec_tf.evaluation.crossval_results import FinishedRun, read
+from emorec_tf.evaluation.model_card import between, percent
+from emorec_tf.evaluation.report.published_results import MODALITIES, PUBLISHED
+from emorec_tf.inference import predictor
+from emorec_tf.storage.files import read_csv
+from emorec_tf.tasks import metrics
+from emorec_tf.training import run_dir
 
 REPEATS = 5
 CONFUSIONS = 6  # as many of the most frequent are named
@@ -94,7 +98,7 @@ def board(found: list[FinishedRun], clip: str | None) -> str:
 def ours(run: FinishedRun, clip: str | None) -> tuple[str, ...]:
     """One of our rows."""
     scores, facts = scores_of(run), run.facts
-    fusion = catalog.parse(str(facts["config"]["fusion"]))[0]
+    fusion = choices.parse(str(facts["config"]["fusion"]))[0]
     modality = (
         "audio + video" if facts["config"]["members"] else MODALITIES.get(fusion, "audio + video")
     )
@@ -119,7 +123,7 @@ def scores_of(run: FinishedRun) -> dict[str, Any]:
 def folds_of(run: FinishedRun) -> list[Path]:
     """Folders of all folds and seeds."""
     pairs = [(seed, fold["name"]) for seed in run.facts["seeds"] for fold in run.facts["folds"]]
-    places = [fold_files.fold_folder(f, s, n) for s, n in pairs for f in run.folders]
+    places = [crossval_files.fold_folder(f, s, n) for s, n in pairs for f in run.folders]
     return [place for place in places if (place / "run.json").exists()]
 
 
@@ -127,7 +131,7 @@ def training_seconds(run: FinishedRun) -> list[float]:
     """Seconds of the epochs of each fold, with those of its steps or members."""
     found = []
     for folder in folds_of(run):
-        steps = [folder / step["folder"] for step in runs.load(folder).steps.values()]
+        steps = [folder / step["folder"] for step in run_dir.load(folder).steps.values()]
         rows = [row for place in (folder, *steps) for row in read_csv(place / "history.csv")]
         found.append(sum(float(row["seconds"]) for row in rows))
     return found

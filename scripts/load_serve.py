@@ -1,6 +1,6 @@
 """Load a running server with clips in parallel: failures, seconds, and what its memory does.
 
-python -m emorec_tf.serve --run saved_models/demo-concat --queue 64 &
+python -m emorec_tf.serve --run runs/demo-concat --queue 64 &
 python scripts/load_serve.py http://127.0.0.1:8080 clip.mp4 --pid $!
 """
 

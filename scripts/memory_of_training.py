@@ -19,17 +19,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from emorec_tf.command_line import QUIET
+from emorec_tf.cli import QUIET
+from emorec_tf.storage.files import file_check, read_csv, write_atomically
 
 
 def repeated(source: Path, folder: Path, times: int) -> Path:
     """Write records that hold every clip so many times; finished ones are used again."""
     import tensorflow as tf
 
-    from emorec_tf import records
+    from emorec_tf.records import records_dir
 
-    manifest = json.loads((source / records.MANIFEST).read_text(encoding="utf-8"))
-    if (folder / records.MANIFEST).exists():
+    manifest = json.loads((source / records_dir.MANIFEST).read_text(encoding="utf-8"))
+    if (folder / records_dir.MANIFEST).exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     shards: list[dict[str, Any]] = []
@@ -42,9 +43,9 @@ def repeated(source: Path, folder: Path, times: int) -> Path:
                     own = example.features.feature["clip_id"].bytes_list.value
                     own[0] += f"-take{take}".encode()
                     writer.write(example.SerializeToString())
-            shards.append({"name": path.name, "count": shard["count"], **records.file_check(path)})
-    rows = records.read_csv(source / records.REPORT)
-    with (folder / records.REPORT).open("w", newline="", encoding="utf-8") as file:
+            shards.append({"name": path.name, "count": shard["count"], **file_check(path)})
+    rows = read_csv(source / records_dir.REPORT)
+    with (folder / records_dir.REPORT).open("w", newline="", encoding="utf-8") as file:
         writer_of_rows = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer_of_rows.writeheader()
         for take in range(times):
@@ -52,7 +53,7 @@ def repeated(source: Path, folder: Path, times: int) -> Path:
                 other = {"clip_id": f"{row['clip_id']}-take{take}", "audio_sha256": ""}
                 writer_of_rows.writerow({**row, **other})
     text = json.dumps({**manifest, "shards": shards})
-    records.write_atomically(folder / records.MANIFEST, text)
+    write_atomically(folder / records_dir.MANIFEST, text)
     return folder
 
 

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ravdess=${1:?give the folder that holds RAVDESS, e.g. ../shared/ravdess/clips}
-work=${2:-saved_models/work}
+work=${2:-runs/work}
 python=${PYTHON:-.venv/bin/python}
 
 candidate() { # name, config, records, flags

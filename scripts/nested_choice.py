@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf import fold_files, inner_folds, runs
-from emorec_tf.clip import UserError
-from emorec_tf.model_card import between, percent
-from emorec_tf.records import read_csv
+from emorec_tf.errors import UserError
+from emorec_tf.evaluation import crossval_files
+from emorec_tf.evaluation.model_card import between, percent
+from emorec_tf.storage.files import read_csv
+from emorec_tf.training import inner_cv, run_dir
 
 Answers = dict[str, dict[str, str]]  # rows of predictions.csv by clip id
 
@@ -53,7 +54,7 @@ def page(groups: list[list[Path]]) -> str:
     """
     everybody = [folder for group in groups for folder in group]
     facts = alike(everybody)
-    seeds = min((fold_files.planned(folder)["seeds"] for folder in everybody), key=len)
+    seeds = min((crossval_files.planned(folder)["seeds"] for folder in everybody), key=len)
     pairs = [(seed, fold["name"]) for seed in seeds for fold in facts["folds"]]
     names = [folder.name.removeprefix("cv-") for folder in everybody]
     lines, rows = [["seed", "fold", *names, "test UAR", "test WAR"]], []
@@ -61,14 +62,16 @@ def page(groups: list[list[Path]]) -> str:
     for pair in pairs:
         cells, answers = [], []
         for group in groups:
-            found, own = chosen([fold_files.fold_folder(folder, *pair) for folder in group])
+            found, own = chosen([crossval_files.fold_folder(folder, *pair) for folder in group])
             cells += found
             answers.append(own)
         told = multiplied(answers, facts["classes"])
-        scored = fold_files.pooled([{**row, "seed": 0} for row in told], {**facts, "done": [pair]})
+        scored = crossval_files.pooled(
+            [{**row, "seed": 0} for row in told], {**facts, "done": [pair]}
+        )
         lines.append([*map(str, pair), *cells, *(f"{scored[name]:.3f}" for name in ("uar", "war"))])
         rows += [{**row, "seed": pair[0], "fold": pair[1]} for row in told]
-    total = fold_files.pooled(rows, {**facts, "done": pairs, "seeds": seeds})
+    total = crossval_files.pooled(rows, {**facts, "done": pairs, "seeds": seeds})
     figures = [
         f"{name.upper()} {percent(total[name])} ({between(total[f'{name}_ci95'])})"
         for name in ("war", "uar")
@@ -101,11 +104,11 @@ def alike(folders: list[Path]) -> dict[str, Any]:
         UserError: one that is none, is leaky, or has other folds, classes or speakers known.
     """
     for folder in folders:
-        if not (folder / fold_files.FACTS).exists():
+        if not (folder / crossval_files.FACTS).exists():
             raise UserError(f"{folder} holds no cross-validation")
-    facts = fold_files.planned(folders[0])
+    facts = crossval_files.planned(folders[0])
     for folder in folders:
-        own = fold_files.planned(folder)
+        own = crossval_files.planned(folder)
         same = all(own[key] == facts[key] for key in ("protocol_stamp", "enrol", "classes"))
         if not same or own["leaky"] or not own["classes"]:
             raise UserError(f"{folder}: candidates need one protocol of emotions, none leaky")
@@ -120,9 +123,9 @@ def chosen(folders: list[Path]) -> tuple[list[str], Answers]:
     """
     inner = []
     for folder in folders:
-        if not fold_files.is_done(folder):
+        if not crossval_files.is_done(folder):
             raise UserError(f"{folder} is not done; the same crossval command goes on")
-        figures = inner_folds.figures(runs.load(folder))
+        figures = inner_cv.figures(run_dir.load(folder))
         if figures is None:
             raise UserError(f"{folder} has no answers of inner folds; set inner_folds")
         inner.append(figures)

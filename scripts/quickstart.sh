@@ -6,8 +6,8 @@ scripts/environment.sh .venv requirements.lock
 python=.venv/bin/python
 export EMOREC_CACHE=${EMOREC_CACHE:-$HOME/.cache/emorec_tf}
 "$python" -m emorec_tf.prepare --config configs/demo.yaml --records records/demo
-"$python" -m emorec_tf.train --config configs/demo.yaml --fusion concat --records records/demo --run saved_models/demo-concat
-"$python" -m emorec_tf.evaluate --run saved_models/demo-concat
+"$python" -m emorec_tf.train --config configs/demo.yaml --fusion concat --records records/demo --run runs/demo-concat
+"$python" -m emorec_tf.evaluate --run runs/demo-concat
 clip=$EMOREC_CACHE/demo-corpus/clips/actor07_happy_1.mp4
 echo "a clip of an actor the model never saw, drawn and voiced as happy:"
-"$python" -m emorec_tf.predict --run saved_models/demo-concat "$clip"
+"$python" -m emorec_tf.predict --run runs/demo-concat "$clip"

@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source=${1:?give the folder that holds RAVDESS, e.g. ../shared/ravdess/clips}
 seeds=${2:-3}
-work=${3:-saved_models/ravdess}
+work=${3:-runs/ravdess}
 python=${PYTHON:-.venv/bin/python}
 # bfloat16 is faster where the processor has it, and costs time elsewhere.
 precision=float32

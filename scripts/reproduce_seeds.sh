@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source=${1:?give the folder that holds RAVDESS, e.g. ../shared/ravdess/clips}
 seeds=${2:-1}
-work=${3:-saved_models/seeds}
+work=${3:-runs/seeds}
 wanted=("${@:4}")
 python=${PYTHON:-.venv/bin/python}
 # bfloat16 more than halves the large nets' time where the processor has it, and costs it elsewhere.

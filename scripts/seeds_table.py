@@ -1,6 +1,6 @@
 """Write docs/seeds.md from the runs of scripts/reproduce_seeds.sh; what was not run is left out.
 
-python scripts/seeds_table.py saved_models/seeds --out docs/seeds.md
+python scripts/seeds_table.py runs/seeds --out docs/seeds.md
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 ravdess=${1:?give the folder that holds RAVDESS, e.g. ../shared/ravdess/clips}
 emodb=${2:?give the folder that holds EMO-DB, e.g. ../shared/emodb/flac}
-work=${3:-saved_models/work}
+work=${3:-runs/work}
 python=${PYTHON:-.venv/bin/python}
 
 judge() { # config, records, protocol, seeds: cross-validation

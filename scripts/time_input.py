@@ -15,7 +15,7 @@ import statistics
 import time
 from typing import Any
 
-from emorec_tf.command_line import QUIET
+from emorec_tf.cli import QUIET
 
 BRANCHES = (
     ("conv1d", {"fusion": "audio_only", "audio": "conv1d"}),
@@ -44,7 +44,7 @@ def held(records: Any, clips: Any, settings: Any, mean: Any, uses: Any, batches:
     """The arm without reading: examples as tensors in memory, augmented as in the other arms."""
     import tensorflow as tf
 
-    from emorec_tf import augmentation, input_pipeline
+    from emorec_tf.records import augmentation, input_pipeline
 
     parts = [inputs for inputs, _ in input_pipeline.evaluation(records, clips, 64)]
     arrays = {n: tf.concat([p[n] for p in parts], 0) for n in parts[0]}
@@ -76,7 +76,11 @@ def main() -> None:
     import keras
     import numpy as np
 
-    from emorec_tf import config, fusions, input_pipeline, model, records
+    from emorec_tf.config import config
+    from emorec_tf.models import model
+    from emorec_tf.models.fusion import fusions
+    from emorec_tf.records import input_pipeline
+    from emorec_tf.records import records_dir as records
 
     opened = records.open_records(given.records)
     clips, classes = opened.clips, opened.emotions

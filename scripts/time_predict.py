@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from emorec_tf.command_line import QUIET
+from emorec_tf.cli import QUIET
 
 REPEATS = 3
 
@@ -33,12 +33,14 @@ def cold_seconds(run: str, clip: str) -> float:
 
 def parts(ready: Any, detect: Any, path: str) -> dict[str, float]:
     """Seconds of each step of one clip, done one after the other."""
-    from emorec_tf import decoded, face_tracks, media, predictor
+    from emorec_tf.features import decoded, face_tracks
+    from emorec_tf.inference import predictor
+    from emorec_tf.media import decode
 
     features, spent = ready.run.config.features, {}
 
     def film() -> Any:
-        recording = media.decode(
+        recording = decode.decode(
             path,
             sample_rate_hz=None,
             clip_seconds=max(face_tracks.TRACK_SECONDS, features.clip_seconds),
@@ -58,17 +60,19 @@ def parts(ready: Any, detect: Any, path: str) -> dict[str, float]:
 
 def main(run: str, clips: list[str]) -> None:
     """Print the figures."""
-    from emorec_tf import faces, film, predictor
+    from emorec_tf.features import face_detection
+    from emorec_tf.inference import predictor
+    from emorec_tf.media import decode_windows
 
     print(f"cold shell       {min(cold_seconds(run, clips[0]) for _ in range(REPEATS)):6.2f} s")
     ready = predictor.opened(run)
     features = ready.run.config.features
-    detect = faces.FACE_DETECTORS[features.face_detector](None)
+    detect = face_detection.FACE_DETECTORS[features.face_detector](None)
     _, first = timed(lambda: predictor.clip_answer(ready, clips[0], speech_check=True))
     print(f"first clip       {first:6.2f} s, once the run is loaded")
     rounds = [path for path in clips for _ in range(REPEATS)]
     spent = [timed(lambda p=path: predictor.clip_answer(ready, p, True))[1] for path in rounds]
-    lasted = [min(film.length_of(path), features.clip_seconds) for path in rounds]
+    lasted = [min(decode_windows.length_of(path), features.clip_seconds) for path in rounds]
     print(f"further clip     {statistics.median(spent):6.2f} s")
     print(f"real-time factor {sum(spent) / sum(lasted):6.2f} of the clip's window")
     steps = [parts(ready, detect, path) for path in rounds]

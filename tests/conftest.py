@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from emorec_tf.clip import Clip
-from emorec_tf.command_line import QUIET
-from emorec_tf.config import FeaturesConfig
-from emorec_tf.schema import schema
+from emorec_tf.cli import QUIET
+from emorec_tf.config.clip import Clip
+from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.config.schema import schema
 
 if TYPE_CHECKING:
     import keras
@@ -118,7 +118,7 @@ FEATURE_FLAGS = [
 @pytest.fixture(scope="session")
 def demo_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A demo corpus of 4 actors, 3 emotions, 2 takes: 24 films of two seconds."""
-    from emorec_tf import demo_corpus
+    from emorec_tf.datasets.demo import demo_corpus
 
     folder = tmp_path_factory.mktemp("demo") / "corpus"
     emotions = ("neutral", "happy", "sad")
@@ -140,11 +140,11 @@ def demo_records(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server on this machine that speaks S3, with an empty bucket; gives the bucket's URL."""
-    from emorec_tf import buckets
-    from emorec_tf.clip import SetupError
+    from emorec_tf.errors import SetupError
+    from emorec_tf.storage import object_store
 
     try:
-        buckets.file_system("s3")
+        object_store.file_system("s3")
     except SetupError as error:
         pytest.skip(str(error))
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -163,7 +163,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-        buckets.ready.cache_clear()
+        object_store.ready.cache_clear()
 
 
 def make_bucket(address: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from emorec_tf.clip import Clip, SetupError
+from emorec_tf.config.clip import Clip
+from emorec_tf.errors import SetupError
 
 
 def work(clip: Clip) -> tuple[bytes, dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emorec_tf.records import rows_to_csv
+from emorec_tf.storage.files import rows_to_csv
 
 CLASSES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 CONDITIONS = ("clean", "face gone", "voice gone", "noise 0 dB")

@@ -8,14 +8,14 @@ from pathlib import Path
 import av
 import numpy as np
 
-from emorec_tf import media
+from emorec_tf.media import decode
 
 SOUND_HZ, PICTURES_HZ = 24000, 10
 
 
 def taken_apart(path: Path) -> tuple[list[np.ndarray], np.ndarray]:
     """Pictures (10 a second) and mono sound (24 kHz) of a film of the demo corpus."""
-    recording = media.decode(
+    recording = decode.decode(
         str(path), sample_rate_hz=SOUND_HZ, clip_seconds=None, frame_rate_hz=PICTURES_HZ
     )
     assert recording.waveform is not None

@@ -13,7 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from emorec_tf import fitting, input_pipeline, machines, model, replicated, teamwork
+from emorec_tf.models import model
+from emorec_tf.records import input_pipeline
+from emorec_tf.training import fit
+from emorec_tf.training.distributed import cluster, replicas, sync
 
 CLIPS, SIZE, STEPS = 48, 12, 5
 
@@ -53,7 +56,7 @@ def trained(precision: str) -> dict[str, Any]:
         whole = network()
         training = whole
         if strategy.num_replicas_in_sync > 1:
-            training = replicated.replicated(whole, machines.team() is not None)
+            training = replicas.replicated(whole, cluster.team() is not None)
         training.compile(
             keras.optimizers.SGD(0.1, clipnorm=0.2),  # less than the gradients' own
             keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -62,9 +65,9 @@ def trained(precision: str) -> dict[str, Any]:
         )
     keras.mixed_precision.set_global_policy("float32")
     fitted = training.fit(
-        fitting.share(stream, strategy), epochs=2, steps_per_epoch=STEPS, verbose=0, shuffle=False
+        fit.share(stream, strategy), epochs=2, steps_per_epoch=STEPS, verbose=0, shuffle=False
     )
-    teamwork.average_statistics(whole)
+    sync.average_statistics(whole)
     answers = model.undistributed(whole).predict_on_batch({"sound": np.ones((3, 6), np.float32)})
     return {
         "replicas": strategy.num_replicas_in_sync,
@@ -82,7 +85,7 @@ def main(devices: int, *precisions: str) -> None:
             cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(devices)]
         )
     told = {precision: trained(precision) for precision in precisions}
-    teamwork.told_by_chief(True)
+    sync.told_by_chief(True)
     print("TOLD " + json.dumps(told), flush=True)
 
 

@@ -15,12 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import DETECTOR
+from places import DATA
 
-from emorec_tf import agreement, answers, evaluate, export, predict, prepare, records, runs
-from emorec_tf.config import FeaturesConfig
-from emorec_tf.predictor import opened
-from emorec_tf.serving import serving
-from emorec_tf.zoo_api import load
+from emorec_tf import evaluate, export, predict, prepare
+from emorec_tf.api import load
+from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.exporting import parity
+from emorec_tf.exporting.export_graph import serving
+from emorec_tf.inference.predictor import opened
+from emorec_tf.records import records_dir
+from emorec_tf.training import logits as answers
+from emorec_tf.training import run_dir
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra [export]")
 pytest.importorskip("tf2onnx", reason="needs the extra [export]")
@@ -29,9 +34,9 @@ pytest.importorskip("fastapi", reason="needs the extra [serve]")
 from over_http import reached
 from untrained_runs import on_disk
 
-from emorec_tf import serve_api
+from emorec_tf.serving import app
 
-REAL = Path(__file__).resolve().parents[2] / "shared" / "ravdess"
+REAL = DATA / "ravdess"
 TOLERANCE = 1e-4
 EXACT = ("saved_model", "litert", "onnx")
 Shares = dict[str, float]
@@ -52,16 +57,16 @@ def by_predict(run: Path, film: Path, capsys: pytest.CaptureFixture[str]) -> Sha
 
 
 def by_http(run: Path, film: Path) -> Shares:
-    with reached(serve_api.app(opened(str(run)))) as client:
+    with reached(app.app(opened(str(run)))) as client:
         answer = client.post("/predict", files={"clip": (film.name, film.read_bytes())})
     assert answer.status_code == 200
     return dict(answer.json()["probabilities"])
 
 
 def by_runtime(exported: Path, run: Path, film: Path, name: str) -> Shares:
-    loaded = runs.load(run)
-    served = serving(loaded, runs.load_model(loaded.model_file))
-    (case,) = agreement.clip_cases(served, [str(film)], None, None)
+    loaded = run_dir.load(run)
+    served = serving(loaded, run_dir.load_model(loaded.model_file))
+    (case,) = parity.clip_cases(served, [str(film)], None, None)
     made = export.FORMATS[name]
     found = made.read(exported / made.place)(case.raw)["probabilities"][0]
     return dict(zip(loaded.classes, map(float, found), strict=True))
@@ -90,7 +95,7 @@ def test_a_demo_film(
     assert evaluate.main(["--run", str(demo_run)]) == 0
     with (demo_run / "predictions.csv").open(encoding="utf-8") as file:
         (row,) = (r for r in csv.DictReader(file) if Path(r["clip_id"]).name == film.stem)
-    wanted = {name: float(row[name]) for name in runs.load(demo_run).classes}
+    wanted = {name: float(row[name]) for name in run_dir.load(demo_run).classes}
     all_equal(demo_run, exported(demo_run, tmp_path / "exported"), film, wanted, capsys)
 
 
@@ -108,8 +113,8 @@ def test_real_films(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--dataset=ravdess", f"--source={source}", f"--records={tmp_path / 'records'}"]
     flags = [f"--face_detector={DETECTOR}", "--face_frames=4", "--workers=1"]
     assert prepare.main([*where, *flags]) == 0
-    run, there = runs.load(folder), records.open_records(tmp_path / "records")
-    logits, clips = answers.logits_of(runs.load_model(run.model_file), there, there.clips)
+    run, there = run_dir.load(folder), records_dir.open_records(tmp_path / "records")
+    logits, clips = answers.logits_of(run_dir.load_model(run.model_file), there, there.clips)
     of_film = {Path(str(c.video)).name: row for c, row in zip(clips, logits, strict=True)}
     out = exported(folder, tmp_path / "exported")
     for film in films:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
-from emorec_tf import catalog, command_line, datasets
+from emorec_tf import cli
+from emorec_tf.config import choices
+from emorec_tf.datasets import corpora
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(set(re.findall(r"^python -m emorec_tf\.\w+.*$", README, re.MULTILINE)))
 
@@ -24,7 +25,7 @@ def test_there_are_commands() -> None:
 def test_flags_of_every_command_exist(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = shlex.split(line, comments=True)
     verb = words[2].removeprefix("emorec_tf.")
-    assert verb in command_line.VERBS
+    assert verb in cli.VERBS
     module = importlib.import_module(words[2])
     with pytest.raises(SystemExit):
         module.main(["--help"])
@@ -33,9 +34,9 @@ def test_flags_of_every_command_exist(line: str, capsys: pytest.CaptureFixture[s
 
 
 def test_tables_list_every_dataset_branch_and_fusion() -> None:
-    names = set(datasets.DATASETS)
-    for kind in catalog.TABLES:
-        names |= set(catalog.entries(kind))
+    names = set(corpora.DATASETS)
+    for kind in choices.TABLES:
+        names |= set(choices.entries(kind))
     missing = {name for name in names if f"`{name}`" not in README}
     assert not missing
 
@@ -46,9 +47,9 @@ def test_scripts_named_exist() -> None:
 
 
 def test_every_config_is_known() -> None:
-    from emorec_tf import config
+    from emorec_tf.config import config
 
     for path in sorted((ROOT / "configs").glob("*.yaml")):
         built = config.build(config.read_yaml(path))
-        for kind in catalog.TABLES:
-            catalog.check(kind, getattr(built.model, kind))
+        for kind in choices.TABLES:
+            choices.check(kind, getattr(built.model, kind))

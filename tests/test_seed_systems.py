@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from places import ROOT
 
-from emorec_tf import catalog, config, evaluate, export, predict, prepare, train
-from emorec_tf.config import Config
+from emorec_tf import evaluate, export, predict, prepare, train
+from emorec_tf.config import choices, config
+from emorec_tf.config.config import Config
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = ROOT / "configs"
 SEEDS = (
     "speech_fbank_conv",
     "face_frames_as_channels",
@@ -45,7 +47,7 @@ def settings_of(name: str) -> Config:
 
 
 def built(name: str, classes: int, frames: int | None = None) -> Any:
-    from emorec_tf import model
+    from emorec_tf.models import model
 
     settings = settings_of(name)
     width = settings.features.audio_width
@@ -143,8 +145,8 @@ SMALL_KNOBS = {
 
 def shrunk(choice: str, kind: str) -> str:
     """The same choice with its wide knobs made narrow."""
-    name, knobs = catalog.check(kind, choice)
-    there = catalog.entries(kind)[name].knobs
+    name, knobs = choices.check(kind, choice)
+    there = choices.entries(kind)[name].knobs
     small = {k: v for k, v in SMALL_KNOBS.items() if there.get(k)}
     knobs |= {k: v for k, v in small.items() if k in knobs or k != "pca"}
     inside = ", ".join(f"{k}={v!r}" for k, v in knobs.items())
@@ -218,6 +220,6 @@ def test_runs_end_to_end(
 def test_every_config_can_be_read() -> None:
     for path in sorted(CONFIGS.glob("*.yaml")):
         settings = config.build(config.read_yaml(path))
-        for kind in catalog.TABLES:
-            catalog.check(kind, getattr(settings.model, kind))
+        for kind in choices.TABLES:
+            choices.check(kind, getattr(settings.model, kind))
         assert dataclasses.asdict(settings)

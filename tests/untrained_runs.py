@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf import config, runs
-from emorec_tf.config import FeaturesConfig, ModelConfig
-from emorec_tf.splits import Split
+from emorec_tf.config import config
+from emorec_tf.config.config import FeaturesConfig, ModelConfig
+from emorec_tf.splits.splits import Split
+from emorec_tf.training import run_dir
 
 SPLIT = Split(("1",), ("2",), ("3",))
 SOURCE = {"dataset": "demo", "licence": "none", "label_meaning": "drawn", "label": None}
@@ -25,7 +26,7 @@ SMALL = {
 
 def untrained(
     folder: Path, features: FeaturesConfig, settings: dict[str, Any] | None = None, **model: str
-) -> tuple[runs.Run, Any]:
+) -> tuple[run_dir.Run, Any]:
     """A run of three classes, or of a rating, and its network: ``SMALL`` but for ``model``.
 
     Args:
@@ -34,7 +35,7 @@ def untrained(
     """
     import keras
 
-    from emorec_tf.model import build_model
+    from emorec_tf.models.model import build_model
 
     settings = settings or {}
     keras.utils.set_random_seed(0)
@@ -50,7 +51,7 @@ def untrained(
         keras.mixed_precision.set_global_policy("float32")
     told = json.dumps({"temperature": TEMPERATURE, "epochs": 0})
     (folder / "temperature.json").write_text(told, encoding="utf-8")
-    return runs.Run(folder, made, classes, SPLIT, SOURCE), network
+    return run_dir.Run(folder, made, classes, SPLIT, SOURCE), network
 
 
 def on_disk(folder: Path, features: FeaturesConfig, **model: str) -> Path:
@@ -58,6 +59,6 @@ def on_disk(folder: Path, features: FeaturesConfig, **model: str) -> Path:
     folder.mkdir(parents=True)
     run, network = untrained(folder, features, **model)
     (folder / "config.yaml").write_text(config.to_yaml(run.config), encoding="utf-8")
-    runs.write_facts(run)
-    runs.save_model(network, run.model_file)
+    run_dir.write_facts(run)
+    run_dir.save_model(network, run.model_file)
     return folder

@@ -1,0 +1,41 @@
+"""What one labelled recording is: the noun that every other module passes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# The order fixes class ids everywhere; a corpus keeps the subset it has, in this order.
+EMOTIONS = (
+    "neutral",
+    "calm",
+    "happy",
+    "sad",
+    "angry",
+    "fearful",
+    "disgust",
+    "surprised",
+    "boredom",
+)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled recording on disk. Nothing is decoded yet.
+
+    Modalities and labels are joined by ``clip_id``, never by position in a listing.
+    ``video`` and ``audio`` name the same file where one film holds both; ``None`` says that the
+    corpus has no such modality for this clip.
+    """
+
+    clip_id: str
+    speaker: str
+    emotion: str
+    video: str | None = None
+    audio: str | None = None
+    session: str = ""
+    activation: float | None = None  # 1 (calm) to 5 (excited)
+    valence: float | None = None  # 1 (negative) to 5 (positive)
+    start_seconds: float = 0.0
+    end_seconds: float | None = None  # None: to the end of the file
+    traits: Mapping[str, str] = field(default_factory=dict, hash=False)  # sex, intensity, statement

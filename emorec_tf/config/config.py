@@ -1,0 +1,131 @@
+"""Config: the four sections together, read from YAML, saved with every run.
+
+Field names are unique over all sections, so a YAML file is flat and every field is also a flag.
+No TensorFlow here: help must answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from emorec_tf.config.fields import check, nearest, option
+from emorec_tf.config.sections import DataConfig, FeaturesConfig, ModelConfig, TrainConfig
+from emorec_tf.errors import UserError
+
+__all__ = [
+    "SECTIONS",
+    "Config",
+    "DataConfig",
+    "FeaturesConfig",
+    "ModelConfig",
+    "TrainConfig",
+    "build",
+    "check",
+    "flat",
+    "nearest",
+    "option",
+    "read_mapping",
+    "read_yaml",
+    "section_of",
+    "to_yaml",
+]
+
+
+@dataclass(frozen=True)
+class Config:
+    """All four sections: what a run directory stores as ``config.yaml``."""
+
+    data: DataConfig = DataConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+
+SECTIONS: dict[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Config)}
+
+
+def section_of(name: str) -> str | None:
+    """Name of the section that holds field ``name``, or None."""
+    for section, cls in SECTIONS.items():
+        if name in {f.name for f in dataclasses.fields(cls)}:
+            return section
+    return None
+
+
+def build(values: Mapping[str, Any], base: Config | None = None) -> Config:
+    """Make a Config from flat ``{field: value}``; what is missing comes from ``base``.
+
+    Raises:
+        UserError: an unknown field (with the nearest names) or an impossible value.
+    """
+    base = base or Config()
+    parts: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for name, value in values.items():
+        section = section_of(name)
+        if section is None:
+            raise UserError(f"unknown setting {name!r}; {nearest(name, flat(base))}")
+        parts[section][name] = value
+    return Config(
+        **{s: dataclasses.replace(getattr(base, s), **changes) for s, changes in parts.items()}
+    )
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """All fields of all sections as one dict, in order of declaration."""
+    return {k: v for part in dataclasses.asdict(config).values() for k, v in part.items()}
+
+
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of settings as it is, with its ``search:`` section if it has one.
+
+    Raises:
+        UserError: no such file, not YAML, or not a mapping.
+    """
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"config {path} is not valid YAML: {line}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"config {path} must hold 'name: value' lines, it holds {type(values)}")
+    return values
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a flat YAML file of settings; ``search:`` in it is left to ``tune``.
+
+    Raises:
+        UserError: no such file, not YAML, not a mapping, or a misspelt key.
+    """
+    values = read_mapping(path)
+    values.pop("search", None)
+    for name in values:
+        if section_of(str(name)) is None:
+            raise UserError(
+                f"config {path}: unknown setting {name!r}; {nearest(str(name), flat(Config()))}"
+            )
+    for key in ("train_first", "members"):  # what these name stands beside this file
+        if isinstance(values.get(key), str):
+            names = [n.strip() for n in values[key].split(",") if n.strip()]
+            values[key] = ",".join(str(Path(path).parent / name) for name in names)
+    return values
+
+
+def to_yaml(config: Config) -> str:
+    """Write the resolved config, one comment line per section."""
+    lines = []
+    for section in SECTIONS:
+        lines.append(f"# {section}")
+        values = dataclasses.asdict(getattr(config, section))
+        lines.append(yaml.safe_dump(values, sort_keys=False).strip())
+    return "\n".join(lines) + "\n"

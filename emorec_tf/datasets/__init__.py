@@ -1,0 +1,1 @@
+"""Corpora: a table of them, and the labelled clips listed from each."""

@@ -1,0 +1,98 @@
+"""What a corpus is: the row of a table, and how clips are read off file names by its pattern."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from emorec_tf.config.clip import Clip
+from emorec_tf.datasets.discovery import files_below, is_media
+from emorec_tf.errors import UserError
+from emorec_tf.storage.paths import place
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One corpus. It is read by its file names (``pattern``) or by a function (``read``)."""
+
+    title: str
+    homepage: str
+    licence: str
+    citation: str
+    label_meaning: str
+    emotions: tuple[str, ...]  # in the order of EMOTIONS
+    example: str  # a path below the source
+    clip_count: int | None = None  # of the complete corpus; None: any
+    speaker_count: int | None = None
+    labels: tuple[str, ...] = ()  # kinds of label, the default first; (): one kind
+    # Matches the end of a path without suffix. Its groups "speaker", "session" and "modality"
+    # fill the clip's fields, "emotion" by way of codes; the others are traits, by way of values
+    # where it has them. All fill clip_id.
+    pattern: str = ""
+    clip_id: str = ""
+    codes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
+    men: tuple[str, ...] | None = None  # the male speakers; None: not known from the name
+    # (clips, source, label) -> clips: adds what is not in the names, leaves out with a log line
+    finish: Callable[[list[Clip], str, str], list[Clip]] | None = None
+    read: Callable[[str, str], list[Clip]] | None = None  # (source, label) -> clips
+
+
+def clip_named(dataset: str, corpus: Corpus, path: str) -> tuple[Clip, str] | None:
+    """Return the clip that a path names, without files, and its modality ("" if not named).
+
+    None if the corpus has no such file. Where labels are in files, the emotion is empty.
+
+    Raises:
+        UserError: If the path has the form of the corpus but an emotion code that it has not.
+    """
+    stem = PurePosixPath(path).with_suffix("").as_posix()
+    match = re.fullmatch(rf"(?:.*/)?{corpus.pattern}", stem) if is_media(path) else None
+    if match is None:
+        return None
+    groups = match.groupdict()
+    code = groups.get("emotion")
+    if code is not None and corpus.codes and code not in corpus.codes:
+        known = ", ".join(f"{c} {name}" for c, name in corpus.codes.items())
+        raise UserError(f"{path}: unknown emotion code {code!r} for {dataset}; known: {known}")
+    clip = Clip(
+        clip_id=corpus.clip_id.format_map(groups),
+        speaker=groups["speaker"],
+        emotion=corpus.codes.get(code or "", ""),
+        session=groups.get("session", ""),
+        traits=_traits(corpus, groups),
+    )
+    return clip, groups.get("modality", "")
+
+
+def _traits(corpus: Corpus, groups: Mapping[str, str]) -> dict[str, str]:
+    fields = ("speaker", "session", "emotion", "modality")
+    told = {key: text for key, text in groups.items() if key not in fields}
+    traits = {key: corpus.values.get(key, {}).get(text, text) for key, text in told.items()}
+    if corpus.men is not None:
+        traits["sex"] = "male" if groups["speaker"] in corpus.men else "female"
+    return traits
+
+
+def files_named(
+    name: str, corpus: Corpus, source: str, modality: str
+) -> Iterator[tuple[Clip, str, str]]:
+    """Yield what each file below a folder tells by its name, for ``media_files.join``."""
+    # The folder's own name counts too: SAVEE's speaker is one, and may itself be the source.
+    root = place(source).resolve().as_posix()
+    strangers = []
+    for path in files_below(source):
+        read = clip_named(name, corpus, f"{root}/{path}")
+        if read is None:
+            strangers += [path] if is_media(path) else []
+        elif modality in ("auto", read[1] or "auto"):
+            yield read[0], str(place(source) / path), read[1]
+    if strangers:
+        _LOG.warning(
+            "left out %d files not named like %s's, such as %s", len(strangers), name, strangers[0]
+        )

@@ -1,0 +1,1 @@
+"""The built-in demo corpus, drawn and voiced by code."""

@@ -1,0 +1,200 @@
+"""The files of a cross-validation: joined from its finished folds, whenever one is finished.
+
+``crossval.json`` says what was planned and what is done, ``predictions.csv`` holds the out-of-fold
+answers, ``temperatures.csv`` and ``robustness.csv`` a line or eight per seed and fold,
+``metrics.json`` the figures of all together. Each fold is a run in ``seed-S/fold-NAME``. No
+TensorFlow here: what is joined was written by ``evaluate``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emorec_tf import evaluate
+from emorec_tf.errors import UserError
+from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
+from emorec_tf.storage.locks import alone
+from emorec_tf.tasks import tasks
+from emorec_tf.training import run_dir
+
+FACTS = "crossval.json"
+ANSWERS = "predictions"
+EMOTION = {"target": "emotion", "target_scale": "bins"}  # where a file is older than targets
+KEPT = ("dataset", "target", "target_scale", "label_meaning", "protocol", "protocol_stamp",
+        "leaky", "mode", "enrol")  # fmt: skip
+BEFORE_AND_AFTER = ("ece_before", "ece", "nll_before", "nll")
+Row = dict[str, Any]
+
+
+def fold_folder(folder: Path, seed: int, fold: str) -> Path:
+    """Where the run of one seed and fold is."""
+    return folder / f"seed-{seed}" / f"fold-{fold.replace('/', '_')}"
+
+
+def is_done(folder: Path) -> bool:
+    """True for a fold that is trained to its end and evaluated since."""
+    if not all((folder / name).exists() for name in ("run.json", "metrics.json")):
+        return False
+    run = run_dir.load(folder)
+    try:
+        scored = _metrics(folder)
+    except ValueError:  # damaged: evaluate writes it anew
+        return False
+    return run.is_finished() and scored.get("epochs") == len(run.history)
+
+
+def planned(folder: Path) -> dict[str, Any]:
+    """Read crossval.json.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        _ = [facts[key] for key in ("config", "protocol_stamp", "seeds", "folds")]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder / FACTS} is damaged; delete it, and the same command makes it anew"
+        ) from error
+    return dict(facts)
+
+
+def join(folder: Path) -> dict[str, Any]:
+    """Write the joined files from all folds that are done; return the metrics ({}: none is)."""
+    with alone(folder / ".lock"):
+        facts = EMOTION | planned(folder)
+        names = [fold["name"] for fold in facts["folds"]]
+        pairs = [(seed, name) for seed in facts["seeds"] for name in names]
+        done = [pair for pair in pairs if is_done(fold_folder(folder, *pair))]
+        if not done:
+            return {}
+        figures = {pair: _metrics(fold_folder(folder, *pair)) for pair in done}
+        predictions = [
+            _marked(r, *p) | _baseline(figures[p]) for p in done for r in _table(folder, p, ANSWERS)
+        ]
+        robustness = [
+            {"condition": r["condition"], "seed": p[0], "fold": p[1], **r}
+            for p in done
+            for r in _table(folder, p, "robustness")
+        ]
+        temperatures = [_temperature(figures[p], *p) for p in done if facts["classes"]]
+        facts["done"] = done
+        facts["parameters"] = figures[done[0]]["parameters"]
+        facts["seconds"] = round(sum(_seconds(fold_folder(folder, *p)) for p in done), 1)
+        found = pooled(predictions, facts)
+        tables = {ANSWERS: predictions, "temperatures": temperatures, "robustness": robustness}
+        for name, table in tables.items():
+            if table:  # ratings have no temperature
+                write_atomically(folder / f"{name}.csv", rows_to_csv(table))
+        write_atomically(folder / "metrics.json", json.dumps(found, indent=1))
+        write_atomically(folder / FACTS, json.dumps(facts, indent=1))
+        return found
+
+
+def pooled(rows: list[Row], facts: dict[str, Any]) -> dict[str, Any]:
+    """Figures of all out-of-fold answers together.
+
+    With the same clips in each seed, UAR and WAR of all together are the means over the seeds.
+    The interval draws speakers, each with his clips of all seeds.
+    """
+    task = tasks.of_facts(facts)
+    truth, told = task.read(rows)
+    seeds = np.array([row["seed"] for row in rows])
+    per_seed = {
+        str(seed): task.figures(truth[seeds == seed], told[seeds == seed])[task.score]
+        for seed in sorted(set(seeds.tolist()))
+    }
+    values = list(per_seed.values())
+    first = {row["clip_id"]: row for row in rows}.values()
+    return {
+        **{key: facts[key] for key in KEPT},
+        **task.pooled(rows),
+        f"{task.score}_per_seed": per_seed,
+        f"{task.score}_spread": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "test_speakers": sorted({row["speaker"] for row in rows}),
+        "coverage": {
+            "clips": len(first),
+            "planned": facts["clips_to_score"],
+            "without_voice": sum(row["audio_present"] == "0" for row in first),
+            "without_face": sum(row["faces_found"] == "0" for row in first),
+            "folds_done": len(facts["done"]),
+            "folds_planned": len(facts["folds"]) * len(facts["seeds"]),
+        },
+        "notes": facts["notes"],
+    }
+
+
+def print_table(found: dict[str, Any], folder: Path) -> None:
+    """Print the figures of all folds that are done."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if not found:
+        return
+    leaky = "LEAKY: no figure for new speakers\n" if found["leaky"] else ""
+    title = f"{leaky}{folder}: {found['protocol']}, {evaluate.known(found).rstrip(',')}"
+    table = Table(title=title, show_header=False)
+    for line in evaluate.lines(found):
+        table.add_row(*line)
+    score = tasks.of_facts(found).score
+    name, spread = score.upper(), found[f"{score}_spread"]
+    seeds = "  ".join(f"{value:.3f}" for value in found[f"{score}_per_seed"].values())
+    table.add_row(f"{name} per seed", seeds + (f" (sd {spread:.3f})" if spread is not None else ""))
+    if "ece" in found:
+        table.add_row("calibration error", calibration_line(folder))
+    coverage = found["coverage"]
+    done = f"{coverage['folds_done']} of {coverage['folds_planned']}"
+    table.add_row("folds times seeds", f"{done} done")
+    rows = read_csv(folder / "robustness.csv")
+    for condition in dict.fromkeys(row["condition"] for row in rows):
+        values = [float(row[score]) for row in rows if row["condition"] == condition]
+        mean = sum(values) / len(values)
+        table.add_row(f"{name}, {condition}", f"{mean:.3f} (mean of folds)")
+    Console().print(table)
+    print(f"written: {folder}/crossval.json, metrics.json, predictions.csv, robustness.csv, ...")
+
+
+def calibration_line(folder: Path) -> str:
+    """Say what the temperatures did to unseen speakers, in the mean of the folds."""
+    rows = read_csv(folder / "temperatures.csv")
+    before, after = (
+        sum(float(row[f"ece_{when}"]) for row in rows) / len(rows) for when in ("before", "after")
+    )
+    helped = "" if after < before else "; temperature scaling did not lower it"
+    return f"{after:.3f} (mean of folds; without temperature {before:.3f}{helped})"
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _table(folder: Path, pair: tuple[int, str], name: str) -> list[dict[str, str]]:
+    return read_csv(fold_folder(folder, *pair) / f"{name}.csv")
+
+
+def _seconds(folder: Path) -> float:
+    return sum(float(row["seconds"]) for row in read_csv(folder / "history.csv"))
+
+
+def _marked(row: dict[str, str], seed: int, fold: str) -> Row:
+    """Say after clip, speaker and label which seed and fold answered."""
+    head = {key: row[key] for key in ("clip_id", "speaker", "label")}
+    return {**head, "seed": seed, "fold": fold, **row}
+
+
+def _baseline(figures: dict[str, Any]) -> Row:
+    """Give every rating what its fold's training clips have in the mean."""
+    return {"baseline": figures["baseline"]["prediction"]} if "baseline" in figures else {}
+
+
+def _temperature(figures: dict[str, Any], seed: int, fold: str) -> Row:
+    row = {"seed": seed, "fold": fold, "temperature": f"{figures['temperature']:.6g}"}
+    for key in BEFORE_AND_AFTER:
+        name = key if key.endswith("_before") else f"{key}_after"
+        row[name] = f"{figures[key]:.6g}"
+    return row

@@ -1,0 +1,177 @@
+"""All figures of a finished run, from its answers alone: what report and model card tell.
+
+Where every seed answers the same clips once, as it does unless clips are drawn to enrol speakers,
+UAR and WAR over all answers are the means of the seeds'.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from emorec_tf.evaluation.crossval_results import FinishedRun
+from emorec_tf.evaluation.subgroups import Traits, groups, slices
+from emorec_tf.splits.splits import natural
+from emorec_tf.tasks import calibration, metrics, regression_metrics
+
+COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+AS_IT_WAS = ("clean", "as recorded", "none", "intact")  # names of the untouched condition
+
+
+def figures(run: FinishedRun, traits: Traits) -> dict[str, Any]:
+    """Compute every table of a run.
+
+    Returns:
+        ``scores`` (see ``metrics.scores`` and ``ratings.scores``; ``n`` counts clips), ``seeds``,
+        ``folds``, ``speakers``, ``coverage``, ``robustness`` and ``training`` as lists of rows;
+        where classes are named also ``recalls``, ``slices``, ``calibration``, ``reliability`` and
+        ``risk``.
+    """
+    seeds = _scored(run, run.seeds, "seed")
+    spread = [row[run.task.score] for row in seeds]
+    people = run.speakers.tolist()
+    if run.classes:
+        scores = metrics.scores(run.labels.tolist(), run.answers, run.classes, people)
+    else:
+        scores = regression_metrics.scores(run.truth, run.answers, run.baselines, people)
+    scores |= {
+        "n": len(set(run.clip_ids)),
+        "speakers": len(set(run.speakers)),
+        "seed_lowest": min(spread),
+        "seed_highest": max(spread),
+        "seed_deviation": float(np.std(spread, ddof=1)) if spread[1:] else None,
+    }
+    found = {
+        "scores": scores,
+        "seeds": seeds,
+        "folds": _scored(run, run.folds, "fold"),
+        "speakers": _scored(run, run.speakers, "speaker"),
+        "coverage": _coverage(run),
+        "robustness": _robustness(run),
+        "training": _training(run),
+    }
+    return found | (_of_classes(run, traits, scores) if run.classes else {})
+
+
+def _of_classes(run: FinishedRun, traits: Traits, scores: dict[str, Any]) -> dict[str, Any]:
+    """Compute what only probabilities have."""
+    truth, guesses = run.truth, run.answers.argmax(1)
+    coverage, risk, area = calibration.risk_coverage(run.answers, truth)
+    return {
+        "recalls": [
+            {"class": name, "clips": len(set(run.clip_ids[run.labels == name])), "recall": recall}
+            for name, recall in scores["per_class_recall"].items()
+        ],
+        "calibration": _calibration(run, truth, area),
+        "reliability": calibration.reliability(run.answers, truth),
+        "risk": [{"coverage": c, "error": _at(coverage, risk, c)} for c in COVERAGES],
+        "risk_curve": (coverage, risk),
+        "slices": slices(
+            run.clip_ids,
+            truth,
+            guesses,
+            run.speakers,
+            len(run.classes),
+            groups(run.clip_ids.tolist(), traits),
+        ),
+    }
+
+
+def _scored(run: FinishedRun, of: np.ndarray, name: str) -> list[dict[str, Any]]:
+    """Figures of each fold, seed or speaker."""
+    rows = []
+    for value in sorted(set(of.tolist()), key=natural):
+        inside = of == value
+        people = {} if name == "speaker" else {"speakers": len(set(run.speakers[inside]))}
+        rows.append(
+            {name: value, "clips": len(set(run.clip_ids[inside]))}
+            | people
+            | run.task.figures(run.truth[inside], run.answers[inside])
+        )
+    return rows
+
+
+def _coverage(run: FinishedRun) -> list[dict[str, Any]]:
+    """Which clips lacked voice or face; they are scored all the same."""
+    kinds = {
+        "all clips": np.ones(len(run.truth), bool),
+        "voice and face": run.heard & run.seen,
+        "voice, no face": run.heard & ~run.seen,
+        "face, no voice": ~run.heard & run.seen,
+        "neither": ~run.heard & ~run.seen,
+    }
+    nothing: dict[str, Any] = dict.fromkeys(run.task.figures(run.truth, run.answers))
+    rows = []
+    for kind, inside in kinds.items():
+        clips = len(set(run.clip_ids[inside]))
+        share = clips / len(set(run.clip_ids))
+        told = run.task.figures(run.truth[inside], run.answers[inside]) if clips else nothing
+        rows.append({"clips that have": kind, "clips": clips, "share": share, **told})
+    return rows
+
+
+def _calibration(run: FinishedRun, truth: np.ndarray, area: float) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "ece": calibration.ece(run.answers, truth),
+        "brier": calibration.brier(run.answers, truth),
+        "nll": calibration.nll(run.answers, truth),
+        "aurc": area,
+        "folds": len(run.temperatures),
+    }
+    for key in ("temperature", "ece_before", "ece_after", "nll_before", "nll_after"):
+        values = [float(row[key]) for row in run.temperatures]
+        found[key] = float(np.mean(values)) if values else None
+    return found
+
+
+def _at(coverage: np.ndarray, risk: np.ndarray, share: float) -> float:
+    """Error rate among the surest ``share`` of the answers."""
+    return float(risk[min(int(np.searchsorted(coverage, share - 1e-9)), len(risk) - 1)])
+
+
+def _robustness(run: FinishedRun) -> list[dict[str, Any]]:
+    """Mean over seeds and folds for each condition, and what it costs against the clip as it was.
+
+    These are means of the folds' figures, which pooled figures need not equal.
+    """
+    score, other = run.task.shown[1:]
+    found: dict[str, dict[tuple[str, str], tuple[float, float]]] = defaultdict(dict)
+    for row in run.robustness:
+        key = (row["seed"], row["fold"])
+        found[row["condition"]][key] = (float(row[score]), float(row[other]))
+    if not found:
+        return []
+    start = next((c for c in found if c in AS_IT_WAS), next(iter(found)))
+    rows = []
+    for condition, values in found.items():
+        scores = [reached for reached, _ in values.values()]
+        both = [key for key in values if key in found[start]]
+        losses = [values[key][0] - found[start][key][0] for key in both]
+        rows.append(
+            {
+                "condition": condition,
+                score: float(np.mean(scores)),
+                "lowest_fold": min(scores),
+                "highest_fold": max(scores),
+                other: float(np.mean([told for _, told in values.values()])),
+                "change": float(np.mean(losses)) if losses else None,
+            }
+        )
+    return rows
+
+
+def _training(run: FinishedRun) -> list[dict[str, Any]]:
+    """One row per epoch: means over the seeds' and folds' trainings that reached it."""
+    task = run.task
+    columns = ("loss", "val_loss", task.watched, f"val_{task.watched}", f"val_{task.score}")
+    by_epoch: dict[int, list[dict[str, str]]] = defaultdict(list)
+    for _, history in sorted(run.histories.items()):
+        for row in history:
+            by_epoch[int(float(row["epoch"]))].append(row)
+    return [
+        {"epoch": epoch, "trainings": len(rows)}
+        | {c: float(np.mean([float(row[c]) for row in rows])) for c in columns if c in rows[0]}
+        for epoch, rows in sorted(by_epoch.items())
+    ]

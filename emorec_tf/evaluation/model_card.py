@@ -1,0 +1,227 @@
+"""MODEL_CARD.md of a run: the same figures as on the page, in words that go with the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from emorec_tf.evaluation.crossval_results import FinishedRun
+
+LEAKY_WARNING = (
+    "LEAKY: the same speakers stand on all sides. These figures show what leaking feigns; "
+    "they say nothing about new speakers."
+)
+ONE_SPEAKER = "no interval (one speaker)"
+MODE_MEANING = {
+    "unseen": "nothing of a test speaker was used before he was tested",
+    "known": "clips of the same speakers trained the model",
+    "enrolled": "unlabelled clips of each test speaker gave his mean and deviation beforehand",
+}
+LIMITS = (
+    "It names the expression that was labelled in its corpus. It does not read minds and cannot "
+    "tell what anyone feels.",
+    "Acted emotions are clearer than those of daily life; expect worse on spontaneous speech, "
+    "other languages, ages, cultures, cameras and rooms.",
+    "It must not be used to decide about people: not in hiring, school, policing, border control, "
+    "insurance, credit or at work. In the European Union inferring emotions at work or school is "
+    "prohibited but for medicine and safety (Regulation (EU) 2024/1689, article 5).",
+    "A probability is only as good as its calibration on speakers like those it was tested on.",
+)
+
+
+def model_card(run: FinishedRun, found: Mapping[str, Any]) -> str:
+    """Write the card as Markdown.
+
+    Args:
+        run: the run it belongs to.
+        found: its figures, from ``run_figures.figures``.
+    """
+    base = baseline(found["scores"])
+    tables = {
+        "Recall of each class": found.get("recalls", []),
+        "Coverage": found["coverage"],
+        "Slices": [_slice(row) for row in found.get("slices", [])],
+        "Voice or face missing or damaged": found["robustness"],
+    }
+    if run.task.rating:
+        tables = {name: [_rated(row) for row in rows] for name, rows in tables.items()}
+    parts = [
+        _head(run),
+        _headline(run, found),
+        _protocol(run),
+        *(_table(f"{name} ({_mode(run)})", rows, base) for name, rows in tables.items()),
+        "## Limits of use\n\n" + "\n".join(f"- {line}" for line in LIMITS),
+        _made(run),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def percent(value: float | None) -> str:
+    """Write a share with one decimal: 0.1234 is 12.3 %."""
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def plain(value: float | None) -> str:
+    """Write a figure of ratings, which is no share: 0.123."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def plain_between(ci95: list[float] | None) -> str:
+    """Write an interval of such a figure: 0.123 to 0.456."""
+    return ONE_SPEAKER if ci95 is None else f"{ci95[0]:.3f} to {ci95[1]:.3f}"
+
+
+def between(ci95: list[float] | None) -> str:
+    """Write an interval of shares: 12.3 to 45.6 %."""
+    if ci95 is None:
+        return ONE_SPEAKER
+    return f"{100 * ci95[0]:.1f} to {100 * ci95[1]:.1f} %"
+
+
+def baseline(scores: Mapping[str, Any]) -> str:
+    """Say what blind answers reach, to stand beside every figure."""
+    if "baseline" in scores:
+        mean = scores["baseline"]
+        return (
+            f"Always the training mean gives CCC {plain(mean['ccc'])}, RMSE {plain(mean['rmse'])}."
+        )
+    majority = scores["majority_baseline"]
+    told = f"always {majority['class']} gives {percent(majority['war'])} WAR"
+    return f"Chance is {percent(scores['chance_uar'])} UAR; {told}."
+
+
+def _mode(run: FinishedRun) -> str:
+    stamp = "LEAKY, " if run.leaky else ""
+    return f"{stamp}{run.mode} speakers, {run.facts['protocol']}"
+
+
+def _head(run: FinishedRun) -> str:
+    facts = run.facts
+    lines = [f"# {run.name}"]
+    if run.leaky:
+        lines.append(f"**{LEAKY_WARNING}**")
+    if run.missing:
+        lines.append(f"**UNFINISHED: {', '.join(run.missing)} not there.**")
+    lines.append(
+        f"{_does(run)} in a clip. {_parameters(facts)}Trained and tested on {facts['dataset']}."
+    )
+    lines.append(f"- Label: {facts.get('label_meaning', 'not told')}")
+    lines.append(f"- Licence of the data, which the weights inherit: {facts.get('licence', '?')}")
+    return "\n\n".join(lines[:-1]) + "\n" + lines[-1]
+
+
+def _does(run: FinishedRun) -> str:
+    if run.task.rating:
+        return f"Estimates {run.task.rating} from 1 to 5"
+    kinds = "expressions" if run.facts["target"] == "emotion" else f"levels of {run.target}"
+    return f"Names one of {len(run.classes)} {kinds} ({', '.join(run.classes)})"
+
+
+def _parameters(facts: Mapping[str, Any]) -> str:
+    return f"{facts['parameters']:,} parameters. " if facts.get("parameters") else ""
+
+
+def _headline(run: FinishedRun, found: Mapping[str, Any]) -> str:
+    scores = found["scores"]
+    rows = _rating_rows(scores) if run.task.rating else _class_rows(scores)
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    written = plain if run.task.rating else percent
+    seeds = f"{written(scores['seed_lowest'])} to {written(scores['seed_highest'])}"
+    calibrated = found.get("calibration")
+    calibration = (
+        f" Calibration error (ECE) {percent(calibrated['ece'])}, Brier {calibrated['brier']:.3f}."
+        if calibrated
+        else ""
+    )
+    return (
+        f"## Figures ({_mode(run)})\n\n"
+        "| figure | value | 95 % over speakers | chance or majority |\n|---|---|---|---|\n"
+        + "\n".join(lines)
+        + f"\n\n{scores['n']} clips of {scores['speakers']} speakers, every one scored, those "
+        f"without a face too; {run.task.score.upper()} of seeds ({len(run.facts['seeds'])}) "
+        f"{seeds}.{calibration}"
+    )
+
+
+def _rating_rows(scores: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    always = scores["baseline"]
+    return [
+        (
+            name.upper(),
+            plain(scores[name]),
+            plain_between(scores[f"{name}_ci95"]),
+            f"{plain(always[name])} (always the training mean)",
+        )
+        for name in ("ccc", "pcc", "rmse")
+    ]
+
+
+def _class_rows(scores: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    majority = scores["majority_baseline"]
+    return [
+        ("UAR", percent(scores["uar"]), between(scores["uar_ci95"]), percent(scores["chance_uar"])),
+        (
+            "WAR",
+            percent(scores["war"]),
+            between(scores["war_ci95"]),
+            f"{percent(majority['war'])} (always {majority['class']})",
+        ),
+        ("macro-F1", percent(scores["macro_f1"]), "", ""),
+    ]
+
+
+def _protocol(run: FinishedRun) -> str:
+    facts = run.facts
+    notes = "".join(f"\n- {note}" for note in facts["notes"])
+    chosen = "validation clips"
+    if not run.leaky:
+        chosen = "speakers of the training side, never on test speakers"
+    return (
+        f"## Protocol\n\n`{facts['protocol']}`, {len(facts['folds'])} folds, stamp "
+        f"`{facts['protocol_stamp']}`. {run.mode.capitalize()} speakers: {MODE_MEANING[run.mode]}. "
+        f"{'Epoch was' if run.task.rating else 'Epoch and temperature were'} chosen on {chosen}."
+        + (f"\n{notes}" if notes else "")
+    )
+
+
+def _rated(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Write all floats but shares as they are."""
+    return {k: plain(v) if isinstance(v, float) and k != "share" else v for k, v in row.items()}
+
+
+def _slice(row: Mapping[str, Any]) -> dict[str, Any]:
+    gap = "-" if row["gap"] is None else f"{100 * row['gap']:+.1f} points"
+    if row["gap_ci95"]:
+        gap += f" ({100 * row['gap_ci95'][0]:+.1f} to {100 * row['gap_ci95'][1]:+.1f})"
+    return {
+        "slice": f"{row['trait']} {row['value']}",
+        "clips": row["clips"],
+        "speakers": row["speakers"],
+        "uar": f"{percent(row['uar'])} ({between(row['uar_ci95'])})",
+        "gap to the rest": gap,
+        "what follows": row["follows"],
+    }
+
+
+def _table(title: str, rows: list[dict[str, Any]], base: str) -> str:
+    if not rows:
+        return ""
+    head = [name.replace("_", " ") for name in rows[0]]
+    lines = [" | ".join(head), "|".join(["---"] * len(head))]
+    lines += [" | ".join(map(_cell, row.values())) for row in rows]
+    return f"## {title}\n\n{base}\n\n" + "\n".join(f"| {line} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    text = percent(value) if isinstance(value, float) or value is None else str(value)
+    return text.replace("|", "\\|")
+
+
+def _made(run: FinishedRun) -> str:
+    facts = run.facts
+    versions = ", ".join(f"{k} {v}" for k, v in facts.get("versions", {}).items())
+    config = "\n".join(f"{k}: {v}" for k, v in facts.get("config", {}).items())
+    return (
+        f"## How it was made\n\n{versions}. Machine: {facts.get('machine', 'not told')}.\n\n"
+        f"```\n{facts.get('command', '')}\n```\n\n```yaml\n{config}\n```"
+    )

@@ -1,0 +1,178 @@
+"""Tables of the report: rows of figures, as CSV for machines and in words for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from emorec_tf.evaluation.crossval_results import FinishedRun
+from emorec_tf.evaluation.model_card import baseline, between, percent, plain
+from emorec_tf.evaluation.subgroups import NOTHING_FOLLOWS
+from emorec_tf.storage.files import rows_to_csv
+
+SLICES_NOTE = (
+    f"Gap: to all other clips, over the classes both have, in points. Chance: one in so many "
+    f"classes as the slice has. {NOTHING_FOLLOWS.capitalize()}."
+)
+WORDS = {"uar": "UAR", "war": "WAR", "follows": "what follows"}
+WORDS |= {"ccc": "CCC", "pcc": "PCC", "rmse": "RMSE"}
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cells in words; whether it is one of the runs; cells that get a red LEAKY."""
+
+    cells: tuple[str, ...]
+    ours: bool = False
+    stamped: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the page shows; ``csv`` holds the same with unrounded numbers."""
+
+    title: str
+    file: str
+    head: tuple[str, ...]
+    rows: tuple[Row, ...]
+    csv: str
+    note: str = ""
+    numbers: tuple[int, ...] = ()  # columns of numbers, which stand to the right
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the whole width of the page."""
+        return len(self.head) > 5
+
+
+def of_run(run: FinishedRun, found: Mapping[str, Any]) -> list[Table]:
+    """Make the tables of one run; those without rows are left out."""
+    calibrated = found.get("calibration")
+    base = baseline(found["scores"])
+    points_too = "" if run.task.rating else ", in points"
+    plan: list[tuple[str, str, Rows, str]] = [
+        ("Classes", "classes", found.get("recalls", ()), base),
+        ("Coverage", "coverage", found["coverage"], f"Every clip is scored. {base}"),
+        (
+            "Voice or face missing or damaged",
+            "robustness",
+            found["robustness"],
+            f"Means of the folds; change against the clip as it is{points_too}. {base}",
+        ),
+        ("Slices", "slices", found.get("slices", ()), f"{SLICES_NOTE} {base}"),
+        ("Folds", "folds", found["folds"], base),
+        ("Seeds", "seeds", found["seeds"], base),
+        ("Speakers", "speakers", found["speakers"], base),
+    ]
+    if calibrated:
+        plan += [
+            ("Probabilities", "calibration", _calibration(calibrated), _verdict(calibrated)),
+            ("Answering only the surest", "risk_coverage", found["risk"], f"Error rates. {base}"),
+        ]
+    return [_table(run, *line) for line in plan if line[2]]
+
+
+def side_files(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, str]:
+    """Return {file: CSV} behind the pictures that have no table on the page."""
+    behind: dict[str, Rows] = {"training": found["training"]}
+    if run.classes:
+        behind["confusion"] = [
+            {"label": name} | dict(zip(run.classes, row, strict=True))
+            for name, row in zip(run.classes, found["scores"]["confusion"], strict=True)
+        ]
+        behind["reliability"] = found["reliability"]
+    else:
+        pairs = zip(run.clip_ids, run.truth, run.answers, strict=True)
+        behind["scatter"] = [{"clip_id": c, "label": t, "prediction": a} for c, t, a in pairs]
+    return {f"{run.name}/{k}.csv": stamped_csv(run, rows) for k, rows in behind.items() if rows}
+
+
+def _table(run: FinishedRun, title: str, name: str, rows: Rows, note: str) -> Table:
+    shown = [_shown(row, bool(run.task.rating)) for row in rows]
+    head = tuple(shown[0])
+    numbers = tuple(
+        i
+        for i, key in enumerate(head)
+        if i and any(isinstance(r.get(key), (int, float)) for r in rows)
+    )
+    cells = tuple(Row(tuple(row.values())) for row in shown)
+    head = tuple(WORDS.get(name, name.replace("_", " ")) for name in head)
+    file = f"{run.name}/{name}.csv"
+    return Table(title, file, head, cells, stamped_csv(run, rows), note, numbers)
+
+
+def _shown(row: Mapping[str, Any], rated: bool) -> dict[str, str]:
+    """Put a row in words: shares as percent, differences as points, intervals in one cell."""
+    words = {}
+    for key, value in row.items():
+        if key.endswith("_ci95"):
+            continue
+        if rated and key != "share" and isinstance(value, float):
+            words[key] = f"{value:+.3f}" if key == "change" else plain(value)
+        elif key in ("gap", "change"):
+            words[key] = points(value, row.get(f"{key}_ci95"))
+        elif key == "value" and isinstance(value, float):
+            words[key] = f"{value:.3f}"
+        elif isinstance(value, float) or value is None:
+            words[key] = percent(value)
+        else:
+            words[key] = str(value)
+        if row.get(f"{key}_ci95") and key != "gap":
+            words[key] += f" ({between(row[f'{key}_ci95'])})"
+    return words
+
+
+def points(value: float | None, ci95: Sequence[float] | None = None) -> str:
+    """Write a difference of shares in points, with its interval: +1.2 (-3.4 to +5.6)."""
+    if value is None:
+        return "-"
+    interval = f" ({100 * ci95[0]:+.1f} to {100 * ci95[1]:+.1f})" if ci95 else ""
+    return f"{100 * value:+.1f}{interval}"
+
+
+def stamped_csv(run: FinishedRun, rows: Rows) -> str:
+    """Write rows as CSV that say of which run they are, and how it knew its speakers."""
+    marks = {
+        "run": run.name,
+        "protocol": run.facts["protocol"],
+        "mode": run.mode,
+        "leaky": "LEAKY" if run.leaky else "",
+    }
+    return rows_to_csv([marks | _flat(row) for row in rows])
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the two ends of an interval a column each."""
+    found: dict[str, Any] = {}
+    for key, value in row.items():
+        if key.endswith("_ci95"):
+            low, high = value or (None, None)
+            found |= {f"{key}_low": low, f"{key}_high": high}
+        else:
+            found[key] = value
+    return found
+
+
+def _calibration(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    told = {
+        "expected calibration error (ECE)": found["ece"],
+        "ECE of a fold before temperature, mean": found["ece_before"],
+        "ECE of a fold at its temperature, mean": found["ece_after"],
+        "temperature, mean": found["temperature"],
+        "Brier score (0 best, 2 worst)": found["brier"],
+        "negative log-likelihood, nats": found["nll"],
+        "area under risk and coverage (AURC)": found["aurc"],
+    }
+    return [{"figure": name, "value": value} for name, value in told.items() if value is not None]
+
+
+def _verdict(found: Mapping[str, Any]) -> str:
+    if found["ece_before"] is None:
+        return "No temperatures are told."
+    did = "lowered" if found["ece_after"] < found["ece_before"] else "did NOT lower"
+    return (
+        f"Temperatures, fitted on the validation side, {did} the calibration error on the test "
+        f"side in the mean of {found['folds']} fold{'' if found['folds'] == 1 else 's'}."
+    )

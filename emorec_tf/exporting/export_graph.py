@@ -1,0 +1,228 @@
+"""A run as one function of raw arrays: features, network and temperature in a single graph.
+
+What an exported file holds. The caller decodes the clip, finds and crops the faces, and pads the
+sound with zeros; everything after that happens in here, by the same layers as in ``predict``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.config.schema import Spec, schema
+from emorec_tf.errors import UserError
+from emorec_tf.features import audio_features
+from emorec_tf.models.classical.head_layers import joined
+from emorec_tf.models.layers import Tokens
+from emorec_tf.training import speaker_adaptation
+from emorec_tf.training.run_dir import Run
+
+Tensors = dict[str, tf.Tensor]
+
+BRANCHES = ("audio_branch", "face_branch")
+EXPERT = "expert_"  # members of a product, each a network with branches of its own
+
+MASK_OF = {"faces": "face_mask", "mesh": "mesh_mask"}
+SERVED_AS = {"mesh": "landmarks"}  # arrays of an example that callers know by another name
+
+
+@dataclass(frozen=True, eq=False)
+class Serving:
+    """A run, ready to be written in any format."""
+
+    run: Run
+    model: keras.Model  # in float32
+    inputs: Mapping[str, Spec]  # shapes without the batch
+    function: Any  # tf.function: {input: [B, ...]} -> {output: [B, ...]}
+
+
+def serving(run: Run, model: keras.Model) -> Serving:
+    """Put preprocessing before a run's network and its temperature behind it.
+
+    Args:
+        run: tells features, classes, temperature and how speakers are known.
+        model: its network, ``{array name: [B, ...]} -> logits [B, K]``; taken in float32.
+
+    Returns:
+        The function takes a dict of the inputs that ``input_specs`` lists and gives
+        ``probabilities`` [B, K] (or ``value`` [B, 1] of a continuous target), ``logits`` [B, K]
+        and ``embedding`` [B, E]. Where a mask is 0, or beyond ``samples``, nothing is looked at.
+
+    Raises:
+        UserError: a run whose answer needs other clips of the speaker.
+    """
+    check_alone(run)
+    model = in_float32(model)
+    network = with_branches(model)
+    inputs = input_specs(run.config.features, arrays_used(model))
+    prepared = preprocessing(run, model)
+    temperature = run.temperature or 1.0
+    signature = {
+        name: tf.TensorSpec((None, *spec.shape), spec.dtype, name) for name, spec in inputs.items()
+    }
+
+    @tf.function(input_signature=[signature])
+    def serve(arrays: Tensors) -> Tensors:
+        found = network(prepared(arrays), training=False)
+        embedding = joined([Tokens(*one) for one in found["tokens"]])
+        if run.task.rating:
+            return {"value": found["logits"], "embedding": embedding}
+        shares = tf.nn.softmax(found["logits"] / temperature)
+        return {"probabilities": shares, "logits": found["logits"], "embedding": embedding}
+
+    return Serving(run, model, inputs, serve)
+
+
+def check_alone(run: Run) -> None:
+    """Refuse runs that need more than the one clip to answer it."""
+    if isinstance(run.config.data.enrol, int):
+        raise UserError(
+            f"run {run.folder} knows speakers by {run.config.data.enrol} of their clips, an "
+            f"exported file meets one clip at a time; train with --enrol self, or without --enrol"
+        )
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """Give a network of 16-bit arithmetic in float32, with the same weights; others as they are.
+
+    Neither LiteRT nor ONNX runtimes have all of bfloat16, and one file must answer as the other.
+    """
+    text = model.to_json()
+    wide = re.sub(r'"(mixed_)?b?float16"', '"float32"', text)
+    if wide == text:
+        return model
+    same = keras.models.model_from_json(wide)
+    same.set_weights(model.get_weights())
+    return same
+
+
+def arrays_used(model: keras.Model) -> set[str]:
+    """Names of the arrays of an example that a network's branches look at."""
+    used = set()
+    for layer in model.layers:
+        if layer.name.startswith(EXPERT):
+            used |= arrays_used(layer)
+        elif layer.name in BRANCHES:
+            inputs = {tensor.name: tensor for tensor in layer.inputs}
+            for name in inputs:
+                try:  # Keras refuses a model that lacks an input
+                    keras.Model([i for n, i in inputs.items() if n != name], layer.outputs)
+                except ValueError:
+                    used |= {name, MASK_OF.get(name, name)}
+    return used
+
+
+def input_specs(features: FeaturesConfig, used: set[str]) -> dict[str, Spec]:
+    """Name, shape without the batch and type of every array the function asks for.
+
+    Args:
+        features: fix the shapes.
+        used: arrays of an example that the network looks at.
+    """
+    specs = {}
+    if used & {"audio", "audio_mask"}:
+        specs["waveform"] = Spec((features.clip_samples,), "float32")
+        specs["samples"] = Spec((), "int32")
+    for name, spec in schema(features).items():
+        if name in used - {"audio", "audio_mask"}:
+            dtype = "float32" if name.endswith("_mask") else spec.dtype
+            specs[SERVED_AS.get(name, name)] = Spec(spec.shape, dtype)
+    return specs
+
+
+def with_branches(model: keras.Model) -> keras.Model:
+    """Let the same network also give what stands below its fusion.
+
+    Returns:
+        A model ``-> {"logits": [B, K], "tokens": [Tokens, ...]}``, of each branch that the network
+        has, voice first; of a product, of each member's.
+    """
+    found: dict[str, list[Any]] = {}
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if layer.name.startswith(EXPERT):
+            member = with_branches(layer)(*args, **kwargs)
+            found[layer.name] = member["tokens"]
+            return member["logits"]
+        output = layer(*args, **kwargs)
+        if layer.name in BRANCHES:
+            found[layer.name] = [output]
+        return output
+
+    same = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    tokens = [one for name in sorted(found) for one in found[name]]  # audio stands before face
+    # No operation is added to the graph: its name could be one that a loaded operation has.
+    return keras.Model(same.input, {"logits": same.output, "tokens": tokens})
+
+
+def preprocessing(run: Run, model: keras.Model) -> Callable[[Tensors], Tensors]:
+    """Make what turns raw arrays into the network's inputs."""
+    features = run.config.features
+    specs = schema(features)
+    front = audio_features.layer_of(features)
+    standard = speaker_adaptation.standard_of(model)
+
+    def hear(arrays: Tensors) -> Tensors:
+        there = sound_mask(arrays["samples"], features.clip_samples)
+        mask = frame_mask(arrays["samples"], features)
+        sound = front(tf.where(there, arrays["waveform"], 0.0)) * mask[..., None]
+        heard = {"audio": sound, "audio_mask": mask}
+        if run.config.data.enrol == "self" and standard is not None:
+            return speaker_adaptation.moved(heard, *speaker_adaptation.of_each(heard), standard)
+        return heard
+
+    def see(arrays: Tensors) -> Tensors:
+        seen = {n: arrays[SERVED_AS.get(n, n)] for n in specs if SERVED_AS.get(n, n) in arrays}
+        for name in MASK_OF.keys() & seen.keys():
+            frames, *shape = specs[name].shape
+            # As LiteRT has it: a choice between numbers of at least 32 bits, of at most 4 axes.
+            wide = tf.cast(seen[name], "int32" if specs[name].dtype == "uint8" else "float32")
+            flat = tf.reshape(wide, (-1, frames, math.prod(shape)))
+            flat = tf.where(seen[MASK_OF[name]][..., None] > 0, flat, tf.zeros((), flat.dtype))
+            seen[name] = tf.cast(tf.reshape(flat, (-1, frames, *shape)), specs[name].dtype)
+        return seen
+
+    def prepared(arrays: Tensors) -> Tensors:
+        count = tf.shape(next(iter(arrays.values())))[0]
+        given = {**(hear(arrays) if "waveform" in arrays else {}), **see(arrays)}
+        unused = {
+            name: tf.zeros((count, *spec.shape), "float32" if "mask" in name else spec.dtype)
+            for name, spec in specs.items()
+            if name not in given
+        }
+        return {**given, **unused}
+
+    return prepared
+
+
+def sound_mask(samples: tf.Tensor, count: int) -> tf.Tensor:
+    """Which samples of a waveform are real.
+
+    Counted in rows: one range over all would be kept in the file, as large as a waveform.
+
+    Shapes:
+        int32 [B] -> bool [B, count]
+    """
+    width = math.isqrt(count - 1) + 1
+    left = samples[:, None] - width * tf.range(width)  # from the beginning of each row, [B, width]
+    return tf.reshape(tf.range(width) < left[..., None], (-1, width * width))[:, :count]
+
+
+def frame_mask(samples: tf.Tensor, features: FeaturesConfig) -> tf.Tensor:
+    """Which frames of the sound are real, by the rule of ``audio_features.fit_length``.
+
+    Shapes:
+        int32 [B] -> float32 [B, T]
+    """
+    samples = tf.clip_by_value(samples, 0, features.clip_samples)
+    reach = 0 if features.centred else features.window_samples
+    whole = tf.maximum(1 + (samples - reach) // features.hop_samples, 1)
+    frames = tf.where(samples > 0, whole, 0)
+    return tf.cast(tf.range(features.audio_frames)[None] < frames[:, None], "float32")

@@ -1,0 +1,188 @@
+"""Does an exported file answer as its run does? The same clips through both, number by number."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from emorec_tf.config.clip import Clip
+from emorec_tf.errors import UserError
+from emorec_tf.inference import predictor
+
+if TYPE_CHECKING:
+    from emorec_tf.exporting.export_graph import Serving
+
+Arrays: TypeAlias = dict[str, np.ndarray]
+Answer: TypeAlias = Callable[[Arrays], Arrays]
+
+TOLERANCE = 1e-4  # greatest difference of a probability, or of a rating
+INT8_TOLERANCE = 0.2  # of weights in 8 bits: measured are 0.003 to 0.15
+FACTS = "emorec_tf.json"  # what an exported file tells its caller; also marks it as ours
+REPEATS = 5  # of a timed call; the median counts
+
+
+@dataclass(frozen=True)
+class Case:
+    """A clip for the exported file, and the same as the run's network is given it."""
+
+    name: str
+    raw: Arrays  # [1, ...] each
+    example: Arrays
+
+
+def clip_cases(
+    served: Serving, paths: Sequence[str], face_model: str | None, mesh_model: str | None
+) -> list[Case]:
+    """Decode clips as ``predict`` does, and keep the waveform beside its features."""
+    from emorec_tf.features import examples
+
+    features = served.run.config.features
+    make = examples.maker(features, face_model, mesh_model)
+    cases = []
+    for path in paths:
+        example, _ = predictor.inputs_of(make, path)
+        clip = Clip(clip_id=path, speaker="", emotion="", video=path, audio=path)
+        heard = examples.hear(clip, features)
+        cases.append(case(served, path, np.zeros(0) if heard is None else heard, example))
+    return cases
+
+
+def random_cases(served: Serving) -> list[Case]:
+    """Draw noise of several lengths with pictures beside it; then either alone."""
+    from emorec_tf.config.schema import schema
+    from emorec_tf.features.audio_features import fit_length, layer_of
+
+    features = served.run.config.features
+    random = np.random.default_rng(0)
+    front = layer_of(features)
+    kinds = {
+        "both": (1.0, 1),
+        "half of each": (0.5, 0.5),
+        "no voice": (0.0, 1),
+        "no face": (1.0, 0),
+    }
+    cases = []
+    for name, (heard, seen) in kinds.items():
+        example = {}
+        for array, spec in schema(features).items():
+            shape = (1, *spec.shape)
+            example[array] = (random.uniform(0, 256, shape) * (seen > 0)).astype(spec.dtype)
+            if array.endswith("_mask"):
+                real = np.arange(spec.shape[0]) < np.ceil(seen * spec.shape[0])
+                example[array] = real[None].astype(np.float32)
+        for array, mask in (("faces", "face_mask"), ("mesh", "mesh_mask")):
+            if array in example:
+                example[array][example[mask] == 0] = 0
+        sound = 0.1 * random.normal(size=int(heard * features.clip_samples))
+        padded, real = fit_length(sound.astype(np.float32), features)
+        example["audio_mask"] = real[None].astype(np.float32)
+        example["audio"] = np.asarray(front(padded[None])) * example["audio_mask"][..., None]
+        cases.append(case(served, f"random: {name}", sound, example))
+    return cases
+
+
+def case(served: Serving, name: str, waveform: np.ndarray, example: Arrays) -> Case:
+    """Pair an example with the raw arrays it comes from."""
+    from emorec_tf.exporting.export_graph import SERVED_AS
+
+    length = served.run.config.features.clip_samples
+    waveform = waveform[:length].astype(np.float32)
+    raw = {SERVED_AS.get(n, n): array for n, array in example.items()}
+    raw["waveform"] = np.pad(waveform, (0, length - len(waveform)))[None]
+    raw["samples"] = np.array([len(waveform)], np.int32)
+    return Case(name, {n: raw[n] for n in served.inputs}, example)
+
+
+def reference(served: Serving) -> Answer:
+    """Make what answers by the run itself, the way ``predict`` does."""
+    from emorec_tf.exporting.export_graph import with_branches
+
+    run, model = served.run, served.model
+    adapt = predictor.adapter(run, model, None, None)  # type: ignore[arg-type]  # no folder, no maker
+    network = with_branches(model)
+
+    def answer(example: Arrays) -> Arrays:
+        found = network.predict_on_batch(adapt(example, None))
+        means = [mean_of(*tokens) for tokens in found["tokens"]]
+        raw, embedding = np.asarray(found["logits"]), np.concatenate(means, -1)
+        told = run.task.answers(raw, run.temperature)
+        if run.task.rating:
+            return {"value": told[:, None], "embedding": embedding}
+        return {"probabilities": told, "logits": raw, "embedding": embedding}
+
+    return answer
+
+
+def mean_of(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Mean over the real tokens, zero where there are none: [B, S, E], [B, S] -> [B, E]."""
+    real = np.asarray(mask, np.float64)[..., None]
+    return (values * real).sum(1) / np.maximum(real.sum(1), 1)
+
+
+def answers_of(
+    answer: Answer, cases: Sequence[Case], given: Callable[[Case], Arrays]
+) -> tuple[list[Arrays], float]:
+    """Answer case by case; then the seconds that one takes."""
+    found = [answer(given(c)) for c in cases]
+    seconds = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        answer(given(cases[0]))
+        seconds.append(time.perf_counter() - started)
+    return found, round(statistics.median(seconds), 6)
+
+
+def compare(
+    name: str,
+    answer: Answer,
+    cases: Sequence[Case],
+    wanted: Sequence[Arrays],
+    tolerance: float = TOLERANCE,
+) -> dict[str, Any]:
+    """Greatest differences of an artefact from the run, clip by clip and all in one batch.
+
+    Returns:
+        ``differences`` of each output, ``tolerance``, ``seconds_per_clip`` and, of classes,
+        ``equal_answers``: the share of clips that get the same one.
+
+    Raises:
+        UserError: a probability (or value) differs by more than ``tolerance``.
+    """
+    found, seconds = answers_of(answer, cases, lambda c: c.raw)
+    together = answer({n: np.concatenate([c.raw[n] for c in cases]) for n in cases[0].raw})
+    differences = {}
+    for output in wanted[0]:
+        alone = [np.abs(f[output] - w[output]).max() for f, w in zip(found, wanted, strict=True)]
+        batch = np.abs(together[output] - np.concatenate([w[output] for w in wanted])).max()
+        differences[output] = float(max(*alone, batch))
+        worst = cases[int(np.argmax(alone))].name if max(alone) >= batch else "all in one batch"
+        # not "> tolerance", which a NaN would pass
+        if output in ("probabilities", "value") and not differences[output] <= tolerance:
+            raise UserError(
+                f"{name} differs from the run by {differences[output]:.2g} in {output} ({worst}), "
+                f"more than {tolerance:g}; it was not kept, please report this with the config"
+            )
+    row = {"differences": differences, "tolerance": tolerance, "seconds_per_clip": seconds}
+    if "probabilities" in differences:
+        same = [
+            f["probabilities"].argmax() == w["probabilities"].argmax()
+            for f, w in zip(found, wanted, strict=True)
+        ]
+        row["equal_answers"] = float(np.mean(same))
+    return row
+
+
+def rounded(own: Serving, cases: Sequence[Case], wanted: Sequence[Arrays]) -> dict[str, Any]:
+    """How far the answers of a run in 16 bits are from those of the same weights in float32."""
+    found, _ = answers_of(reference(own), cases, lambda case: case.example)
+    pairs = list(zip(found, wanted, strict=True))
+    differences = {
+        output: max(float(np.abs(f[output] - w[output]).max()) for f, w in pairs)
+        for output in wanted[0]
+    }
+    return {"precision": own.run.config.train.precision, "differences": differences}

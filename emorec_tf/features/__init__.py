@@ -1,0 +1,1 @@
+"""Decoded media becomes the arrays of an example; no networks here."""

@@ -1,0 +1,255 @@
+"""A picture becomes faces, crops and mesh points. Pictures are uint8 RGB [height, width, 3]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from emorec_tf.storage.downloads import (
+    BLAZEFACE,
+    LANDMARKER,
+    YUNET,
+    import_mediapipe,
+    import_package,
+    loading,
+    model_path,
+    quiet,
+)
+
+Point = tuple[float, float]
+
+# Where the eyes of an aligned crop without margin stand, as shares of its side. Medians of
+# MediaPipe's boxes, so that aligned and plain crops show about as much.
+EYE_DISTANCE, EYE_HEIGHT = 0.45, 0.30
+SAME_FACE_OVERLAP = 0.2  # intersection over union with the face of the picture before
+YUNET_SIDE_PIXELS = 640
+YUNET_SCORE = 0.7
+DLIB_PIXELS = 400  # wider pictures are reduced; in no larger ones a doubled look costs little
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face's box in pixels; it may reach beyond the picture. Eyes as they stand in the image."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    score: float
+    left_eye: Point | None = None
+    right_eye: Point | None = None
+
+
+Detector = Callable[[np.ndarray], list[Face]]
+Mesh = Callable[[np.ndarray], np.ndarray | None]  # see face_mesh
+
+
+def single_thread() -> None:
+    """Keep OpenCV to one thread: one process for each core is quicker than threads."""
+    cv2.setNumThreads(1)
+
+
+def mediapipe(model_file: str | None) -> Detector:
+    """MediaPipe's short-range detector (BlazeFace): for faces that fill much of the picture."""
+    mp = import_mediapipe()
+    vision = mp.tasks.vision
+    inside = Path(mp.__file__).parent / "modules/face_detection/face_detection_short_range.tflite"
+    model = (
+        str(inside) if not model_file and inside.is_file() else model_path(model_file, BLAZEFACE)
+    )
+    options = vision.FaceDetectorOptions(
+        base_options=mp.tasks.BaseOptions(model_asset_path=model),
+        running_mode=vision.RunningMode.IMAGE,
+    )
+    with loading(model):
+        detector = vision.FaceDetector.create_from_options(options)
+        detector.detect(_image(mp, np.zeros((128, 128, 3), np.uint8)))  # the first one chatters
+
+    def detect(picture: np.ndarray) -> list[Face]:
+        height, width = picture.shape[:2]
+        faces = []
+        for found in detector.detect(_image(mp, picture)).detections:
+            box = found.bounding_box
+            eyes = [(p.x * width - 0.5, p.y * height - 0.5) for p in found.keypoints[:2]]
+            score = found.categories[0].score
+            faces.append(Face(box.origin_x, box.origin_y, box.width, box.height, score, *eyes))
+        return _sorted(faces)
+
+    return detect
+
+
+def _image(mp: Any, picture: np.ndarray) -> Any:
+    return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
+
+
+def yunet(model_file: str | None) -> Detector:
+    """OpenCV's YuNet: also for small faces; pictures are reduced to 640 pixels a side."""
+    model = model_path(model_file, YUNET)
+    with loading(model):
+        detector = cv2.FaceDetectorYN.create(model, "", (64, 64), score_threshold=YUNET_SCORE)
+
+    def detect(picture: np.ndarray) -> list[Face]:
+        scale = min(1.0, YUNET_SIDE_PIXELS / max(picture.shape[:2]))
+        size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        detector.setInputSize(size)
+        _, rows = detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        back = np.array(picture.shape[1::-1], float) / size
+        faces = []
+        for row in [] if rows is None else rows.astype(float):
+            x, y, width, height, *eyes = (row[:8].reshape(4, 2) * back).ravel()
+            faces.append(Face(x, y, width, height, row[14], tuple(eyes[:2]), tuple(eyes[2:])))
+        return _sorted(faces)
+
+    return detect
+
+
+def dlib_hog(model_file: str | None) -> Detector:
+    """Dlib's frontal HOG detector; it knows no eyes and needs no model file.
+
+    Pictures are reduced to a width of 400 pixels.
+    """
+    dlib = import_package("dlib", "dlib-bin")
+    detector = dlib.get_frontal_face_detector()
+
+    def detect(picture: np.ndarray) -> list[Face]:
+        height, width = picture.shape[:2]
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        if width > DLIB_PIXELS:
+            size = (DLIB_PIXELS, max(1, round(height * DLIB_PIXELS / width)))
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        boxes, scores, _ = detector.run(grey, 0, 0.0)
+        if not boxes and max(height, width) <= DLIB_PIXELS:
+            boxes, scores, _ = detector.run(grey, 1, 0.0)
+        x, y = width / grey.shape[1], height / grey.shape[0]
+        found = zip(boxes, scores, strict=True)
+        return _sorted(
+            [
+                Face(b.left() * x, b.top() * y, b.width() * x, b.height() * y, float(score))
+                for b, score in found
+            ]
+        )
+
+    return detect
+
+
+def _sorted(faces: list[Face]) -> list[Face]:
+    return sorted(faces, key=lambda face: (-face.score * face.width * face.height, face.x, face.y))
+
+
+def pick(faces: Sequence[Face], previous: Face | None) -> Face | None:
+    """The main face: the one that overlaps most with the face before, else the best one."""
+    if previous is not None:
+        same = [face for face in faces if overlap(face, previous) >= SAME_FACE_OVERLAP]
+        faces = sorted(same, key=lambda face: -overlap(face, previous)) or faces
+    return faces[0] if faces else None
+
+
+def overlap(a: Face, b: Face) -> float:
+    """Intersection over union of two boxes."""
+    width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
+    height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
+    common = max(0.0, width) * max(0.0, height)
+    return common / max(a.width * a.height + b.width * b.height - common, 1e-9)
+
+
+def eye_places(size_pixels: int, margin: float) -> tuple[Point, Point]:
+    """Where an aligned crop shows the image's left and right eye, in its pixels."""
+    reach = EYE_DISTANCE / 2 / (1 + 2 * margin)
+    height = 0.5 + (EYE_HEIGHT - 0.5) / (1 + 2 * margin)
+    y = height * size_pixels - 0.5
+    return ((0.5 - reach) * size_pixels - 0.5, y), ((0.5 + reach) * size_pixels - 0.5, y)
+
+
+def crop(
+    picture: np.ndarray, face: Face, *, size_pixels: int, margin: float, align: bool
+) -> np.ndarray:
+    """Cut a square [size_pixels, size_pixels, ...] around a face, the picture's edge repeated.
+
+    ``margin`` is added on each side, as a share of the box's longer side. ``align`` turns and
+    scales the picture so that known eyes come to ``eye_places``; without eyes it is not turned.
+    """
+    turn, shift = _placed(face, size_pixels, margin, align)
+    # Bilinear reading skips pixels when it reduces: read finely, then take means of whole blocks.
+    fine = max(1, min(round(1 / abs(turn)), 4096 // size_pixels))
+    turn, shift = turn * fine, shift * fine + (fine - 1) / 2 * (1 + 1j)
+    matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+    sides = (size_pixels * fine, size_pixels * fine)
+    cut = cv2.warpAffine(picture, matrix, sides, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.resize(cut, (size_pixels, size_pixels), interpolation=cv2.INTER_AREA)
+
+
+def reduction(face: Face, *, size_pixels: int, margin: float, align: bool) -> float:
+    """How many of the picture's pixels stand along one of the crop's."""
+    return 1 / abs(_placed(face, size_pixels, margin, align)[0])
+
+
+def _placed(face: Face, size_pixels: int, margin: float, align: bool) -> tuple[complex, complex]:
+    """Turn and shift: a pixel at the complex z of the picture comes to turn * z + shift."""
+    if align and face.left_eye and face.right_eye:
+        (left, y), (right, _) = eye_places(size_pixels, margin)
+        eyes = complex(*face.left_eye), complex(*face.right_eye)
+        turn = (right - left) / ((eyes[1] - eyes[0]) or 1e-6)
+        return turn, complex(left, y) - turn * eyes[0]
+    side = max(face.width, face.height, 1.0) * (1 + 2 * margin)
+    turn = complex(size_pixels / side)
+    # Boxes count from pixel edges, warpAffine from pixel centres.
+    middle = complex(face.x + face.width / 2 - 0.5, face.y + face.height / 2 - 0.5)
+    return turn, complex(size_pixels / 2 - 0.5, size_pixels / 2 - 0.5) - turn * middle
+
+
+def face_mesh(model_file: str | None = None) -> Mesh:
+    """MediaPipe's face mesh with irises.
+
+    The function returned takes a picture that a face fills to a good part, and looks for it itself.
+    It gives float32 [478, 3], x, y and z in pixels, z smaller towards the camera, or ``None``.
+    MediaPipe from 1.0 on has no model inside: ``model_file`` names one, else it is downloaded.
+    """
+    mp = import_mediapipe()
+    inside = getattr(getattr(mp, "solutions", None), "face_mesh", None)
+    find = _mesh_of_file(mp, model_file) if model_file or not inside else _mesh_inside(inside)
+
+    def mesh(picture: np.ndarray) -> np.ndarray | None:
+        with quiet():  # each call may warn, of matters that concern MediaPipe alone
+            found = find(picture)
+        if not found:
+            return None
+        height, width = picture.shape[:2]
+        points = np.array([(p.x, p.y, p.z) for p in found[0]], np.float32)
+        return points * np.array([width, height, width], np.float32)
+
+    return mesh
+
+
+def _mesh_inside(module: Any) -> Callable[[np.ndarray], list[Any]]:
+    with quiet():
+        graph = module.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
+        graph.process(np.zeros((192, 192, 3), np.uint8))
+
+    def find(picture: np.ndarray) -> list[Any]:
+        found = graph.process(picture).multi_face_landmarks
+        return [face.landmark for face in found or []]
+
+    return find
+
+
+def _mesh_of_file(mp: Any, model_file: str | None) -> Callable[[np.ndarray], list[Any]]:
+    model = model_path(model_file, LANDMARKER, "--mesh_model")
+    options = mp.tasks.vision.FaceLandmarkerOptions(
+        base_options=mp.tasks.BaseOptions(model_asset_path=model), num_faces=1
+    )
+    with loading(model):
+        landmarker = mp.tasks.vision.FaceLandmarker.create_from_options(options)
+    return lambda picture: landmarker.detect(_image(mp, picture)).face_landmarks
+
+
+FACE_DETECTORS: dict[str, Callable[[str | None], Detector]] = {
+    "mediapipe": mediapipe,
+    "yunet": yunet,
+    "dlib": dlib_hog,
+}

@@ -1,0 +1,1 @@
+"""A trained run answers: clips, long videos, live streams."""

@@ -1,0 +1,67 @@
+"""Models by name: those that come with the package, and the runs in ``runs``."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import emorec_tf
+from emorec_tf.config.fields import nearest
+from emorec_tf.errors import UserError
+from emorec_tf.storage import paths
+
+# An installed package carries its models inside; in a checkout they lie beside it.
+PACKAGE = Path(emorec_tf.__file__).parent
+PLACES = (PACKAGE / "saved_models", PACKAGE.parent / "saved_models", Path("runs"))
+DEFAULT = "ravdess-av"
+SUMS = "SHA256SUMS"  # as sha256sum writes it; a folder with it was made by ``ship``
+
+
+def found() -> dict[str, Path]:
+    """Folders of all runs by name; of equal names, the one that comes with the package."""
+    files = [file for place in reversed(PLACES) for file in sorted(place.glob("*/run.json"))]
+    return {file.parent.name: file.parent for file in files}
+
+
+def folder_of(name_or_folder: str | Path) -> Path:
+    """Find a run: a folder that holds one, else a name.
+
+    Raises:
+        UserError: neither.
+    """
+    folder, there = paths.place(name_or_folder), found()
+    if not (folder / "run.json").exists() and str(name_or_folder) in there:
+        return there[str(name_or_folder)]
+    if folder.exists():
+        return folder
+    hint = nearest(folder.name, there) if there else "train one first"
+    raise UserError(f"no model {str(name_or_folder)!r}; {hint}")
+
+
+def chosen(run: str | None, verb: str) -> str:
+    """Take the run that a command was given; none: the package's own.
+
+    Raises:
+        UserError: none given, and the package's own is not there.
+    """
+    if run is None and DEFAULT not in found():
+        raise UserError(f"{verb} needs --run FOLDER, a run that train wrote")
+    return run or DEFAULT
+
+
+def check_sums(folder: Path) -> None:
+    """Compare a shipped model's files with their checksums; other runs have none.
+
+    A damaged weight would be loaded and answer without a word.
+
+    Raises:
+        UserError: a file that is missing or not as it was.
+    """
+    sums = folder / SUMS
+    if not sums.exists():
+        return
+    for line in sums.read_text(encoding="utf-8").splitlines():
+        digest, _, name = line.partition("  ")
+        file = folder / name
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            raise UserError(f"{file} is missing or damaged; install emorec-tf or the model anew")

@@ -1,0 +1,1 @@
+"""A media file becomes audio samples and video frames, safely."""

@@ -1,0 +1,219 @@
+"""What a media file promises before anything of it is decoded: streams, times and bounds.
+
+PyAV is the only decoder used: the FFmpeg that other packages bundle is older and has known holes.
+Files are taken as hostile: containers, protocols and codecs come from short lists, and sizes are
+bounded before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+
+from emorec_tf.errors import UserError
+
+MAX_PIXELS = 8192 * 4608  # of one picture
+MAX_SIDE_PIXELS = 16384
+MAX_SECONDS = 24 * 3600.0  # of a file
+SAMPLE_RATES_HZ = (1_000, 768_000)
+MAX_CHANNELS = 32
+
+MISSING_SHARE, MISSING_SECONDS = 0.1, 0.25  # less than promised by more than both: cut short
+
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,wav,w64,aiff,au,caf,flac,mp3,aac,ac3,ogg,asf,flv,"
+    "mpeg,mpegts,png_pipe,jpeg_pipe,bmp_pipe,webp_pipe"
+)
+JPEG_MAGIC = b"\xff\xd8\xff"
+# These headers carry no duration, FFmpeg guesses one from the bit rate: count the packets instead.
+UNTIMED_FORMATS = frozenset(("mp3", "aac", "ac3", "flv", "mpeg", "mpegts"))
+# fmt: off
+CODECS = frozenset((
+    "h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg1video", "mpeg2video", "mpeg4",
+    "msmpeg4v2", "msmpeg4", "h263", "flv", "mjpeg", "png", "bmp", "webp", "theora", "wmv1",
+    "wmv2", "wmv3", "vc1", "prores", "dvvideo", "rawvideo", "aac", "ac3", "eac3", "mp2",
+    "mp2float", "mp3", "mp3float", "opus", "libopus", "vorbis", "flac", "alac", "wmav1",
+    "wmav2", "wmapro", "adpcm_ms", "adpcm_ima_wav", "pcm_u8", "pcm_s8", "pcm_alaw", "pcm_mulaw",
+    "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le",
+    "pcm_f32be", "pcm_f64le", "pcm_f64be",
+))
+# fmt: on
+# What PyAV is known to raise on damaged input; FFmpegError covers FFmpeg's own codes.
+FOREIGN_ERRORS = (
+    av.FFmpegError,
+    ArithmeticError,
+    EOFError,
+    IndexError,  # a stream that appears in mid-file
+    MemoryError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+
+
+def opened(path: str) -> Any:
+    """Open a file for decoding, as a PyAV container and context manager."""
+    file = Path(path)
+    if not file.is_file():
+        raise UserError(f"{path}: no such file; check the path")
+    if file.stat().st_size == 0:
+        raise UserError(f"{path}: is empty (0 bytes); fetch it again or leave it out")
+    codecs = ",".join(sorted(CODECS))
+    with file.open("rb") as data:  # FFmpeg's own choice for these reads numbers in the file's name
+        form = "jpeg_pipe" if data.read(len(JPEG_MAGIC)) == JPEG_MAGIC else None
+    return av.open(
+        f"file:{file.absolute()}",  # the prefix keeps names such as 'concat:a' plain files
+        format=form,
+        options={"max_pixels": str(MAX_PIXELS), "threads": "1"},
+        container_options={
+            "format_whitelist": FORMATS,
+            "protocol_whitelist": "file",
+            "codec_whitelist": codecs,  # holds only while FFmpeg probes; see _accept
+        },
+        metadata_errors="replace",
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open container, the streams read from it, and what its headers promise.
+
+    ``ends`` are seconds by stream index, where the header tells them.
+    """
+
+    path: str
+    container: Any
+    audio: Any
+    video: Any
+    origin_seconds: float
+    seconds: float
+    ends: dict[int, float]
+
+    @property
+    def streams(self) -> list[Any]:
+        """The streams that are read, sound first."""
+        return [stream for stream in (self.audio, self.video) if stream is not None]
+
+
+def source_of(path: str, container: Any) -> Source:
+    """Choose the streams of an open container, check them, and read what they promise."""
+    films = [s for s in container.streams.video if not _is_cover(s)]
+    audio = next(iter(container.streams.audio), None)
+    video = next(iter(films), None)
+    streams = [stream for stream in (audio, video) if stream is not None]
+    if not streams:
+        raise UserError(f"{path}: holds neither sound nor pictures; leave it out")
+    for stream in streams:
+        _accept(path, stream)
+    origin = (container.start_time or 0) / av.time_base
+    untimed = container.format.name in UNTIMED_FORMATS
+    ends = {} if untimed else {s.index: _end(s) - origin for s in streams if s.duration}
+    if len(ends) < len(streams) and container.duration and not untimed:
+        seconds = max([container.duration / av.time_base, *ends.values()])
+    else:
+        seconds = max(ends.values()) if ends else _measure(path) - origin
+    if container.format.name == "wav":
+        _check_wav(path)
+    if not 0 < seconds <= MAX_SECONDS:
+        raise UserError(
+            f"{path}: claims to last {seconds:.6g} s (between 0 and {MAX_SECONDS:.0f} are read); "
+            "it is damaged or must be split"
+        )
+    return Source(path, container, audio, video, origin, seconds, ends)
+
+
+def _is_cover(stream: Any) -> bool:
+    """Whether a video stream is a sound file's cover picture."""
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def _end(stream: Any) -> float:
+    return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+
+
+def _accept(path: str, stream: Any) -> None:
+    """Refuse codecs and sizes outside the bounds; PyAV itself does not heed codec_whitelist."""
+    context = stream.codec_context
+    name = context.name if context else "unknown"
+    if name not in CODECS:
+        raise UserError(
+            f"{path}: its {stream.type} codec '{name}' is not read here; convert the file to "
+            "mp4 (H.264, AAC) or wav"
+        )
+    if stream.type == "audio":
+        low, high = SAMPLE_RATES_HZ
+        if not (low <= context.sample_rate <= high and 1 <= context.channels <= MAX_CHANNELS):
+            raise UserError(
+                f"{path}: claims {context.sample_rate} Hz and {context.channels} channels ({low} "
+                f"to {high} Hz and up to {MAX_CHANNELS} channels are read); its header is damaged"
+            )
+    else:
+        check_size(path, context.width, context.height)
+        context.options = {"max_pixels": str(MAX_PIXELS)}
+    context.thread_type = "NONE"
+    context.thread_count = 1
+
+
+def check_size(path: str, width: int, height: int) -> None:
+    """Refuse pictures without area or beyond the bounds; sizes in pixels."""
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PIXELS or not width * height:
+        raise UserError(
+            f"{path}: claims pictures of {width}x{height} (up to {MAX_PIXELS} pixels and "
+            f"{MAX_SIDE_PIXELS} a side are read); its header is damaged, or scale it down"
+        )
+
+
+def _measure(path: str) -> float:
+    """When the last packet ends, in the container's own time: for headers without a duration."""
+    with opened(path) as container:
+        streams = [*container.streams.audio, *container.streams.video]
+        packets = container.demux(*[s for s in streams if not _is_cover(s)])
+        return max((packet_end(packet) for packet in packets if packet.size), default=0.0)
+
+
+def packet_end(packet: Any) -> float:
+    """When a packet's content ends, seconds in the container's own time."""
+    times = [time for time in (packet.pts, packet.dts) if time is not None]
+    return float((max(times, default=0)) * packet.time_base) + packet_seconds(packet)
+
+
+def packet_seconds(packet: Any) -> float:
+    """How long a packet's content lasts, from the frame rate where it does not say."""
+    if packet.duration:
+        return float(packet.duration * packet.time_base)
+    rate = getattr(packet.stream, "average_rate", None)
+    return float(1 / rate) if rate else 0.0
+
+
+def _check_wav(path: str) -> None:
+    """Compare a wav's data chunk with the file's length: FFmpeg shortens it without a word."""
+    length = Path(path).stat().st_size
+    bytes_per_second = 0
+    with Path(path).open("rb") as file:
+        position = 12
+        while position + 8 <= length:
+            file.seek(position)
+            name, size = struct.unpack("<4sI", file.read(8))
+            if name == b"fmt ":
+                bytes_per_second = struct.unpack("<8xI", file.read(12).ljust(12, b"\0"))[0]
+            if name == b"data":
+                missing = position + 8 + size - length
+                # Writers to a pipe leave a place holder of about 2 or 4 GiB here.
+                if size < 0x7FFF0000 and bytes_per_second:
+                    check_missing(path, missing / bytes_per_second, size / bytes_per_second)
+                return
+            position += 8 + size + size % 2
+
+
+def check_missing(path: str, missing_seconds: float, promised_seconds: float) -> None:
+    """Refuse a file that holds clearly less than its header promises."""
+    if missing_seconds > max(MISSING_SECONDS, MISSING_SHARE * promised_seconds):
+        missing = min(missing_seconds, promised_seconds)
+        raise UserError(
+            f"{path}: is cut short or damaged: {missing:.2f} s of {promised_seconds:.2f} s "
+            "cannot be read; fetch it again or leave it out"
+        )

@@ -1,0 +1,155 @@
+"""What is kept of decoded frames: the nearest pictures, and one channel of sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import av
+import numpy as np
+
+from emorec_tf.errors import UserError
+from emorec_tf.media.container import Source, check_size
+
+MAX_PICTURE_BYTES = 4 * 2**30  # of all pictures of one call, as RGB
+DENSE_FRAMES_PER_PICTURE = 4.0  # from here on it pays to leave out unreferenced frames
+SILENT_MIX_SHARE = 0.01  # of the loudest channel's energy
+# Weights of a downmix to mono, before they are scaled to a sum of 1 (after ITU-R BS.775).
+CHANNEL_WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "LFE": 0.0}
+OTHER_CHANNEL_WEIGHT = 0.5
+
+
+class Pictures:
+    """Keeps, for every target time, the frame nearest to it."""
+
+    def __init__(
+        self, source: Source, window: tuple[float, float], count: int, sparse: bool
+    ) -> None:
+        """Spread ``count`` targets over the window, seconds from the file's start."""
+        context = source.video.codec_context
+        if count > most_pictures(source):
+            raise UserError(f"{source.path}: {count} pictures of its size are too many; ask fewer")
+        self.start = window[0]
+        self.targets = self.start + (np.arange(count) + 0.5) * (window[1] - window[0]) / count
+        self.gaps = np.full(count, np.inf)
+        self.nearest: list[tuple[float, Any]] = [(0.0, None)] * count
+        frames = float(source.video.average_rate or 0) * (window[1] - window[0])
+        if sparse and frames >= DENSE_FRAMES_PER_PICTURE * count:
+            context.skip_frame = "NONREF"
+
+    def take(self, frame: Any, seconds: float) -> bool:
+        """Returns whether no later frame can matter."""
+        gaps = np.abs(self.targets - seconds)
+        for target in np.flatnonzero(gaps < self.gaps):
+            self.gaps[target] = gaps[target]
+            self.nearest[target] = (seconds, frame)
+        return bool(seconds >= self.targets[-1])
+
+    def finish(self) -> tuple[list[Any], np.ndarray]:
+        """Frames as FFmpeg gives them, and their times in seconds from the window's start."""
+        if any(frame is None for _, frame in self.nearest):
+            raise ValueError("no picture can be decoded")
+        times = np.array([seconds for seconds, _ in self.nearest]) - self.start
+        return [frame for _, frame in self.nearest], times
+
+
+def most_pictures(source: Source) -> int:
+    """How many pictures of a film one call may give."""
+    context = source.video.codec_context
+    return int(MAX_PICTURE_BYTES / (context.width * context.height * 3))
+
+
+def converter(path: str) -> Callable[[Any], np.ndarray]:
+    """Make the function that turns a frame into an upright uint8 RGB [height, width, 3]."""
+    reformatter = av.video.reformatter.VideoReformatter()  # one for all: 10 times quicker
+
+    def convert(frame: Any) -> np.ndarray:
+        check_size(path, frame.width, frame.height)
+        array = reformatter.reformat(frame, format="rgb24").to_ndarray()
+        # FFmpeg gives the counter-clockwise turn that sets the picture upright.
+        return np.ascontiguousarray(np.rot90(array, round(frame.rotation / 90)))
+
+    return convert
+
+
+class Sound:
+    """Resamples each channel, then mixes them: only so can a mix that cancels itself be seen."""
+
+    def __init__(self, path: str, window: tuple[float, float], sample_rate_hz: int | None) -> None:
+        """Wait for the first frame: only frames tell layout and rate (``None``: own) for sure."""
+        self.path, self.window, self.rate_hz = path, window, sample_rate_hz or 0
+        self.first_seconds: float | None = None
+        self.resampler: Any = None
+        self.names: tuple[str, ...] = ()
+        self.blocks: list[np.ndarray] = []
+
+    def take(self, frame: Any, seconds: float) -> bool:
+        """Returns whether the window is filled."""
+        length = frame.samples / frame.sample_rate
+        if seconds >= self.window[1]:
+            return True
+        if seconds + length <= self.window[0]:
+            return False
+        if self.first_seconds is None:
+            self.first_seconds = seconds
+            self.rate_hz = self.rate_hz or frame.sample_rate
+            self.names = tuple(channel.name for channel in frame.layout.channels)
+            # Packed, as PyAV 18.1 reads past the planes of more than 7 planar channels.
+            self.resampler = av.AudioResampler("flt", frame.layout, self.rate_hz)
+        self._keep(frame)
+        return seconds + length >= self.window[1]
+
+    def _keep(self, frame: Any) -> None:
+        for resampled in self.resampler.resample(frame):
+            self.blocks.append(resampled.to_ndarray().reshape(-1, len(self.names)))
+
+    def finish(self, source: Source, notes: list[str]) -> np.ndarray | None:
+        """Float32 [samples] from the window's start; adds to ``notes`` what was mended."""
+        if self.first_seconds is None:
+            notes.append("no sound in this part of the file")
+            return None
+        self._keep(None)
+        channels = np.concatenate(self.blocks)
+        start, end = self.window
+        late = round((self.first_seconds - start) * self.rate_hz)
+        # The stream's own end, as encoders pad their last packet.
+        last = min(end, source.ends.get(source.audio.index, end))
+        length = round((last - start) * self.rate_hz) - max(0, late)
+        channels = channels[max(0, -late) :][: max(0, length)]
+        if not np.isfinite(channels).all():
+            raise UserError(
+                f"{self.path}: holds samples that are not numbers (NaN or infinite); write the "
+                "file again or leave it out"
+            )
+        waveform = _mix(channels, self.names, notes)
+        return np.concatenate([np.zeros(max(0, late), np.float32), waveform])
+
+
+def resampled(waveform: np.ndarray, rate_hz: int, wanted_hz: int) -> np.ndarray:
+    """Bring mono sound to another rate: float32 [samples] -> [samples * wanted / rate]."""
+    if rate_hz == wanted_hz or not len(waveform):
+        return waveform
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(waveform)[None], "flt", "mono")
+    frame.sample_rate = rate_hz
+    resampler = av.AudioResampler("flt", "mono", wanted_hz)
+    blocks = [b.to_ndarray()[0] for f in (frame, None) for b in resampler.resample(f)]
+    # A few samples may give none.
+    whole = np.concatenate([waveform[:0], *blocks])[: round(len(waveform) * wanted_hz / rate_hz)]
+    return np.asarray(whole / max(float(np.abs(whole).max(initial=0.0)), 1.0), np.float32)
+
+
+def _mix(channels: np.ndarray, names: tuple[str, ...], notes: list[str]) -> np.ndarray:
+    """Mix float32 [samples, channels] to mono [samples] within [-1, 1]."""
+    weights = np.array([CHANNEL_WEIGHTS.get(name, OTHER_CHANNEL_WEIGHT) for name in names])
+    if len(names) == 1 or not weights.any():
+        weights[:] = 1.0
+    mono = channels @ (weights / weights.sum()).astype(np.float32)
+    energies = np.mean(np.square(channels, dtype=np.float64), axis=0) if len(mono) else weights * 0
+    if np.mean(np.square(mono, dtype=np.float64)) < SILENT_MIX_SHARE * energies.max():
+        loudest = int(energies.argmax())
+        notes.append(f"channels cancel each other: channel {loudest + 1} of {len(names)} used")
+        mono = channels[:, loudest]
+    peak = float(np.abs(mono).max(initial=0.0))
+    if peak > 1.05:  # less is the ripple of resampling
+        notes.append(f"sound scaled down from a peak of {peak:.2f}")
+    return np.ascontiguousarray(mono / max(peak, 1.0), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""The networks, as plain functions in tables; Keras only."""

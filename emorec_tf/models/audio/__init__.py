@@ -1,0 +1,1 @@
+"""Audio branches: log-mel and its relatives in, tokens out."""

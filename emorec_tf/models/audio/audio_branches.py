@@ -1,0 +1,183 @@
+"""Audio branches: sound features to tokens. To add one, write a function and name it in the table.
+
+A branch takes the dict of model inputs, already standardised and masked, and its knobs as
+keyword arguments with literal defaults; it returns ``Tokens``. Here stand those that go along time;
+those that see a picture stand in ``audio_images``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import keras
+from keras import ops
+
+from emorec_tf.config.fields import check
+from emorec_tf.models.audio.functionals import functionals
+from emorec_tf.models.audio.image_nets import logmel_image, mfcc_cnn, resnet_se
+from emorec_tf.models.layers import Tensor, Tokens, halve
+from emorec_tf.models.pooling import one_token, pooled, sound_of
+
+
+def conv1d(
+    inputs: Mapping[str, Tensor],
+    *,
+    filters: int = 128,
+    blocks: int = 4,
+    kernel: int = 5,
+    dropout: float = 0.05,
+    pool: str = "attention",
+) -> Tokens:
+    """Convolutions along time with batch norm, halving time after each block.
+
+    Shapes:
+        audio [B, T, M], audio_mask [B, T] -> [B, 1, 2 filters]; pool="none": [B, S, filters]
+
+    Args:
+        filters: channels of every convolution.
+        blocks: convolution + batch norm + ReLU + pooling by two, so often.
+        kernel: frames seen by one convolution.
+        dropout: share of whole channels dropped after each block.
+        pool: "attention", "mean_std" or "none" (one token per remaining frame).
+    Source:
+        The usual 1-D CNN for speech emotion; pooling as in Okabe et al. 2018.
+    """
+    x, mask = sound_of(inputs)
+    frames = x.shape[1]
+    check(2**blocks <= frames, "blocks", blocks, f"fewer for clips of {frames} frames")
+    for _ in range(blocks):
+        x = keras.layers.Conv1D(filters, kernel, padding="same", use_bias=False)(x)
+        x = keras.layers.BatchNormalization(momentum=0.9)(x)
+        x = keras.layers.ReLU()(x)
+        x = keras.layers.MaxPooling1D(2)(x)  # [B, T / 2, filters]
+        mask = halve(mask)
+        x = keras.layers.SpatialDropout1D(dropout)(x)
+    return pooled(Tokens(x, mask), pool)
+
+
+def lstm(
+    inputs: Mapping[str, Tensor],
+    *,
+    units: int = 64,
+    layers: int = 1,
+    stride: int = 4,
+    dropout: float = 0.3,
+    pool: str = "attention",
+) -> Tokens:
+    """Bidirectional LSTM over frames thinned by a strided convolution.
+
+    Shapes:
+        audio [B, T, M], audio_mask [B, T] -> [B, 1, 4 units]; pool="none": [B, S, 2 units]
+
+    Args:
+        units: state size of each direction.
+        layers: LSTM layers on top of each other.
+        stride: frames joined into one step; 1 keeps all, at several times the cost.
+        dropout: share of each layer's outputs dropped.
+        pool: "attention", "mean_std" or "none" (one token per step).
+    Source:
+        Graves & Schmidhuber 2005, Framewise phoneme classification with bidirectional LSTM.
+    """
+    x, mask = sound_of(inputs)
+    x = keras.layers.Conv1D(units, stride + 1, strides=stride, padding="same", use_bias=False)(x)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))  # [B, S, units]
+    steps = keras.layers.MaxPooling1D(stride, padding="same")(mask[..., None])[..., 0]
+    for _ in range(layers):
+        rnn = keras.layers.Bidirectional(keras.layers.LSTM(units, return_sequences=True))
+        x = rnn(x, mask=never_empty(steps))  # [B, S, 2 units]
+        x = keras.layers.Dropout(dropout)(x)
+    return pooled(Tokens(x, steps), pool)
+
+
+def stacked_lstm(
+    inputs: Mapping[str, Tensor],
+    *,
+    units: int = 128,
+    layers: int = 2,
+    dropout: float = 0.2,
+) -> Tokens:
+    """LSTMs over every frame, one way; the state after the last real frame is the answer.
+
+    The system itself answers after the last frame of the padding.
+
+    Shapes:
+        audio [B, T, M], audio_mask [B, T] -> [B, 1, units]
+
+    Args:
+        units: state size.
+        layers: LSTM layers on top of each other.
+        dropout: share of the outputs dropped between two layers.
+    Source:
+        The audio LSTM among the systems this zoo implements; Hochreiter & Schmidhuber 1997, Long
+        short-term memory.
+    """
+    check(layers >= 1, "layers", layers, "at least 1")
+    x, mask = sound_of(inputs)
+    for layer in range(layers):
+        x = keras.layers.Dropout(dropout)(x) if layer else x
+        rnn = keras.layers.LSTM(units, return_sequences=layer < layers - 1)
+        x = rnn(x, mask=never_empty(mask))
+    return one_token(x, mask)  # masked steps hand on the state before them
+
+
+def fbank_conv(
+    inputs: Mapping[str, Tensor],
+    *,
+    filters: int = 128,
+    kernel: int = 10,
+    stride: int = 3,
+    pool: int = 5,
+    dropout: float = 0.7,
+) -> Tokens:
+    """One convolution that spans all bands, pooled in time and laid out as one long vector.
+
+    For 691 or 692 frames of 23 bands these are 5,760 features from 29,568 weights.
+
+    Shapes:
+        audio [B, T, M], audio_mask [B, T] -> [B, 1, S filters], S = ((T - kernel) / stride + 1) /
+        pool, rounded down twice
+
+    Args:
+        filters: channels of the convolution.
+        kernel: frames it sees.
+        stride: frames from one of its steps to the next.
+        pool: steps of which the largest value is kept.
+        dropout: share of the features dropped.
+    Source:
+        The speech network on filter banks among the systems this zoo implements; its two dense
+        layers are the fusion's.
+    """
+    x, mask = sound_of(inputs)
+    shortest = kernel + stride * (pool - 1)
+    check(
+        x.shape[1] >= shortest,
+        "kernel",
+        kernel,
+        f"less for clips of {x.shape[1]} frames; with stride and pool it takes {shortest}",
+    )
+    x = keras.layers.Conv1D(filters, kernel, strides=stride, activation="relu")(x)
+    x = keras.layers.MaxPooling1D(pool)(x)  # [B, S, filters]
+    x = keras.layers.Dropout(dropout)(keras.layers.Flatten()(x))
+    return one_token(x, mask)
+
+
+def never_empty(mask: Tensor) -> Tensor:
+    """Mask for an LSTM, whose first step is always read: cuDNN takes no sequence of none.
+
+    Shapes:
+        [B, S] -> bool [B, S]
+    """
+    first = ops.ones_like(mask[:, :1])
+    return ops.cast(ops.concatenate([first, mask[:, 1:]], axis=1), "bool")
+
+
+AUDIO_BRANCHES: dict[str, Callable[..., Tokens]] = {
+    "conv1d": conv1d,
+    "functionals": functionals,
+    "lstm": lstm,
+    "fbank_conv": fbank_conv,
+    "stacked_lstm": stacked_lstm,
+    "mfcc_cnn": mfcc_cnn,
+    "logmel_image": logmel_image,
+    "resnet_se": resnet_se,
+}

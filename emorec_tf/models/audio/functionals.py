@@ -1,0 +1,160 @@
+"""An audio branch without weights: statistics of the spectra over the whole clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+from keras import ops
+
+from emorec_tf.config.fields import check
+from emorec_tf.models.audio.modulations import modulations as rippling
+from emorec_tf.models.layers import Tensor, Tokens, mean_of
+from emorec_tf.models.pooling import one_token, sound_of, stretches
+
+SMALLEST = 1e-6
+LAGS = (5, 15)  # frames: 50 and 150 ms at the usual hop, within and across syllables
+SLOWEST_BINS, BINS_JOINED = 32, 4  # rhythm: 32 bins of the clip's spectrum in time, by fours
+OCTAVES = 16  # groups of bands whose rhythm and togetherness are measured
+
+
+def functionals(
+    inputs: Mapping[str, Tensor],
+    *,
+    coefficients: int = 20,
+    parts: int = 4,
+    reach: float = 2.0,
+    modulations: bool = False,
+) -> Tokens:
+    """Statistics of bands, cepstra and their course over the clip; nothing to train.
+
+    Meant for a classical head: ``classifier: lda()``. Where speech is, is told by loudness: frames
+    within ``reach`` of the loudest. What is measured there: mean and deviation of each band, how
+    fast it changes; mean, deviation, skewness, kurtosis and autocorrelation of each cepstral
+    coefficient; mean and deviation of these in each of ``parts`` stretches of the speech; which
+    bands move together; rhythm; and how long and how loud it is.
+
+    Shapes:
+        audio [B, T, M], audio_mask [B, T] -> [B, 1, E], [B, 1]
+
+    Args:
+        inputs: as every audio branch takes them.
+        coefficients: of the cosine transform over the bands.
+        parts: stretches of equal length, in which the course of the clip is kept.
+        reach: in deviations of the mean band over the training clips.
+        modulations: also how strongly the spectrogram ripples, by rate, width and direction.
+    Source:
+        Functionals over low-level descriptors, as in Eyben et al. 2010, openSMILE; the set is this
+        zoo's own.
+    """
+    audio, mask = sound_of(inputs)
+    bands = audio.shape[-1]
+    check(1 <= coefficients <= bands, "coefficients", coefficients, f"1 to {bands}, the bands")
+    check(parts >= 1, "parts", parts, "at least 1")
+    audio = ops.cast(audio, "float32")
+    real = ops.cast(mask, "float32")
+    level = ops.mean(audio, axis=-1)  # [B, T]
+    loudest = ops.max(level * real - 1e3 * (1 - real), axis=1, keepdims=True)
+    speech = real * ops.cast(level > loudest - reach, "float32")
+    cepstra = ops.matmul(audio, cosines(bands, coefficients))
+    found = [
+        moments(audio, speech),
+        speeds(audio, real),
+        moments(cepstra, speech, higher=True),
+        speeds(cepstra, real),
+        *[together(cepstra, speech, lag) for lag in LAGS],
+        *[moments(cepstra, stretch) for stretch in stretches(speech, parts)],
+        correlations(grouped(audio), speech),
+        rhythm(grouped(audio), real),
+        extent(level, speech, real),
+    ]
+    if modulations:
+        found.append(rippling(audio, speech, parts))
+    features = ops.concatenate(found, axis=-1)
+    there = ops.max(real, axis=1, keepdims=True)
+    return one_token(features * there, mask)
+
+
+def cosines(bands: int, count: int) -> np.ndarray:
+    """Orthonormal cosine transform (type II), its first ``count`` columns: [bands, count]."""
+    angles = np.pi / bands * (np.arange(bands)[:, None] + 0.5) * np.arange(count)
+    scale = np.where(np.arange(count) == 0, 1 / np.sqrt(bands), np.sqrt(2 / bands))
+    return (np.cos(angles) * scale).astype("float32")
+
+
+def grouped(audio: Tensor) -> Tensor:
+    """Mean over neighbouring bands: [B, T, M] -> [B, T, at most 16]."""
+    bands = audio.shape[-1]
+    edges = np.linspace(0, bands, min(OCTAVES, bands) + 1).round().astype(int)
+    pool = np.zeros((bands, len(edges) - 1), "float32")
+    for column, (low, high) in enumerate(pairwise(edges)):
+        pool[low:high, column] = 1 / (high - low)
+    return ops.matmul(audio, pool)
+
+
+def centred(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean [B, E], deviation [B, E] and z-scores [B, T, E] over the weighted frames."""
+    mean = mean_of(Tokens(values, weights))
+    away = (values - mean[:, None]) * weights[..., None]
+    deviation = ops.sqrt(mean_of(Tokens(ops.square(away), weights)) + SMALLEST)
+    return mean, deviation, away / deviation[:, None]
+
+
+def moments(values: Tensor, weights: Tensor, higher: bool = False) -> Tensor:
+    """Mean and deviation, ``higher``: skewness and kurtosis too: -> [B, 2 E] or [B, 4 E]."""
+    mean, deviation, z = centred(values, weights)
+    found = [mean, deviation]
+    if higher:
+        cubes = z * z * z
+        found += [mean_of(Tokens(cubes, weights)), mean_of(Tokens(cubes * z, weights))]
+    return ops.concatenate(found, axis=-1)
+
+
+def speeds(values: Tensor, real: Tensor) -> Tensor:
+    """Mean size and deviation of the change from frame to frame: -> [B, 2 E]."""
+    step, both = values[:, 1:] - values[:, :-1], real[:, 1:] * real[:, :-1]
+    size = mean_of(Tokens(ops.abs(step), both))
+    return ops.concatenate([size, ops.sqrt(mean_of(Tokens(step * step, both)) + SMALLEST)], -1)
+
+
+def together(values: Tensor, weights: Tensor, lag: int) -> Tensor:
+    """Autocorrelation at a lag, both frames among the weighted: -> [B, E]."""
+    check(lag < values.shape[1], "clip_seconds", values.shape[1], f"more than {lag} frames")
+    _, _, z = centred(values, weights)
+    return mean_of(Tokens(z[:, lag:] * z[:, :-lag], weights[:, lag:] * weights[:, :-lag]))
+
+
+def correlations(values: Tensor, weights: Tensor) -> Tensor:
+    """Correlation of every pair of columns over the weighted frames: -> [B, E (E - 1) / 2]."""
+    _, _, z = centred(values, weights)
+    count = ops.maximum(ops.sum(weights, axis=1), 1.0)[:, None, None]
+    square = ops.matmul(ops.transpose(z, (0, 2, 1)), z) / count
+    width = values.shape[-1]
+    rows, columns = np.triu_indices(width, 1)
+    flat = ops.reshape(square, (-1, width * width))
+    return ops.take(flat, (rows * width + columns).astype("int32"), axis=-1)
+
+
+def rhythm(values: Tensor, real: Tensor) -> Tensor:
+    """Logarithm of the slow part of each column's spectrum in time: -> [B, 8 E]."""
+    frames = values.shape[1]
+    mean = mean_of(Tokens(values, real))
+    away = (values - mean[:, None]) * real[..., None]
+    angles = 2 * np.pi / frames * np.outer(np.arange(1, SLOWEST_BINS + 1), np.arange(frames))
+    cosine, sine = (
+        ops.matmul(wave.astype("float32"), away) for wave in (np.cos(angles), np.sin(angles))
+    )
+    size = ops.sqrt(ops.square(cosine) + ops.square(sine) + SMALLEST)  # [B, bins, E]
+    bins, width = SLOWEST_BINS // BINS_JOINED, values.shape[-1]
+    joined = ops.mean(ops.reshape(size, (-1, bins, BINS_JOINED, width)), axis=2)
+    return ops.reshape(ops.log(joined + 1e-3), (-1, bins * width))
+
+
+def extent(level: Tensor, speech: Tensor, real: Tensor) -> Tensor:
+    """How long the speech is, as frames and as a share, and how loud and steady: -> [B, 5]."""
+    mean, deviation, _ = centred(level[..., None], speech)
+    long = ops.sum(speech, axis=1, keepdims=True)
+    whole = ops.sum(real, axis=1, keepdims=True)
+    top = ops.max(level * real - 1e3 * (1 - real), axis=1, keepdims=True)
+    return ops.concatenate([long / 100, long / ops.maximum(whole, 1.0), mean, deviation, top], -1)

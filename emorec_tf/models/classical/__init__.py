@@ -1,0 +1,1 @@
+"""Classical heads: fitted by scikit-learn, kept as Keras layers."""

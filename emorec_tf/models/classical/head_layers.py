@@ -1,0 +1,195 @@
+"""A classical head as Keras layers: plain arrays in the model, nothing of scikit-learn in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import keras
+import numpy as np
+from keras import ops
+
+from emorec_tf.models.layers import Tensor, Tokens, mean_of
+
+Weighted: TypeAlias = tuple[keras.layers.Layer, list[np.ndarray]]  # and its weights
+
+SPEAKER_FEATURES = "speaker_features"  # what a model of enrolled speakers asks for: their mean
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best of a search: z = components (x - mean) / scale - offset goes into the estimator."""
+
+    mean: np.ndarray  # [E]
+    scale: np.ndarray  # [E]
+    components: np.ndarray | None  # [P, E], None without PCA
+    offset: np.ndarray | None  # [P]
+    estimator: Any
+
+    def projected(self, features: np.ndarray) -> np.ndarray:
+        """Features [N, E] as the estimator takes them: [N, E], or [N, P] with PCA."""
+        z = (features - self.mean) / self.scale
+        return z if self.components is None else z @ self.components.T - self.offset
+
+    def decisions(self, features: np.ndarray, means: np.ndarray | None = None) -> np.ndarray:
+        """scikit-learn's decision function [N, K]; of two classes, its one value is halved.
+
+        ``means``: the speaker's mean features beside each clip's, [N, E], for a head that weighs
+        them.
+        """
+        z = self.projected(features)
+        if means is not None:
+            head = self.estimator
+            offset = self.projected(means) @ head.speaker_coef_.T
+            return _two(z @ head.coef_.T + head.intercept_ - offset)
+        values = np.asarray(self.estimator.decision_function(z))
+        return _two(values[:, None] if values.ndim == 1 else values)
+
+
+def joined(branches: Sequence[Tokens]) -> Tensor:
+    """Mean features of the branches, one after the other, zero where one is absent: -> [B, E]."""
+    return ops.concatenate([ops.cast(mean_of(t), "float32") for t in branches], axis=-1)
+
+
+def with_head(model: keras.Model, found: Found, enrolled: bool = False) -> keras.Model:
+    """Put what was found on a model of features: logits [B, K] are its decision function.
+
+    ``enrolled``: the model then asks for the mean of the speaker's features, ``speaker_features``
+    [B, E], and features are measured from it, or from what the head takes of it.
+    """
+    x, inputs, offset = model.output, model.input, None
+    if enrolled:
+        mean = keras.Input(x.shape[1:], name=SPEAKER_FEATURES)
+        inputs = {**inputs, SPEAKER_FEATURES: mean}
+        if hasattr(found.estimator, "speaker_coef_"):
+            offset = _put(_of_mean(found), mean)
+        else:
+            x = x - mean
+    for layer in _layers(found):
+        x = _put(layer, x)
+    x = x if offset is None else x + offset
+    whole = keras.Model(inputs, x, name=model.name)
+    whole.trainable = False  # no gradient shall move it
+    return whole
+
+
+def _put(layer: Weighted, x: Tensor) -> Tensor:
+    """Apply a layer and give it its weights."""
+    y = layer[0](x)
+    layer[0].set_weights([np.asarray(w, np.float32) for w in layer[1]])
+    return y
+
+
+def _projection(found: Found) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix [E, P] and shift [P] of z = x @ matrix - shift."""
+    components = found.components
+    project = np.diag(1 / found.scale) if components is None else (components / found.scale).T
+    return project, found.mean @ project + (0 if found.offset is None else found.offset)
+
+
+def _of_mean(found: Found) -> Weighted:
+    """Make the layer of what the mean of the speaker's features takes from the scores."""
+    project, shift = _projection(found)
+    coefficients = found.estimator.speaker_coef_.T
+    dense = keras.layers.Dense(coefficients.shape[1], dtype="float32", name="speaker_classifier")
+    return dense, [-project @ coefficients, shift @ coefficients]
+
+
+def _layers(found: Found) -> list[Weighted]:
+    """Layers and their weights: one for a linear head, else scaling, PCA and machine."""
+    components = found.components
+    project, shift = _projection(found)
+    machines = getattr(found.estimator, "estimators_", None)
+    if machines is None or machines[0].kernel == "linear":
+        parts = [found.estimator] if machines is None else machines
+        coefficients = np.concatenate([m.coef_ for m in parts]).T
+        bias = np.concatenate([m.intercept_ for m in parts])
+        coefficients, bias = _two(coefficients), _two(bias)
+        dense = keras.layers.Dense(bias.size, dtype="float32", name="classifier")
+        return [(dense, [project @ coefficients, bias - shift @ coefficients])]
+    rows = np.unique(np.concatenate([m.support_ for m in machines]))
+    vectors, duals = _support(machines, rows)
+    bias = _two(np.concatenate([m.intercept_ for m in machines]))
+    first, count = machines[0], len(rows)
+    machine = KernelMachine(
+        first.kernel,
+        first.gamma,
+        first.degree,
+        count,
+        bias.size,
+        dtype="float32",
+        name="classifier",
+    )
+    weights = [vectors, _two(duals), bias]
+    if components is None:
+        scaler = keras.layers.Normalization(
+            mean=found.mean, variance=found.scale**2, dtype="float32", name="features_standardised"
+        )
+        return [(scaler, []), (machine, weights)]
+    pca = keras.layers.Dense(len(components), dtype="float32", name="features_projected")
+    return [(pca, [project, -shift]), (machine, weights)]
+
+
+def _support(machines: Sequence[Any], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Support vectors [S, P] of all machines, each once, and their coefficients [S, machines]."""
+    vectors = np.zeros((len(rows), machines[0].support_vectors_.shape[1]))
+    duals = np.zeros((len(rows), len(machines)))
+    for number, machine in enumerate(machines):
+        at = np.searchsorted(rows, machine.support_)
+        vectors[at] = machine.support_vectors_
+        duals[at, number] = machine.dual_coef_[0]
+    return vectors, duals
+
+
+def _two(values: np.ndarray) -> np.ndarray:
+    """Give two classes, for which there is one function, half of it each, with either sign."""
+    return np.concatenate([-values / 2, values / 2], -1) if values.shape[-1] == 1 else values
+
+
+@keras.saving.register_keras_serializable("emorec_tf")
+class KernelMachine(keras.layers.Layer):
+    """Decision functions of support vector machines that share their support vectors.
+
+    Shapes:
+        [B, E] -> [B, K]
+    Source:
+        Cortes and Vapnik 1995, Support-vector networks, Machine Learning 20, equation 34; kernels
+        as scikit-learn defines them, without its coef0.
+    """
+
+    def __init__(
+        self, kernel: str, gamma: float, degree: int, vectors: int, outputs: int, **kwargs: object
+    ) -> None:
+        """``vectors``: how many support; ``outputs``: machines."""
+        super().__init__(**kwargs)
+        self.kernel, self.gamma, self.degree = kernel, gamma, degree
+        self.vectors, self.outputs = vectors, outputs
+
+    def build(self, shape: Sequence[int]) -> None:
+        """Make room for what was found."""
+        shapes = ((self.vectors, shape[-1]), (self.vectors, self.outputs), (self.outputs,))
+        self.support, self.duals, self.bias = (
+            self.add_weight(shape=s, name=n, initializer="zeros", trainable=False)
+            for n, s in zip(("support", "duals", "bias"), shapes, strict=True)
+        )
+
+    def call(self, x: Tensor) -> Tensor:
+        """Return the decision functions."""
+        inner = ops.matmul(x, ops.transpose(self.support))  # [B, S]
+        if self.kernel == "poly":
+            near = ops.power(self.gamma * inner, self.degree)
+        else:
+            lengths = [ops.sum(ops.square(v), -1) for v in (x, self.support)]
+            distances = lengths[0][:, None] + lengths[1][None] - 2 * inner
+            near = ops.exp(-self.gamma * ops.maximum(distances, 0.0))
+        return ops.matmul(near, self.duals) + self.bias
+
+    def compute_output_shape(self, shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """Give the shape without running."""
+        return (*shape[:-1], self.outputs)
+
+    def get_config(self) -> dict[str, object]:
+        """Return what the constructor needs."""
+        names = ("kernel", "gamma", "degree", "vectors", "outputs")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

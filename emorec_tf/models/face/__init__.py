@@ -1,0 +1,1 @@
+"""Face branches: face crops or mesh points in, tokens out."""

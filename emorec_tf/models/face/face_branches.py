@@ -1,0 +1,215 @@
+"""Face branches: face crops to tokens. To add one, write a function here and name it in the table.
+
+A branch takes the dict of model inputs (faces uint8, masks float32) and its knobs as keyword
+arguments with literal defaults; it returns ``Tokens``, one per picture or one per clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import keras
+from keras import ops
+
+from emorec_tf.config.fields import check
+from emorec_tf.models.face.expression_nets import mini_xception
+from emorec_tf.models.face.frames_as_channels import frames_as_channels
+from emorec_tf.models.face.hog import face_hog
+from emorec_tf.models.face.landmark_distances import landmark_distances
+from emorec_tf.models.face.lrcn import lrcn
+from emorec_tf.models.face.mesh import face_mesh
+from emorec_tf.models.face.statistics import face_statistics
+from emorec_tf.models.layers import ByClip, Tensor, Tokens
+
+# filters, kernel, stride, groups, pool after it; fully connected layers follow.
+# "2012" is the two-tower net of the first paper, "2014" its one-tower successor.
+ALEXNET_LAYERS = {
+    "2012": (
+        (96, 11, 4, 1, True),
+        (256, 5, 1, 2, True),
+        (384, 3, 1, 1, False),
+        (384, 3, 1, 2, False),
+        (256, 3, 1, 2, True),
+    ),
+    "2014": (
+        (64, 11, 4, 1, True),
+        (192, 5, 1, 1, True),
+        (384, 3, 1, 1, False),
+        (256, 3, 1, 1, False),
+        (256, 3, 1, 1, True),
+    ),
+}
+ALEXNET_PIXELS = 224
+SMALLEST_PIXELS = 19  # what the three poolings leave one pixel of
+PRETRAINED = {  # what the published weights were trained with
+    "width": 1.0,
+    "layout": "2014",
+    "dense": 4096,
+    "dense_layers": 2,
+    "norm": "none",
+    "scaling": "imagenet",
+    "pixels": ALEXNET_PIXELS,
+}
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of 0 to 1
+
+
+def alexnet(
+    inputs: Mapping[str, Tensor],
+    *,
+    width: float = 0.1875,
+    pixels: int = 0,
+    layout: str = "2014",
+    dense: int = 128,
+    dense_layers: int = 1,
+    dropout: float = 0.3,
+    norm: str = "batch",
+    scaling: str = "picture",
+    weights: str = "none",
+    frozen: str = "none",
+) -> Tokens:
+    """AlexNet on every face crop, scaled by width and size.
+
+    ``alexnet(width=1.0, pixels=224, dense=4096, dense_layers=2, dropout=0.5, norm='none')`` is the
+    layer table of the paper; below 224 pixels the first kernel and stride shrink in proportion
+    (never below 5 and 1), so that 63 pixels also end in 6 x 6. With ``scaling='imagenet',
+    weights='imagenet'`` it is torchvision's pretrained net up to its classifier.
+
+    Shapes:
+        faces uint8 [B, F, H, W, C], face_mask [B, F] -> [B, F, dense]
+
+    Args:
+        width: factor on all numbers of filters.
+        pixels: side to which crops are resized first; 0: as they are.
+        layout: "2012" (two towers) or "2014" (one tower, as in torchvision).
+        dense: units of each fully connected layer; not scaled by width.
+        dense_layers: fully connected layers before the fusion.
+        dropout: before each fully connected layer.
+        norm: "batch" after each convolution (trains from scratch on small corpora) or "none".
+        scaling: of pixels: "picture" (each picture's own mean and deviation) or "imagenet" (the
+            mean and deviation of ImageNet's RGB; grey is repeated).
+        weights: "none", "imagenet" (torchvision's file, downloaded once: 233 MB) or the path of a
+            state dict of the same layout.
+        frozen: "none", "convolutions", "first_dense" (these and the weights, not the bias, of the
+            first fully connected layer) or "all".
+    Source:
+        Krizhevsky, Sutskever, Hinton 2012, ImageNet classification with deep CNNs, section 3.5;
+        Krizhevsky 2014, One weird trick, arXiv 1404.5997. Left out: local response normalisation.
+    """
+    check(layout in ALEXNET_LAYERS, "layout", layout, " or ".join(ALEXNET_LAYERS))
+    check(norm in ("batch", "none"), "norm", norm, "batch or none")
+    check(scaling in SCALINGS, "scaling", scaling, " or ".join(SCALINGS))
+    check(frozen in FROZEN, "frozen", frozen, ", ".join(FROZEN))
+    check(frozen == "none" or weights != "none", "frozen", frozen, "none where weights is 'none'")
+    faces, mask = inputs["faces"], inputs["face_mask"]
+    x = SCALINGS[scaling](ops.reshape(faces, (-1, *faces.shape[2:])))  # [B F, H, W, C]
+    if pixels:
+        x = keras.layers.Resizing(pixels, pixels)(x)
+    side = x.shape[1]
+    check(side >= SMALLEST_PIXELS, "side of a picture", side, f"at least {SMALLEST_PIXELS} pixels")
+    if weights != "none":
+        found = (width, layout, dense, dense_layers, norm, scaling, side)
+        for value, (name, wanted) in zip(found, PRETRAINED.items(), strict=True):
+            check(value == wanted, name, value, f"{wanted!r} for these weights")
+    x, convolutions = convolved(x, layout, width, norm)
+    x = keras.layers.Flatten()(x)  # [B F, 6 * 6 * filters] at 224 pixels
+    connected: list[keras.layers.Layer] = []
+    for _ in range(dense_layers):
+        x = keras.layers.Dropout(dropout)(x)
+        connected.append(keras.layers.Dense(dense, activation="relu"))
+        x = connected[-1](x)
+    if weights != "none":
+        from emorec_tf.models.pretrained import (
+            alexnet as alexnet_weights,  # with OpenCV, which nothing else here needs
+        )
+
+        alexnet_weights.load(weights, convolutions, connected)
+        freeze(frozen, convolutions, connected)
+    return Tokens(ByClip()(x, mask), mask)  # [B, F, dense]
+
+
+def convolved(
+    x: Tensor, layout: str, width: float, norm: str
+) -> tuple[Tensor, list[keras.layers.Layer]]:
+    """AlexNet's convolutions and poolings, and the convolutions as layers."""
+    scale = min(1.0, x.shape[1] / ALEXNET_PIXELS)
+    made: list[keras.layers.Layer] = []
+    for index, (filters, kernel, stride, groups, pool) in enumerate(ALEXNET_LAYERS[layout]):
+        padding = "same"
+        if index == 0:
+            kernel = max(5, 2 * round(kernel * scale / 2 - 0.5) + 1)
+            stride = max(1, round(stride * scale))
+            x = keras.layers.ZeroPadding2D(2)(x) if scale == 1.0 else x
+            padding = "valid"
+        filters = max(2, 2 * round(filters * width / 2)) // groups
+        layers = [
+            keras.layers.Conv2D(filters, kernel, strides=stride, padding=padding)
+            for _ in range(groups)
+        ]
+        made += layers
+        x = by_towers(x, layers)
+        if norm == "batch":
+            x = keras.layers.BatchNormalization(momentum=0.9)(x)
+        x = keras.layers.ReLU()(x)
+        x = keras.layers.MaxPooling2D(3, 2)(x) if pool else x
+    return x, made
+
+
+def by_towers(x: Tensor, layers: list[keras.layers.Layer]) -> Tensor:
+    """Convolve, in halves where the net has two towers (no grouped gradient on a CPU)."""
+    if len(layers) == 1:
+        return layers[0](x)
+    parts = ops.split(x, len(layers), axis=-1)
+    halves = [layer(part) for layer, part in zip(layers, parts, strict=True)]
+    return ops.concatenate(halves, axis=-1)
+
+
+def freeze(
+    frozen: str, convolutions: list[keras.layers.Layer], connected: list[keras.layers.Layer]
+) -> None:
+    """Keep loaded weights from training, as the knob ``frozen`` says."""
+    for layer in [*convolutions, *(connected if frozen == "all" else [])]:
+        layer.trainable = frozen == "none"
+    if frozen == "first_dense":
+        connected[0].kernel.trainable = False
+
+
+def standardised(pictures: Tensor) -> Tensor:
+    """Take brightness and contrast from each picture: mean 0, deviation 1; empty stays zero.
+
+    Shapes:
+        uint8 [N, H, W, C] -> float [N, H, W, C]
+    """
+    x = ops.cast(pictures, "float32") / 255.0
+    mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
+    deviation = ops.std(x, axis=(1, 2, 3), keepdims=True)
+    return ops.cast((x - mean) / (deviation + 1e-3), keras.config.floatx())
+
+
+def as_imagenet(pictures: Tensor) -> Tensor:
+    """Scale as torchvision's pretrained nets expect it; grey is repeated.
+
+    Shapes:
+        uint8 [N, H, W, C] -> float [N, H, W, 3]
+    """
+    x = ops.cast(pictures, "float32") / 255.0
+    x = ops.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x
+    mean, deviation = (ops.array(v, "float32") for v in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+    return ops.cast((x - mean) / deviation, keras.config.floatx())
+
+
+SCALINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "picture": standardised,
+    "imagenet": as_imagenet,
+}
+FROZEN = ("none", "convolutions", "first_dense", "all")
+
+FACE_BRANCHES: dict[str, Callable[..., Tokens]] = {
+    "alexnet": alexnet,
+    "face_hog": face_hog,
+    "face_mesh": face_mesh,
+    "face_statistics": face_statistics,
+    "frames_as_channels": frames_as_channels,
+    "landmark_distances": landmark_distances,
+    "lrcn": lrcn,
+    "mini_xception": mini_xception,
+}

@@ -1,0 +1,1 @@
+"""Fusions: the tokens of both branches in, logits out."""

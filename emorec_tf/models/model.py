@@ -1,0 +1,196 @@
+"""Config to Keras model: inputs, two branches, one fusion; the strategy it is built under."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import ops
+
+from emorec_tf.config import choices
+from emorec_tf.config.config import Config, FeaturesConfig, TrainConfig
+from emorec_tf.config.fields import check
+from emorec_tf.config.schema import PICTURE_ARRAYS, schema
+from emorec_tf.models.classical.head_layers import joined
+from emorec_tf.models.fusion.fusions import UNIMODAL
+from emorec_tf.models.layers import ModalityDropout, Still, Tensor, Tokens
+from emorec_tf.tasks import tasks
+from emorec_tf.training.distributed import cluster
+
+AUDIO_INPUTS = ("audio", "audio_mask")
+
+
+@functools.cache
+def strategy():
+    """Return this process's one strategy: over its devices, or over those of several machines.
+
+    A second MirroredStrategy breaks training on two replicas.
+    """
+    import tensorflow as tf
+
+    if cluster.team():
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.MirroredStrategy()
+
+
+def input_tensors(features: FeaturesConfig, any_frames: bool = False) -> dict[str, Tensor]:
+    """One Keras input per array of the schema; masks are float32, the rest as stored.
+
+    ``any_frames``: any number of pictures, as training then takes some and scoring all.
+    """
+    inputs = {}
+    for name, spec in schema(features).items():
+        free = any_frames and name in PICTURE_ARRAYS
+        shape = (None, *spec.shape[1:]) if free else spec.shape
+        inputs[name] = keras.Input(
+            shape, name=name, dtype="float32" if "mask" in name else spec.dtype
+        )
+    return inputs
+
+
+def build_model(
+    config: Config,
+    classes: Sequence[str],
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    audio_frames: int | None = None,
+) -> keras.Model:
+    """Build the network that ``config.model`` names.
+
+    Args:
+        config: ``features`` fixes the input shapes, ``model`` the layers.
+        classes: names of the K classes, in the order of the outputs; () for a rating.
+        mean: of each log-mel band over the training clips, [M].
+        deviation: of each log-mel band, [M].
+        audio_frames: given to the audio branch, the first so many; None: all.
+
+    Returns:
+        A functional model ``{array name: [B, ...]} -> logits [B, K]``, or a rating [B, 1]. Its
+        branches are sub-models called ``audio_branch`` and ``face_branch``. With a classifier,
+        the branches' fused features [B, E], on which ``head_layers`` puts what is found.
+
+    Raises:
+        UserError: an unknown choice or knob, or a fusion that needs pictures where there are none.
+    """
+    inputs = input_tensors(config.features, any_frames=config.train.train_frames > 0)
+    masks = inputs["audio_mask"], inputs["face_mask"]
+    fusion_name, _ = choices.check("fusion", config.model.fusion)
+    check(
+        config.features.face_frames > 0 or fusion_name == "audio_only",
+        "fusion",
+        fusion_name,
+        "audio_only, because the records hold no pictures (face_frames 0)",
+    )
+    if config.model.modality_dropout and fusion_name not in UNIMODAL:
+        dropout = ModalityDropout(
+            config.model.modality_dropout, seed=config.train.seed, dtype="float32"
+        )
+        masks = dropout(*masks)
+    standard = standardising(mean, deviation, scalar=config.model.standardise == "scalar")
+    audio = standard(inputs["audio"]) * masks[0][..., None]  # padding becomes the mean, zero
+    heard = {**inputs, "audio": audio[:, :audio_frames], "audio_mask": masks[0][:, :audio_frames]}
+    seen = {**inputs, "face_mask": masks[1]}
+    frozen = config.train.frozen
+    audio_tokens = branch("audio", config.model.audio, heard, [*AUDIO_INPUTS], frozen)
+    face_inputs = [n for n in inputs if n not in AUDIO_INPUTS]
+    face_tokens = branch("face", config.model.face, seen, face_inputs, frozen)
+    name = f"emorec_{fusion_name}"
+    if choices.check("classifier", config.model.classifier)[0] != "none":
+        used = {"audio_only": [audio_tokens], "face_only": [face_tokens]}
+        features = joined(used.get(fusion_name, [audio_tokens, face_tokens]))
+        features = keras.layers.Identity(name="features", dtype="float32")(features)
+        return keras.Model(inputs, features, name=name)
+    fuse = choices.resolve("fusion", config.model.fusion)
+    task = tasks.of(config.data, classes)
+    outputs = task.head(fuse(audio_tokens, face_tokens, task.outputs))
+    return keras.Model(inputs, outputs, name=name)
+
+
+def standardising(mean: np.ndarray, deviation: np.ndarray, scalar: bool) -> keras.layers.Layer:
+    """Make the layer that gives sound mean 0 and deviation 1, by band or over all bands."""
+    variance = np.square(deviation)
+    if scalar:
+        mean, variance = np.full_like(mean, mean.mean()), variance + np.square(mean - mean.mean())
+        variance = np.full_like(mean, variance.mean())
+    return keras.layers.Normalization(
+        mean=mean, variance=variance, dtype="float32", name="standardise"
+    )
+
+
+def branch(
+    kind: str,
+    choice: str,
+    tensors: dict[str, keras.KerasTensor],
+    names: Sequence[str],
+    frozen: bool = False,
+) -> Tokens:
+    """Build one branch as a named sub-model and apply it; frozen, as if never in training."""
+    inputs = {n: keras.Input(tensors[n].shape[1:], name=n, dtype=tensors[n].dtype) for n in names}
+    values, mask = choices.resolve(kind, choice)(inputs)
+    # The sub-model owns its mask output even where the branch passes its input through.
+    outputs = [values, ops.cast(mask, "float32")]
+    inner = (Still if frozen else keras.Model)(inputs, outputs, name=f"{kind}_branch")
+    values, mask = inner({n: tensors[n] for n in names})
+    # Named, so that a model can be cut here.
+    return Tokens(
+        keras.layers.Identity(name=f"{kind}_tokens", dtype=values.dtype)(values),
+        keras.layers.Identity(name=f"{kind}_tokens_mask", dtype=mask.dtype)(mask),
+    )
+
+
+def above_branches(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Cut a model in two that share its layers: inputs to tokens by name, and these to logits."""
+    names = [f"{kind}_tokens{mask}" for kind in ("audio", "face") for mask in ("", "_mask")]
+    tokens = {n.name: n.output for n in model.layers if n.name in names}
+    above = keras.Model(list(tokens.values()), model.output)
+    inputs = {n: keras.Input(t.shape[1:], name=n, dtype=t.dtype) for n, t in tokens.items()}
+    return keras.Model(model.input, tokens), keras.Model(inputs, above(list(inputs.values())))
+
+
+def undistributed(model: keras.Model) -> keras.Model:
+    """The same layers and weights outside any strategy, to answer by.
+
+    Under one, ``predict_on_batch`` would give each replica the whole batch, and answer it as often.
+    """
+    return keras.Model(model.input, model.output)
+
+
+def compile_model(
+    model: keras.Model,
+    train: TrainConfig,
+    steps: int,
+    task: tasks.Task | None = None,
+    optimizer: keras.optimizers.Optimizer | None = None,
+) -> None:
+    """Set loss, optimiser and schedule: AdamW, linear warm-up over a tenth, cosine to zero.
+
+    An ``optimizer`` that is given is taken as it is, with its own schedule.
+    """
+    task = task or tasks.Naming()
+    warm = max(1, steps // 10)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=train.learning_rate / 25,
+        warmup_target=train.learning_rate,
+        warmup_steps=warm,
+        decay_steps=max(1, steps - warm),
+    )
+    model.compile(
+        optimizer=optimizer
+        or keras.optimizers.AdamW(schedule, weight_decay=train.weight_decay, clipnorm=5.0),
+        loss=task.loss(train),
+        weighted_metrics=[task.metric()],
+        jit_compile=use_jit(train.jit),
+    )
+
+
+def use_jit(jit: str) -> bool:
+    """XLA halves the speed on a CPU, so ``auto`` means on a GPU only."""
+    if jit != "auto":
+        return jit == "on"
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))
+    return True

@@ -1,0 +1,53 @@
+"""Where audio branches begin and end: sound without its padding, many tokens made one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from keras import ops
+
+from emorec_tf.config.fields import check
+from emorec_tf.models.layers import Tensor, Tokens, attention, mean_and_deviation, present
+
+POOLS: dict[str, Callable[[Tokens], Tensor]] = {
+    "attention": attention,
+    "mean_std": mean_and_deviation,
+}
+
+
+def sound_of(inputs: Mapping[str, Tensor]) -> Tokens:
+    """Frames of the sound, zero where there is none: [B, T, M], [B, T]."""
+    audio, mask = inputs["audio"], inputs["audio_mask"]
+    return Tokens(audio * ops.cast(mask, audio.dtype)[..., None], mask)
+
+
+def pooled(tokens: Tokens, pool: str) -> Tokens:
+    """Reduce tokens to one by the named pooling, or leave them as they are.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    if pool == "none":
+        return tokens
+    check(pool in POOLS, "pool", pool, f"{', '.join(POOLS)} or none")
+    return one_token(POOLS[pool](tokens), tokens.mask)
+
+
+def one_token(features: Tensor, mask: Tensor) -> Tokens:
+    """Features of the whole clip as its only token, real if any of the frames was.
+
+    Shapes:
+        [B, E], mask [B, S] -> [B, 1, E], [B, 1]
+    """
+    return Tokens(features[:, None], present(mask))
+
+
+def stretches(mask: Tensor, parts: int) -> list[Tensor]:
+    """Cut the real tokens into stretches of as many each, in order: mask [B, S] -> ``parts`` of it.
+
+    With fewer tokens than stretches, some are empty.
+    """
+    weights = ops.cast(mask, "float32")
+    count = ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
+    number = ops.floor((ops.cumsum(weights, axis=1) - 0.5) * parts / count)
+    return [weights * ops.cast(ops.equal(number, float(n)), "float32") for n in range(parts)]

@@ -1,0 +1,1 @@
+"""Readers of pretrained weights in the file formats of others."""

@@ -1,0 +1,1 @@
+"""TFRecords: made in parallel, read as batches, augmented."""

@@ -1,0 +1,154 @@
+"""Folder of records: TFRecord shards, a manifest that notices damage, a table of clips.
+
+``records.json`` is written last and names every shard with its count, bytes and sha256: a folder
+without it is unfinished. Every file appears under its final name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emorec_tf.config.clip import EMOTIONS, Clip
+from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.errors import UserError
+from emorec_tf.storage.files import file_check, read_csv, write_atomically
+from emorec_tf.storage.paths import place, size_of
+
+MANIFEST = "records.json"
+REPORT = "report.csv"
+FORMAT = 2  # raised when an example is laid out or made in another way
+
+
+@dataclass(frozen=True)
+class Records:
+    """An opened, checked folder of records."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    clips: Sequence[Clip]  # the clips that are in the shards
+
+    @property
+    def features(self) -> FeaturesConfig:
+        """Settings the records were made with."""
+        return FeaturesConfig(**self.manifest["features"])
+
+    @property
+    def shards(self) -> list[str]:
+        """Paths of the shards, in order."""
+        return [str(self.folder / s["name"]) for s in self.manifest["shards"]]
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """Emotions that occur, in the order of EMOTIONS."""
+        there = {c.emotion for c in self.clips}
+        return tuple(e for e in EMOTIONS if e in there)
+
+    @property
+    def sounds(self) -> dict[str, str]:
+        """Hash of each clip's decoded waveform, of those that have a sound."""
+        rows = read_csv(self.folder / REPORT)
+        return {r["clip_id"]: r["audio_sha256"] for r in rows if r["audio_sha256"]}
+
+
+def serialise(example: Mapping[str, np.ndarray], labels: Mapping[str, str | float]) -> bytes:
+    """Turn one example and its labels into a tf.train.Example; arrays are kept as raw bytes."""
+    import tensorflow as tf
+
+    def raw(data: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+
+    feature = {name: raw(np.ascontiguousarray(a).tobytes()) for name, a in example.items()}
+    for name, value in labels.items():
+        if isinstance(value, str):
+            feature[name] = raw(value.encode())
+        else:
+            feature[name] = tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+    message = tf.train.Example(features=tf.train.Features(feature=feature))
+    return message.SerializeToString(deterministic=True)
+
+
+def framed(example: bytes) -> bytes:
+    """Put a serialised example into TFRecord's frame: its length, itself, a checksum of each.
+
+    TensorFlow's own writer does it, in memory, so that shards can be joined without TensorFlow.
+    """
+    import tensorflow as tf
+
+    place = "ram://example.tfrecord"
+    with tf.io.TFRecordWriter(place) as writer:
+        writer.write(example)
+    with tf.io.gfile.GFile(place, "rb") as file:
+        whole = bytes(file.read())
+    tf.io.gfile.remove(place)  # else the next one would be appended
+    return whole
+
+
+def write_shard(path: Path, examples: Sequence[bytes]) -> dict[str, Any]:
+    """Write one shard of framed examples; return its manifest row."""
+    try:
+        write_atomically(path, b"".join(examples))
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; free some space") from error
+    return {"name": path.name, "count": len(examples), **file_check(path)}
+
+
+def open_records(folder: str | Path, wanted: Mapping[str, Any] | None = None) -> Records:
+    """Open and check a folder of records.
+
+    Args:
+        folder: what ``prepare --records`` wrote.
+        wanted: feature settings the caller insists on; others are taken as they are.
+
+    Raises:
+        UserError: unfinished or damaged records, or records of other feature settings.
+    """
+    folder = place(folder)
+    path = folder / MANIFEST
+    if not path.exists():
+        state = "are unfinished" if folder.exists() else "do not exist"
+        raise UserError(f"records {folder} {state}; run python -m emorec_tf.prepare on them")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        features = FeaturesConfig(**manifest["features"])
+        shards = manifest["shards"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged or of another version; prepare the records anew"
+        ) from error
+    if manifest.get("format") != FORMAT or features.stamp() != manifest["stamp"]:
+        raise UserError(f"records {folder} are stale (made by another version); prepare them anew")
+    for name, value in (wanted or {}).items():
+        if getattr(features, name) != value:
+            raise UserError(
+                f"records {folder} were made with {name}={getattr(features, name)}, not {value}; "
+                f"prepare again with --{name} {value} into another folder, or drop the setting"
+            )
+    for shard in shards:
+        there = folder / shard["name"]
+        if not there.exists() or size_of(there) != shard["bytes"]:
+            raise UserError(f"shard {there} is missing or damaged; run prepare again to mend it")
+    if not (folder / REPORT).exists():
+        raise UserError(f"{folder / REPORT} is missing; run prepare again to mend it")
+    rows = [r for r in read_csv(folder / REPORT) if r["status"] == "ok"]
+    return Records(folder, manifest, [clip_of_row(r) for r in rows])
+
+
+def clip_of_row(row: Mapping[str, str]) -> Clip:
+    """Give back the clip that a line of the report describes."""
+    return Clip(
+        clip_id=row["clip_id"],
+        speaker=row["speaker"],
+        emotion=row["emotion"],
+        video=row["video"] or None,
+        audio=row["audio"] or None,
+        session=row["session"],
+        activation=float(row["activation"]) if row["activation"] else None,
+        valence=float(row["valence"]) if row["valence"] else None,
+        traits=json.loads(row["traits"]),
+    )

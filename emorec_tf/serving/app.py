@@ -1,0 +1,281 @@
+"""The web page and the HTTP API around an opened run; nothing of it reaches out of the machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from jinja2 import Environment, FileSystemLoader
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from emorec_tf import __version__
+from emorec_tf.errors import UserError
+from emorec_tf.evaluation import run_card
+from emorec_tf.inference import timeline
+from emorec_tf.inference.long_media import FilmAnswer, Settings
+from emorec_tf.inference.predictor import Opened
+from emorec_tf.serving import responses
+from emorec_tf.serving.job_queue import FullError, GoneError, LateError, Line
+from emorec_tf.serving.uploads import Body, RefusedError, received
+
+GONE_STATUS = 499  # nobody reads it but the figures
+SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
+HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "form-action 'self'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "cross-origin-resource-policy": "same-origin",
+}
+TEMPLATES = Path(__file__).parent / "templates"
+FORM = {
+    "type": "object",
+    "required": ["clip"],
+    "properties": {
+        "clip": {"type": "string", "format": "binary", "description": "film, sound or picture"},
+        "abstain_below": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1,
+            "default": 0,
+            "description": "the emotion is 'unsure' where no probability reaches this",
+        },
+    },
+}
+STATUSES = {
+    200: "the object that predict --json prints; a film that breaks off is answered as far as it "
+    "goes, and the header emorec-problem says so",
+    400: "no form, no clip in it, an empty clip, or a wrong number",
+    408: "the clip came too slowly",
+    413: "the clip is too large",
+    415: "no multipart/form-data",
+    422: "the clip cannot be read as sound, film or picture",
+    429: "too many clips are on their way; the header retry-after guesses when to come again",
+    504: "the time limit has passed",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one client may ask of the machine; ``queue`` clips wait besides the one answered."""
+
+    upload_mb: float = 200.0
+    seconds: float = 600.0
+    queue: int = 8
+
+
+@dataclass(frozen=True)
+class Server:
+    """All that a request needs."""
+
+    ready: Opened
+    settings: Settings
+    limits: Limits
+    line: Line
+    registry: CollectorRegistry
+    requests: Counter = field(repr=False)
+
+
+def app(ready: Opened, settings: Settings | None = None, limits: Limits | None = None) -> FastAPI:
+    """Make the application.
+
+    Args:
+        ready: the run, opened with ``abstain_below`` 0.
+        settings: how films are answered.
+        limits: of uploads, time and queue.
+    """
+    limits = limits or Limits()
+    registry = CollectorRegistry()
+    took = Histogram("emorec_answer_seconds", "Time to answer a clip", [], buckets=SECONDS,
+                     registry=registry)  # fmt: skip
+    requests = Counter("emorec_requests", "Answers by path and status", ["path", "status"],
+                       registry=registry)  # fmt: skip
+    line = Line(limits.queue, took.observe)
+    waiting = Gauge("emorec_queue_length", "Clips on their way besides the one that is answered",
+                    registry=registry)  # fmt: skip
+    waiting.set_function(lambda: max(0, line.taken - 1))
+    server = Server(ready, settings or Settings(), limits, line, registry, requests)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> Any:
+        yield
+        line.close()
+
+    made = FastAPI(
+        title="emorec_tf", version=__version__, docs_url=None, redoc_url=None, lifespan=life
+    )
+    for path, (function, method, facts) in ROUTES.items():
+        endpoint = partial(function, server)
+        made.add_api_route(
+            path, endpoint, methods=[method], response_model=None, name=function.__name__,
+            description=function.__doc__, **facts,
+        )  # fmt: skip
+    made.add_middleware(Guarded, server=server, paths=frozenset(ROUTES))
+    return made
+
+
+class Guarded:
+    """Every answer gets the headers that keep pages to themselves, and is counted by status."""
+
+    def __init__(self, app: ASGIApp, server: Server, paths: frozenset[str]) -> None:
+        """Stand around an application; other ``paths`` are counted as one."""
+        self.app, self.server, self.paths = app, server, paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, but for one that another site's page sends."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"] if scope["path"] in self.paths else "other"
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.server.requests.labels(path, message["status"]).inc()
+                own = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
+                message = {**message, "headers": [*message["headers"], *own]}
+            await send(message)
+
+        request = Request(scope)
+        origin, host = request.headers.get("origin"), request.headers.get("host", "")
+        if origin and origin.split("://")[-1] != host:
+            await refusal(403, "this comes from another site's page")(scope, receive, guarded)
+            return
+        await self.app(scope, receive, guarded)
+
+
+def refusal(status: int, line: str, **headers: str) -> JSONResponse:
+    """Say in one line what is wrong."""
+    return JSONResponse({"error": " ".join(line.split())}, status, headers)
+
+
+async def predict(server: Server, request: Request) -> Response:
+    """Answer a clip: the same object as the command's."""
+    return await answered(server, request, lambda found: found.told)
+
+
+async def look(server: Server, request: Request) -> Response:
+    """Answer a clip for the page: with faces and timeline."""
+    return await answered(server, request, lambda found: asdict(responses.shown(found)))
+
+
+async def answered(server: Server, request: Request, told: Callable[[FilmAnswer], Any]) -> Response:
+    """Take a clip, let the worker answer it; every way it can fail is a status and a line."""
+    limits, deadline = server.limits, time.monotonic() + server.limits.seconds
+    body = Body(request, int(limits.upload_mb * 1e6))
+    try:
+        with server.line.place():
+            async with received(body, limits.seconds) as upload:
+                work = partial(responses.answer, server.ready, upload.path, upload.name,
+                               upload.abstain_below, server.settings)  # fmt: skip
+                found = await server.line.answer(work, deadline, request.is_disconnected)
+                return answer_of(found, told(found))
+    except FullError as error:
+        response = refusal(
+            429, "too many clips are on their way; try again later",
+            **{"retry-after": str(error.retry_after_seconds)},
+        )  # fmt: skip
+    except RefusedError as error:
+        response = refusal(error.status, error.line)
+    except UserError as error:
+        response = refusal(422, str(error))
+    except LateError:
+        response = refusal(504, f"no answer within {limits.seconds:g} s; send a shorter clip")
+    except GoneError:
+        return refusal(GONE_STATUS, "the client has left")
+    await body.drain()
+    return response
+
+
+def answer_of(found: FilmAnswer, told: Any) -> Response:
+    """Pack an answer; what could not be read of a film stands in a header."""
+    problem = (found.problem or "").encode("ascii", "replace").decode()
+    return JSONResponse(told, headers={"emorec-problem": problem} if problem else None)
+
+
+async def page(server: Server, _: Request) -> Response:
+    """Give the web page."""
+    run, limits = server.ready.run, server.limits
+    facts = {
+        "colours": timeline.COLOURS,
+        "upload_mb": limits.upload_mb,
+        "hop_seconds": server.settings.hop_seconds or run.config.features.clip_seconds / 2,
+        "rating": run.task.rating,
+    }
+    card = run_card.as_html(run_card.card_of(run))
+    name = run.folder.resolve().name
+    told = {"name": name, "classes": run.classes, "rating": run.task.rating, "card": card}
+    return HTMLResponse(template("page.html.j2").render(facts=json.dumps(facts), **told))
+
+
+async def documentation(server: Server, request: Request) -> Response:
+    """Give a page that says how to call the API; it loads nothing."""
+    text = template("docs.html.j2").render(
+        statuses=STATUSES, fields=FORM["properties"], limits=server.limits,
+        base=str(request.base_url).rstrip("/"),
+    )  # fmt: skip
+    return HTMLResponse(text)
+
+
+async def style(_server: Server, _: Request) -> Response:
+    """Give the page's style sheet."""
+    return Response(source("page.css.j2"), media_type="text/css")
+
+
+async def script(_server: Server, _: Request) -> Response:
+    """Give the page's script."""
+    return Response(source("page.js.j2"), media_type="text/javascript")
+
+
+async def healthz(server: Server, _: Request) -> Response:
+    """Say that the server lives, and which run it answers by."""
+    return JSONResponse({"status": "ok", "run": server.ready.run.folder.resolve().name})
+
+
+async def metrics(server: Server, _: Request) -> Response:
+    """Give the figures for Prometheus."""
+    return Response(generate_latest(server.registry), media_type="text/plain; version=0.0.4")
+
+
+def source(name: str) -> str:
+    """Read a file that comes with the package."""
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def template(name: str) -> Any:
+    """Read a template that comes with the package."""
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True
+    ).get_template(name)
+
+
+HIDDEN = {"include_in_schema": False}
+PREDICT = {
+    "summary": "Answer a clip",
+    "responses": {status: {"description": line} for status, line in STATUSES.items()},
+    "openapi_extra": {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
+    },
+}
+ROUTES: dict[str, tuple[Callable[..., Any], str, dict[str, Any]]] = {
+    "/predict": (predict, "POST", PREDICT),
+    "/look": (look, "POST", HIDDEN),
+    "/healthz": (healthz, "GET", {"summary": "Is it alive"}),
+    "/metrics": (metrics, "GET", {"summary": "Figures for Prometheus"}),
+    "/": (page, "GET", HIDDEN),
+    "/docs": (documentation, "GET", HIDDEN),
+    "/page.css": (style, "GET", HIDDEN),
+    "/page.js": (script, "GET", HIDDEN),
+}

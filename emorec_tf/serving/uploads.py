@@ -1,0 +1,157 @@
+"""A request's body to a file of ours: bounded while it comes, under no name of the sender's."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
+
+from emorec_tf.serving.job_queue import GoneError
+
+FORM_BYTES = 64 * 1024  # that a form may hold besides the clip
+MOST_FIELDS = 4
+NAME_LENGTH = 120
+DRAIN_SECONDS = 10.0  # a refused body is read for so long, or its sender would see no answer
+
+
+class RefusedError(Exception):
+    """An upload that cannot be taken: the status, and one line for the sender."""
+
+    def __init__(self, status: int, line: str) -> None:
+        """Keep both."""
+        super().__init__(line)
+        self.status, self.line = status, line
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A clip on our disk, the name that its sender gave it, and his line for abstaining."""
+
+    path: Path
+    name: str
+    abstain_below: float
+
+
+class Body:
+    """What a request brings, counted while it comes."""
+
+    def __init__(self, request: Request, most_bytes: int) -> None:
+        """Nothing has come yet."""
+        self.request, self.most_bytes = request, most_bytes
+        self.left, self.ended, self.tail = most_bytes + FORM_BYTES, False, b""
+
+    async def receive(self) -> Message:
+        """Give the next piece.
+
+        Raises:
+            RefusedError: it is one too many, or the last of a form that is cut short.
+        """
+        message = await self.request.receive()
+        self.left -= len(message.get("body", b""))
+        self.ended = not message.get("more_body", False)
+        self.tail = (self.tail + message.get("body", b""))[-8:]
+        if self.left < 0:
+            raise too_large(self.most_bytes)
+        if self.ended and not self.tail.rstrip().endswith(b"--"):
+            raise RefusedError(400, "the form was cut short")
+        return message
+
+    async def drain(self) -> None:
+        """Read what is left of a refused body, within bounds, so that its sender hears why."""
+        self.left = self.most_bytes + FORM_BYTES
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while not self.ended:
+                    await self.receive()
+        except (TimeoutError, RefusedError):
+            return
+
+
+@asynccontextmanager
+async def received(body: Body, limit_seconds: float) -> AsyncIterator[Upload]:
+    """Take the form of a request; the clip lies in a folder that is removed in the end.
+
+    Raises:
+        RefusedError: no form with a clip, an empty or too large one, a wrong number, or it comes
+            too slowly.
+        GoneError: the sender has left.
+    """
+    headers = body.request.headers
+    if int_of(headers.get("content-length")) > body.left:
+        raise too_large(body.most_bytes)
+    if not headers.get("content-type", "").startswith("multipart/form-data"):
+        raise RefusedError(415, "send a form (multipart/form-data) with the file in its field clip")
+    try:
+        async with asyncio.timeout(limit_seconds):
+            form = await Request(body.request.scope, body.receive).form(
+                max_files=1, max_fields=MOST_FIELDS, max_part_size=FORM_BYTES
+            )
+    except (HTTPException, MultiPartException) as error:
+        told = " ".join(str(getattr(error, "detail", None) or error).split())
+        raise RefusedError(400, f"the form cannot be read ({told})") from error
+    except TimeoutError as error:
+        raise RefusedError(408, f"the clip did not come within {limit_seconds:g} s") from error
+    except ClientDisconnect as error:
+        raise GoneError from error
+    with TemporaryDirectory(prefix="emorec-serve-") as folder:
+        try:
+            clip = form.get("clip")
+            if clip is None or isinstance(clip, str):
+                raise RefusedError(400, "the form's field clip holds no file")
+            if not clip.size:
+                raise RefusedError(400, "the clip is empty (0 bytes)")
+            line = number(form.get("abstain_below", "0"))
+            path = Path(folder) / "clip"
+            await asyncio.to_thread(keep, clip.file, path)
+            upload = Upload(path, told_name(clip.filename), line)
+        finally:
+            await form.close()
+        yield upload
+
+
+def too_large(most_bytes: int) -> RefusedError:
+    """Say how large a clip may be."""
+    return RefusedError(413, f"the clip is larger than {most_bytes / 1e6:g} MB")
+
+
+def int_of(text: str | None) -> int:
+    """Read a length that a header tells; 0 where it tells none."""
+    return int(text) if text and text.isdecimal() else 0
+
+
+def number(text: Any) -> float:
+    """Read the line for abstaining.
+
+    Raises:
+        RefusedError: it is no number from 0 to 1.
+    """
+    try:
+        line = float(text)
+    except (TypeError, ValueError):
+        line = math.nan
+    if not 0 <= line <= 1:
+        raise RefusedError(400, "abstain_below is no number from 0 to 1")
+    return line
+
+
+def told_name(name: str | None) -> str:
+    """What may be shown of a sender's file name; it never becomes a path."""
+    last = PurePosixPath((name or "").replace("\\", "/")).name
+    return "".join(c for c in last if c.isprintable())[:NAME_LENGTH] or "clip"
+
+
+def keep(source: Any, path: Path) -> None:
+    """Write an upload to disk."""
+    with path.open("wb") as file:
+        shutil.copyfileobj(source, file, 1 << 20)

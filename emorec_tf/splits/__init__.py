@@ -1,0 +1,1 @@
+"""Who trains, validates and tests: splits, protocols, and the search for leaks."""

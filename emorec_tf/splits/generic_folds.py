@@ -1,0 +1,163 @@
+"""One fold, and the folds that any data can have: dealt from sorted names, without a seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from emorec_tf.config.clip import Clip
+from emorec_tf.errors import UserError
+from emorec_tf.splits.splits import Split, natural
+
+DEFAULT_FOLDS = 5
+LEAKY_NOTE = (
+    "LEAKY: clips, not speakers, were dealt to the folds, so every speaker stands on all sides; "
+    "the figures show what leaking feigns and say nothing about new speakers"
+)
+HALF_NOTE = "only half of each test session's clips is scored; the other half is not used"
+COUNTED = ("group_kfold", "leaky_kfold")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One round: names of speakers on each side; of clips (``clip_id``) where ``leaky``."""
+
+    name: str
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    leaky: bool = False
+    test_clips: tuple[str, ...] = ()  # of the test speakers, those that are scored; (): all
+
+    def __post_init__(self) -> None:
+        """Refuse empty sides and a name on two of them."""
+        try:
+            _ = self.split
+        except UserError as error:
+            raise UserError(f"fold {self.name}: {error}") from error
+
+    @property
+    def split(self) -> Split:
+        """The sides without the name, sorted as ``splits.make`` sorts them."""
+        train, validation, test = (
+            tuple(sorted(side, key=natural)) for side in (self.train, self.validation, self.test)
+        )
+        return Split(train, validation, test, self.leaky, self.test_clips)
+
+    def clips(self, clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+        """Return {"train", "validation", "test": clips}; clips that are on no side stay out."""
+        return self.split.clips(clips)
+
+
+def deal(kind: str, number: str, clips: Sequence[Clip]) -> tuple[list[Fold], list[str]]:
+    """Make the folds of ``kind`` (a key of ``DEALERS``), and notes on them.
+
+    Args:
+        kind: what is dealt.
+        number: how many folds, as the user wrote it; "": five, or what the sessions give.
+        clips: all clips of the data.
+
+    Raises:
+        UserError: the number is none, or the data has too few speakers, sessions or clips.
+    """
+    counted = kind in COUNTED
+    if number and not (counted and number.isdecimal() and int(number) >= 2):
+        form = f"{kind}:K with K a whole number from 2" if counted else f"{kind} alone"
+        raise UserError(f"unknown protocol '{kind}:{number}'; write {form}")
+    return DEALERS[kind](clips, int(number or DEFAULT_FOLDS))
+
+
+def sha256(text: str) -> str:
+    """Hash a text: an order that depends on nothing but the names."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _leave_one_session_out(
+    clips: Sequence[Clip], _: int, kind: str = "loso_session"
+) -> tuple[list[Fold], list[str]]:
+    members: dict[str, set[str]] = defaultdict(set)
+    for clip in clips:
+        members[clip.session].add(clip.speaker)
+    if len(members) < 3 or "" in members:
+        raise UserError(f"{kind} needs clips of at least 3 named sessions; use group_kfold")
+    homes: dict[str, str] = {}
+    for session in sorted(members, key=natural):
+        for speaker in sorted(members[session], key=natural):
+            if homes.setdefault(speaker, session) != session:
+                raise UserError(
+                    f"{kind}: speaker {speaker} is in sessions {homes[speaker]} and "
+                    f"{session}, so sessions do not part speakers; use group_kfold"
+                )
+    groups = {s: sorted(members[s], key=natural) for s in sorted(members, key=natural)}
+    return _rotated(groups, clips), []
+
+
+def _half_sessions(clips: Sequence[Clip], _: int) -> tuple[list[Fold], list[str]]:
+    """Leave one session out and test half of its clips, as the systems this package repeats do.
+
+    They draw the halves anew in each run and look at the other one while they train; here the
+    draw is by the hash of the clips' ids, in each class, and the other half has no use.
+    """
+    folds, notes = _leave_one_session_out(clips, 0, "seed_half_session")
+    found = []
+    for fold in folds:
+        own = sorted(fold.clips(clips)["test"], key=lambda c: (c.emotion, sha256(c.clip_id)))
+        half = tuple(sorted(c.clip_id for c in own[::2]))  # every second one of each class
+        found.append(replace(fold, test_clips=half))
+    return found, [*notes, HALF_NOTE]
+
+
+def _group_kfold(clips: Sequence[Clip], count: int) -> tuple[list[Fold], list[str]]:
+    """Deal speakers to folds by sex, then by the hash of their names."""
+    sexes = _sexes(clips)
+    speakers = sorted(sexes, key=lambda s: (sexes[s], sha256(s)))
+    if len(speakers) < max(count, 3):
+        raise UserError(
+            f"group_kfold:{count} needs at least {max(count, 3)} speakers, the data has "
+            f"{len(speakers)}; take fewer folds or more people"
+        )
+    groups = {str(i + 1): sorted(speakers[i::count], key=natural) for i in range(count)}
+    return _rotated(groups, clips), []
+
+
+def _sexes(clips: Sequence[Clip]) -> dict[str, str]:
+    return {c.speaker: c.traits.get("sex", "") for c in sorted(clips, key=lambda c: c.clip_id)}
+
+
+def _rotated(groups: dict[str, list[str]], clips: Sequence[Clip]) -> list[Fold]:
+    """Test each group once; validate on an eighth of the rest, from the next group on."""
+    sexes, keys, found = _sexes(clips), list(groups), []
+    for at, name in enumerate(keys):
+        rest = [s for key in keys[at + 1 :] + keys[:at] for s in groups[key]]
+        # The sexes take turns: first the first of each, then the second of each, ...
+        turns = {s: [r for r in rest if sexes[r] == sexes[s]].index(s) for s in rest}
+        count = min(max(2, len(rest) // 8), max(1, len(rest) // 3))
+        validation = tuple(sorted(sorted(rest, key=lambda s: turns[s])[:count], key=natural))
+        train = tuple(sorted((s for s in rest if s not in validation), key=natural))
+        found.append(Fold(name, train, validation, tuple(groups[name])))
+    return found
+
+
+def _leaky_kfold(clips: Sequence[Clip], count: int) -> tuple[list[Fold], list[str]]:
+    """Deal clips to folds by the hash of their ids: what nobody should do, to show the gap."""
+    ids = sorted({c.clip_id for c in clips}, key=sha256)
+    if len(ids) < max(count, 3):
+        raise UserError(f"leaky_kfold:{count} needs at least {max(count, 3)} clips")
+    found = []
+    for at in range(count):
+        rest = [i for k in range(1, count) for i in ids[(at + k) % count :: count]]
+        cut = max(1, len(rest) // 8)
+        found.append(
+            Fold(str(at + 1), tuple(rest[cut:]), tuple(rest[:cut]), tuple(ids[at::count]), True)
+        )
+    return found, [LEAKY_NOTE]
+
+
+DEALERS: dict[str, Callable[..., tuple[list[Fold], list[str]]]] = {
+    "loso_session": _leave_one_session_out,
+    "seed_half_session": _half_sessions,
+    "group_kfold": _group_kfold,
+    "leaky_kfold": _leaky_kfold,
+}

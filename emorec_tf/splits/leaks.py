@@ -1,0 +1,199 @@
+"""Leaks of a split: what of the test reaches training or the choice of the model."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from emorec_tf.config.clip import Clip
+from emorec_tf.datasets.discovery import is_media
+from emorec_tf.errors import UserError
+from emorec_tf.splits.splits import natural
+
+ROLES = ("train", "validation", "test")
+PAIRS = (("train", "test"), ("validation", "test"), ("train", "validation"))
+SHOWN = 5  # names in a line
+# RAVDESS: the first field tells 01 film with sound, 02 film, 03 sound of one and the same take.
+RAVDESS_NAME = re.compile(r"(?:^|/)0[123]-(0[12]-0[1-8]-0[12]-0[12]-0[12]-\d\d)$")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a split: this clip of this speaker has this role in this fold."""
+
+    path: str
+    speaker: str
+    fold: str
+    role: str
+    recording: str  # the same for all names of one recording
+
+
+def recording_of(path: str) -> str:
+    """Name the recording behind a path: one for RAVDESS's 01-, 02-, 03- and for a1.wav, a1.avi."""
+    stem = posixpath.splitext(path)[0] if is_media(path) else path
+    take = RAVDESS_NAME.search(stem)
+    return f"ravdess {take[1]}" if take else stem
+
+
+def leaks(
+    rows: Sequence[Row], sounds: Mapping[str, str] | None = None, leaky: bool = False
+) -> list[str]:
+    """Find what makes a split's figures worthless; one line each, none where it is clean.
+
+    Args:
+        rows: all rows of all folds.
+        sounds: {path: hash of the decoded waveform}; paths without one are not compared.
+        leaky: speakers, and so takes that sound alike, may stand on two sides.
+    """
+    sounds = {} if leaky or sounds is None else sounds
+    by_fold: dict[str, list[Row]] = defaultdict(list)
+    speakers: dict[str, set[str]] = defaultdict(set)
+    tested: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        by_fold[row.fold].append(row)
+        speakers[row.recording].add(row.speaker)
+        if row.role == "test":
+            tested[row.recording].add(row.fold)
+    torn = [name for name, given in speakers.items() if len(given) > 1]
+    twice = [name for name, folds in tested.items() if len(folds) > 1]
+    found = [f"{some('recording', torn)} given to more than one speaker"] if torn else []
+    for fold in sorted(by_fold, key=natural):
+        found += [f"fold {fold}: {line}" for line in _of_fold(by_fold[fold], sounds, leaky)]
+    if twice:
+        folds = sorted(set().union(*(tested[name] for name in twice)), key=natural)
+        found.append(f"{some('recording', twice)} scored twice: in test of folds {_list(folds)}")
+    return found
+
+
+def doubts(rows: Sequence[Row]) -> list[str]:
+    """Find what is no leak but ought to be known; one line each."""
+    by_fold: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_fold[row.fold].append(row)
+    found = []
+    for fold in sorted(by_fold, key=natural):
+        sides = {role: {r.speaker for r in by_fold[fold] if r.role == role} for role in ROLES}
+        found += [f"fold {fold}: nothing has the role {role}" for role in ROLES if not sides[role]]
+        both = sides["train"] & sides["validation"]
+        if both:
+            found.append(
+                f"fold {fold}: {some('speaker', both)} in train and validation, so the model is "
+                "chosen on voices and faces that it knows"
+            )
+    tested = {r.recording for r in rows if r.role == "test"}
+    dropped = {r.recording for r in rows} - tested
+    if len(by_fold) > 1 and dropped:
+        found.append(f"{some('recording', dropped)} dropped: in no fold's test")
+    return found
+
+
+def guard(
+    clips_by_role: Mapping[str, Sequence[Clip]],
+    sound_hashes: Mapping[str, str],
+    leaky: bool = False,
+) -> None:
+    """Stop a run whose split leaks.
+
+    Args:
+        clips_by_role: the clips of ``train``, ``validation`` and ``test``.
+        sound_hashes: {clip_id: hash of the decoded waveform}, of those clips that have one.
+        leaky: the run leaks on purpose: speakers may stand on two sides, but no recording.
+
+    Raises:
+        UserError: naming the first leak.
+    """
+    rows = [
+        Row(clip.clip_id, clip.speaker, "of this run", role, _recording_of_clip(clip))
+        for role, clips in clips_by_role.items()
+        for clip in clips
+    ]
+    found = leaks(rows, sound_hashes, leaky)
+    if found:
+        more = f" (and {len(found) - 1} more leaks)" if found[1:] else ""
+        raise UserError(f"leak: {found[0]}{more}; part the sides by speaker, each clip on one side")
+
+
+def some(what: str, names: Collection[str]) -> str:
+    """Count and name: ``speaker 3``, ``7 paths (a.wav, b.wav, ...)``."""
+    if len(names) == 1:
+        return f"{what} {next(iter(names))}"
+    return f"{len(names)} {what}s ({_list(sorted(names, key=natural))})"
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+def _recording_of_clip(clip: Clip) -> str:
+    whole = not clip.start_seconds and clip.end_seconds is None
+    part = "" if whole else f" from {clip.start_seconds:g} to {clip.end_seconds} s"
+    return recording_of(clip.audio or clip.video or clip.clip_id) + part
+
+
+def _of_fold(rows: Sequence[Row], sounds: Mapping[str, str], leaky: bool) -> list[str]:
+    found = []
+    counts = Counter((row.role, row.path) for row in rows)
+    for role in ROLES:
+        again = [path for (of, path), count in counts.items() if of == role and count > 1]
+        if again:
+            found.append(f"{some('path', again)} listed twice in {role}: did two runs write here?")
+    for one, other in PAIRS:
+        left = [row for row in rows if row.role == one]
+        right = [row for row in rows if row.role == other]
+        recordings = [_keys(side, _recording).keys() for side in (left, right)]
+        if one == "validation" and left and recordings[0] == recordings[1]:
+            found.append("validation and test are the same: the model is chosen on its own test")
+            continue
+        lines = _of_pair(left, right, sounds, ask_speakers=other == "test" and not leaky)
+        found += [f"{line} in {one} and {other}" for line in lines]
+    return found
+
+
+def _of_pair(
+    left: Sequence[Row], right: Sequence[Row], sounds: Mapping[str, str], ask_speakers: bool
+) -> list[str]:
+    """Name what two sides share, by speaker, by path, by recording and by sound."""
+    found = []
+    speakers = _keys(left, _speaker).keys() & _keys(right, _speaker).keys()
+    if ask_speakers and speakers:
+        found.append(some("speaker", speakers))
+    paths = _keys(left, _path).keys() & _keys(right, _path).keys()
+    if paths:
+        found.append(some("path", paths))
+
+    def twins(key: Callable[[Row], str], told: Callable[[Row], str]) -> list[tuple[str, str]]:
+        a, b = _keys(left, key), _keys(right, key)
+        both = sorted(a.keys() & b.keys())
+        return [(a[k].path, b[k].path) for k in both if told(a[k]) != told(b[k])]
+
+    named = twins(_recording, _path)
+    heard = twins(lambda row: sounds.get(row.path, ""), _recording)
+    for pairs, what in ((named, "recording under two names"), (heard, "sound under two names")):
+        if pairs:
+            count = "the same" if len(pairs) == 1 else f"{len(pairs)} times the same"
+            found.append(f"{count} {what} ({' = '.join(pairs[0])})")
+    return found
+
+
+def _keys(rows: Sequence[Row], key: Callable[[Row], str]) -> dict[str, Row]:
+    """Return {key: first row by path}; rows without the key are left out."""
+    found: dict[str, Row] = {}
+    for row in sorted(rows, key=_path):
+        if key(row):
+            found.setdefault(key(row), row)
+    return found
+
+
+def _recording(row: Row) -> str:
+    return row.recording
+
+
+def _speaker(row: Row) -> str:
+    return row.speaker
+
+
+def _path(row: Row) -> str:
+    return row.path

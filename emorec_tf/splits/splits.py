@@ -1,0 +1,112 @@
+"""Which speakers train, validate and test: disjoint by construction, checked all the same."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from emorec_tf.config.clip import Clip
+from emorec_tf.config.config import DataConfig
+from emorec_tf.config.fields import nearest
+from emorec_tf.errors import UserError
+
+NOBODY = "none"  # as test speakers: a model to be shipped, judged by a cross-validation
+
+
+@dataclass(frozen=True)
+class Split:
+    """Speakers on each side, or clips (``clip_id``) where ``leaky``. No name stands on two.
+
+    ``test_clips`` are those of the test speakers that are scored; (): all of them.
+    """
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    leaky: bool = False
+    test_clips: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a speaker on two sides, and empty sides."""
+        sides = {"train": self.train, "validation": self.validation, "test": self.test}
+        for a, b in (("train", "test"), ("validation", "test"), ("train", "validation")):
+            both = sorted(set(sides[a]) & set(sides[b]), key=natural)
+            if both:
+                raise UserError(
+                    f"speakers {', '.join(both)} are in both {a} and {b}; a figure from such a "
+                    f"split is worthless, name them on one side only"
+                )
+        for side, speakers in sides.items():
+            if not speakers and side != "test":
+                raise UserError(f"no speaker is left for {side}; hold fewer speakers out")
+
+    def clips(self, clips: Iterable[Clip]) -> dict[str, list[Clip]]:
+        """Return {"train", "validation", "test": clips}; clips that are on no side stay out."""
+        side = {n: r for r in ("train", "validation", "test") for n in getattr(self, r)}
+        found: dict[str, list[Clip]] = {"train": [], "validation": [], "test": []}
+        chosen = frozenset(self.test_clips)
+        for clip in clips:
+            role = side.get(clip.clip_id if self.leaky else clip.speaker)
+            unused = role == "test" and self.test_clips and clip.clip_id not in chosen
+            if role is not None and not unused:
+                found[role].append(clip)
+        return found
+
+
+def natural(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort key by which speaker 2 comes before speaker 10."""
+    parts = re.findall(r"\d+|\D+", name)
+    return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts)
+
+
+def named(text: str | None, known: Sequence[str], side: str) -> tuple[str, ...]:
+    """Split a comma list of speakers and refuse those that are not in the data."""
+    names = [n.strip() for n in (text or "").split(",") if n.strip()]
+    for name in names:
+        if name not in known:
+            raise UserError(f"{side}_speakers: {name!r} is not in the data; {nearest(name, known)}")
+    return tuple(sorted(dict.fromkeys(names), key=natural))
+
+
+def speakers_of(clips: Iterable[Clip]) -> list[str]:
+    """All speakers in natural order."""
+    return sorted({c.speaker for c in clips}, key=natural)
+
+
+def make(clips: Sequence[Clip], data: DataConfig, seed: int) -> Split:
+    """Make the split that ``data`` asks for.
+
+    Without ``test_speakers`` the last quarter of the speakers is held out, with ``none`` nobody;
+    without ``validation_speakers`` an eighth of the rest (at least one) is drawn by ``seed``.
+
+    Raises:
+        UserError: a speaker that is not in the data, on two sides, or nobody left on a side.
+    """
+    known = speakers_of(clips)
+    if len(known) < 3:
+        raise UserError(
+            f"{len(known)} speaker(s) in the data; training, validating and testing on different "
+            f"people needs at least 3"
+        )
+    nobody = (data.test_speakers or "").strip() == NOBODY
+    test = () if nobody else named(data.test_speakers, known, "test")
+    if not test and not nobody:
+        test = tuple(known[-max(1, len(known) // 4) :])
+    train = named(data.train_speakers, known, "train")
+    validation = named(data.validation_speakers, known, "validation")
+    rest = train or tuple(s for s in known if s not in test and s not in validation)
+    if not validation:
+        count = max(1, round(len(rest) / 8))
+        # Sorted names and a seed of its own: the draw depends on nothing else.
+        drawn = random.Random(seed).sample(rest, min(count, len(rest)))
+        validation = tuple(sorted(drawn, key=natural))
+        rest = tuple(s for s in rest if s not in validation)
+    return Split(rest, validation, test)
+
+
+def clips_of(clips: Iterable[Clip], speakers: Iterable[str]) -> list[Clip]:
+    """Clips of these speakers."""
+    wanted = set(speakers)
+    return [c for c in clips if c.speaker in wanted]

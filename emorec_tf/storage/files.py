@@ -1,0 +1,53 @@
+"""Small files, here or at a URL: written whole or not at all, CSV, checksums."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from emorec_tf.storage.paths import Remote, size_of
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write to a temporary name, flush to disk, rename: the file is whole or not there."""
+    raw = data.encode() if isinstance(data, str) else data
+    if isinstance(path, Remote):
+        path.write_bytes(raw)
+        return
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def file_check(path: Path) -> dict[str, Any]:
+    """Size and sha256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": size_of(path), "sha256": digest}
+
+
+def rows_to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write rows of equal keys as CSV text."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file into rows."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,160 @@
+"""Object storage made ready for ``tf.io.gfile``: reachable, the bucket there, a clean end.
+
+TensorFlow itself speaks ``gs://``; tensorflow-io's native plugins add ``s3://``. Both answer "does
+not exist" to a refused key, a missing bucket and a dead network alike, and only after a minute. So
+the first use of a bucket asks once, by HTTP and without a key, what is wrong if anything is.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import functools
+import os
+import socket
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from emorec_tf.errors import SetupError
+from emorec_tf.storage.quiet import quiet
+
+SCHEMES = ("gs", "s3")
+PROBE_SECONDS = 5.0
+METADATA = ("169.254.169.254", 80)  # where a cloud's own machines find their keys
+METADATA_SECONDS = 1.0
+NO_METADATA = {"s3": "AWS_EC2_METADATA_DISABLED", "gs": "NO_GCE_CHECK"}  # true: never ask there
+# Where a key is looked for, by scheme: variables of the environment, files of the home folder.
+KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "s3": (
+        (
+            "AWS_ACCESS_KEY_ID",
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_SHARED_CREDENTIALS_FILE",
+        ),
+        (".aws/credentials", ".aws/config"),
+    ),
+    "gs": (
+        ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_AUTH_TOKEN_FOR_TESTING"),
+        (".config/gcloud/application_default_credentials.json",),
+    ),
+}
+WAY_OUT = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or fill ~/.aws/credentials",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run gcloud auth "
+    "application-default login",
+}
+
+
+@functools.cache
+def ready(scheme: str, bucket: str) -> Any:
+    """Return ``tf.io.gfile``, once the bucket can be used.
+
+    Raises:
+        SetupError: unknown scheme, no plugin for it, no network, no bucket, no key.
+    """
+    url = f"{scheme}://{bucket}"
+    if scheme not in SCHEMES:
+        raise SetupError(f"{url}: only {', '.join(f'{s}://' for s in SCHEMES)} are read here")
+    if not has_key(scheme):
+        raise SetupError(f"{url}: no credentials found; {WAY_OUT[scheme]}")
+    probe(scheme, bucket)
+    return file_system(scheme)
+
+
+def endpoint_of(scheme: str) -> str:
+    """Address of the storage service."""
+    if scheme == "gs":
+        return "https://storage.googleapis.com"
+    region = os.environ.get("AWS_REGION") or "us-east-1"
+    address = os.environ.get("S3_ENDPOINT") or f"s3.{region}.amazonaws.com"
+    return address if "://" in address else f"https://{address}"
+
+
+def probe(scheme: str, bucket: str) -> None:
+    """Ask for a bucket without a key; that it is private, status 403, says that it is there.
+
+    Raises:
+        SetupError: no answer, no such bucket, or one in another region.
+    """
+    url, endpoint = f"{scheme}://{bucket}", endpoint_of(scheme)
+    hint = " and S3_ENDPOINT" if scheme == "s3" else ""
+    try:
+        request = urllib.request.Request(f"{endpoint}/{bucket}", method="HEAD")
+        urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            raise SetupError(f"{url}: no such bucket at {endpoint}; make it first") from error
+        region = error.headers.get("x-amz-bucket-region")
+        if error.code in (301, 307, 400) and region:
+            raise SetupError(f"{url} lies in another region; set AWS_REGION={region}") from error
+        if error.code >= 500:
+            raise SetupError(f"{url}: {endpoint} answers {error.code}; try again later") from error
+    except (OSError, ValueError) as error:  # URLError is an OSError
+        reason = " ".join(str(getattr(error, "reason", error)).split())
+        raise SetupError(
+            f"{url}: {endpoint} cannot be reached ({reason}); check the network{hint}"
+        ) from error
+
+
+def has_key(scheme: str) -> bool:
+    """Say whether there is a key, or a metadata service that may be asked for one."""
+    variables, files = KEYS[scheme]
+    if any(os.environ.get(name) for name in variables):
+        return True
+    if any((Path.home() / name).is_file() for name in files):
+        return True
+    if os.environ.get(NO_METADATA[scheme], "").lower() == "true":
+        return False
+    try:
+        socket.create_connection(METADATA, METADATA_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+@functools.cache
+def file_system(scheme: str) -> Any:
+    """Load what speaks ``scheme``; return ``tf.io.gfile``.
+
+    Raises:
+        SetupError: this TensorFlow does not load tensorflow-io's native plugins.
+    """
+    import tensorflow as tf
+
+    if scheme == "s3":
+        with quiet():  # two warnings where its native parts do not fit this TensorFlow
+            import tensorflow_io  # noqa: F401 - registers the file systems
+        if scheme not in tf.io.gfile.get_registered_schemes():
+            raise SetupError(
+                f"s3:// needs tensorflow-io's native plugins, which do not load with TensorFlow "
+                f"{tf.__version__}; install requirements.lock, or copy the files here first"
+            )
+        end_cleanly()
+    return tf.io.gfile
+
+
+def end_cleanly() -> None:
+    """Leave the process before the destructors of tensorflow-io's plugins run.
+
+    Its S3 client is never shut down (``Aws::ShutdownAPI``). At exit the destructor of a static
+    ``EC2MetadataClient`` then calls into a logger that is gone: "pure virtual method called", exit
+    code 134. Handlers of ``on_exit`` run in reverse order and are given the exit code, so one that
+    is added when Python has ended, and is ``_exit`` itself, comes before any destructor.
+    """
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "on_exit"):  # not glibc
+        return
+
+    def leave() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+        library.fflush(None)
+        library.on_exit(ctypes.cast(library._exit, ctypes.c_void_p), None)
+
+    atexit.register(leave)

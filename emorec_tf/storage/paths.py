@@ -1,0 +1,210 @@
+"""Where files lie: a folder here, or a URL such as ``s3://bucket/records``.
+
+``place`` gives a ``pathlib.Path`` for the one and a ``Remote`` for the other, which is a path too
+and answers to the names that this package uses, through ``tf.io.gfile``: whoever reads and
+writes need not know which it is. Three things differ, and each has one function here:
+
+- an object appears when its upload is complete, so ``write_bytes`` is atomic without a rename;
+- libraries that open files themselves (FFmpeg, Keras) get a temporary ``local_copy``;
+- there are no locks. Two that prepare the same records at once write the same bytes under the same
+  names, and the manifest, which comes last, makes them count; other records are never replaced
+  without ``--overwrite``. Two that train one run at once spoil it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import posixpath
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path, PosixPath
+from typing import Any, TypeVar
+
+from emorec_tf.errors import SetupError, UserError
+from emorec_tf.storage import object_store
+
+PAUSES_SECONDS = (1.0, 4.0)  # between tries, where a service is out of breath
+LARGEST_COPY_BYTES = 16 * 2**30
+Result = TypeVar("Result")
+
+
+def place(text: str | Path) -> Path:
+    """Path of a file or folder, here or at a URL."""
+    return Remote(text) if isinstance(text, Remote) or "://" in str(text) else Path(text)
+
+
+class Remote(PosixPath):
+    """A URL of object storage that answers like a path. Folders are prefixes and need no making."""
+
+    def __str__(self) -> str:
+        """Give the URL; a path has lost the second slash."""
+        scheme, _, rest = posixpath.normpath(super().__str__()).partition(":/")
+        return f"{scheme}://{rest.lstrip('/')}"
+
+    def _ask(self, question: Callable[[Any, str], Result]) -> Result:
+        """Ask the storage, again where it is out of breath; its errors become a path's."""
+        scheme, _, rest = str(self).partition("://")
+        files = object_store.ready(scheme, rest.split("/")[0])
+        from tensorflow import errors
+
+        passing = (errors.UnavailableError, errors.DeadlineExceededError, errors.AbortedError)
+        for pause in (*PAUSES_SECONDS, None):
+            try:
+                return question(files, str(self))
+            except errors.NotFoundError as error:
+                raise FileNotFoundError(errno.ENOENT, _line(error), str(self)) from error
+            except errors.PermissionDeniedError as error:
+                raise PermissionError(errno.EACCES, "Permission denied", str(self)) from error
+            except (*passing, errors.UnknownError, errors.InternalError) as error:
+                if pause is None:
+                    raise SetupError(f"{self}: {_line(error)}; the same command goes on") from error
+                time.sleep(pause)
+            except errors.OpError as error:
+                raise SetupError(f"{self}: {_line(error)}") from error
+        raise AssertionError("unreachable")
+
+    def exists(self, **_: Any) -> bool:
+        """Whether an object or a folder is there."""
+        return self._ask(lambda files, url: files.exists(url)) or self.is_dir()
+
+    def is_dir(self) -> bool:
+        """Whether objects lie below; a bucket itself is one."""
+        url = str(self).rstrip("/") + "/"
+        return self._ask(lambda files, _: files.isdir(url))
+
+    def is_file(self) -> bool:
+        """Whether it is an object."""
+        return self._ask(lambda files, url: files.exists(url) and not files.isdir(url))
+
+    def size(self) -> int:
+        """Bytes of the object."""
+        return int(self._ask(lambda files, url: files.stat(url).length))
+
+    def iterdir(self) -> Generator[Remote, None, None]:
+        """What lies directly below, sorted."""
+        url = str(self).rstrip("/") + "/"
+        names = self._ask(lambda files, _: files.listdir(url))
+        yield from (self / name.rstrip("/") for name in sorted(names))
+
+    def glob(self, pattern: str) -> Generator[Remote, None, None]:
+        """What lies below and fits, sorted."""
+        found = self._ask(lambda files, url: files.glob(f"{url.rstrip('/')}/{pattern}"))
+        yield from map(Remote, sorted(found))
+
+    def open(self, mode: str = "r", *_: Any, **text: Any) -> Any:
+        """Open for reading; the object is fetched whole."""
+        if mode not in ("r", "rb"):
+            raise UserError(f"{self}: is written whole, by write_bytes")
+        data = io.BytesIO(self._ask(lambda files, url: files.GFile(url, "rb").read()))
+        if mode == "rb":
+            return data
+        known = {k: v for k, v in text.items() if k in ("encoding", "errors", "newline")}
+        return io.TextIOWrapper(data, **{"encoding": "utf-8", **known})
+
+    def read_bytes(self) -> bytes:
+        """Fetch the object."""
+        return bytes(self.open("rb").read())
+
+    def write_bytes(self, data: Any) -> int:
+        """Upload the object; it appears, or is replaced, once it is complete."""
+
+        def upload(files: Any, url: str) -> int:
+            with files.GFile(url, "wb") as file:
+                file.write(bytes(data))
+            return len(data)
+
+        return self._ask(upload)
+
+    def write_text(self, data: str, *_: Any, **__: Any) -> int:
+        """Upload text in UTF-8."""
+        return self.write_bytes(data.encode())
+
+    def mkdir(self, *_: Any, **__: Any) -> None:
+        """Nothing: a folder is there once something lies in it."""
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Remove the object."""
+        try:
+            self._ask(lambda files, url: files.remove(url))
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def resolve(self, *_: Any, **__: Any) -> Remote:
+        """Itself: a URL is complete."""
+        return self
+
+    absolute = resolve
+    expanduser = resolve
+
+
+def _line(error: Any) -> str:
+    return " ".join(str(error.message).split())[:160]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file."""
+    return path.size() if isinstance(path, Remote) else path.stat().st_size
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it, if it is there."""
+    if not isinstance(folder, Remote):
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.is_dir():
+        folder._ask(lambda files, url: files.rmtree(url))
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file; under its final name it is whole or not there."""
+    if isinstance(source, Remote) and isinstance(target, Remote):
+        source._ask(lambda files, url: files.copy(url, str(target), overwrite=True))
+    elif isinstance(target, Remote):
+        target._ask(lambda files, url: files.copy(str(source), url, overwrite=True))
+    else:
+        temporary = target.with_name(target.name + ".tmp")
+        if isinstance(source, Remote):
+            source._ask(lambda files, url: files.copy(url, str(temporary), overwrite=True))
+        else:
+            shutil.copyfile(source, temporary)
+        temporary.replace(target)
+
+
+@contextlib.contextmanager
+def local_copy(path: Path) -> Iterator[Path]:
+    """Give a file of this machine: itself, or a temporary copy of the same name.
+
+    Raises:
+        UserError: too large to be copied.
+    """
+    if not isinstance(path, Remote):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="emorec-") as folder:
+        if path.is_file():  # else whoever opens the copy says that there is none
+            size = path.size()
+            if size > LARGEST_COPY_BYTES:
+                raise UserError(f"{path}: {size} bytes are too many to be fetched; cut it")
+            copy(path, Path(folder, path.name))
+        yield Path(folder, path.name)
+
+
+@contextlib.contextmanager
+def local_draft(path: Path, name: str) -> Iterator[Path]:
+    """Give a name on this machine to write to; at the end the file becomes ``path``, whole."""
+    if not isinstance(path, Remote):
+        temporary = path.with_name(name)
+        try:
+            yield temporary
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        return
+    with tempfile.TemporaryDirectory(prefix="emorec-") as folder:
+        yield Path(folder, name)
+        copy(Path(folder, name), path)

@@ -1,0 +1,1 @@
+"""Classification or regression: loss, metrics, calibration, plots."""

@@ -1,0 +1,222 @@
+"""The run directory: everything later commands need is in it, every file whole or not there.
+
+``config.yaml`` resolved settings, ``run.json`` classes, split and where the data came from,
+``history.csv`` one line per epoch, ``best.keras`` and ``last.keras`` models with optimiser state,
+``temperature.json`` what logits are divided by, ``logs/`` for TensorBoard; ``metrics.json``,
+``predictions.csv`` and ``robustness.csv`` from ``evaluate``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import pkgutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from emorec_tf import __version__
+from emorec_tf.config.config import Config, build, flat, to_yaml
+from emorec_tf.config.fields import nearest
+from emorec_tf.errors import UserError
+from emorec_tf.records.records_dir import Records
+from emorec_tf.splits.splits import Split
+from emorec_tf.storage import paths
+from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
+from emorec_tf.tasks import tasks
+
+if TYPE_CHECKING:
+    import keras
+
+NO_MATTER = ("cache",)  # settings that change nothing in the result
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run directory."""
+
+    folder: Path
+    config: Config
+    classes: tuple[str, ...]
+    split: Split
+    source: Mapping[str, Any]  # dataset, licence, label meaning
+    # what is trained first, by folder beside this one: its config and, when done, its score
+    steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def task(self) -> tasks.Task:
+        """What the model learns, and how that is scored."""
+        return tasks.of(self.config.data, self.classes)
+
+    @property
+    def model_file(self) -> Path:
+        """The model that ``evaluate`` and ``predict`` use."""
+        return self.folder / "refitted.keras" if self.config.train.refit else self.validated_file
+
+    @property
+    def validated_file(self) -> Path:
+        """The model that has not met the validation speakers: the temperature is fitted to it."""
+        return self.folder / f"{self.config.train.keep}.keras"
+
+    @property
+    def history(self) -> list[dict[str, str]]:
+        """One row per finished epoch."""
+        path = self.folder / "history.csv"
+        return read_csv(path) if path.exists() else []
+
+    @property
+    def temperature(self) -> float | None:
+        """What logits are divided by; None where it was not fitted, or to an earlier epoch."""
+        try:
+            found = json.loads((self.folder / "temperature.json").read_text(encoding="utf-8"))
+            return float(found["temperature"]) if found["epochs"] == len(self.history) else None
+        except (OSError, ValueError, KeyError, TypeError):  # then it is fitted anew
+            return None
+
+    def is_finished(self, epochs: int | None = None) -> bool:
+        """True after the last of so many epochs (none: all there are), or if patience ran out."""
+        history = self.history[:epochs]
+        done, settings = len(history), self.config.train
+        if done >= settings.epochs or (history and "loss" not in history[-1]):
+            return True  # the latter: nothing is left for gradients, so there is but one epoch
+        if not settings.patience or not history:
+            return False
+        return done - best_epoch(self.scores(history)) >= settings.patience
+
+    def scores(self, history: Sequence[Mapping[str, str]]) -> list[float]:
+        """What each epoch reached on the validation speakers."""
+        return [float(row[f"val_{self.task.score}"]) for row in history]
+
+
+def best_epoch(scores: Sequence[float]) -> int:
+    """Number (from 1) of the best epoch, the later one of equals."""
+    return max(range(1, len(scores) + 1), key=lambda e: (scores[e - 1], e))
+
+
+def create(
+    folder: Path,
+    config: Config,
+    classes: tuple[str, ...],
+    split: Split,
+    records: Records,
+    overwrite: bool,
+    steps: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Run:
+    """Make a run directory, or open the one that the same settings have begun.
+
+    Raises:
+        UserError: a run of other settings, or something that is no run, is in the way.
+    """
+    source = {k: records.manifest[k] for k in ("dataset", "licence", "label_meaning", "label")}
+    run = Run(folder, config, classes, split, source, steps or {})
+    if overwrite and (folder / "run.json").exists():  # never a folder that is no run
+        paths.remove_tree(folder)
+    if (folder / "run.json").exists():
+        there = load(folder)
+        changed = differences(there, run)
+        if changed:
+            raise UserError(
+                f"run {folder} was begun with other settings ({'; '.join(changed)}); "
+                f"give another --run, or --overwrite"
+            )
+        return dataclasses.replace(there, config=config)
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} exists and is no run; give another --run")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "config.yaml", to_yaml(config))
+    write_facts(run)
+    return run
+
+
+def write_facts(run: Run) -> None:
+    """Write run.json."""
+    facts = {
+        "emorec_tf": __version__,
+        "classes": run.classes,
+        "split": dataclasses.asdict(run.split),
+        "source": run.source,
+        "steps": run.steps,
+    }
+    write_atomically(run.folder / "run.json", json.dumps(facts, indent=1))
+
+
+def differences(there: Run, run: Run) -> list[str]:
+    """Say in which settings two runs differ."""
+    old, new = flat(there.config), flat(run.config)
+    same = [k for k in old if old[k] == new[k] or k in NO_MATTER]
+    changed = [f"{k} was {old[k]!r}, is {new[k]!r}" for k in old if k not in same]
+    if not changed and (there.split != run.split or there.classes != run.classes):
+        changed = ["the records hold other speakers or classes"]
+    if not changed and set(there.steps) != set(run.steps):
+        changed = ["a config of train_first has changed"]
+    return changed
+
+
+def load(folder: str | Path) -> Run:
+    """Open a run directory.
+
+    Raises:
+        UserError: no run there (with the nearest names), or a damaged one.
+    """
+    folder = paths.place(folder)
+    if not (folder / "run.json").exists():
+        beside = [p.parent.name for p in folder.parent.glob("*/run.json")]
+        hint = nearest(folder.name, beside) if beside else "train one first"
+        raise UserError(f"no run in {folder}; {hint}")
+    try:
+        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        names = facts["split"]
+        train, validation, test = (tuple(names[s]) for s in ("train", "validation", "test"))
+        chosen = tuple(names.get("test_clips", ()))
+        split = Split(train, validation, test, bool(names.get("leaky", False)), chosen)
+        classes, steps = tuple(facts["classes"]), facts.get("steps", {})
+        return Run(folder, build(settings), classes, split, facts["source"], steps)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise UserError(f"run {folder} is damaged ({line}); train it anew") from error
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Save under a temporary name, then rename: a kill in between loses nothing."""
+    with paths.local_draft(path, f"{path.stem}.tmp.keras") as draft:
+        model.save(draft)
+
+
+def load_model(path: Path, for_training: bool = False) -> keras.Model:
+    """Read a saved model; nothing in the file can run code of its own.
+
+    Raises:
+        UserError: no such file, or a damaged one.
+    """
+    import keras
+
+    _register_layers()
+    if not path.exists():
+        raise UserError(f"{path} does not exist; train the run first (the same command goes on)")
+    try:
+        with paths.local_copy(path) as file:
+            return keras.saving.load_model(file, compile=for_training, safe_mode=True)
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        line = " ".join(str(error).split())[:200]
+        raise UserError(f"model {path} is damaged: {line}") from error
+
+
+def _register_layers() -> None:
+    """Import every module that may define a layer, so that Keras finds it by its name."""
+    from emorec_tf import models
+
+    for module in pkgutil.walk_packages(models.__path__, f"{models.__name__}."):
+        importlib.import_module(module.name)
+    for name in ("features.audio_features", "tasks.losses"):
+        importlib.import_module(f"emorec_tf.{name}")
+
+
+def write_history(run: Run, rows: list[dict[str, Any]]) -> None:
+    """Write the table of epochs."""
+    write_atomically(run.folder / "history.csv", rows_to_csv(rows))

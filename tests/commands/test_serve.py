@@ -1,0 +1,404 @@
+"""serve: the command's answers over HTTP; bad uploads are told in a line and leave nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import DETECTOR
+from made_films import joined, taken_apart, write
+from over_http import reached
+from untrained_runs import on_disk
+
+from emorec_tf import predict, serve
+from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.inference import predictor
+from emorec_tf.inference.predictor import Opened
+from emorec_tf.serving import uploads
+from emorec_tf.serving.job_queue import GoneError, LateError, Line
+
+pytest.importorskip("fastapi", reason="needs the extra 'serve'")
+import httpx
+
+from emorec_tf.serving import app
+from emorec_tf.serving.app import Limits
+
+CHROMIUM = Path("/usr/bin/chromium")
+FEATURES = FeaturesConfig(
+    face_detector=DETECTOR,  # type: ignore[arg-type]
+    sample_rate_hz=8000,
+    clip_seconds=1.5,
+    mel_bands=16,
+    mel_max_hz=4000.0,
+    face_frames=2,
+    face_pixels=24,
+)
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return on_disk(tmp_path_factory.mktemp("served") / "tiny", FEATURES)
+
+
+@pytest.fixture(scope="module")
+def ready(tiny_run: Path) -> Opened:
+    return predictor.opened(str(tiny_run))
+
+
+@pytest.fixture(scope="module")
+def client(ready: Opened) -> Iterator[httpx.Client]:
+    with reached(app.app(ready, limits=Limits(upload_mb=1.0))) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def clip(demo_clips: Path) -> Path:
+    return min((demo_clips / "clips").glob("actor01*.mp4"))
+
+
+@pytest.fixture(scope="module")
+def talk(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    films = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
+    return write(tmp_path_factory.mktemp("talk") / "talk.mov", *joined(films))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Whatever a test does, no upload stays on disk."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield
+    left = [path.name for path in folder.rglob("*")]  # TensorFlow's own are no uploads
+    assert [name for name in left if not name.startswith("__autograph")] == []
+
+
+def post(client: Any, data: bytes, name: str = "a.mp4", to: str = "/predict", **fields: str) -> Any:
+    return client.post(to, files={"clip": (name, data)}, data=fields)
+
+
+@pytest.mark.parametrize("abstain_below", [0.0, 0.99])
+def test_same_json_as_the_command(
+    client: httpx.Client, tiny_run: Path, clip: Path, talk: Path, abstain_below: float
+) -> None:
+    for path in (clip, talk):
+        answer = post(client, path.read_bytes(), path.name, abstain_below=str(abstain_below))
+        assert answer.status_code == 200
+        wanted = predict.film_answer(str(tiny_run), str(path), abstain_below=abstain_below)
+        assert answer.json() == json.loads(json.dumps(wanted)) | {"clip": path.name}
+        assert (answer.json()["emotion"] == "unsure") is bool(abstain_below)
+
+
+def test_the_page_gets_faces_and_timeline(client: httpx.Client, clip: Path, talk: Path) -> None:
+    short, long = (post(client, p.read_bytes(), to="/look").json() for p in (clip, talk))
+    assert short["timeline"] == []
+    assert {cell["person"] for cell in long["timeline"]} == {1}
+    for told in (short, long):
+        assert list(told["portraits"]) == ["1"]
+        assert told["portraits"]["1"].startswith("data:image/jpeg;base64,")
+        assert told["problem"] is None
+
+
+def test_a_film_that_breaks_off_is_answered_and_told(
+    client: httpx.Client, demo_clips: Path, tmp_path: Path
+) -> None:
+    films = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
+    whole = write(tmp_path / "whole.mkv", *joined(films)).read_bytes()
+    answer = post(client, whole[: len(whole) * 6 // 10], "mine.mkv")
+    assert answer.status_code == 200
+    assert answer.headers["emorec-problem"].startswith("mine.mkv: is cut short")
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "status", "said"),
+    [
+        (b"", "empty.mp4", 400, "empty"),
+        (b"plain words", "words.mp4", 422, "words.mp4"),
+        (b"\0" * 50_000, "zeros.wav", 422, "zeros.wav"),
+        (b"CUT", "cut.mp4", 422, "cut.mp4"),
+        (b"plain words", "../../etc/passwd", 422, "passwd: "),
+        (b"plain words", "C:\\x\\..\\y.mp4", 422, "y.mp4: "),
+        (b"plain words", "a\nb\x00c.mp4", 422, "c.mp4: "),
+        (b"ffconcat version 1.0\nfile '/etc/passwd'\n", "x.ffconcat", 422, "x.ffconcat"),
+        (b"#EXTM3U\n#EXTINF:1,\nhttp://localhost/x.ts\n", "x.m3u8", 422, "x.m3u8"),
+        (b"x" * 3_000_000, "large.mp4", 413, "larger than 1 MB"),
+    ],
+)
+def test_bad_uploads_get_a_line(
+    client: httpx.Client, clip: Path, data: bytes, name: str, status: int, said: str
+) -> None:
+    sent = clip.read_bytes()[:3000] if data == b"CUT" else data
+    for to in ("/predict", "/look"):
+        answer = post(client, sent, name, to)
+        assert answer.status_code == status
+        line = answer.json()["error"]
+        assert said in line
+        assert "\n" not in line
+        assert tempfile.gettempdir() not in line
+
+
+def test_bad_forms_get_a_line(client: httpx.Client, clip: Path) -> None:
+    data = clip.read_bytes()
+    assert post(client, data, abstain_below="much").status_code == 400
+    assert post(client, data, abstain_below="nan").status_code == 400
+    assert client.post("/predict", data={"clip": "words"}).status_code == 415
+    assert client.post("/predict", files={"other": ("a", data)}).status_code == 400
+    assert client.post("/predict", files=[("clip", data), ("clip", data)]).status_code == 400
+    head = {"content-type": "multipart/form-data"}
+    assert client.post("/predict", content=data, headers=head).status_code == 400
+    head = {"content-type": "multipart/form-data; boundary=x"}
+    part = b'--x\r\nContent-Disposition: form-data; name="clip"; filename="a"\r\n\r\n' + data
+    cut = client.post("/predict", content=part, headers=head)
+    assert (cut.status_code, cut.json()) == (400, {"error": "the form was cut short"})
+    fields = {str(n): "x" for n in range(20)}
+    assert post(client, data, **fields).status_code == 400
+    assert client.get("/predict").status_code == 405
+    assert post(client, data).status_code == 200  # and it goes on
+
+
+def test_a_body_without_a_length_is_bounded_while_it_comes(client: httpx.Client) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        yield b'--x\r\nContent-Disposition: form-data; name="clip"; filename="a"\r\n\r\n'
+        for _ in range(5):
+            sent += 1_000_000
+            yield b"y" * 1_000_000
+
+    head = {"content-type": "multipart/form-data; boundary=x"}
+    answer = client.post("/predict", content=endless(), headers=head)
+    assert answer.status_code == 413
+
+
+def test_names_are_only_shown() -> None:
+    names = {
+        "a/b.mp4": "b.mp4",
+        "a\\b": "b",
+        None: "clip",
+        "": "clip",
+        "..": "..",
+        "é\x1b[1m": "é[1m",
+    }
+    assert {name: uploads.told_name(name) for name in names} == names
+    assert len(uploads.told_name("x" * 5000)) == uploads.NAME_LENGTH
+
+
+def test_a_full_line_and_the_time_limit(ready: Opened, clip: Path) -> None:
+    free, busy = threading.Event(), threading.Event()
+
+    def slow(inputs: Any) -> Any:
+        busy.set()
+        free.wait(20)
+        return ready.tell(inputs)
+
+    held = dataclasses.replace(ready, tell=slow)
+    application = app.app(held, limits=Limits(queue=0, seconds=1.0))
+    with reached(application) as client:
+        first: list[Any] = []
+        data = clip.read_bytes()
+        one = threading.Thread(target=lambda: first.append(post(client, data)))
+        one.start()
+        assert busy.wait(20)
+        full = post(client, data)
+        assert full.status_code == 429
+        assert int(full.headers["retry-after"]) >= 1
+        one.join()
+        assert first[0].status_code == 504
+        assert "1 s" in first[0].json()["error"]
+        free.set()
+        figures = client.get("/metrics").text
+    assert 'emorec_requests_total{path="/predict",status="429"} 1.0' in figures
+    assert 'emorec_requests_total{path="/predict",status="504"} 1.0' in figures
+    assert "emorec_queue_length 0.0" in figures
+
+
+def test_a_long_film_is_broken_off_at_its_next_window(ready: Opened, talk: Path) -> None:
+    windows = 0
+
+    def slow(inputs: Any) -> Any:
+        nonlocal windows
+        windows += 1
+        time.sleep(0.4)
+        return ready.tell(inputs)
+
+    held = dataclasses.replace(ready, tell=slow)
+    with reached(app.app(held, limits=Limits(seconds=0.6))) as client:
+        assert post(client, talk.read_bytes()).status_code == 504
+    assert windows <= 3  # of about eight
+
+
+def test_one_at_a_time_and_nobody_for_ones_who_left() -> None:
+    async def here() -> bool:
+        return False
+
+    async def left() -> bool:
+        return True
+
+    async def go() -> list[Any]:
+        line, inside, most = Line(queue=9), 0, 0
+
+        def work(check: Any) -> None:
+            nonlocal inside, most
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.05)
+            inside -= 1
+
+        soon = time.monotonic() + 20
+        await asyncio.gather(*(line.answer(work, soon, here) for _ in range(4)))
+        found: list[Any] = [most]
+        for late, gone in ((time.monotonic() - 1, here), (soon, left)):
+            try:
+                await line.answer(lambda _: time.sleep(1), late, gone)
+            except (LateError, GoneError) as error:
+                found.append(type(error))
+        line.close()
+        return found
+
+    assert asyncio.run(go()) == [1, LateError, GoneError]
+
+
+def test_pages_keep_to_themselves(client: httpx.Client) -> None:
+    for path in ("/", "/docs"):
+        page = client.get(path)
+        assert page.status_code == 200
+        assert re.findall(r"(?:src|href)=\"(?:https?:)?//", page.text) == []
+        assert "<script>" not in page.text
+        assert " style=" not in page.text
+        assert page.headers["content-security-policy"].startswith("default-src 'self';")
+    assert "not be used to decide about people" in client.get("/").text
+    for path in ("/page.css", "/page.js", "/openapi.json", "/healthz", "/metrics"):
+        assert client.get(path).status_code == 200
+    schema = client.get("/openapi.json").json()
+    assert set(schema["paths"]) == {"/predict", "/healthz", "/metrics"}
+    form = schema["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    assert set(form["schema"]["properties"]) == {"clip", "abstain_below"}
+    elsewhere = {"origin": "https://elsewhere.example"}
+    assert client.post("/predict", headers=elsewhere).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--run", "nowhere", "--port=0"], "nowhere"),
+        (["--run", "r", "--port=70000"], "port is 70000"),
+        (["--run", "r", "--queue=-1"], "queue is -1"),
+        (["--run", "r", "--max_upload_mb=0"], "max_upload_mb is 0"),
+        (["--run", "r", "--port=TAKEN"], "in use"),
+        (["--run", "r", "--host=203.0.113.1"], "203.0.113.1"),
+        (["--run", "r", "--host=no.such.host.invalid"], "no.such.host.invalid"),
+    ],
+)
+def test_wrong_calls_get_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert serve.main([a.replace("TAKEN", port) for a in arguments]) == 1
+    error = capsys.readouterr().err.strip()
+    assert error.count("\n") == 0
+    assert said in error
+
+
+def test_a_missing_package_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serve, "NEEDED", ("no_such_package",))
+    assert serve.main(["--run", "r", "--port=0"]) == 1
+    assert "pip install 'emorec_tf[serve]'" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def server(tiny_run: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    command = [sys.executable, "-m", "emorec_tf.serve", "--run", str(tiny_run), "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+", process.stdout.readline())
+        assert found
+        yield process, found[0]
+        process.kill()
+
+
+def test_in_a_browser(
+    server: tuple[subprocess.Popen[str], str], clip: Path, talk: Path, tmp_path: Path
+) -> None:
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    pictures, wave = taken_apart(clip)
+    as_y4m(tmp_path / "camera.y4m", pictures)
+    write(tmp_path / "microphone.wav", wave=wave)
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    flags += [f"--use-file-for-fake-video-capture={tmp_path / 'camera.y4m'}"]
+    flags += [f"--use-file-for-fake-audio-capture={tmp_path / 'microphone.wav'}"]
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=flags)
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        wrong: list[str] = []
+        asked: set[str] = set()
+        page.on("console", lambda told: wrong.append(told.text))
+        page.on("pageerror", lambda told: wrong.append(str(told)))
+        page.on("request", lambda request: asked.add(request.url))
+        page.goto(server[1])
+        page.set_input_files("#file", str(talk))
+        page.wait_for_selector("#result:not([hidden])", timeout=60_000)
+        assert page.locator("#bars li").count() == 3
+        assert page.locator("#lanes svg").count() == 1
+        assert page.locator("#portraits img").count() == 1
+        said = page.inner_text("#emotion")
+        page.fill("#abstain", "1")
+        assert (said in ("a", "b", "c"), page.inner_text("#emotion")) == (True, "unsure")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.set_input_files("#file", {"name": "x.mp4", "mimeType": "", "buffer": b"words"})
+        page.wait_for_selector("#status.wrong")
+        assert "x.mp4" in page.inner_text("#status")
+        page.focus("#camera")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#record:not([hidden])")
+        page.keyboard.press("Enter")  # the focus has moved to it
+        page.locator("#status", has_text="2 s").wait_for()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#result:not([hidden])", timeout=60_000)
+        notes = page.inner_text("#notes")
+        assert "A face was found" in notes
+        assert "A voice was heard" in notes
+        browser.close()
+    assert [line for line in wrong if "422" not in line] == []
+    assert {url.split("/")[2] for url in asked if url.startswith("http")} == {
+        server[1].split("/")[2]
+    }
+
+
+def as_y4m(path: Path, pictures: list[Any]) -> None:
+    import cv2
+
+    height, width = pictures[0].shape[:2]
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{width} H{height} F10:1 Ip A1:1 C420jpeg\n".encode())
+        for picture in pictures:
+            file.write(b"FRAME\n" + cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).tobytes())
+
+
+def test_it_stops_when_told(server: tuple[subprocess.Popen[str], str]) -> None:
+    process, _ = server
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert process.stdout is not None
+    assert process.stdout.read().strip().endswith("stopped")

@@ -1,0 +1,82 @@
+"""Choice strings: names and calls, refused before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+
+import pytest
+
+from emorec_tf.config import choices
+from emorec_tf.errors import UserError
+
+
+@pytest.mark.parametrize("kind", choices.TABLES)
+def test_entries_equal_the_imported_table(kind):
+    module, name = choices.TABLES[kind]
+    table = getattr(importlib.import_module(f"emorec_tf.{module}"), name)
+    read = choices.entries(kind)
+    assert list(read) == list(table)
+    for choice, function in table.items():
+        parameters = inspect.signature(function).parameters.values()
+        knobs = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        assert read[choice].knobs == knobs
+        assert read[choice].summary == (inspect.getdoc(function) or "").splitlines()[0]
+        assert read[choice].source
+
+
+@pytest.mark.parametrize(
+    ("choice", "parsed"),
+    [
+        ("lstm", ("lstm", {})),
+        (" lstm() ", ("lstm", {})),
+        ("lstm(units=64, pool='none')", ("lstm", {"units": 64, "pool": "none"})),
+        ("f(a=-1.5, b=None, c=(1, 2))", ("f", {"a": -1.5, "b": None, "c": (1, 2)})),
+    ],
+)
+def test_parse(choice, parsed):
+    assert choices.parse(choice) == parsed
+
+
+@pytest.mark.parametrize(
+    "choice",
+    ["", "lstm(", "lstm(64)", "a.b", "1", "lstm(units=open('x'))", "lstm(**{})", "f(a=1)(b=2)"],
+)
+def test_parse_refuses(choice):
+    with pytest.raises(UserError, match="neither a name nor a call"):
+        choices.parse(choice)
+
+
+@pytest.mark.parametrize(
+    ("kind", "choice", "told"),
+    [
+        ("audio", "conv2d", "unknown audio 'conv2d'; did you mean 'conv1d'"),
+        ("audio", "lstm(unit=3)", "'lstm' has no knob 'unit'; did you mean 'units'"),
+        ("audio", "lstm(units='many')", "units is 'many'; it must be like 64"),
+        ("audio", "lstm(units=1.5)", "units is 1.5"),
+        ("face", "vgg", "unknown face 'vgg'; known are alexnet"),
+        ("fusion", "concat(units=True)", "units is True"),
+    ],
+)
+def test_check_refuses(kind, choice, told):
+    with pytest.raises(UserError, match=re.escape(told)):
+        choices.check(kind, choice)
+
+
+def test_resolve_binds_the_knobs():
+    bound = choices.resolve("face", "alexnet(width=1, layout='2012')")
+    assert bound.func.__name__ == "alexnet"
+    assert bound.keywords == {"width": 1, "layout": "2012"}
+    assert choices.check("fusion", "weighted_average(audio_weight=0.3)")[1] == {"audio_weight": 0.3}
+
+
+def test_reading_the_tables_loads_no_tensorflow():
+    code = (
+        "import sys; from emorec_tf.config import choices; [choices.entries(k) for k in choices.TABLES];"
+        "print(sorted({'tensorflow', 'keras', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,137 @@
+"""Settings: flat over sections, refused when impossible, the same after YAML."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from emorec_tf.config.config import (
+    SECTIONS,
+    Config,
+    FeaturesConfig,
+    ModelConfig,
+    TrainConfig,
+    build,
+    flat,
+    read_yaml,
+    section_of,
+    to_yaml,
+)
+from emorec_tf.config.fields import nearest
+from emorec_tf.errors import UserError
+
+
+def test_field_names_are_unique_and_explained():
+    fields = [f for cls in SECTIONS.values() for f in dataclasses.fields(cls)]
+    names = [f.name for f in fields]
+    assert sorted(names) == sorted(set(names))
+    assert all(f.metadata["help"] for f in fields)
+    assert list(flat(Config())) == names
+    assert [section_of(n) for n in ("classes", "hop_seconds", "fusion", "epochs", "x")] == [
+        "data",
+        "features",
+        "model",
+        "train",
+        None,
+    ]
+
+
+def test_derived_sizes():
+    features = FeaturesConfig()
+    assert (features.clip_samples, features.window_samples, features.hop_samples) == (
+        64000,
+        400,
+        160,
+    )
+    assert features.audio_frames == len(range(0, 64000 - 400 + 1, 160))
+
+
+def test_stamp_changes_with_every_setting():
+    other = {
+        bool: lambda v: not v,
+        str: lambda v: {"mediapipe": "yunet", "log_mel": "mfcc", "even": "rate"}[v],
+        int: lambda v: 3 if v == 1 else v + 1,
+        float: lambda v: v * 0.99,
+    }
+    base = FeaturesConfig(sample_rate_hz=22050, trim_db=30.0)
+    stamps = {base.stamp()}
+    for field in dataclasses.fields(FeaturesConfig):
+        value = getattr(base, field.name)
+        stamps.add(dataclasses.replace(base, **{field.name: other[type(value)](value)}).stamp())
+    assert len(stamps) == len(dataclasses.fields(FeaturesConfig)) + 1
+    assert all(re.fullmatch("[0-9a-f]{8}", stamp) for stamp in stamps)
+    assert base.stamp() == dataclasses.replace(base).stamp()
+
+
+@pytest.mark.parametrize(
+    ("section", "wrong"),
+    [
+        (FeaturesConfig, {"sample_rate_hz": 100}),
+        (FeaturesConfig, {"hop_seconds": 0.0}),
+        (FeaturesConfig, {"window_seconds": 5.0}),
+        (FeaturesConfig, {"mel_max_hz": 8001.0}),
+        (FeaturesConfig, {"mel_bands": 0}),
+        (FeaturesConfig, {"face_frames": -1}),
+        (FeaturesConfig, {"face_pixels": 4}),
+        (FeaturesConfig, {"face_margin": -0.1}),
+        (ModelConfig, {"modality_dropout": 0.5}),
+        (TrainConfig, {"epochs": 0}),
+        (TrainConfig, {"batch_size": 0}),
+        (TrainConfig, {"learning_rate": 0.0}),
+        (TrainConfig, {"label_smoothing": 1.0}),
+        (TrainConfig, {"patience": -1}),
+    ],
+)
+def test_impossible_settings(section, wrong):
+    (name, value), *_ = wrong.items()
+    with pytest.raises(UserError, match=f"{name} is {re.escape(repr(value))}"):
+        section(**wrong)
+
+
+def test_build():
+    config = build({"epochs": 3, "fusion": "audio_only"})
+    assert config == Config(model=ModelConfig(fusion="audio_only"), train=TrainConfig(epochs=3))
+    assert build({"batch_size": 2}, config).train == TrainConfig(epochs=3, batch_size=2)
+    with pytest.raises(UserError, match="unknown setting 'epocs'; did you mean 'epochs'"):
+        build({"epocs": 3})
+
+
+def test_nearest():
+    assert nearest("epocs", ["epochs", "audio"]) == "did you mean 'epochs'?"
+    assert nearest("zzz", ["b", "a"]) == "known are a, b"
+
+
+def test_yaml_round_trip(tmp_path: Path):
+    config = build({"learning_rate": 1e-3, "classes": "7", "face_mesh": True, "records": None})
+    (tmp_path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    assert build(read_yaml(tmp_path / "config.yaml")) == config
+    assert to_yaml(config).count("# ") == len(SECTIONS)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: [", "not valid YAML"),
+        ("- 1\n", "must hold 'name: value' lines"),
+        ("epocs: 3\n", "unknown setting 'epocs'; did you mean 'epochs'"),
+        ("epochs: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
+    ],
+)
+def test_damaged_yaml(tmp_path: Path, text, told):
+    (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=re.escape(told)) as error:
+        read_yaml(tmp_path / "c.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_yaml_that_is_not_there(tmp_path: Path):
+    with pytest.raises(UserError, match="cannot read config"):
+        read_yaml(tmp_path / "c.yaml")
+    (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(UserError, match="not valid YAML"):
+        read_yaml(tmp_path / "c.yaml")
+    (tmp_path / "c.yaml").write_text("")
+    assert read_yaml(tmp_path / "c.yaml") == {}

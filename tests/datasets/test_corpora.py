@@ -1,0 +1,286 @@
+"""Corpora: every row reads its own example; files join by id; mistakes are told in one line."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from places import DATA
+
+from emorec_tf.config.clip import EMOTIONS, Clip
+from emorec_tf.datasets.corpora import DATASETS, class_names, clip_from_path, clips, merge_classes
+from emorec_tf.errors import UserError
+
+SHARED = DATA
+BY_NAME = [name for name, corpus in DATASETS.items() if corpus.pattern]
+TRAITS_OF = {
+    "ravdess": {"sex": "female", "intensity": "strong", "statement": "dogs", "repetition": "2"},
+    "savee": {"sex": "male", "number": "1"},
+    "crema-d": {"statement": "DFA", "intensity": "XX"},
+    "msp-improv": {"sex": "female", "statement": "01", "scenario": "P", "target": "A"},
+    "emodb": {"sex": "male", "statement": "a01"},
+}
+SPEAKER_OF = {"ravdess": "2", "savee": "DC", "crema-d": "1001", "msp-improv": "F01", "emodb": "03"}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Return a function that makes empty files below a folder and returns the folder."""
+
+    def write(*paths: str, text: str = "") -> str:
+        for path in paths:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(text, encoding="utf-8")
+        return str(tmp_path)
+
+    return write
+
+
+def shared(folder: str) -> str:
+    if not (SHARED / folder).is_dir():
+        pytest.skip(f"no shared/{folder} beside the project")
+    return str(SHARED / folder)
+
+
+def refused(*args, **kwargs) -> str:
+    with pytest.raises(UserError) as error:
+        clips(*args, **kwargs)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_row_is_complete(name):
+    corpus = DATASETS[name]
+    for text in (corpus.title, corpus.homepage, corpus.licence, corpus.citation):
+        assert text.strip()
+    assert corpus.label_meaning
+    assert corpus.emotions == class_names(corpus.emotions)
+    assert bool(corpus.pattern) != bool(corpus.read)
+    assert set(corpus.codes.values()) in (set(), set(corpus.emotions))
+    hash(corpus)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_example_parses_and_a_mangled_one_does_not(name):
+    example = DATASETS[name].example
+    clip, _ = clip_from_path(name, example)
+    assert clip.speaker == SPEAKER_OF[name]
+    assert TRAITS_OF[name].items() <= clip.traits.items()
+    stem, suffix = example.rsplit(".", 1)
+    for mangled in (f"{stem}.txt", f"{stem[:-2]}.{suffix}", f"{stem}_.{suffix}", f"x{suffix}"):
+        assert clip_from_path(name, mangled) is None
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_no_two_rows_read_the_same_name(name):
+    readers = [other for other in BY_NAME if clip_from_path(other, DATASETS[name].example)]
+    assert readers == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "code"),
+    [
+        ("ravdess", "01-01-09-01-01-01-01.mp4", "09"),
+        ("savee", "DC_x01.wav", "x"),
+        ("crema-d", "1001_DFA_JOY_XX.wav", "JOY"),
+        ("emodb", "03a01Xa.wav", "X"),
+    ],
+)
+def test_unknown_emotion_code(make, name, path, code):
+    message = refused(name, make(path))
+    assert repr(code) in message
+    assert path in message
+
+
+def test_ravdess_joins_by_id_and_prefers_the_film_with_sound(make):
+    rest = "-01-08-02-02-02-02"
+    source = make(
+        f"Actor_02/01{rest}.mp4", f"Actor_02/02{rest}.mp4", f"Audio/Actor_02/03{rest}.wav"
+    )
+    for modality, video, audio in (
+        ("auto", "01", "01"),
+        ("01", "01", "01"),
+        ("02", "02", None),
+        ("03", None, "03"),
+    ):
+        (clip,) = clips("ravdess", source, modality=modality)
+        assert clip.clip_id == rest[1:]
+        assert (clip.video and Path(clip.video).name[:2]) == (video)
+        assert (clip.audio and Path(clip.audio).name[:2]) == (audio)
+
+
+def test_ravdess_without_the_film_with_sound(make):
+    source = make("02-01-08-02-02-02-12.mp4", "03-01-08-02-02-02-12.m4a")
+    (clip,) = clips("ravdess", source)
+    assert Path(clip.video).name.startswith("02")
+    assert Path(clip.audio).name.startswith("03")
+    assert (clip.speaker, clip.emotion) == ("12", "surprised")
+    assert "modality 01" in refused("ravdess", source, modality="01")
+
+
+def test_ravdess_songs_only_where_nothing_else(make, caplog):
+    source = make("03-02-03-01-01-01-01.wav")
+    assert clips("ravdess", source)[0].traits["channel"] == "song"
+    make("03-01-03-01-01-01-01.wav")
+    with caplog.at_level(logging.WARNING):
+        assert [c.traits["channel"] for c in clips("ravdess", source)] == ["speech"]
+    assert "left out 1 songs of 2" in caplog.text
+
+
+def test_savee_layouts_are_equal(tmp_path):
+    codes = ("a", "d", "f", "h", "n", "sa", "su")
+    for speaker in ("DC", "JE"):
+        for code in codes:
+            for number in (1, 12):
+                for path in (
+                    f"tree/AudioVisualClip/{speaker}/{code}{number}.avi",
+                    f"tree/AudioData/{speaker}/{code}{number:02d}.wav",
+                    f"flat/{speaker}_{code}{number:02d}.wav",
+                    f"flat/{speaker}_{code}{number:02d}.avi",
+                ):
+                    (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+                    (tmp_path / path).touch()
+    tree, flat = (clips("savee", str(tmp_path / layout)) for layout in ("tree", "flat"))
+    assert len(tree) == 28
+    assert all(c.video.endswith(".avi") and c.audio.endswith(".wav") for c in tree + flat)
+    bare = [[replace(c, video=None, audio=None) for c in some] for some in (tree, flat)]
+    assert bare[0] == bare[1]
+    one_speaker = clips("savee", str(tmp_path / "tree/AudioData/JE"))
+    assert {c.speaker for c in one_speaker} == {"JE"}
+    assert class_names(c.emotion for c in tree) == DATASETS["savee"].emotions
+
+
+def test_film_alone_serves_sound_too(make):
+    (clip,) = clips("crema-d", make("VideoFlash/1001_DFA_ANG_XX.flv"))
+    assert clip.audio == clip.video
+    source = make("AudioMP3/1001_DFA_ANG_XX.mp3", "AudioWAV/1001_DFA_ANG_XX.wav")
+    (clip,) = clips("crema-d", source)
+    assert clip.video.endswith(".flv")
+    assert clip.audio.endswith(".wav")  # before the mp3: lossless
+
+
+def test_user_mistakes(make, tmp_path):
+    assert "'ravdess'" in refused("ravdes", "anywhere")
+    assert "does not exist" in refused("ravdess", str(tmp_path / "nowhere"))
+    message = refused("ravdess", str(tmp_path))
+    assert DATASETS["ravdess"].example in message
+    source = make("a/03a01Fa.wav", "b/03a01Fa.wav")
+    assert "twice" in refused("emodb", source)
+    assert "is a file" in refused("emodb", f"{source}/a/03a01Fa.wav")
+    assert "one kind" in refused("emodb", f"{source}/a", label="perceived")
+    assert "one kind" in refused("emodb", f"{source}/a", modality="01")
+    assert "'perceived'" in refused("crema-d", source, label="percieved")
+    assert "04" in refused("ravdess", source, modality="04")
+
+
+def test_files_of_others_are_counted(make, caplog):
+    source = make("03a01Fa.wav", "holiday.mp4", "readme.txt", ".03a01Na.wav", "__MACOSX/x.wav")
+    with caplog.at_level(logging.WARNING):
+        assert len(clips("emodb", source)) == 1
+    assert "left out 1 files" in caplog.text
+    assert "holiday.mp4" in caplog.text
+
+
+def test_join_corpora(make, caplog):
+    source = make(
+        "r/03-01-02-01-01-01-01.wav",  # calm
+        "r/03-01-03-01-01-01-01.wav",  # happy
+        "s/DC_h01.wav",
+        "s/DC_n01.wav",
+    )
+    both = f"{source}/r, {source}/s"
+    with caplog.at_level(logging.WARNING):
+        joined = clips("ravdess+savee", both)
+    assert [c.clip_id for c in joined] == ["ravdess/01-03-01-01-01-01", "savee/DC_h01"]
+    assert [c.speaker for c in joined] == ["ravdess/1", "savee/DC"]
+    assert "calm" in caplog.text
+    assert "one folder for each" in refused("ravdess+savee", source)
+    assert "each corpus once" in refused("savee+savee", both)
+    (tmp := Path(source) / "s/DC_h01.wav").unlink()
+    assert not tmp.exists()
+    assert "no emotion in common" in refused("ravdess+savee", both)
+    # With 7 classes calm counts as neutral before the common emotions are chosen.
+    assert "have 1 (neutral)" in refused("ravdess+savee", both, classes="7")
+
+
+def clips_of(*emotions: str) -> list[Clip]:
+    return [Clip(clip_id=e, speaker="1", emotion=e, traits={}) for e in emotions]
+
+
+def test_merge_classes():
+    eight = clips_of(*EMOTIONS[:8])
+    assert merge_classes(eight, None) == eight
+    assert merge_classes(eight, "8") == eight
+    seven = merge_classes(eight, "7")
+    assert Counter(c.emotion for c in seven)["neutral"] == 2
+    assert class_names(c.emotion for c in seven) == EMOTIONS[:1] + EMOTIONS[2:8]
+    assert merge_classes(seven, "7") == seven
+    assert [c.emotion for c in merge_classes(eight, "sad, happy")] == ["happy", "sad"]
+    for classes, told in (
+        ("8", "have 3"),
+        ("7", "have 3"),
+        ("angy", "'angry'"),
+        ("boredom", "no clip is boredom"),
+        ("", "unknown emotion ''"),
+    ):
+        with pytest.raises(UserError, match=re.escape(told)):
+            merge_classes(eight[:1] + eight[2:4], classes)
+
+
+def test_clips_can_be_sent_to_other_processes(make):
+    found = clips("emodb", make("03a01Fa.wav"))
+    assert pickle.loads(pickle.dumps(found)) == found
+
+
+def test_import_is_light():
+    heavy = "{'tensorflow', 'keras', 'pandas', 'cv2', 'av', 'mediapipe', 'numpy'}"
+    code = f"import sys, emorec_tf.datasets.corpora; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_real_ravdess():
+    found = clips("ravdess", shared("ravdess/clips"))
+    per_class = Counter(c.emotion for c in found)
+    assert per_class == {e: 80 if e == "neutral" else 160 for e in EMOTIONS[:8]}
+    assert Counter(c.speaker for c in found) == {str(n): 60 for n in range(1, 21)}
+    assert [c.clip_id for c in found] == sorted({c.clip_id for c in found})
+    assert all(c.video == c.audio and Path(c.video).is_file() for c in found)
+    assert Counter(c.traits["sex"] for c in found) == {"male": 600, "female": 600}
+    assert Counter(c.emotion for c in merge_classes(found, "7"))["neutral"] == 240
+
+
+def test_real_native_films_are_mixed():
+    found = {c.clip_id: c for c in clips("ravdess", shared("ravdess/native"))}
+    assert len(found) == 4
+    assert [i for i, c in found.items() if c.audio is None] == ["01-04-01-02-01-01"]
+
+
+def test_real_emodb():
+    found = clips("emodb", shared("emodb/flac"))
+    assert len(found) == DATASETS["emodb"].clip_count
+    assert Counter(c.emotion for c in found) == {  # Burkhardt et al. 2005, released set
+        "angry": 127,
+        "boredom": 81,
+        "disgust": 46,
+        "fearful": 69,
+        "happy": 71,
+        "sad": 62,
+        "neutral": 79,
+    }
+    assert len({c.speaker for c in found}) == DATASETS["emodb"].speaker_count
+    assert Counter(c.traits["sex"] for c in found) == {"female": 302, "male": 233}
+    assert all(c.video is None for c in found)
+
+
+def test_two_copies_of_one_corpus():
+    assert "twice" in refused("ravdess", shared("ravdess"))

@@ -1,0 +1,65 @@
+"""The card says what a reader must know, in Markdown whose tables hold together."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from invented_runs import invent
+
+from emorec_tf.evaluation.crossval_results import read
+from emorec_tf.evaluation.figures import figures
+from emorec_tf.evaluation.model_card import LIMITS, between, model_card, percent
+from emorec_tf.evaluation.subgroups import NOTHING_FOLLOWS, traits_of
+
+
+def card(folder) -> str:
+    run = read(folder)
+    return model_card(run, figures(run, traits_of(run.clip_ids.tolist(), "ravdess")))
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory) -> str:
+    return card(invent(tmp_path_factory.mktemp("card") / "cv"))
+
+
+def test_it_tells_protocol_figures_limits_and_making(text):
+    wanted = ("ravdess/contiguous6", "12ab34cd", "unseen", "fold 6 left out", "CC BY-NC-SA 4.0")
+    wanted += ("acted (intended by the actor)", "123,456 parameters", "emorec_tf.crossval --run")
+    wanted += (
+        "12 speakers",
+        "seeds (2)",
+        "fusion: concat",
+        "voice, no face",
+        "noise 0 dB",
+        *LIMITS,
+    )
+    assert [words for words in wanted if words not in text] == []
+    assert NOTHING_FOLLOWS in text  # 12 actors are 6 women and 6 men
+    assert "LEAKY" not in text
+    assert "UNFINISHED" not in text
+
+
+def test_tables_hold_together(text):
+    tables = re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE)
+    assert len(tables) == 5
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_a_leaky_or_unfinished_run_says_so_first(tmp_path):
+    text = card(invent(tmp_path / "cv", leaky=True, only=(0, 2)))
+    head = text[:600]
+    assert "**LEAKY" in head
+    assert "**UNFINISHED: fold 2 of seed 0, fold 2 of seed 1" in head
+    tables = [line for line in text.splitlines() if line.startswith("## ") and "(" in line]
+    assert len(tables) == 5
+    assert all("(LEAKY, known speakers" in line for line in tables)
+    assert "never on test speakers" not in text
+
+
+def test_shares_in_words():
+    assert percent(0.12345) == "12.3 %"
+    assert percent(None) == "-"
+    assert between([0.5, 0.75]) == "50.0 to 75.0 %"
+    assert "one speaker" in between(None)

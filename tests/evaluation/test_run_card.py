@@ -1,0 +1,55 @@
+"""The card of a run that is shown: the report's own, or what the run tells; nothing in it acts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from untrained_runs import untrained
+
+from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.evaluation import run_card
+from emorec_tf.evaluation.model_card import LIMITS
+
+
+def test_the_short_card_and_the_whole_one(tmp_path: Path, features: FeaturesConfig) -> None:
+    run, _ = untrained(tmp_path, features)
+    card = run_card.card_of(run)
+    assert [line for line in LIMITS if line not in card] == []
+    assert "Names one of a, b, c in a clip. Trained on demo, 1 speaker." in card
+    assert run_card.UNTESTED in card
+    told = {"n": 7, "uar": 0.5, "uar_ci95": [0.4, 0.6], "chance_uar": 0.125}
+    (tmp_path / "metrics.json").write_text(json.dumps(told))
+    assert "Tested on 7 clips: UAR 50.0 % (40.0 to 60.0 %), chance 12.5 %." in run_card.card_of(run)
+    (tmp_path / "metrics.json").write_text("{")
+    assert run_card.UNTESTED in run_card.card_of(run)
+    (tmp_path / "MODEL_CARD.md").write_text("# Mine")
+    assert run_card.card_of(run) == "# Mine"
+
+
+def test_markdown_becomes_html() -> None:
+    markdown = """# A & B
+
+One **bold** line
+and `code`.
+- first
+- <script>alert(1)</script>
+
+| a | b\\|c |
+|---|---|
+| 1 | 2 |
+
+```yaml
+- x: <y>
+
+# no heading
+```
+## Last"""
+    assert run_card.as_html(markdown).split("\n", 4) == [
+        "<h3>A &amp; B</h3>",
+        "<p>One <strong>bold</strong> line and <code>code</code>.</p>",
+        "<ul><li>first</li><li>&lt;script&gt;alert(1)&lt;/script&gt;</li></ul>",
+        '<div class="scroll"><table><tr><th>a</th><th>b|c</th></tr>'
+        "<tr><td>1</td><td>2</td></tr></table></div>",
+        "<pre>- x: &lt;y&gt;\n\n# no heading</pre>\n<h4>Last</h4>",
+    ]

@@ -1,0 +1,52 @@
+"""Models by name: which one a command takes, and what a damaged one says."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from untrained_runs import on_disk
+
+from emorec_tf import export, predict, serve
+from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.errors import UserError
+from emorec_tf.inference import model_store, predictor
+
+
+def test_without_a_run_the_package_s_own_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(model_store, "PLACES", (tmp_path,))
+    for command in (predict, serve, export):
+        assert command.main([]) == 1
+        assert "needs --run FOLDER" in capsys.readouterr().err
+    (tmp_path / model_store.DEFAULT).mkdir()
+    (tmp_path / model_store.DEFAULT / "run.json").write_text("{}")
+    assert model_store.chosen(None, "predict") == model_store.DEFAULT
+    assert model_store.chosen("other", "predict") == "other"
+    assert model_store.folder_of(model_store.DEFAULT) == tmp_path / model_store.DEFAULT
+    monkeypatch.chdir(tmp_path.parent)
+    (tmp_path.parent / model_store.DEFAULT).mkdir()  # no run, so not meant
+    assert model_store.folder_of(model_store.DEFAULT) == tmp_path / model_store.DEFAULT
+    with pytest.raises(UserError, match=f"did you mean '{model_store.DEFAULT}'"):
+        model_store.folder_of("ravdes-av")
+
+
+def test_a_flipped_byte_is_noticed(tmp_path: Path, features: FeaturesConfig) -> None:
+    folder = on_disk(tmp_path / "model", features)
+    names = sorted(f.name for f in folder.iterdir())
+    written = subprocess.run(
+        ["sha256sum", *names], cwd=folder, check=True, capture_output=True, text=True
+    )
+    (folder / model_store.SUMS).write_text(written.stdout)
+    assert predictor.opened(str(folder)).run.classes == ("a", "b", "c")
+    weights = folder / "best.keras"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(UserError, match=r"best\.keras is missing or damaged"):
+        predictor.opened(str(folder))
+    weights.unlink()
+    with pytest.raises(UserError, match=r"best\.keras is missing or damaged"):
+        predictor.opened(str(folder))

@@ -1,0 +1,110 @@
+"""timeline: three files that agree; a place that cannot be written to is refused at once."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from emorec_tf.config.clip import EMOTIONS
+from emorec_tf.errors import UserError
+from emorec_tf.inference import timeline
+
+
+def cell(start: float, person: int | None, emotion: str | None) -> dict[str, object]:
+    shares = {"happy": 0.2, "sad": 0.7, "angry": 0.1} if emotion else {}
+    return {
+        "person": person,
+        "start_seconds": start,
+        "end_seconds": start + 2,
+        "emotion": emotion,
+        "probabilities": shares,
+        "audio_present": True,
+        "speech": True,
+        "face_present": person is not None,
+        "face_coverage": 1.0,
+    }
+
+
+CELLS = [cell(0, 1, "sad"), cell(0, 2, "unsure"), cell(2, 1, "sad"), cell(4, None, None)]
+TOLD = {
+    "clip": "a/talk.mp4", "emotion": "sad", "probabilities": {"happy": 0.2, "sad": 0.8},
+    "film_seconds": 6.0, "voice_shared": True, "people": [{"person": 1}, {"person": 2}],
+}  # fmt: skip
+PORTRAITS = {1: np.full((96, 96, 3), (200, 30, 30), np.uint8)}
+
+
+def test_three_files_say_the_same(tmp_path: Path) -> None:
+    timeline.write(str(tmp_path / "t.png"), TOLD, CELLS, PORTRAITS)
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
+    told = json.loads((tmp_path / "t.json").read_text())
+    assert told["timeline"] == CELLS
+    assert [r["person"] for r in rows] == ["1", "2", "1", ""]
+    assert [r["emotion"] for r in rows] == ["sad", "unsure", "sad", ""]
+    assert [r["sad"] for r in rows] == ["0.7", "0.7", "0.7", ""]
+    first = (tmp_path / "t.png").read_bytes()
+    timeline.write(str(tmp_path / "t.png"), TOLD, CELLS, PORTRAITS)
+    assert (tmp_path / "t.png").read_bytes() == first
+
+
+def test_picture_shows_colours_where_they_belong(tmp_path: Path) -> None:
+    timeline.write(str(tmp_path / "t.png"), TOLD, CELLS, PORTRAITS)
+    picture = cv2.imread(str(tmp_path / "t.png"))[:, :, ::-1]
+    height, width = picture.shape[:2]
+    assert width == 1650
+    band = picture[: height // 3]
+    half = width // 2  # person 1 is sad up to four of six seconds, then grey
+
+    def share(part: np.ndarray, colour: str) -> float:
+        rgb = np.frombuffer(bytes.fromhex(colour[1:]), np.uint8).astype(int)
+        return float((np.abs(part.astype(int) - rgb).max(-1) < 4).mean())
+
+    assert share(band[:, :half], timeline.COLOURS["sad"]) > 0.05
+    assert share(band[:, -width // 6 :], timeline.COLOURS["sad"]) == 0
+    assert share(band[:, -width // 6 :], timeline.NOTHING) > 0.5
+    assert share(picture[:, : width // 8], "#c81e1e") > 0.02  # the portrait
+
+
+def test_every_emotion_has_its_own_colour() -> None:
+    assert len({timeline.COLOURS[name] for name in EMOTIONS}) == len(EMOTIONS)
+
+
+def test_ratings_are_drawn_and_written(tmp_path: Path) -> None:
+    cells = [{**cell(0, 1, "sad"), "value": 3.5}, {**cell(2, 1, None), "value": None}]
+    for one in cells:
+        del one["emotion"], one["probabilities"]
+    told = {k: v for k, v in TOLD.items() if k not in {"emotion", "probabilities"}} | {"value": 3.5}
+    timeline.write(str(tmp_path / "t.png"), told, cells, {})
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert [r["value"] for r in csv.DictReader(lines)] == ["3.5", ""]
+
+
+@pytest.mark.parametrize(
+    ("path", "clips", "said"),
+    [
+        ("t.pdf", ["a.mp4"], r"t\.pdf ends unknown; name a \.png"),
+        ("t.png", ["a.mp4", "b.mp4"], r"draws one clip, there are 2"),
+        ("nowhere/t.png", ["a.mp4"], r"cannot write there, no folder nowhere"),
+        ("t.png", ["t.png"], r"would write over t\.png"),
+        ("t.png", ["./t.json"], r"would write over \./t\.json"),
+    ],
+)
+def test_places_that_will_not_do(path: str, clips: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        timeline.check_place(path, clips)
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").mkdir()
+    with pytest.raises(UserError, match=r"cannot write"):
+        timeline.write(str(tmp_path / "t.png"), TOLD, CELLS, PORTRAITS)
+
+
+def test_clock() -> None:
+    times = (0, 59.96, 61.5, 3599, 3600, 7325)
+    told = ["00:00", "01:00", "01:01.5", "59:59", "1:00:00", "2:02:05"]
+    assert [timeline.clock(seconds) for seconds in times] == told

@@ -1,0 +1,135 @@
+"""The contract of every audio branch, looped over the table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from audio_nets import answered, batch, built
+
+from emorec_tf.config import choices
+from emorec_tf.errors import UserError
+from emorec_tf.models.audio.audio_branches import AUDIO_BRANCHES, never_empty
+
+SMALL = {
+    "conv1d": "filters=8, blocks=2",
+    "functionals": "coefficients=6, parts=2",
+    "lstm": "units=4",
+    "fbank_conv": "filters=4, dropout=0.1",
+    "stacked_lstm": "units=4",
+    "mfcc_cnn": "width=0.05, dense=16, dropout=0.1",
+    "logmel_image": "width=0.05, dense=16, features=8, dropout=0.1",
+    "resnet_se": "width=4, blocks=(1, 1), reduction=1",
+}
+POOLED = [name for name in SMALL if "pool" in choices.entries("audio")[name].knobs]
+POOLED.remove("fbank_conv")  # where it is a number of steps
+CASES = [f"{name}({knobs})" for name, knobs in SMALL.items()]
+CASES += [
+    f"{name}({SMALL[name]}, pool='{pool}')" for name in POOLED for pool in ("mean_std", "none")
+]
+CASES += [
+    "lstm(units=3, layers=2, stride=3)",
+    "stacked_lstm(units=3, layers=1)",
+    "mfcc_cnn(width=0.05, dense=16, norm='batch')",
+    "functionals(coefficients=6, parts=2, modulations=True)",
+]
+# one token of so many numbers, or so many tokens without pooling
+SHAPES = {
+    "conv1d": ((1, 16), (12, 8)),
+    # bands 4 M, cepstra 8 C + 4 C + 2 P C, pairs of 16 groups, 8 rhythms each, 5 of the extent
+    "functionals": ((1, 4 * 16 + 8 * 6 + 2 * 2 * 6 + 120 + 128 + 5), None),
+    "lstm": ((1, 16), (12, 8)),
+    "fbank_conv": ((1, 2 * 4), None),
+    "stacked_lstm": ((1, 4), None),
+    "mfcc_cnn": ((1, 16), None),
+    "logmel_image": ((1, 8), None),
+    "resnet_se": ((1, 2 * 16), (6, 16)),  # 48 x 16 is halved three times, to 8 channels
+}
+
+
+def test_every_branch_is_tried():
+    assert set(SMALL) == set(SHAPES) == set(AUDIO_BRANCHES)
+
+
+@pytest.mark.parametrize("choice", CASES)
+def test_contract(choice, reloaded):
+    model, inputs = built(choice), batch()
+    values, mask = answered(model, inputs)
+    assert values.shape[:2] == mask.shape == (3, mask.shape[1])
+    assert np.isfinite(values).all()
+    np.testing.assert_array_equal(mask.max(axis=1), [1, 1, 0])  # nothing heard stays nothing
+    # rows are independent
+    alone = answered(model, {name: array[1:2] for name, array in inputs.items()})
+    np.testing.assert_allclose(alone.values[0], values[1], atol=1e-5)
+    # what comes after the end of the sound is no part of it
+    louder = {**inputs, "audio": np.where(inputs["audio_mask"][..., None] > 0, inputs["audio"], 9)}
+    np.testing.assert_array_equal(answered(model, louder).values, values)
+    again = answered(reloaded(model), inputs)
+    np.testing.assert_array_equal(again.values, values)
+    np.testing.assert_array_equal(again.mask, mask)
+
+
+@pytest.mark.parametrize("choice", [case for case in CASES if "functionals" not in case])
+def test_every_weight_learns(choice):
+    model, inputs = built(choice), batch(2)
+    with tf.GradientTape() as tape:
+        values, mask = model(inputs, training=True)
+        weight = tf.random.stateless_normal(values.shape, [0, 1])
+        loss = tf.reduce_sum(values * weight * mask[..., None])
+    variables = [v.value for v in model.trainable_variables]
+    gradients = tape.gradient(loss, variables)
+    assert variables
+    names = [v.path for v in model.trainable_variables]
+    lost = [n for n, g in zip(names, gradients, strict=True) if g is None or not np.any(g)]
+    # a bias added to all scores alike cancels in the softmax
+    assert all(name.endswith("bias") for name in lost), lost
+    assert len(lost) <= 1
+
+
+@pytest.mark.parametrize("name", AUDIO_BRANCHES)
+def test_documented_shapes(name):
+    one, many = SHAPES[name]
+    assert built(f"{name}({SMALL[name]})").outputs[0].shape[1:] == one
+    if many:
+        assert built(f"{name}({SMALL[name]}, pool='none')").outputs[0].shape[1:] == many
+    text = AUDIO_BRANCHES[name].__doc__ or ""
+    assert "Shapes:" in text
+    assert "Source:" in text
+    assert all(f"{knob}:" in text for knob in choices.entries("audio")[name].knobs)
+
+
+@pytest.mark.parametrize("frames", [691, 692])
+def test_fbank_conv_is_the_published_one(frames):
+    model = built("fbank_conv", frames, 23)
+    assert model.outputs[0].shape == (None, 1, 5760)
+    assert model.count_params() == 10 * 23 * 128 + 128 == 29_568
+
+
+def test_stacked_lstm_ends_with_the_sound():
+    """The token of a padded clip is that of the clip alone, cut where it ends."""
+    inputs = batch(2)
+    padded = built("stacked_lstm(units=4)")
+    whole = built("stacked_lstm(units=4)", 30)
+    whole.set_weights(padded.get_weights())
+    short = {name: array[:1, :30] for name, array in inputs.items()}
+    expected = answered(whole, short).values[0]
+    np.testing.assert_allclose(answered(padded, inputs).values[0], expected, atol=1e-6)
+
+
+def test_never_empty():
+    """What cuDNN asks of a mask: ones first, then zeros, and at least one."""
+    mask = np.array([[1, 1, 0], [0, 0, 0]], np.float32)
+    found = np.asarray(never_empty(mask))
+    assert found.dtype == bool
+    assert found.tolist() == [[True, True, False], [True, False, False]]
+
+
+def test_wrong_knobs():
+    with pytest.raises(UserError, match="pool is 'max'; it must be attention, mean_std or none"):
+        built("conv1d(pool='max')")
+    with pytest.raises(UserError, match="blocks is 9; it must be fewer for clips of 48 frames"):
+        built("conv1d(blocks=9)")
+    with pytest.raises(UserError, match="kernel is 40; it must be less for clips of 48 frames"):
+        built("fbank_conv(kernel=40)")
+    with pytest.raises(UserError, match="layers is 0; it must be at least 1"):
+        built("stacked_lstm(layers=0)")

@@ -1,0 +1,155 @@
+"""The search for a classical head: by validation speakers, resumable, without pickles."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import balanced_accuracy_score
+
+from emorec_tf.config import choices
+from emorec_tf.errors import UserError
+from emorec_tf.models.classical import head_search
+from emorec_tf.models.classical.classifiers import Search
+from emorec_tf.models.classical.head_search import Rows, parts_of
+
+
+def drawn(seed: int, clips: int = 60) -> Rows:
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 3, clips)
+    features = random.normal(size=(clips, 8)) + 1.2 * np.eye(8)[labels] + 5
+    return Rows(features, labels, np.full(clips, str(seed)))
+
+
+def sides(search: Search) -> list[head_search.Part]:
+    return parts_of(search, [(drawn(0), drawn(1))])
+
+
+def scores(folder: Path) -> list[float]:
+    trials = [json.loads(p.read_text()) for p in sorted(folder.glob("trial_*/trial.json"))]
+    return [t["score"] for t in trials if t["status"] == "COMPLETED"]
+
+
+@pytest.mark.parametrize(
+    "choice", ["logreg(trials=5)", "lda(trials=5)", "svm(trials=6, oracle='random')"]
+)
+def test_the_best_on_validation_is_kept(choice, tmp_path: Path, capsys):
+    search = choices.resolve("classifier", choice)(True)
+    training, validation = drawn(0), drawn(1)
+    best = head_search.find(
+        search, parts_of(search, [(training, validation)]), tmp_path / "search", 0
+    )
+    found = head_search.fitted(search, best, training)
+    guesses = found.decisions(validation.features).argmax(1)
+    uar = balanced_accuracy_score(validation.labels, guesses)
+    assert uar == pytest.approx(max(scores(tmp_path / "search")))
+    assert len(scores(tmp_path / "search")) == search.trials
+    assert f"best of {search.trials} trials" in capsys.readouterr().out
+    np.testing.assert_allclose(
+        found.mean, training.features.mean(0)
+    )  # nothing of the validation clips
+    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert {p.suffix for p in files} == {".json"}
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_balanced_analysis_holds_classes_equally_likely(classes, tmp_path: Path):
+    random = np.random.default_rng(0)
+    labels = np.concatenate([np.full(70, 0), np.arange(60) % classes])
+    features = random.normal(size=(len(labels), 8)) + np.eye(8)[labels]
+    search = choices.resolve("classifier", "lda(shrinkage=0.3, pca=0)")(True)
+    assert search.trials == 1, "nothing is searched"
+    rows = Rows(features, labels, np.full(len(labels), "0"))
+    settings = head_search.find(
+        search, parts_of(search, [(rows, drawn(1))]), tmp_path / "search", 0
+    )
+    found = head_search.fitted(search, settings, rows)
+    z = (features - features.mean(0)) / features.std(0)
+    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(z, labels)
+    likely = theirs.predict_proba(z) / theirs.priors_  # Bayes, with even priors
+    likely /= likely.sum(1, keepdims=True)
+    scores = np.exp(found.decisions(features))
+    np.testing.assert_allclose(scores / scores.sum(1, keepdims=True), likely, atol=1e-9)
+
+
+@pytest.mark.parametrize(("clips", "width"), [(40, 90), (90, 40)])
+def test_the_projection_is_scikit_learns(clips, width):
+    random = np.random.default_rng(0)
+    features = random.normal(size=(clips, width)) @ random.normal(size=(width, width)) + 3
+    search = choices.resolve("classifier", "lda(pca=20)")(True)
+    mine = head_search.projection(search, features).projected(features)
+    z = (features - features.mean(0)) / features.std(0)
+    theirs = PCA(20, svd_solver="full").fit_transform(z)
+    np.testing.assert_allclose(np.abs(mine), np.abs(theirs), atol=1e-8)  # signs are free
+    whole = choices.resolve("classifier", "lda(pca=600)")(True)
+    found = head_search.projection(whole, features)
+    assert len(found.components) == min(clips - 1, width), "what the mean takes has no variance"
+    turned = found.components @ found.components.T
+    np.testing.assert_allclose(turned, np.eye(len(turned)), atol=1e-8)
+
+
+def test_the_seed_decides(tmp_path: Path):
+    search = choices.resolve("classifier", "logreg(trials=3)")(True)
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        head_search.find(search, sides(search), tmp_path / name, seed)
+    values = {
+        name: [
+            json.loads(p.read_text())["hyperparameters"]["values"]["C"]
+            for p in sorted((tmp_path / name).glob("trial_*/trial.json"))
+        ]
+        for name in "abc"
+    }
+    assert values["a"] == values["b"]
+    assert values["a"] != values["c"]
+
+
+def test_a_stopped_search_goes_on(tmp_path: Path):
+    search = choices.resolve("classifier", "logreg(trials=5)")(True)
+    calls = []
+
+    def stopping(hp):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return search.make(hp)
+
+    broken = dataclasses.replace(search, make=stopping)
+    with pytest.raises(KeyboardInterrupt):
+        head_search.find(broken, sides(broken), tmp_path / "search", 0)
+    before = scores(tmp_path / "search")
+    assert 1 <= len(before) < 5
+    head_search.find(search, sides(search), tmp_path / "search", 0)
+    after = scores(tmp_path / "search")
+    assert len(after) == 5
+    assert after[: len(before)] == before
+
+
+def test_a_failing_trial_is_not_passed_over(tmp_path: Path):
+    def failing(hp):
+        hp.Float("C", 0.1, 1.0)
+        return object()
+
+    search = dataclasses.replace(choices.resolve("classifier", "logreg")(True), make=failing)
+    with pytest.raises(RuntimeError, match="fit"):
+        head_search.find(search, sides(search), tmp_path / "search", 0)
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ("svm(kernel='cubic')", "linear, poly, rbf or any"),
+        ("svm(gamma=0.0)", "gamma is 0.0"),
+        ("logreg(pca=-1)", "pca is -1"),
+        ("logreg(trials=0)", "trials is 0"),
+        ("logreg(oracle='delphi')", "bayesian or random"),
+        ("lda(shrinkage=1.5)", "shrinkage is 1.5; it must be from 0 to 1"),
+    ],
+)
+def test_wrong_knobs(choice, said):
+    with pytest.raises(UserError, match=said):
+        choices.resolve("classifier", choice)(True)

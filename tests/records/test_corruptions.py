@@ -1,0 +1,96 @@
+"""Robustness: noise has the power it is said to have; what is gone looks as if never there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.features.audio_features import POWER_FLOOR, layer_of
+from emorec_tf.records.corruptions import conditions, powers_of, table
+from emorec_tf.tasks.tasks import Naming
+
+
+def noise_alone(inputs, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Power before, and power that came to it, of the real frames of clip 0."""
+    real = inputs["audio_mask"][0] > 0
+    before = np.exp(inputs["audio"][0, real].astype(float)) - POWER_FLOOR
+    after = (
+        np.exp(conditions(FeaturesConfig())[name](inputs)["audio"][0, real].astype(float))
+        - POWER_FLOOR
+    )
+    return before, after - before
+
+
+@pytest.mark.parametrize("decibels", [20, 10, 0])
+def test_noise_has_its_power(features, inputs, decibels):
+    drawn = inputs(features)
+    signal, noise = noise_alone(drawn, f"noise {decibels} dB")
+    ratio = 10 * np.log10(signal.mean() / noise.mean())
+    assert ratio == pytest.approx(decibels, abs=0.5)
+    assert noise.min() > -1e-4, "noise only adds"
+    again = conditions(features)[f"noise {decibels} dB"](drawn)["audio"]
+    np.testing.assert_array_equal(
+        conditions(features)[f"noise {decibels} dB"](drawn)["audio"], again
+    )
+    padding = drawn["audio_mask"] == 0
+    assert not again[padding].any()
+    quieter = {**drawn, "audio": drawn["audio"] - np.float32(3.0)}
+    signal, noise = noise_alone(quieter, f"noise {decibels} dB")  # the clip's own power counts
+    assert 10 * np.log10(signal.mean() / noise.mean()) == pytest.approx(decibels, abs=0.5)
+
+
+def test_noise_leaves_silence_alone(features, inputs):
+    drawn = inputs(features)
+    drawn["audio"][:] = np.log(POWER_FLOOR)
+    drawn["audio_mask"][:] = 1
+    noisy = conditions(features)["noise 0 dB"](drawn)["audio"]
+    np.testing.assert_allclose(noisy, np.log(POWER_FLOOR), atol=1e-4)
+
+
+def test_what_is_gone_is_zero(features, inputs):
+    drawn = inputs(features)
+    faceless, voiceless = (
+        conditions(features)["no face"](drawn),
+        conditions(features)["no voice"](drawn),
+    )
+    for name, array in drawn.items():
+        gone, kept = (voiceless, faceless) if name.startswith("audio") else (faceless, voiceless)
+        assert not gone[name].any()
+        np.testing.assert_array_equal(kept[name], array)
+    half = conditions(features)["half the frames"](drawn)
+    np.testing.assert_array_equal(half["face_mask"][:, ::2], drawn["face_mask"][:, ::2])
+    assert not half["face_mask"][:, 1::2].any()
+    assert not half["faces"][:, 1::2].any()
+    np.testing.assert_array_equal(half["audio"], drawn["audio"])
+    assert conditions(features)["dark"](drawn)["faces"].dtype == np.uint8
+    assert conditions(features)["dark"](drawn)["faces"].max() == round(0.3 * drawn["faces"].max())
+
+
+def test_table_scores_every_condition():
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    guesses = np.array([0, 1, 0, 1, 2, 0])
+    task, features = Naming(("a", "b", "c")), FeaturesConfig()
+    rows = table(lambda damage: np.eye(3)[guesses], labels, task.figures, features)
+    assert [row["condition"] for row in rows] == list(conditions(features))
+    assert rows[0]["uar"] == pytest.approx(balanced_accuracy_score(labels, guesses))
+    assert rows[0]["war"] == pytest.approx(accuracy_score(labels, guesses))
+    assert {row["n"] for row in rows} == {6}
+
+
+@pytest.mark.parametrize("kind", ["log_mel", "fbank", "mel_db", "mfcc"])
+def test_powers_are_those_of_the_sound_in_every_unit(kind):
+    """Twice the amplitude is four times the power, whatever the features count in."""
+    features = FeaturesConfig(audio_features=kind, clip_seconds=0.5, mel_bands=40)
+    sound = np.random.default_rng(0).normal(size=(1, features.clip_samples)).astype(np.float32) / 9
+    to_power, from_power = powers_of(features)
+    layer = layer_of(features)
+    once, twice = (np.asarray(layer(sound * factor), np.float64) for factor in (1, 2))
+    np.testing.assert_allclose(to_power(twice) / to_power(once), 4.0, rtol=1e-3)
+    np.testing.assert_allclose(from_power(to_power(once)), once, atol=1e-3)
+    if kind in ("mel_db", "log_mel"):  # white noise at 0 dB doubles the power
+        mask = np.ones((1, features.audio_frames), np.float32)
+        inputs = {"audio": once.astype(np.float32), "audio_mask": mask}
+        noisy = conditions(features)["noise 0 dB"](inputs)["audio"]
+        assert to_power(noisy).mean() / to_power(once).mean() == pytest.approx(2, rel=0.05)

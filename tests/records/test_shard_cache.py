@@ -1,0 +1,75 @@
+"""shard_copies: whole copies, found again, and never more than the disk has room for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from emorec_tf.errors import UserError
+from emorec_tf.records import records_dir, shard_cache
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EMOREC_CACHE", str(tmp_path))
+    monkeypatch.setattr(shard_cache, "READING", [])  # locks end with the test
+    return tmp_path / "shards"
+
+
+def test_copies_are_whole_and_found_again(
+    demo_records: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = records_dir.open_records(demo_records)
+    paths = shard_cache.copied(opened)
+    for own, copy in zip(opened.shards, paths, strict=True):
+        assert Path(own).read_bytes() == Path(copy).read_bytes()
+    assert "5 of 5 new" in capsys.readouterr().out
+    Path(paths[1]).write_bytes(b"cut")
+    assert shard_cache.copied(opened) == paths
+    assert "1 of 5 new" in capsys.readouterr().out
+    assert Path(paths[1]).read_bytes() == Path(opened.shards[1]).read_bytes()
+
+
+def test_damaged_shards_are_not_kept(demo_records: Path, cache: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(demo_records, tmp_path / "damaged")
+    opened = records_dir.open_records(folder)
+    shard = Path(opened.shards[0])
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(UserError, match=f"{shard.name} is damaged"):
+        shard_cache.copied(opened)
+    assert not list(cache.glob("*.shard"))
+    assert not list(cache.glob("*.tmp"))
+
+
+def test_a_full_disk_is_said_before_anything_is_copied(
+    demo_records: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_cache, "LEFT_FREE", 1.0)
+    with pytest.raises(UserError, match="give --cache none, or set EMOREC_CACHE"):
+        shard_cache.copied(records_dir.open_records(demo_records))
+    assert not list(cache.glob("*.shard"))
+
+
+def test_copies_of_other_records_go_first(
+    demo_records: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.mkdir()
+    old, killed = cache / f"old{shard_cache.SUFFIX}", cache / "half.1.tmp"
+    old.write_bytes(b"x" * 10)
+    killed.write_bytes(b"x")
+    opened = records_dir.open_records(demo_records)
+    needed = sum(Path(s).stat().st_size for s in opened.shards)
+    monkeypatch.setattr(shard_cache, "room", lambda _: 0 if old.exists() else needed)
+    shard_cache.read_here(cache)  # a run that reads here
+    with pytest.raises(UserError, match="give --cache none"):
+        shard_cache.copied(opened)
+    assert old.exists()
+    os.close(shard_cache.READING.pop())
+    shard_cache.copied(opened)
+    assert not old.exists()
+    assert not killed.exists()

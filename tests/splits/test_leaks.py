@@ -1,0 +1,64 @@
+"""Guard: a run with a leak does not start; names that mean one recording are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from emorec_tf.config.clip import Clip
+from emorec_tf.errors import UserError
+from emorec_tf.splits.leaks import guard, recording_of
+from emorec_tf.splits.protocols import folds
+
+
+def test_two_names_of_one_recording():
+    assert recording_of("a/01-01-08-02-02-02-02.mp4") == recording_of("03-01-08-02-02-02-02.wav")
+    assert recording_of("01-02-08-02-02-02-02.mp4") != recording_of("01-01-08-02-02-02-02.mp4")
+    assert recording_of("DC/a1.wav") == recording_of("DC/a1.avi")
+    assert recording_of("DC/a1.wav") != recording_of("JE/a1.wav")
+    assert recording_of("take.1") != recording_of("take.2")  # ids, not files
+
+
+def sides() -> dict[str, list[Clip]]:
+    clips = [
+        Clip(
+            f"{actor}-{take}",
+            str(actor),
+            "sad",
+            audio=f"01-01-0{3 + take}-01-01-01-{actor:02d}.mp4",
+        )
+        for actor in range(1, 7)
+        for take in range(3)
+    ]
+    return folds("group_kfold:3", clips)[0][0].clips(clips)
+
+
+def test_guard_passes_a_clean_run_and_stops_leaks():
+    clean_sides = sides()
+    guard(clean_sides, {c.clip_id: f"hash {c.clip_id}" for c in clean_sides["train"]})
+    stray = clean_sides["test"][0]
+    known = clean_sides["train"][0]
+    twin = (stray.audio or "").replace("01-", "03-", 1)
+
+    def stopped(sounds=None, leaky=False, **changed):
+        with pytest.raises(UserError) as error:
+            guard({**clean_sides, **changed}, sounds or {}, leaky)
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    assert "speaker" in stopped(train=[*clean_sides["train"], replace(stray, clip_id="new")])
+    assert "recording under two names" in stopped(
+        leaky=True, train=[*clean_sides["train"], replace(stray, clip_id="new", audio=twin)]
+    )
+    assert "path" in stopped(leaky=True, train=[*clean_sides["train"], stray])
+    assert "chosen on its own test" in stopped(validation=clean_sides["test"])
+    assert "listed twice" in stopped(train=[*clean_sides["train"], known])
+    assert "the same sound" in stopped({stray.clip_id: "equal", known.clip_id: "equal"})
+    guard(clean_sides, {stray.clip_id: "equal", known.clip_id: "equal"}, leaky=True)
+
+
+def test_guard_lets_two_parts_of_one_film_pass():
+    film = Clip("a", "anna", "sad", video="film.mp4", end_seconds=2.0)
+    parts = {"train": [film], "test": [replace(film, clip_id="b", start_seconds=2.0)]}
+    guard(parts, {}, leaky=True)

@@ -1,0 +1,87 @@
+"""Nothing of foreign code reaches the screen, whatever way it prints."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from emorec_tf.errors import UserError
+from emorec_tf.storage.quiet import last_line, quiet, quietly
+
+
+def shout() -> None:
+    print("python")
+    print("python, error", file=sys.stderr)
+    os.write(2, b"C++\n")
+    os.write(1, b"C++, out\n")
+    os.system("echo a program of its own")
+    warnings.warn("a warning", stacklevel=1)
+
+
+def test_all_is_held_back_and_the_screen_comes_back(capfd: pytest.CaptureFixture[str]) -> None:
+    print("before")
+    with quiet() as held_back:
+        shout()
+        text = held_back()
+        os.write(2, b"later\n")
+        assert held_back().endswith("later\n")
+    print("after")
+    os.write(2, b"after, error\n")
+    assert capfd.readouterr() == ("before\nafter\n", "after, error\n")
+    for line in ("python", "python, error", "C++", "C++, out", "a program of its own"):
+        assert line in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("error", "printed", "said"),
+    [
+        (
+            ValueError("loc(here):\n  'tf.Erfinv' op  is unknown\n\t^\n"),
+            b"",
+            "'tf.Erfinv' op is unknown",
+        ),
+        (RuntimeError(), b"noise\nthe reason\n---\n", "the reason"),
+        (MemoryError(), b"", "MemoryError"),
+    ],
+)
+def test_a_failure_is_one_line(
+    capfd: pytest.CaptureFixture[str], error: Exception, printed: bytes, said: str
+) -> None:
+    def work() -> None:
+        os.write(2, printed)
+        raise error
+
+    with pytest.raises(UserError) as told, quietly("cannot convert x"):
+        work()
+    assert str(told.value) == f"cannot convert x: {said}"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [UserError("ours"), OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()],
+)
+def test_what_we_know_ourselves_passes(problem: BaseException) -> None:
+    before = [os.fstat(number).st_ino for number in (1, 2)]
+    with pytest.raises(type(problem)) as told, quietly("cannot convert x"):
+        raise problem
+    assert told.value is problem
+    assert [os.fstat(number).st_ino for number in (1, 2)] == before
+
+
+def test_no_file_stays_open() -> None:
+    before = len([*Path("/proc/self/fd").iterdir()])
+    for _ in range(3):
+        with quiet():
+            pass
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def test_the_last_line_is_not_endless() -> None:
+    assert last_line("a\n" + "b" * 999 + "\n^~~\n") == "b" * 200
+    assert last_line("\n ^\n") == ""

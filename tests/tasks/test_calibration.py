@@ -1,0 +1,150 @@
+"""Calibration against closed forms, scikit-learn and simulations whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.metrics import brier_score_loss, log_loss
+
+from emorec_tf.tasks.calibration import (
+    TEMPERATURE_RANGE,
+    brier,
+    ece,
+    nll,
+    reliability,
+    risk_coverage,
+    scaled,
+    temperature,
+)
+
+
+def simulated(count: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Calibrated logits: labels are drawn from the softmax of the logits themselves."""
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(0, 1.5, (count, classes))
+    uniform = draw.random((count, 1))
+    labels = (softmax(logits, axis=1).cumsum(1) < uniform).sum(1).clip(max=classes - 1)
+    return logits, labels
+
+
+@pytest.mark.parametrize("true", [0.3, 1.0, 2.5, 8.0])
+def test_temperature_is_recovered(true):
+    logits, labels = simulated(20_000, 6, seed=1)
+    assert temperature(logits * true, labels) == pytest.approx(true, rel=0.03)
+
+
+def test_temperature_lowers_nll_and_ece_on_other_clips():
+    logits, labels = simulated(4000, 8, seed=2)
+    sharp, half = logits * 3, 2000
+    fitted = temperature(sharp[:half], labels[:half])
+    before, after = (scaled(sharp[half:], t) for t in (1.0, fitted))
+    assert nll(after, labels[half:]) < nll(before, labels[half:])
+    assert ece(after, labels[half:]) < 0.05 < 0.2 < ece(before, labels[half:])
+    np.testing.assert_array_equal(after.argmax(1), before.argmax(1))  # no answer changes
+
+
+def test_temperature_is_where_the_slope_is_zero():
+    logits, labels = simulated(300, 4, seed=3)
+    expected = (scaled(logits, temperature(logits, labels)) * logits).sum(1)
+    # At the minimum the logits of the truths, and of one clip that could be anything, equal the
+    # expected logits (closed form).
+    truths = (logits[np.arange(300), labels] - expected).sum()
+    anything = (logits.mean(1) - expected).mean()
+    assert truths + anything == pytest.approx(0, abs=0.02)
+
+
+def test_being_right_about_a_few_clips_is_not_certainty():
+    logits = np.eye(3) * 5
+    # Three right and one unknown: the share of the truth is (3 + 1/3) / 4, so exp(5 / T) = 10.
+    assert temperature(logits, np.arange(3)) == pytest.approx(5 / np.log(10), rel=1e-3)
+    many = temperature(np.tile(logits, (1000, 1)), np.tile(np.arange(3), 1000))
+    assert many < 0.6
+    wrong = temperature(logits, np.array([1, 2, 0]))
+    assert wrong == pytest.approx(TEMPERATURE_RANGE[1], rel=0.01)
+
+
+def test_against_scikit_learn():
+    draw = np.random.default_rng(4)
+    probabilities = draw.dirichlet(np.ones(5), 500)
+    labels = draw.integers(0, 5, 500)
+    assert nll(probabilities, labels) == pytest.approx(log_loss(labels, probabilities))
+    two = draw.dirichlet(np.ones(2), 500)
+    sides = labels % 2
+    assert brier(two, sides) / 2 == pytest.approx(brier_score_loss(sides, two[:, 1]))
+
+
+def test_by_hand():
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
+    labels = np.array([0, 1, 1, 1])
+    assert nll(probabilities, labels) == pytest.approx(-np.log(0.9 * 0.2 * 0.7 * 0.6) / 4)
+    assert brier(probabilities, labels) == pytest.approx(2 * (0.01 + 0.64 + 0.09 + 0.16) / 4)
+    # Five bins: (0.4, 0.6] holds 0.6 right; (0.6, 0.8] 0.8 wrong, 0.7 right; (0.8, 1] 0.9 right.
+    rows = reliability(probabilities, labels, bins=5)
+    assert [r["count"] for r in rows] == [1, 2, 1]
+    assert [r["accuracy"] for r in rows] == [1.0, 0.5, 1.0]
+    assert [r["confidence"] for r in rows] == pytest.approx([0.6, 0.75, 0.9])
+    assert ece(probabilities, labels, bins=5) == pytest.approx((0.4 + 2 * 0.25 + 0.1) / 4)
+
+
+def test_extremes():
+    perfect, labels = np.eye(3), np.arange(3)
+    for figure in (nll, brier, ece):
+        assert figure(perfect, labels) == 0
+    wrong = np.array([1, 2, 0])
+    assert brier(perfect, wrong) == 2
+    assert ece(perfect, wrong) == 1
+    assert nll(perfect, wrong) == pytest.approx(-np.log(np.finfo(np.float64).tiny))
+    uniform = np.full((8, 8), 1 / 8)
+    assert nll(uniform, np.arange(8)) == pytest.approx(np.log(8))
+    assert brier(uniform, np.arange(8)) == pytest.approx(7 / 8)
+    assert ece(uniform, np.arange(8)) == pytest.approx(0)
+
+
+def test_ece_of_calibrated_answers_is_small():
+    logits, labels = simulated(50_000, 5, seed=5)
+    assert ece(scaled(logits, 1.0), labels) < 0.01
+
+
+def test_risk_coverage_by_hand():
+    probabilities = np.array([[0.6, 0.4], [0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
+    coverage, risk, area = risk_coverage(probabilities, np.array([1, 0, 1, 0]))
+    np.testing.assert_allclose(coverage, [0.25, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(risk, [0, 1 / 2, 1 / 3, 2 / 4])
+    assert area == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
+
+
+def test_risk_coverage_of_ties_knows_no_order():
+    probabilities = np.full((4, 2), 0.5)
+    labels = np.array([0, 0, 0, 1])
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
+        _, risk, area = risk_coverage(probabilities[order], labels[order])
+        np.testing.assert_allclose(risk, 0.25)
+        assert area == pytest.approx(0.25)
+
+
+def test_knowing_when_one_errs_lowers_the_area():
+    logits, labels = simulated(5000, 5, seed=6)
+    probabilities = scaled(logits, 1.0)
+    _, risk, area = risk_coverage(probabilities, labels)
+    error = (probabilities.argmax(1) != labels).mean()
+    assert risk[-1] == pytest.approx(error)
+    assert area < 0.8 * error
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (np.zeros((0, 3)), np.zeros(0, int)),
+        (np.zeros((2, 3)), np.zeros(3, int)),
+        (np.zeros(3), np.zeros(3, int)),
+        (np.zeros((2, 3)), np.array([0, 3])),
+        (np.zeros((2, 3)), np.array([0, -1])),
+        (np.zeros((2, 3)), np.array([0.0, 1.0])),
+        (np.full((2, 3), np.nan), np.array([0, 1])),
+    ],
+)
+@pytest.mark.parametrize("figure", [temperature, nll, brier, ece, risk_coverage])
+def test_nonsense_is_refused(figure, values, labels):
+    with pytest.raises(ValueError, match=r"need|finite|class ids"):
+        figure(values, labels)

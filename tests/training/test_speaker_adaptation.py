@@ -1,0 +1,132 @@
+"""Enrolment: drawn without a look at labels, never scored, the same in evaluate and predict."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TRAIN_FLAGS
+
+from emorec_tf import evaluate, predict, train
+from emorec_tf.config.config import DataConfig
+from emorec_tf.errors import UserError
+from emorec_tf.records import input_pipeline, records_dir
+from emorec_tf.training import run_dir, speaker_adaptation
+
+
+def test_the_draw(people):
+    data = DataConfig(enrol=2)
+    drawn = speaker_adaptation.enrolling(people, data, seed=0)
+    assert sorted(c.speaker for c in drawn) == sorted(2 * [str(i) for i in range(1, 9)])
+    shuffled = random.Random(0).sample(people, len(people))
+    relabelled = [dataclasses.replace(c, emotion="calm") for c in shuffled]
+    ids = {c.clip_id for c in drawn}
+    assert {c.clip_id for c in speaker_adaptation.enrolling(relabelled, data, seed=0)} == ids
+    one = [c for c in people if c.speaker == "3"]
+    assert {c.clip_id for c in speaker_adaptation.enrolling(one, data, 0)} <= ids, (
+        "others do not matter"
+    )
+    assert (
+        len({frozenset(speaker_adaptation.enrolling(people, data, seed)) for seed in range(5)}) > 1
+    )
+    left = speaker_adaptation.scored(people, data, seed=0)
+    assert {c.clip_id for c in left} | ids == {c.clip_id for c in people}
+    assert not {c.clip_id for c in left} & ids
+    for unaffected in (DataConfig(), DataConfig(enrol="self")):
+        assert speaker_adaptation.scored(people, unaffected, seed=0) == people
+    with pytest.raises(UserError, match="speaker 1 has 3 clips; --enrol 3 leaves none"):
+        speaker_adaptation.enrolling(people, DataConfig(enrol=3), seed=0)
+
+
+@pytest.mark.parametrize("enrol", [0, -1])
+def test_no_clips_are_no_enrolment(enrol):
+    with pytest.raises(UserError, match="enrol is"):
+        DataConfig(enrol=enrol)
+
+
+def test_a_voice_gets_the_scale_of_training(features, inputs):
+    drawn = inputs(features)
+    drawn["audio"] = drawn["audio"] * 3 - 7
+    standard = np.linspace(-9, -5, 16).astype("f"), np.linspace(1, 2, 16).astype("f")
+    real = [a[m > 0] for a, m in zip(drawn["audio"], drawn["audio_mask"], strict=True)]
+    moved = speaker_adaptation.known(speaker_adaptation.of_voices(real), standard)(drawn, None)
+    frames = np.asarray(moved["audio"])[drawn["audio_mask"] > 0]
+    np.testing.assert_allclose(frames.mean(0), standard[0], atol=1e-3)
+    np.testing.assert_allclose(frames.std(0), standard[1], atol=1e-3)
+    assert not np.asarray(moved["audio"])[drawn["audio_mask"] == 0].any()
+    mean, deviation = speaker_adaptation.of_each(drawn)
+    np.testing.assert_allclose(np.asarray(mean)[2, 0], real[2].mean(0), atol=1e-4)
+    np.testing.assert_allclose(np.asarray(deviation)[2, 0], real[2].std(0), atol=1e-4)
+    silent = {**drawn, "audio_mask": 0 * drawn["audio_mask"]}
+    alone = speaker_adaptation.moved(silent, *speaker_adaptation.of_each(silent), standard)
+    assert not np.asarray(alone["audio"]).any()
+
+
+VOICE = [*TRAIN_FLAGS, "--epochs=1", "--fusion=audio_only"]
+CLASSICAL = ["--audio=functionals(coefficients=8)", "--face=face_statistics(mesh=False)", "--refit"]
+WEIGHED = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8, offsets=0.5)"]
+CLASSICAL = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8)"]
+
+
+@pytest.mark.parametrize(("enrol", "flags"), [("2", VOICE), ("self", VOICE), ("2", WEIGHED)])
+def test_evaluate_and_predict_agree(
+    enrol, flags, demo_records: Path, demo_clips: Path, tmp_path, capsys
+):
+    folder = tmp_path / "run"
+    where = ["--records", str(demo_records), "--run", str(folder), f"--enrol={enrol}"]
+    assert train.main([*where, *flags]) == 0
+    assert evaluate.main(["--run", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert f"enrolled by {'the clip alone' if enrol == 'self' else '2 clips'}" in said
+    found = json.loads((folder / "metrics.json").read_text())
+    assert found["mode"] == "enrolled"
+    assert found["n"] == (6 if enrol == "self" else 4)
+    loaded = run_dir.load(folder)
+    tested = [c for c in records_dir.open_records(demo_records).clips if c.speaker == "actor04"]
+    drawn = {c.clip_id for c in speaker_adaptation.enrolling(tested, loaded.config.data, 0)}
+    with (folder / "predictions.csv").open() as file:
+        rows = {Path(r["clip_id"]).name: r for r in csv.DictReader(file)}
+    assert {c.clip_id for c in tested} == drawn | {r["clip_id"] for r in rows.values()}
+    films = {p.stem: p for p in (demo_clips / "clips").glob("actor04_*.mp4")}
+    more = []
+    if drawn:
+        (tmp_path / "own").mkdir()
+        for clip_id in drawn:
+            shutil.copy(films[Path(clip_id).name], tmp_path / "own")
+        more = ["--enrol", str(tmp_path / "own")]
+        assert predict.main(["--run", str(folder), str(films[next(iter(rows))])]) == 1
+        assert "give --enrol FOLDER" in capsys.readouterr().err
+    wanted = [str(films[name]) for name in rows]
+    assert predict.main(["--run", str(folder), "--json", *more, *wanted]) == 0
+    for line in capsys.readouterr().out.splitlines():
+        answer = json.loads(line)
+        for name, share in answer["probabilities"].items():
+            told = float(rows[Path(answer["clip"]).stem][name])
+            assert share == pytest.approx(told, abs=1e-3)
+
+
+def test_features_are_measured_from_the_mean_of_the_speakers_own(demo_records: Path, tmp_path):
+    folder = tmp_path / "run"
+    where = ["--records", str(demo_records), "--run", str(folder), "--enrol=2"]
+    assert train.main([*where, *CLASSICAL]) == 0
+    model = run_dir.load_model(run_dir.load(folder).model_file)
+    below, head = speaker_adaptation.features_model(model), model.get_layer("classifier")
+    opened = records_dir.open_records(demo_records)
+    inputs, _ = next(iter(input_pipeline.evaluation(opened, opened.clips[:6])))
+    features = below.predict_on_batch(inputs)
+    mean = np.random.default_rng(0).normal(size=features.shape).astype(np.float32)
+    told = model.predict_on_batch({**inputs, speaker_adaptation.SPEAKER_FEATURES: mean})
+    wanted = (features - mean) @ np.asarray(head.kernel) + np.asarray(head.bias)
+    np.testing.assert_allclose(told, wanted, atol=1e-3 * np.abs(wanted).max())
+
+
+def test_an_unseen_run_takes_no_enrolment(demo_run: Path, demo_clips: Path, capsys):
+    folder = str(demo_clips)
+    assert predict.main(["--run", str(demo_run), "--enrol", folder, folder]) == 1
+    assert "was trained without --enrol" in capsys.readouterr().err

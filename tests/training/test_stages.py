@@ -1,0 +1,281 @@
+"""Training in steps: branches first, then what is built on them, in real runs on demo records."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TRAIN_FLAGS
+
+from emorec_tf import evaluate, train
+from emorec_tf.config import config
+from emorec_tf.errors import UserError
+from emorec_tf.models import model as models
+from emorec_tf.records import input_pipeline
+from emorec_tf.records import records_dir as records
+from emorec_tf.training import run_dir, stages
+
+COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
+VOICE = 'audio: "conv1d(filters=8, blocks=2)"\nfusion: audio_only\nepochs: 2\nbatch_size: 4\n'
+FACE = 'face: "alexnet(width=0.1, dense=8)"\nfusion: face_only\nepochs: 2\nbatch_size: 4\n'
+FUSED = "train_first: voice, face\nfrozen: true\naugment: false\nmodality_dropout: 0.0\n"
+AVERAGE = f"{FUSED}fusion: weighted_average(audio_weight=0.5)\nepochs: 5\n"
+
+
+@pytest.fixture(scope="module")
+def configs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("configs")
+    (folder / "voice.yaml").write_text(VOICE)
+    (folder / "face.yaml").write_text(FACE + "seed: 7\ntest_speakers: actor01\n")
+    (folder / "fused.yaml").write_text(FUSED + "fusion: concat(units=4, dropout=0.0)\nepochs: 2\n")
+    (folder / "head.yaml").write_text("train_first: voice,face\nclassifier: logreg(trials=4)\n")
+    return folder
+
+
+def command(records: Path, config: Path, run: Path, *more: str) -> list[str]:
+    return ["--config", str(config), "--records", str(records), "--run", str(run), *COMMON, *more]
+
+
+@pytest.fixture(scope="module")
+def fused(configs: Path, demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("steps") / "fused"
+    assert train.main(command(demo_records, configs / "fused.yaml", folder)) == 0
+    return folder
+
+
+def step(run: Path, name: str) -> run_dir.Run:
+    (found,) = (run.parent / "first").glob(f"{name}-*")
+    return run_dir.load(found)
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {p: p.stat().st_mtime_ns for p in folder.rglob("*.keras")}
+
+
+def weights(run: run_dir.Run, layer: str) -> list[np.ndarray]:
+    return run_dir.load_model(run.model_file).get_layer(layer).get_weights()
+
+
+def test_steps_are_runs_of_their_own_on_the_same_speakers(fused: Path) -> None:
+    whole = run_dir.load(fused)
+    assert len(whole.history) == 2
+    for name, fusion in (("voice", "audio_only"), ("face", "face_only")):
+        first = step(fused, name)
+        assert first.split == whole.split, "no step may see a test speaker"
+        assert first.config.data == whole.config.data
+        assert first.config.train.seed == 0
+        assert first.config.model.fusion == fusion
+        assert first.temperature is not None
+        noted = whole.steps[first.folder.name]
+        assert noted["config"].endswith(f"{name}.yaml")
+        assert noted["val_uar"] == max(float(r["val_uar"]) for r in first.history)
+
+
+def test_frozen_branches_are_those_of_the_steps(fused: Path) -> None:
+    whole = run_dir.load(fused)
+    for name, branch in (("voice", "audio_branch"), ("face", "face_branch")):
+        for ours, theirs in zip(
+            weights(whole, branch), weights(step(fused, name), branch), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+    model = run_dir.load_model(whole.model_file, for_training=True)
+    assert model.trainable_weights
+    assert not model.get_layer("audio_branch").trainable_weights
+    assert int(model.optimizer.iterations.numpy()) == 2 * (12 // 4)
+
+
+def test_a_finished_run_needs_its_steps_no_more(
+    fused: Path, configs: Path, demo_records: Path, tmp_path: Path, capsys
+) -> None:
+    copy = tmp_path / "alone"
+    shutil.copytree(fused, copy)
+    assert train.main(command(demo_records, configs / "fused.yaml", copy)) == 0
+    assert "is finished" in capsys.readouterr().out
+    assert evaluate.main(["--run", str(copy)]) == 0
+    assert not (tmp_path / "first").exists()
+
+
+def test_runs_beside_each_other_share_steps(
+    fused: Path, configs: Path, demo_records: Path, capsys
+) -> None:
+    before = times(fused.parent / "first")
+    beside = fused.parent / "head"
+    assert train.main(command(demo_records, configs / "head.yaml", beside)) == 0
+    assert times(fused.parent / "first") == before
+    said = capsys.readouterr().out
+    assert said.count("trained already") == 2
+    assert "best of 4 trials" in said
+    run = run_dir.load(beside)
+    assert run.is_finished()
+    assert [r["epoch"] for r in run.history] == ["1"]
+    assert run.temperature is not None
+    assert type(run_dir.load_model(run.model_file).layers[-1]).__name__ == "Dense"
+    assert evaluate.main(["--run", str(beside)]) == 0
+    assert train.main(command(demo_records, configs / "head.yaml", beside)) == 0
+    assert "head is finished (1 epochs)" in capsys.readouterr().out
+    files = [p for p in fused.parent.rglob("*") if p.is_file()]
+    assert not [
+        p for p in files if p.suffix in (".pickle", ".pkl") or p.read_bytes()[:1] == b"\x80"
+    ]
+
+
+def test_nothing_left_for_gradients_is_one_epoch(
+    fused: Path, configs: Path, demo_records: Path, capsys
+) -> None:
+    """A fixed average of frozen branches with their own heads has nothing to train."""
+    (configs / "average.yaml").write_text(AVERAGE)
+    folder = fused.parent / "average"
+    arguments = command(demo_records, configs / "average.yaml", folder)
+    before = {p: p.stat().st_mtime_ns for p in (fused.parent / "first").rglob("*.keras")}
+    for more in ([], ["--overwrite"]):
+        assert train.main([*arguments, *more]) == 0
+        assert {
+            p: p.stat().st_mtime_ns for p in (fused.parent / "first").rglob("*.keras")
+        } == before
+    run = run_dir.load(folder)
+    assert not run_dir.load_model(run.model_file).trainable_weights
+    assert len(run.history) == 1
+    assert train.main(arguments) == 0
+    assert "average is finished (1 epochs)" in capsys.readouterr().out
+
+
+def test_a_changed_step_is_told(
+    fused: Path, configs: Path, demo_records: Path, tmp_path: Path, capsys
+) -> None:
+    shutil.copytree(configs, tmp_path / "configs")
+    config, voice = (tmp_path / "configs" / f"{name}.yaml" for name in ("fused", "voice"))
+    voice.write_text(VOICE + "dropout_that_is_none: 1\n")
+    assert train.main(command(demo_records, config, fused)) == 1
+    assert "dropout_that_is_none" in capsys.readouterr().err
+    voice.write_text(VOICE.replace("epochs: 2", "epochs: 3"))
+    assert train.main(command(demo_records, config, fused, f"--train_first={voice}")) == 1
+    assert "train_first was" in capsys.readouterr().err
+    kept = (configs / "voice.yaml").read_text()
+    (configs / "voice.yaml").write_text(voice.read_text())
+    assert train.main(command(demo_records, configs / "fused.yaml", fused)) == 1
+    (configs / "voice.yaml").write_text(kept)
+    assert "a config of train_first has changed" in capsys.readouterr().err
+
+
+def test_frozen_branches_are_never_in_training(fused: Path, demo_records: Path) -> None:
+    """Dropout and batch norm at rest, even where the model around them is being trained."""
+    model = run_dir.load_model(fused / "best.keras")
+    opened = records.open_records(demo_records)
+    batch, _ = next(iter(input_pipeline.evaluation(opened, opened.clips)))
+    below, above = models.above_branches(model)
+    at_rest, trained = below(batch, training=False), below(batch, training=True)
+    for name, values in at_rest.items():
+        np.testing.assert_array_equal(values, trained[name])
+    np.testing.assert_allclose(above(at_rest), model(batch), atol=1e-6)
+    free = run_dir.load_model(step(fused, "face").model_file).get_layer("face_branch")
+    pictures = {name: batch[name] for name in ("faces", "face_mask")}
+    same = np.array_equal(free(pictures, training=True)[0], free(pictures, training=False)[0])
+    assert not same, "the branch has dropout, so the test above says something"
+
+
+def test_killed_in_a_step_it_goes_on_there(
+    configs: Path, demo_records: Path, tmp_path: Path, capsys
+) -> None:
+    (configs / "long.yaml").write_text(VOICE.replace("epochs: 2", "epochs: 30"))
+    (configs / "after.yaml").write_text("train_first: long\nfusion: audio_only\nfrozen: true\n")
+    arguments = command(demo_records, configs / "after.yaml", tmp_path / "run")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emorec_tf.train", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while not list(tmp_path.glob("first/long-*/history.csv")) and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = step(tmp_path / "run", "long").history
+    assert 1 <= len(before) < 30, "killed too late to test anything"
+    assert not (tmp_path / "run" / "last.keras").exists()
+    assert train.main(arguments) == 0
+    capsys.readouterr()
+    history = step(tmp_path / "run", "long").history
+    assert [r["epoch"] for r in history] == [str(e) for e in range(1, 31)]
+    assert history[: len(before) - 1] == before[:-1], "finished epochs are not trained again"
+    assert run_dir.load(tmp_path / "run").is_finished()
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "said"),
+    [
+        ("train_first: voise\n", [], "voise; did you mean 'voice'"),
+        ("train_first: head\n", [], "has steps of its own"),
+        ("classifier: svm\n", [], "--train_first"),
+        ("train_first: voice\nclassifier: svm\nfusion: weighted_average\n", [], "concat"),
+        ("train_first: voice\nclassifier: svm(kernel='cubic')\n", [], "linear, poly, rbf or any"),
+        ("train_first: voice\nclassifier: svn\n", [], "unknown classifier 'svn'"),
+        ("frozen: true\n", [], "train_first"),
+    ],
+)
+def test_wrong_steps_get_one_line(
+    text: str, more: list[str], said: str, configs: Path, demo_records: Path, tmp_path: Path, capsys
+) -> None:
+    (configs / "wrong.yaml").write_text(text)
+    arguments = command(demo_records, configs / "wrong.yaml", tmp_path / "run", *more)
+    assert train.main(arguments) == 1
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert not list(tmp_path.iterdir()), "a refused run leaves nothing behind"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train_first: voice\nfrozen: true\n", "no config of it trains this run's face_branch"),
+        ("train_first: face\nfusion: audio_only\n", "fits this run's model"),
+        ("train_first: voice\nfusion: audio_only\nstandardise: scalar\n", "standardise"),
+    ],
+)
+def test_steps_that_do_not_fit_get_one_line(
+    text: str, said: str, fused: Path, configs: Path, demo_records: Path, capsys
+) -> None:
+    (configs / "unfit.yaml").write_text(text)
+    folder = fused.parent / "unfit"
+    arguments = command(demo_records, configs / "unfit.yaml", folder, "--overwrite")
+    assert train.main(arguments) == 1
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_step_is_not_trained_again_as_a_run(
+    fused: Path, demo_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = step(fused, "voice")
+    opened = records.open_records(demo_records)
+    first = fused.parent / "first"
+    run = train.train(done.config, opened, tmp_path / "run", split=done.split, first=first)
+    assert "trained already, as a step" in capsys.readouterr().out
+    assert run.history == done.history
+    for name in ("audio_branch", "audio_head"):
+        for own, theirs in zip(weights(run, name), weights(done, name), strict=True):
+            np.testing.assert_array_equal(own, theirs)
+
+
+def test_values_of_a_members_config_have_their_fields_types(tmp_path):
+    file = tmp_path / "net.yaml"
+    file.write_text("learning_rate: 3e-3\nprecision: mixed_bfloat16\n")
+    settings = config.build({"members": str(file), "precision": "float32", "seed": 4})
+    own = stages.of_file(file, settings)
+    assert own.train.learning_rate == 0.003, "which YAML 1.1 takes for a word"
+    assert own.train.seed == 4
+    assert own.train.precision == "mixed_bfloat16", "a network of its own"
+    first = config.build({"train_first": str(file)})
+    assert stages.of_file(file, first).train.precision == "float32", "a part of the network"
+    for line, said in (("epochs: many", "epochs: Expected"), ("learning_rate: fast", "fast")):
+        file.write_text(line)
+        with pytest.raises(UserError, match=rf"net\.yaml: .*{said}"):
+            stages.of_file(file, settings)
