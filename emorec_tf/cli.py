@@ -58,13 +58,21 @@ def parse(
             group.__name__.removesuffix("Config").removesuffix("Options").lower(),
         )
         add_fields(section, group)
-    given = dict(vars(parser.parse_args(argv, defaults=False)))
+    words = [_renamed(word) for word in (sys.argv[1:] if argv is None else argv)]
+    given = dict(vars(parser.parse_args(words, defaults=False)))
     path = given.pop("config", None)
     from_file = config.read_yaml(path) if path else {}
     known = {f.name for group in groups for f in dataclasses.fields(group)}
     wanted = {k: v for k, v in from_file.items() if k in known}
     checked = vars(parser.parse_object(wanted, defaults=False)) if wanted else {}
     return {**{k: checked[k] for k in wanted}, **given}
+
+
+def _renamed(word: str) -> str:
+    """Give a flag of an older version the name it has now."""
+    flag, equals, value = word.partition("=")
+    new = config.RENAMED.get(flag.removeprefix("--")) if flag.startswith("--") else None
+    return f"--{new}{equals}{value}" if new else word
 
 
 def guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:

@@ -206,7 +206,7 @@ def begin(folder: Path, facts: dict[str, Any], overwrite: bool) -> None:
             if not changed and there["protocol_stamp"] != facts["protocol_stamp"]:
                 changed = [f"protocol {there['protocol']} of other folds"]
             if not changed and there.get("steps", {}) != facts["steps"]:
-                changed = ["a config of train_first has changed"]
+                changed = ["a config of pretrain has changed"]
             if changed:
                 raise UserError(
                     f"{folder} was begun with other settings ({'; '.join(changed)}); give another "

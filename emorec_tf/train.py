@@ -109,7 +109,7 @@ def train(
         folder: run directory.
         overwrite: throw away what is in it; never what is trained first.
         split: which speakers train, validate and test; None: as ``settings.data`` says.
-        first: where to train what ``train_first`` names, or find it; None: ``first`` beside the
+        first: where to train what ``pretrain`` names, or find it; None: ``first`` beside the
             run.
         until: stop after so many of the epochs, as a search may; a later call goes on.
 
@@ -167,8 +167,8 @@ def together(
         UserError: a machine is missing or differs, or what is asked for is the work of one process.
     """
     for name, wanted in (
-        ("train_first", settings.train.train_first),
-        ("members", settings.model.members),
+        ("pretrain", settings.train.pretrain),
+        ("ensemble", settings.model.ensemble),
         ("classifier", stages.has_classifier(settings)),
     ):
         if wanted:

@@ -100,7 +100,7 @@ def ours(run: FinishedRun, clip: str | None) -> tuple[str, ...]:
     scores, facts = scores_of(run), run.facts
     fusion = choices.parse(str(facts["config"]["fusion"]))[0]
     modality = (
-        "audio + video" if facts["config"]["members"] else MODALITIES.get(fusion, "audio + video")
+        "audio + video" if facts["config"]["ensemble"] else MODALITIES.get(fusion, "audio + video")
     )
     mode = run.mode + (f" by {facts['enrol']} clips" if facts["enrol"] else "")
     return (

@@ -15,7 +15,7 @@ candidate() { # name, config, records, flags
 
 voice=ravdess_voice_modulations face=ravdess_face_gradients
 candidate face_8_cells $face ravdess --face "face_statistics(cells=8, mesh=False)"
-candidate voice_no_copies $voice ravdess --voice_copies 0
+candidate voice_no_copies $voice ravdess --augmented_copies 0
 "$python" -m emorec_tf.prepare --config configs/$face.yaml --face_align true --source "$ravdess" \
   --records "$work/records/ravdess-eyes"
 candidate face_by_eyes $face ravdess-eyes --face_align true

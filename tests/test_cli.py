@@ -32,6 +32,18 @@ class SomeNames:
 GROUPS = (SomeOptions, config.FeaturesConfig, config.TrainConfig)
 
 
+def test_flags_of_an_older_version_still_work(tmp_path):
+    words = ["--train_first=a", "--members", "b,c", "--voice_copies=2"]
+    assert parse(words, "train", *config.SECTIONS.values()) == {
+        "pretrain": "a",
+        "ensemble": "b,c",
+        "augmented_copies": 2,
+    }
+    (tmp_path / "old.yaml").write_text("frozen: true\nmembers: a\n")
+    found = parse(["--config", str(tmp_path / "old.yaml")], "train", *config.SECTIONS.values())
+    assert found == {"freeze_branches": True, "ensemble": str(tmp_path / "a")}
+
+
 def test_only_what_was_given():
     assert parse([], "train", *GROUPS) == {}
     given = parse(["--epochs", "3", "--augment", "false", "--overwrite"], "train", *GROUPS)

@@ -106,7 +106,7 @@ def test_weighted_fusions_learn_three_numbers() -> None:
         model = built(name, 7)
         layer = next(x for x in model.layers if type(x).__name__ == "SharedWeights")
         assert trainable(layer) == 3
-        assert settings_of(name).train.frozen
+        assert settings_of(name).train.freeze_branches
 
 
 def test_sound_is_cut_into_the_published_frames() -> None:

@@ -47,7 +47,20 @@ class Config:
     train: TrainConfig = TrainConfig()
 
 
+# Names that settings had before; old YAML files, runs and flags go on working.
+RENAMED = {
+    "augment_microphone": "augment_channel",
+    "frozen": "freeze_branches",
+    "members": "ensemble",
+    "train_first": "pretrain",
+    "voice_copies": "augmented_copies",
+}
 SECTIONS: dict[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Config)}
+
+
+def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give settings of an older version the names they have now."""
+    return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
 def section_of(name: str) -> str | None:
@@ -98,7 +111,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise UserError(f"config {path} must hold 'name: value' lines, it holds {type(values)}")
-    return values
+    return renamed(values)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -114,7 +127,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             raise UserError(
                 f"config {path}: unknown setting {name!r}; {nearest(str(name), flat(Config()))}"
             )
-    for key in ("train_first", "members"):  # what these name stands beside this file
+    for key in ("pretrain", "ensemble"):  # what these name stands beside this file
         if isinstance(values.get(key), str):
             names = [n.strip() for n in values[key].split(",") if n.strip()]
             values[key] = ",".join(str(Path(path).parent / name) for name in names)

@@ -192,7 +192,7 @@ class ModelConfig:
     classifier: str = option(
         "none", "classical head on the fused features, found on validation speakers: 'svm()'"
     )
-    members: str | None = option(
+    ensemble: str | None = option(
         None,
         "comma list of configs (YAML files beside this one), each trained for itself: the answer "
         "is the product of their probabilities, and the other settings of the model have no say",
@@ -219,7 +219,7 @@ class TrainConfig:
     label_smoothing: float = option(0.05, "share of the label spread over all classes")
     class_weights: bool = option(True, "weigh clips so that every class counts the same")
     augment: bool = option(True, "mask bands and time, shift, mirror and vary light in training")
-    augment_microphone: bool = option(
+    augment_channel: bool = option(
         False,
         "in training, hear half of the voices as by other microphones: up to 20 dB louder or "
         "quieter, of another colour, half of them in noise of 10 to 35 dB",
@@ -227,11 +227,11 @@ class TrainConfig:
     train_frames: int = option(
         0, "pictures of each clip in a training step, drawn anew each time; 0: all of them"
     )
-    train_first: str | None = option(
+    pretrain: str | None = option(
         None,
         "comma list of configs (YAML files beside this one) whose branches are trained first",
     )
-    frozen: bool = option(
+    freeze_branches: bool = option(
         False, "leave branches that were trained first as they are; only the fusion is trained"
     )
     refit: bool = option(
@@ -245,10 +245,10 @@ class TrainConfig:
         "speakers that a classical head has not met choose its settings and fit its temperature; "
         "0: the validation speakers do both",
     )
-    voice_copies: int = option(
+    augmented_copies: int = option(
         0,
         "so many copies of each clip, with other pace, pitch and microphone (as in "
-        "augment_microphone), to which a classical head is fitted beside the clips",
+        "augment_channel), to which a classical head is fitted beside the clips",
     )
     keep: Literal["best", "last"] = option(
         "best", "which epoch the run keeps: best validation UAR (CCC of ratings), or the last"
@@ -273,13 +273,13 @@ class TrainConfig:
         check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 to 1")
         check(self.train_frames >= 0, "train_frames", self.train_frames, "at least 0")
         check(
-            not self.frozen or self.train_first is not None,
-            "frozen",
-            self.frozen,
-            "off unless train_first names what is trained first",
+            not self.freeze_branches or self.pretrain is not None,
+            "freeze_branches",
+            self.freeze_branches,
+            "off unless pretrain names what is trained first",
         )
         check(self.patience >= 0, "patience", self.patience, "at least 0")
-        check(self.voice_copies >= 0, "voice_copies", self.voice_copies, "at least 0")
+        check(self.augmented_copies >= 0, "augmented_copies", self.augmented_copies, "at least 0")
         folds = self.inner_folds
         check(folds == 0 or folds >= 2, "inner_folds", folds, "at least 2, or 0")
         check(folds == 0 or self.refit, "inner_folds", folds, "0 unless refit is on")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from emorec_tf import evaluate
+from emorec_tf.config.config import renamed
 from emorec_tf.errors import UserError
 from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
 from emorec_tf.storage.locks import alone
@@ -60,7 +61,7 @@ def planned(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder / FACTS} is damaged; delete it, and the same command makes it anew"
         ) from error
-    return dict(facts)
+    return {**facts, "config": renamed(facts["config"])}
 
 
 def join(folder: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from emorec_tf.config.config import renamed
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation.comparison import Predictions
@@ -189,6 +190,7 @@ def _facts(folder: Path) -> dict[str, Any]:
         raise UserError(f"no cross-validated run in {folder}; {hint}")
     try:
         facts = EMOTION | json.loads(path.read_text(encoding="utf-8"))
+        facts["config"] = renamed(facts.get("config", {}))
         lacking = [key for key in NEEDED if key not in facts]
         unnamed = not tasks.of_facts(facts).rating and not facts["classes"]
         if lacking or facts["mode"] not in MODES or not facts["folds"] or unnamed:

@@ -92,7 +92,7 @@ def build_model(
     audio = standard(inputs["audio"]) * masks[0][..., None]  # padding becomes the mean, zero
     heard = {**inputs, "audio": audio[:, :audio_frames], "audio_mask": masks[0][:, :audio_frames]}
     seen = {**inputs, "face_mask": masks[1]}
-    frozen = config.train.frozen
+    frozen = config.train.freeze_branches
     audio_tokens = branch("audio", config.model.audio, heard, [*AUDIO_INPUTS], frozen)
     face_inputs = [n for n in inputs if n not in AUDIO_INPUTS]
     face_tokens = branch("face", config.model.face, seen, face_inputs, frozen)

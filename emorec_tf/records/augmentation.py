@@ -144,7 +144,7 @@ def other_microphone(
     Shapes:
         audio [B, T, width], mask [B, T] -> [B, T, width]
     Source:
-        As ``voice_copies``, drawn anew in every step.
+        As ``augmented_copies``, drawn anew in every step.
     """
     rows = rows or rows_of(audio)
     to_power, from_power = corruptions.powers_of(features, tf.math)

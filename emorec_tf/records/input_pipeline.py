@@ -103,7 +103,7 @@ def training(
         rows = augmentation.Rows(size, piece * count, count)
         if train.train_frames:
             inputs = augmentation.some_frames(inputs, train.train_frames, seed + 1, rows)
-        if train.augment_microphone and "audio" in uses:
+        if train.augment_channel and "audio" in uses:
             voice = inputs["audio"], inputs["audio_mask"]
             inputs["audio"] = augmentation.other_microphone(
                 *voice, records.features, seed + 2, rows

@@ -84,7 +84,7 @@ def classical(
         rows = head_search.Rows(values, begun.task.truth(clips), speakers, means, clips_enrol)
         return rows, [c.clip_id for c in clips]
 
-    copies = voice_perturbation.copies(settings.features, train.voice_copies)
+    copies = voice_perturbation.copies(settings.features, train.augmented_copies)
     (training, ids), (validation, later_ids) = [rows_of(sides[s]) for s in ("train", "validation")]
     varied = [rows_of(sides["train"], copy)[0] for copy in copies]
     fitting = head_search.joined([training, *varied])

@@ -95,7 +95,7 @@ def fresh_model(
     from emorec_tf.records import input_pipeline
 
     settings, training = begun.config.train, sides["train"]
-    if begun.config.model.members:
+    if begun.config.model.ensemble:
         model = assembly.multiplied(begun)
     else:
         cut = begun.config.model.audio_length != "all"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from emorec_tf import __version__
-from emorec_tf.config.config import Config, build, flat, to_yaml
+from emorec_tf.config.config import Config, build, flat, renamed, to_yaml
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
 from emorec_tf.records.records_dir import Records
@@ -153,7 +153,7 @@ def differences(there: Run, run: Run) -> list[str]:
     if not changed and (there.split != run.split or there.classes != run.classes):
         changed = ["the records hold other speakers or classes"]
     if not changed and set(there.steps) != set(run.steps):
-        changed = ["a config of train_first has changed"]
+        changed = ["a config of pretrain has changed"]
     return changed
 
 
@@ -170,7 +170,7 @@ def load(folder: str | Path) -> Run:
         raise UserError(f"no run in {folder}; {hint}")
     try:
         facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        settings = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        settings = renamed(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
         names = facts["split"]
         train, validation, test = (tuple(names[s]) for s in ("train", "validation", "test"))
         chosen = tuple(names.get("test_clips", ()))

@@ -60,15 +60,15 @@ def has_classifier(settings: Config) -> bool:
 
 def named(settings: Config) -> str:
     """Comma list of the configs that come first: steps, or members."""
-    return settings.model.members or settings.train.train_first or ""
+    return settings.model.ensemble or settings.train.pretrain or ""
 
 
 def branches_answer_alike(settings: Config) -> bool:
     """Whether branches give the same for a clip in every epoch, as nothing is drawn by chance."""
     train = settings.train
-    varied = train.augment or train.augment_microphone
+    varied = train.augment or train.augment_channel
     drawn = varied or train.train_frames or settings.model.modality_dropout
-    return train.frozen and not drawn
+    return train.freeze_branches and not drawn
 
 
 def check_steps(settings: Config) -> None:
@@ -87,9 +87,9 @@ def check_steps(settings: Config) -> None:
                 print(f"note: {file} has {name} {values[name]}; the records have {used}")
     check_members(settings)
     if not has_classifier(settings):
-        refit = settings.train.refit and settings.model.members is None
+        refit = settings.train.refit and settings.model.ensemble is None
         check(not refit, "refit", True, "off unless a classifier or members are asked for")
-        for name in ("inner_folds", "voice_copies"):
+        for name in ("inner_folds", "augmented_copies"):
             given = getattr(settings.train, name)
             check(not given, name, given, "0 without a classifier; members have their own")
         return
@@ -98,10 +98,12 @@ def check_steps(settings: Config) -> None:
     heads = f"{', '.join(HEADED)} under a classifier, which takes the head's place"
     check(fusion in HEADED, "fusion", fusion, heads)
     used = {"audio_only": ["audio"], "face_only": ["face"]}.get(fusion, ["audio", "face"])
-    heard = "audio" in used or not settings.train.voice_copies
-    check(heard, "voice_copies", settings.train.voice_copies, "0 where the face alone is used")
+    heard = "audio" in used or not settings.train.augmented_copies
+    check(
+        heard, "augmented_copies", settings.train.augmented_copies, "0 where the face alone is used"
+    )
     names = {kind: choices.parse(getattr(settings.model, kind))[0] for kind in used}
-    if settings.train.train_first is None:
+    if settings.train.pretrain is None:
         check_trained(settings, [f"{kind}_branch" for kind in used if names[kind] not in FIXED])
     scale = settings.data.target_scale
     check(scale == "bins", "target_scale", scale, "bins under a classifier")
@@ -109,16 +111,16 @@ def check_steps(settings: Config) -> None:
 
 def check_members(settings: Config) -> None:
     """Refuse members of a run that is to train something itself, or that estimate a rating."""
-    if settings.model.members is None:
+    if settings.model.ensemble is None:
         return
-    alone = settings.train.train_first is None and not settings.train.frozen
+    alone = settings.train.pretrain is None and not settings.train.freeze_branches
     alone = alone and not has_classifier(settings) and settings.data.target_scale == "bins"
     check(
         alone,
-        "members",
-        settings.model.members,
-        "without train_first, frozen, classifier and target_scale continuous: members are trained "
-        "each for itself, and their probabilities multiplied",
+        "ensemble",
+        settings.model.ensemble,
+        "without pretrain, freeze_branches, classifier and target_scale continuous: each member "
+        "is trained on its own, and their probabilities are multiplied",
     )
 
 
@@ -137,7 +139,7 @@ def planned(settings: Config, first: Path, classes: Sequence[str], split: Split)
 
 
 def stamps(settings: Config) -> dict[str, str]:
-    """Eight hexadecimal digits for each config of ``train_first``, of its model and training."""
+    """Eight hexadecimal digits for each config of ``pretrain``, of its model and training."""
     own = {str(f): of_file(f, settings) for f in files_of(named(settings))}
     return {n: stamp(vars(c.model), {**vars(c.train), "seed": 0}) for n, c in own.items()}
 
@@ -147,21 +149,21 @@ def stamp(*facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def files_of(train_first: str) -> list[Path]:
+def files_of(pretrain: str) -> list[Path]:
     """Find the configs in a comma list: there, else in ``configs``, with or without .yaml.
 
     Raises:
         UserError: no such file.
     """
     found = []
-    for name in [n.strip() for n in train_first.split(",") if n.strip()]:
+    for name in [n.strip() for n in pretrain.split(",") if n.strip()]:
         places = [Path(name), Path("configs", Path(name).name)]
         tries = [path for p in places for path in (p, p.with_name(f"{p.name}.yaml"))]
         file = next((path for path in tries if path.is_file()), None)
         if file is None:
             there = [p.stem for place in places for p in place.parent.glob("[!.]*.yaml")]
             hint = nearest(Path(name).stem, there) if there else "give the file's path"
-            raise UserError(f"train_first: there is no config {name}; {hint}")
+            raise UserError(f"pretrain: there is no config {name}; {hint}")
         found.append(file)
     return found
 
@@ -175,13 +177,13 @@ def of_file(file: Path, settings: Config) -> Config:
     values = read_yaml(file)
     given = {k: v for k, v in values.items() if section_of(k) in ("model", "train")}
     own = build(checked(given, file, ModelConfig, TrainConfig))
-    classifier = has_classifier(own) and settings.model.members is None
-    if own.train.train_first or own.model.members or classifier:
-        raise UserError(f"train_first: {file} has steps of its own; name those here instead")
+    classifier = has_classifier(own) and settings.model.ensemble is None
+    if own.train.pretrain or own.model.ensemble or classifier:
+        raise UserError(f"pretrain: {file} has steps of its own; name those here instead")
     for kind in choices.TABLES:
         choices.check(kind, getattr(own.model, kind))
     same = {name: getattr(settings.train, name) for name in ("seed", "precision", "jit")}
-    if settings.model.members and "precision" in values:
+    if settings.model.ensemble and "precision" in values:
         same["precision"] = own.train.precision  # a network of its own, whatever stands beside it
     train = dataclasses.replace(own.train, **same)
     return dataclasses.replace(settings, model=own.model, train=train)
@@ -254,7 +256,7 @@ def take_over(model: keras.Model, begun: Run) -> None:
         fits = {n for n in set(own) & set(theirs) if shapes(own[n]) == shapes(theirs[n])}
         if not fits:
             raise UserError(
-                f"train_first: nothing of {facts['config']} fits this run's model "
+                f"pretrain: nothing of {facts['config']} fits this run's model "
                 f"({begun.config.model.audio}, {begun.config.model.face}); name the same branches"
             )
         if "audio_branch" in fits:
@@ -264,17 +266,17 @@ def take_over(model: keras.Model, begun: Run) -> None:
         taken |= fits
     print(f"taken over: {', '.join(sorted(taken))}")
     check_trained(begun.config, set(own) - taken)
-    for layer in taken if begun.config.train.frozen else ():
+    for layer in taken if begun.config.train.freeze_branches else ():
         own[layer].trainable = False
 
 
 def check_trained(settings: Config, untrained: Collection[str]) -> None:
     """Refuse branches with weights of which nobody finds better ones than those drawn at first."""
     left = sorted(name for name in untrained if name.endswith("_branch"))
-    if left and (settings.train.frozen or has_classifier(settings)):
+    if left and (settings.train.freeze_branches or has_classifier(settings)):
         raise UserError(
-            f"train_first: no config of it trains this run's {', '.join(left)}, and nothing later "
-            f"does; name one with the same branch by --train_first"
+            f"pretrain: no config of it trains this run's {', '.join(left)}, and nothing later "
+            f"does; name one with the same branch by --pretrain"
         )
 
 

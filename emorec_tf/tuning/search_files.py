@@ -144,8 +144,8 @@ def finish(search: Search, results: Sequence[Mapping[str, Any]], facts: Mapping[
 
 
 def with_paths(settings: Config, folder: Path) -> Config:
-    """Name the configs of ``train_first`` and ``members`` as a config in ``folder`` has to."""
-    named = {"train_first": settings.train.train_first, "members": settings.model.members}
+    """Name the configs of ``pretrain`` and ``ensemble`` as a config in ``folder`` has to."""
+    named = {"pretrain": settings.train.pretrain, "ensemble": settings.model.ensemble}
     paths = {
         field: ",".join(os.path.relpath(file, folder) for file in stages.files_of(names))
         for field, names in named.items()

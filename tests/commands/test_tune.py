@@ -385,8 +385,8 @@ def test_two_workers_of_one_name(finished, demo_records, monkeypatch, capsys):
 
 def test_steps_are_named_from_where_best_yaml_stands(tmp_path: Path):
     (tmp_path / "first.yaml").write_text("fusion: audio_only\n")
-    built = config.build({"train_first": str(tmp_path / "first.yaml")})
+    built = config.build({"pretrain": str(tmp_path / "first.yaml")})
     found = search_files.with_paths(built, tmp_path / "out")
-    assert found.train.train_first == "../first.yaml"
-    built = config.build({"members": str(tmp_path / "first.yaml")})
-    assert search_files.with_paths(built, tmp_path).model.members == "first.yaml"
+    assert found.train.pretrain == "../first.yaml"
+    built = config.build({"ensemble": str(tmp_path / "first.yaml")})
+    assert search_files.with_paths(built, tmp_path).model.ensemble == "first.yaml"

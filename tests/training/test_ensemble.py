@@ -32,7 +32,7 @@ def whole(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> run_d
     (folder / "voice.yaml").write_text(VOICE)
     (folder / "face.yaml").write_text(FACE)
     (folder / "both.yaml").write_text(
-        f"members: {folder / 'voice.yaml'}, {folder / 'face.yaml'}\nrefit: true\n"
+        f"ensemble: {folder / 'voice.yaml'}, {folder / 'face.yaml'}\nrefit: true\n"
     )
     where = ["--records", str(demo_records), "--run", str(folder / "run")]
     assert train.main(["--config", str(folder / "both.yaml"), *where, *COMMON]) == 0
@@ -112,9 +112,9 @@ def test_refitted_heads_keep_the_temperature_of_the_first_fit(parts):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("members: voice\nclassifier: lda()\n", "members"),
-        ("members: voice\ntrain_first: voice\n", "members"),
-        ("members: voise\n", "there is no config voise"),
+        ("ensemble: voice\nclassifier: lda()\n", "ensemble"),
+        ("ensemble: voice\ntrain_first: voice\n", "ensemble"),
+        ("ensemble: voise\n", "there is no config voise"),
         ("refit: true\n", "refit is True; it must be off unless a classifier"),
     ],
 )

@@ -41,9 +41,9 @@ FACE = 'face: "face_statistics(mesh=False)"\nfusion: face_only\n' + HEAD
 @pytest.fixture(scope="module")
 def whole(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> run_dir.Run:
     folder = tmp_path_factory.mktemp("inner")
-    (folder / "voice.yaml").write_text(VOICE + "voice_copies: 2\n")
+    (folder / "voice.yaml").write_text(VOICE + "augmented_copies: 2\n")
     (folder / "face.yaml").write_text(FACE)
-    (folder / "both.yaml").write_text("members: voice.yaml, face.yaml\nrefit: true\n")
+    (folder / "both.yaml").write_text("ensemble: voice.yaml, face.yaml\nrefit: true\n")
     where = ["--records", str(demo_records), "--run", str(folder / "run")]
     assert train.main(["--config", str(folder / "both.yaml"), *where, *COMMON]) == 0
     return run_dir.load(folder / "run")
@@ -146,14 +146,14 @@ def test_too_few_speakers_and_damage_are_one_line(members, tmp_path):
     [
         (["--inner_folds", "2"], "inner_folds is 2; it must be 0 unless refit is on"),
         (["--inner_folds", "1", "--refit"], "inner_folds is 1; it must be at least 2, or 0"),
-        (["--voice_copies", "2"], "voice_copies is 2; it must be 0 without a classifier"),
+        (["--augmented_copies", "2"], "augmented_copies is 2; it must be 0 without a classifier"),
         (
             [
-                *["--fusion", "face_only", "--voice_copies", "2", "--classifier", "lda"],
+                *["--fusion", "face_only", "--augmented_copies", "2", "--classifier", "lda"],
                 "--face",
                 "face_hog",
             ],
-            "voice_copies is 2; it must be 0 where the face alone is used",
+            "augmented_copies is 2; it must be 0 where the face alone is used",
         ),
     ],
 )

@@ -25,7 +25,7 @@ from emorec_tf.training import run_dir, stages
 COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
 VOICE = 'audio: "conv1d(filters=8, blocks=2)"\nfusion: audio_only\nepochs: 2\nbatch_size: 4\n'
 FACE = 'face: "alexnet(width=0.1, dense=8)"\nfusion: face_only\nepochs: 2\nbatch_size: 4\n'
-FUSED = "train_first: voice, face\nfrozen: true\naugment: false\nmodality_dropout: 0.0\n"
+FUSED = "pretrain: voice, face\nfreeze_branches: true\naugment: false\nmodality_dropout: 0.0\n"
 AVERAGE = f"{FUSED}fusion: weighted_average(audio_weight=0.5)\nepochs: 5\n"
 
 
@@ -35,7 +35,7 @@ def configs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "voice.yaml").write_text(VOICE)
     (folder / "face.yaml").write_text(FACE + "seed: 7\ntest_speakers: actor01\n")
     (folder / "fused.yaml").write_text(FUSED + "fusion: concat(units=4, dropout=0.0)\nepochs: 2\n")
-    (folder / "head.yaml").write_text("train_first: voice,face\nclassifier: logreg(trials=4)\n")
+    (folder / "head.yaml").write_text("pretrain: voice,face\nclassifier: logreg(trials=4)\n")
     return folder
 
 
@@ -155,13 +155,13 @@ def test_a_changed_step_is_told(
     assert train.main(command(demo_records, config, fused)) == 1
     assert "dropout_that_is_none" in capsys.readouterr().err
     voice.write_text(VOICE.replace("epochs: 2", "epochs: 3"))
-    assert train.main(command(demo_records, config, fused, f"--train_first={voice}")) == 1
-    assert "train_first was" in capsys.readouterr().err
+    assert train.main(command(demo_records, config, fused, f"--pretrain={voice}")) == 1
+    assert "pretrain was" in capsys.readouterr().err
     kept = (configs / "voice.yaml").read_text()
     (configs / "voice.yaml").write_text(voice.read_text())
     assert train.main(command(demo_records, configs / "fused.yaml", fused)) == 1
     (configs / "voice.yaml").write_text(kept)
-    assert "a config of train_first has changed" in capsys.readouterr().err
+    assert "a config of pretrain has changed" in capsys.readouterr().err
 
 
 def test_frozen_branches_are_never_in_training(fused: Path, demo_records: Path) -> None:
@@ -184,7 +184,9 @@ def test_killed_in_a_step_it_goes_on_there(
     configs: Path, demo_records: Path, tmp_path: Path, capsys
 ) -> None:
     (configs / "long.yaml").write_text(VOICE.replace("epochs: 2", "epochs: 30"))
-    (configs / "after.yaml").write_text("train_first: long\nfusion: audio_only\nfrozen: true\n")
+    (configs / "after.yaml").write_text(
+        "pretrain: long\nfusion: audio_only\nfreeze_branches: true\n"
+    )
     arguments = command(demo_records, configs / "after.yaml", tmp_path / "run")
     process = subprocess.Popen(
         [sys.executable, "-m", "emorec_tf.train", *arguments],
@@ -210,13 +212,13 @@ def test_killed_in_a_step_it_goes_on_there(
 @pytest.mark.parametrize(
     ("text", "more", "said"),
     [
-        ("train_first: voise\n", [], "voise; did you mean 'voice'"),
-        ("train_first: head\n", [], "has steps of its own"),
-        ("classifier: svm\n", [], "--train_first"),
-        ("train_first: voice\nclassifier: svm\nfusion: weighted_average\n", [], "concat"),
-        ("train_first: voice\nclassifier: svm(kernel='cubic')\n", [], "linear, poly, rbf or any"),
-        ("train_first: voice\nclassifier: svn\n", [], "unknown classifier 'svn'"),
-        ("frozen: true\n", [], "train_first"),
+        ("pretrain: voise\n", [], "voise; did you mean 'voice'"),
+        ("pretrain: head\n", [], "has steps of its own"),
+        ("classifier: svm\n", [], "--pretrain"),
+        ("pretrain: voice\nclassifier: svm\nfusion: weighted_average\n", [], "concat"),
+        ("pretrain: voice\nclassifier: svm(kernel='cubic')\n", [], "linear, poly, rbf or any"),
+        ("pretrain: voice\nclassifier: svn\n", [], "unknown classifier 'svn'"),
+        ("freeze_branches: true\n", [], "pretrain"),
     ],
 )
 def test_wrong_steps_get_one_line(
@@ -234,9 +236,12 @@ def test_wrong_steps_get_one_line(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("train_first: voice\nfrozen: true\n", "no config of it trains this run's face_branch"),
-        ("train_first: face\nfusion: audio_only\n", "fits this run's model"),
-        ("train_first: voice\nfusion: audio_only\nstandardise: scalar\n", "standardise"),
+        (
+            "pretrain: voice\nfreeze_branches: true\n",
+            "no config of it trains this run's face_branch",
+        ),
+        ("pretrain: face\nfusion: audio_only\n", "fits this run's model"),
+        ("pretrain: voice\nfusion: audio_only\nstandardise: scalar\n", "standardise"),
     ],
 )
 def test_steps_that_do_not_fit_get_one_line(
@@ -268,12 +273,12 @@ def test_a_step_is_not_trained_again_as_a_run(
 def test_values_of_a_members_config_have_their_fields_types(tmp_path):
     file = tmp_path / "net.yaml"
     file.write_text("learning_rate: 3e-3\nprecision: mixed_bfloat16\n")
-    settings = config.build({"members": str(file), "precision": "float32", "seed": 4})
+    settings = config.build({"ensemble": str(file), "precision": "float32", "seed": 4})
     own = stages.of_file(file, settings)
     assert own.train.learning_rate == 0.003, "which YAML 1.1 takes for a word"
     assert own.train.seed == 4
     assert own.train.precision == "mixed_bfloat16", "a network of its own"
-    first = config.build({"train_first": str(file)})
+    first = config.build({"pretrain": str(file)})
     assert stages.of_file(file, first).train.precision == "float32", "a part of the network"
     for line, said in (("epochs: many", "epochs: Expected"), ("learning_rate: fast", "fast")):
         file.write_text(line)

@@ -19,7 +19,7 @@ learning_rate: {min: 3e-4, max: 0.01, sampling: log}
 modality_dropout: [0.0, 0.15, 0.3]
 batch_size: {min: 8, max: 32, step: 8}
 augment: [true, false]
-train_first: [null, some]
+pretrain: [null, some]
 audio: ["conv1d", "lstm(units=64)", "resnet_se"]
 audio.filters: [64, 128]
 audio.dropout: {min: 0, max: 0.5}
@@ -51,7 +51,7 @@ def test_choices_come_before_their_knobs():
     assert space["audio.dropout"].under == (), "all three have it"
     assert space["fusion.layers"].under == ("concat",)
     assert space["face.units"].under == (), "the config's own branch has it"
-    assert space["train_first"].labels == ["None", "some"]
+    assert space["pretrain"].labels == ["None", "some"]
     assert space["augment"].values == (True, False)
 
 
