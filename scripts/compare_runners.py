@@ -1,9 +1,9 @@
-"""Prepare one corpus by processes and by Apache Beam, and compare every file they leave.
+"""Prepare one corpus with local processes and with Apache Beam, and compare all files written.
 
-    scripts/compare_runners.py FOLDER SCRATCH [--clips 200] [--broken 5] [prepare's flags]
+    scripts/compare_runners.py FOLDER SCRATCH [--clips 200] [--broken 5] [flags of prepare]
 
-FOLDER holds RAVDESS (Actor_NN folders of mp4). SCRATCH gets links to clips of it, the last of them
-broken in one way each, and the records of both runners. Ends with 1 if a byte differs.
+FOLDER holds RAVDESS (Actor_NN folders of mp4). SCRATCH gets links to its clips, of which the last
+ones are broken copies, and the records of both runners. Exits with 1 if a byte differs.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from emorec_tf import prepare
 from emorec_tf.storage.files import read_csv
 
 BEAM = "--runner=DirectRunner --direct_num_workers=2 --direct_running_mode=multi_threading"
-SECONDS_OF_NOT_A_NUMBER = 3
+NAN_SECONDS = 3
 
 
-def of_no_numbers(whole: bytes) -> bytes:
+def nan_samples(whole: bytes) -> bytes:
     """A wav of float32 samples that are all NaN."""
     del whole
-    samples = np.full(48_000 * SECONDS_OF_NOT_A_NUMBER, np.nan, np.float32).tobytes()
+    samples = np.full(48_000 * NAN_SECONDS, np.nan, np.float32).tobytes()
     file = io.BytesIO()
     with wave.open(file, "wb") as written:
         written.setnchannels(1)
@@ -48,12 +48,12 @@ BREAK: dict[str, Callable[[bytes], bytes]] = {
     "zero bytes": lambda whole: b"",
     "text": lambda whole: b"this is a text\n" * 1000,
     "header flipped": lambda whole: bytes(byte ^ 0xFF for byte in whole[:4096]) + whole[4096:],
-    "samples that are no numbers": of_no_numbers,
+    "samples that are NaN": nan_samples,
 }
 
 
 def corpus(source: Path, folder: Path, count: int, broken: int) -> None:
-    """Link ``count`` clips, spread over the corpus, the last ``broken`` of them spoilt copies."""
+    """Link ``count`` clips, spread over the corpus; the last ``broken`` are damaged copies."""
     clips = sorted(source.glob("Actor_*/01-*.mp4"))
     chosen = [clips[i * len(clips) // count] for i in range(count)]
     ways = list(BREAK.values())
@@ -68,13 +68,13 @@ def corpus(source: Path, folder: Path, count: int, broken: int) -> None:
 
 
 def sums(folder: Path) -> dict[str, str]:
-    """Sha256 of every file of finished records, the lock aside."""
+    """SHA-256 of each file of finished records, except the lock."""
     files = [p for p in sorted(folder.iterdir()) if p.name != ".lock"]
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 def main() -> int:
-    """Run both, compare, tell."""
+    """Run both, compare the files and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("scratch", type=Path)

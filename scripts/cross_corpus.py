@@ -1,6 +1,6 @@
-"""How a model does on a corpus it was not made for, over the emotions that both know.
+"""Cross-corpus evaluation: score a model on another corpus, over the emotions of both.
 
-python scripts/cross_corpus.py ravdess-audio emodb ../shared/emodb/flac
+python scripts/cross_corpus.py ravdess-audio emodb EMODB/
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from emorec_tf.tasks import metrics
 
 
 def main(model: str, dataset: str, source: str) -> None:
-    """Answer every clip of a shared emotion; print the figures."""
+    """Predict each clip of a shared emotion and print the scores."""
     ready = predictor.opened(model)
     known = ready.run.classes
     clips = corpora.clips(dataset, source)
     both = [name for name in known if name in {clip.emotion for clip in clips}]
     clips = [clip for clip in clips if clip.emotion in both]
     columns = [known.index(name) for name in both]
-    told = []
+    predictions = []
     for clip in clips:
         answer = predictor.clip_answer(ready, str(clip.video or clip.audio), speech_check=False)
         shares = np.array(list(answer.probabilities.values()))[columns]
-        told.append(shares / shares.sum())
-    labels, people = [clip.emotion for clip in clips], [clip.speaker for clip in clips]
-    found = metrics.scores(labels, np.array(told), tuple(both), people)
+        predictions.append(shares / shares.sum())
+    labels, speakers = [clip.emotion for clip in clips], [clip.speaker for clip in clips]
+    found = metrics.scores(labels, np.array(predictions), tuple(both), speakers)
     print(
-        f"{model} on {dataset}: {len(clips)} clips, {len(set(people))} speakers, {', '.join(both)}"
+        f"{model} on {dataset}: {len(clips)} clips, {len(set(speakers))} speakers, {', '.join(both)}"
     )
     for name in ("uar", "war"):
         print(f"{name.upper()} {percent(found[name])} ({between(found[f'{name}_ci95'])})")

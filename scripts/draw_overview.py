@@ -1,4 +1,4 @@
-"""Draw README's picture: a demo clip, what the model gets of it, and its answer.
+"""Draw the figure of README: a demo clip, the model inputs made from it, and the prediction.
 
 python scripts/draw_overview.py RUN CLIP OUT.png
 """
@@ -28,29 +28,29 @@ from emorec_tf.training import run_dir
 
 
 def main(run: str, path: str, out: str) -> None:
-    """Decode, look, listen, answer, draw."""
+    """Decode, extract features, predict and draw."""
     features = run_dir.load(run).config.features
     example, _ = examples.maker(features)(Clip(path, "", "", video=path, audio=path))
     answer = predict.predictor(run)(path)
-    film = decode.decode(path, sample_rate_hz=16000, clip_seconds=None, frame_count=1)
+    video = decode.decode(path, sample_rate_hz=16000, clip_seconds=None, frame_count=1)
     figure = Figure(figsize=(11, 3.2), dpi=120)
     grid = figure.add_gridspec(2, 3, width_ratios=(1.25, 1.6, 1.3), wspace=0.5, hspace=0.45)
     axes = figure.add_subplot(grid[:, 0])
-    axes.imshow(film.frames[0])
+    axes.imshow(video.frames[0])
     axes.set_title(Path(path).name, fontsize=10)
     axes.axis("off")
     crops = figure.add_subplot(grid[0, 1])
     crops.imshow(np.hstack(example["faces"][..., 0]), cmap="gray", vmin=0, vmax=255)
     crops.set_title("face crops, eyes level", fontsize=10)
     crops.axis("off")
-    sound = figure.add_subplot(grid[1, 1])
-    heard = example["audio"][example["audio_mask"] > 0]
-    seconds = len(heard) * features.hop_seconds
+    spectrogram = figure.add_subplot(grid[1, 1])
+    frames = example["audio"][example["audio_mask"] > 0]
+    seconds = len(frames) * features.hop_seconds
     extent = (0, seconds, 0, features.mel_bands)
-    sound.imshow(heard.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
-    sound.set_title("log-mel spectrogram", fontsize=10)
-    sound.set_xlabel("seconds", fontsize=8)
-    sound.set_ylabel("mel band", fontsize=8)
+    spectrogram.imshow(frames.T, origin="lower", aspect="auto", cmap="magma", extent=extent)
+    spectrogram.set_title("log-mel spectrogram", fontsize=10)
+    spectrogram.set_xlabel("seconds", fontsize=8)
+    spectrogram.set_ylabel("mel band", fontsize=8)
     bars = figure.add_subplot(grid[:, 2])
     names = list(answer.probabilities)[::-1]
     shares = [answer.probabilities[n] for n in names]

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Make a virtual environment from a lock file, once: environment.sh FOLDER LOCK
-# Reaches PyPI only. A changed lock file makes it anew.
+# Create a virtual environment from a lock file, once: environment.sh FOLDER LOCK
+# Uses PyPI only. A changed lock file is installed again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$1 lock=$2
-stamp="$folder/$(basename "$lock").sha256"
-if [ -f "$stamp" ] && sha256sum --status -c "$stamp"; then exit 0; fi
+installed="$folder/$(basename "$lock").sha256"
+if [ -f "$installed" ] && sha256sum --status -c "$installed"; then exit 0; fi
 python=""
 for candidate in "${PYTHON:-}" python3.12 python3.11 python3; do
   if [ -n "$candidate" ] && "$candidate" -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; then
@@ -20,7 +20,7 @@ fi
 echo "installing $lock into $folder ($("$python" --version))"
 [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
 "$folder/bin/python" -m pip install -q --disable-pip-version-check uv
-# uv leaves compiling to the first import, which may not be allowed to keep what it compiled
+# without this the first import would compile, perhaps without permission to write the result
 "$folder/bin/uv" pip install -q --compile-bytecode --python "$folder/bin/python" -r "$lock"
 "$folder/bin/uv" pip install -q --python "$folder/bin/python" --no-deps -e .
-sha256sum "$lock" > "$stamp"
+sha256sum "$lock" > "$installed"

@@ -1,8 +1,8 @@
-"""Write docs/leaderboard.md: ours from saved out-of-fold answers, beside what others published.
+"""Write docs/leaderboard.md: our out-of-fold results beside published ones.
 
 python scripts/leaderboard.py runs/ravdess/cv-* --clip clip.mp4 --out docs/leaderboard.md
 
-The first run is the one whose parts and failures are shown; the others are compared with it.
+The first run is analysed in detail; the others are compared with it.
 """
 
 from __future__ import annotations
@@ -28,55 +28,61 @@ from emorec_tf.tasks import metrics
 from emorec_tf.training import run_dir
 
 REPEATS = 5
-CONFUSIONS = 6  # as many of the most frequent are named
+CONFUSIONS = 6  # the most frequent ones
+EVALUATION = {  # the stored mode of a run, in the words of the field
+    "unseen": "speaker-independent",
+    "enrolled": "speaker-adapted",
+    "known": "speaker-dependent",
+}
 
 
 def main() -> int:
-    """Read, compute, write."""
+    """Read the cross-validations and write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("runs", nargs="+", help="folders of crossval; the main one first")
-    parser.add_argument("--clip", help="film that each model is timed on, from the file on")
+    parser.add_argument("runs", nargs="+", help="crossval folders; the main one first")
+    parser.add_argument("--clip", help="video used to time predictions, decoding included")
     parser.add_argument("--out", default="docs/leaderboard.md")
     given = parser.parse_args()
     found = [read(folder) for folder in given.runs]
     if any(run.missing or run.leaky or not run.classes for run in found):
-        print("error: a run is unfinished, leaky, or estimates ratings; leave it out")
+        print("error: a run is unfinished, leaky or predicts ratings; leave it out")
         return 1
     command = f"python scripts/leaderboard.py {' '.join(given.runs)}"
     command += f" --clip {given.clip}" if given.clip else ""
-    parts = [head(found, command), board(found, given.clip), *worth(found), *failures(found[0])]
+    parts = [head(found, command), board(found, given.clip), *gains(found), *failures(found[0])]
     Path(given.out).write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print(f"written: {given.out}")
     return 0
 
 
 def head(found: list[FinishedRun], command: str) -> str:
-    """Say what the figures are."""
+    """Describe protocol, machine, command and how to read the table."""
     facts = found[0].facts
     notes = "".join(f"\n- {note}" for note in facts["notes"])
     return (
         f"# Leaderboard: {facts['dataset']}, {len(facts['classes'])} classes\n\n"
-        f"Ours: protocol `{facts['protocol']}` (stamp `{facts['protocol_stamp']}`), "
-        f"{len(facts['folds'])} folds, every clip scored but those that enrol, 95 % "
+        f"Ours: protocol `{facts['protocol']}` (fingerprint `{facts['protocol_stamp']}`), "
+        f"{len(facts['folds'])} folds, all clips scored except enrolment clips, 95 % "
         f"intervals over speakers. {facts['machine']}. Written by\n\n```\n{command}\n```\n"
-        f"{notes}\n\nAn *unseen* speaker was never met; of an *enrolled* one some unlabelled clips "
-        f"were, which are not scored. Training: the slowest fold, all members together. "
-        f"A clip is timed from the file to the answer, the median of {REPEATS}, once the model is "
-        f"loaded. Figures of others are as published, each under its own protocol.\n\n"
-        f"**What our models are made of was chosen after looking at figures of these very folds** "
-        f"(experiments.md), so a little of ours is chance; in [nested_choice.md](nested_choice.md) "
-        f"the training speakers of each fold choose."
+        f"{notes}\n\nSpeaker-independent: test speakers are new to the model. Speaker-adapted: "
+        f"some unlabelled enrolment clips of each test speaker are used, and not scored. Training: "
+        f"the slowest fold, with all ensemble members. Prediction: median of {REPEATS} predictions "
+        f"of one clip from file to result, with the model loaded. Results of others are as published, "
+        f"each under its own protocol.\n\n"
+        f"**Feature design used results on these folds** ([experiments.md](experiments.md)), so "
+        f"expect optimistic bias in our results; [nested_choice.md](nested_choice.md) has the "
+        f"nested selection."
     )
 
 
 def table(names: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Lay a table out in Markdown."""
+    """Format a Markdown table."""
     lines = [names, tuple("---" for _ in names), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 
 
 def board(found: list[FinishedRun], clip: str | None) -> str:
-    """Ours and theirs, the best first."""
+    """Our results and published ones, best first."""
     rows = [(100 * scores_of(run)["war"], ours(run, clip)) for run in found]
     known = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
     for line in known.get(found[0].facts["dataset"], []):
@@ -91,18 +97,18 @@ def board(found: list[FinishedRun], clip: str | None) -> str:
         rows.append((float(line["value"]), row))
     rows.sort(key=lambda pair: -pair[0])
     names = ("system", "modality", "WAR or accuracy", "UAR", "protocol", "parameters",
-             "training", "a clip")  # fmt: skip
+             "training", "prediction")  # fmt: skip
     return table(names, [row for _, row in rows])
 
 
 def ours(run: FinishedRun, clip: str | None) -> tuple[str, ...]:
-    """One of our rows."""
+    """Row of one of our runs."""
     scores, facts = scores_of(run), run.facts
     fusion = choices.parse(str(facts["config"]["fusion"]))[0]
     modality = (
         "audio + video" if facts["config"]["ensemble"] else MODALITIES.get(fusion, "audio + video")
     )
-    mode = run.mode + (f" by {facts['enrol']} clips" if facts["enrol"] else "")
+    mode = EVALUATION[run.mode] + (f" by {facts['enrol']} clips" if facts["enrol"] else "")
     return (
         f"**{run.name}**",
         modality,
@@ -116,19 +122,19 @@ def ours(run: FinishedRun, clip: str | None) -> tuple[str, ...]:
 
 
 def scores_of(run: FinishedRun) -> dict[str, Any]:
-    """Figures of all answers together."""
+    """Scores of all out-of-fold predictions together."""
     return metrics.scores(run.labels.tolist(), run.answers, run.classes, run.speakers.tolist())
 
 
 def folds_of(run: FinishedRun) -> list[Path]:
-    """Folders of all folds and seeds."""
+    """Folders of all folds and random seeds."""
     pairs = [(seed, fold["name"]) for seed in run.facts["seeds"] for fold in run.facts["folds"]]
     places = [crossval_files.fold_folder(f, s, n) for s, n in pairs for f in run.folders]
     return [place for place in places if (place / "run.json").exists()]
 
 
 def training_seconds(run: FinishedRun) -> list[float]:
-    """Seconds of the epochs of each fold, with those of its steps or members."""
+    """Training time of each fold in seconds, pretraining stages and ensemble members included."""
     found = []
     for folder in folds_of(run):
         steps = [folder / step["folder"] for step in run_dir.load(folder).steps.values()]
@@ -138,7 +144,7 @@ def training_seconds(run: FinishedRun) -> list[float]:
 
 
 def seconds_a_clip(run: FinishedRun, clip: str) -> float:
-    """Median seconds from a file to the answer."""
+    """Median seconds from a file to its prediction."""
     ready = predictor.opened(str(folds_of(run)[0]))
     spent = []
     for _ in range(REPEATS + 1):
@@ -148,33 +154,33 @@ def seconds_a_clip(run: FinishedRun, clip: str) -> float:
     return statistics.median(spent[1:])
 
 
-def worth(found: list[FinishedRun]) -> list[str]:
-    """What the main run has over each other one, paired over the same clips."""
+def gains(found: list[FinishedRun]) -> list[str]:
+    """Differences of the main run to each other one, paired over the same clips."""
     rows = []
     for other in found[1:]:
         if other.mode != found[0].mode:
             continue
         try:
-            told = comparison.compare(found[0].predictions(), other.predictions())
+            compared = comparison.compare(found[0].predictions(), other.predictions())
         except UserError as error:
             rows.append((other.name, "", "", str(error)))
             continue
         cells = []
         for name in ("war", "uar"):
-            low, high = told[name]["ci95"] or (float("nan"),) * 2
+            low, high = compared[name]["ci95"] or (float("nan"),) * 2
             cells.append(
-                f"{100 * told[name]['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+                f"{100 * compared[name]['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
             )
-        p = told["war"]["wilcoxon_p"]
+        p = compared["war"]["wilcoxon_p"]
         rows.append((other.name, *cells, f"{p:.3f}" if p >= 0.001 else "< 0.001"))
     if not rows:
         return []
-    title = f"## What {found[0].name} has over the others, in points\n\n"
-    return [title + table(("less", "WAR", "UAR", "p (Wilcoxon, WAR)"), rows)]
+    title = f"## Gain of {found[0].name} over the others, in points\n\n"
+    return [title + table(("compared with", "WAR", "UAR", "p (Wilcoxon, WAR)"), rows)]
 
 
 def failures(run: FinishedRun) -> list[str]:
-    """Confusions, speakers, and what is left with one modality gone or damaged."""
+    """Recalls, confusions, speakers and robustness to corruption."""
     classes, guesses = run.classes, run.answers.argmax(1)
     counts = metrics.confusion_of(run.truth, guesses, len(classes))
     shares = counts / counts.sum(1, keepdims=True)
@@ -184,10 +190,10 @@ def failures(run: FinishedRun) -> list[str]:
     confused = [(classes[a], classes[b], percent(float(shares[a, b]))) for a, b in wrong]
     right = {s: float((guesses == run.truth)[run.speakers == s].mean()) for s in set(run.speakers)}
     people = [(s, percent(value)) for s, value in sorted(right.items(), key=lambda item: item[1])]
-    told = [
-        f"## How {run.name} fails",
+    parts = [
+        f"## Errors of {run.name}",
         table(("class", "recall"), recalls),
-        table(("said to be shown", "taken for", "share"), confused),
+        table(("label", "predicted as", "share"), confused),
         table(("speaker", "WAR"), [*people[:3], ("...", ""), *people[-2:]]),
     ]
     conditions = list(dict.fromkeys(row["condition"] for row in run.robustness))
@@ -197,8 +203,8 @@ def failures(run: FinishedRun) -> list[str]:
             lines = [row for row in run.robustness if row["condition"] == condition]
             means = [statistics.mean(float(row[name]) for row in lines) for name in ("war", "uar")]
             rows.append((condition, *map(percent, means)))
-        told.append(table(("voice or face missing or damaged", "WAR", "UAR"), rows))
-    return told
+        parts.append(table(("corruption", "WAR", "UAR"), rows))
+    return parts
 
 
 if __name__ == "__main__":

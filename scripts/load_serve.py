@@ -1,4 +1,4 @@
-"""Load a running server with clips in parallel: failures, seconds, and what its memory does.
+"""Load test of a running server: failures, latency and memory under parallel requests.
 
 python -m emorec_tf.serve --run runs/demo-concat --queue 64 &
 python scripts/load_serve.py http://127.0.0.1:8080 clip.mp4 --pid $!
@@ -16,14 +16,16 @@ import httpx
 
 
 def main() -> None:
-    """Send, wait, tell."""
+    """Send the requests and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("url")
     parser.add_argument("clip")
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--parallel", type=int, default=50)
-    parser.add_argument("--warm", type=int, default=20, help="sent before anything is measured")
-    parser.add_argument("--pid", type=int, help="the server's, on this machine: tells its memory")
+    parser.add_argument("--warm", type=int, default=20, help="requests before the measurement")
+    parser.add_argument(
+        "--pid", type=int, help="process id of the server on this machine, for its memory"
+    )
     given = parser.parse_args()
     data = Path(given.clip).read_bytes()
     limits = httpx.Limits(max_connections=given.parallel)
@@ -33,8 +35,8 @@ def main() -> None:
             start = time.monotonic()
             try:
                 answer = client.post("/predict", files={"clip": ("clip.mp4", data)})
-                said = answer.text if answer.status_code == 200 else ""
-                return str(answer.status_code), time.monotonic() - start, said
+                body = answer.text if answer.status_code == 200 else ""
+                return str(answer.status_code), time.monotonic() - start, body
             except httpx.HTTPError as error:
                 return type(error).__name__, time.monotonic() - start, ""
 
@@ -47,15 +49,15 @@ def main() -> None:
         after = resident_mb(given.pid)
     seconds = sorted(second for _, second, _ in done)
     print(f"statuses        {dict(Counter(status for status, _, _ in done))}")
-    print(f"other answers   {len({said for _, _, said in done if said}) - 1}")
-    print(f"requests        {len(done) / took:.1f} a second, {given.parallel} in parallel")
+    print(f"other responses {len({body for _, _, body in done if body}) - 1}")
+    print(f"requests        {len(done) / took:.1f} per second, {given.parallel} in parallel")
     for share in (0.5, 0.95, 1.0):
         print(f"seconds {share:4.0%}    {seconds[round(share * (len(seconds) - 1))]:.2f}")
     print(f"memory (MB)     {before:.0f} before, {after:.0f} after")
 
 
 def resident_mb(pid: int | None) -> float:
-    """Memory of a process that is in RAM, by Linux's own word; 0 without one."""
+    """Resident memory of a process in MB, from /proc; 0 without a process id."""
     if pid is None:
         return 0.0
     lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()

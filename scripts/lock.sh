@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Resolve requirements*.in into the lock files; run it after changing a version.
+# Resolve requirements*.in into the lock files; run it after changing a version there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=.venv/bin/uv

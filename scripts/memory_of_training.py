@@ -1,10 +1,10 @@
-"""Peak memory of one epoch, with the records as they are and repeated so many times.
+"""Peak memory of one epoch, for records as they are and for records repeated many times.
 
 python scripts/memory_of_training.py RECORDS FOLDER [--base 1] [--times 10] [TRAIN FLAGS]
 
-Clips are repeated under other ids, by the same speakers, into FOLDER. Each run is a process of its
-own; its peak is what the kernel says (ru_maxrss). Choose --base so that even the smaller records
-fill training's shuffle buffer of 256 MiB.
+Clips are repeated in FOLDER under other ids, with the same speakers. Each run is a separate
+process; its peak is the kernel's ru_maxrss. Choose --base so that even the smaller records fill the
+shuffle buffer of training (256 MiB).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from emorec_tf.storage.files import file_check, read_csv, write_atomically
 
 
 def repeated(source: Path, folder: Path, times: int) -> Path:
-    """Write records that hold every clip so many times; finished ones are used again."""
+    """Write records that hold each clip ``times`` times; existing ones are reused."""
     import tensorflow as tf
 
     from emorec_tf.records import records_dir
@@ -49,7 +49,7 @@ def repeated(source: Path, folder: Path, times: int) -> Path:
         writer_of_rows = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer_of_rows.writeheader()
         for take in range(times):
-            for row in rows:  # sounds differ in name alone, so they are not compared
+            for row in rows:  # copies share their audio, so the check for duplicates is disabled
                 other = {"clip_id": f"{row['clip_id']}-take{take}", "audio_sha256": ""}
                 writer_of_rows.writerow({**row, **other})
     text = json.dumps({**manifest, "shards": shards})
@@ -58,13 +58,13 @@ def repeated(source: Path, folder: Path, times: int) -> Path:
 
 
 def main() -> None:
-    """Print peak memory of both."""
+    """Print the peak memory of both."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("records", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--cache", default="none")
-    parser.add_argument("--base", type=int, default=1, help="repeats of the smaller one")
+    parser.add_argument("--base", type=int, default=1, help="repeats of the smaller records")
     given, flags = parser.parse_known_args()
     for times in (given.base, given.base * given.times):
         folder = repeated(given.records, given.folder / f"x{times}", times)
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def one(folder: str, cache: str, *flags: str) -> None:
-    """Train one epoch in this process, and say its peak."""
+    """Train one epoch in this process and print its peak memory."""
     from emorec_tf import train
 
     run = f"{folder}-run"

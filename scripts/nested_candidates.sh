@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Cross-validate other voices and faces than those of ravdess_best_unseen, and let the training
-# speakers of each fold choose; after scripts/ship_models.sh, whose records and runs it uses.
+# Nested selection: cross-validate further audio and face candidates beside those of
+# ravdess_best_unseen and select per fold. Uses the records and runs of scripts/ship_models.sh.
 #   scripts/nested_candidates.sh RAVDESS_FOLDER [WORK_FOLDER]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-ravdess=${1:?give the folder that holds RAVDESS, e.g. ../shared/ravdess/clips}
+ravdess=${1:?give the folder that holds RAVDESS (https://zenodo.org/records/1188976)}
 work=${2:-runs/work}
 python=${PYTHON:-.venv/bin/python}
 

@@ -1,11 +1,11 @@
-"""Let each fold's own training speakers choose among candidates; score only what they chose.
+"""Nested selection: each fold's training speakers choose among candidates; only those are scored.
 
 python scripts/nested_choice.py cv-voice-* --times cv-face-* --out docs/nested_choice.md
 
-Candidates are cross-validations of one protocol whose runs have answers of inner folds (inner_folds
-in their config). In every fold the candidate with the best inner UAR is taken, which no test
-speaker had a part in. With ``--times`` a second group is chosen from likewise, and the two answers
-are multiplied.
+Candidates are cross-validations of one protocol with inner cross-validation (inner_folds in their
+config). In each fold the candidate with the best inner UAR is selected, without the test speakers.
+With ``--times``, one candidate of a second group is selected in the same way, and the
+probabilities of both are multiplied.
 """
 
 from __future__ import annotations
@@ -23,15 +23,22 @@ from emorec_tf.evaluation.model_card import between, percent
 from emorec_tf.storage.files import read_csv
 from emorec_tf.training import inner_cv, run_dir
 
+EVALUATION = {  # the stored mode of a run, in the words of the field
+    "unseen": "speaker-independent",
+    "enrolled": "speaker-adapted",
+    "known": "speaker-dependent",
+}
 Answers = dict[str, dict[str, str]]  # rows of predictions.csv by clip id
 
 
 def main() -> int:
-    """Read, choose, write."""
+    """Read the candidates, select, and write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("candidates", nargs="+", type=Path, help="folders of crossval")
-    parser.add_argument("--times", nargs="*", type=Path, default=[], help="others, to multiply by")
-    parser.add_argument("--out", help="Markdown file to write; none: the table is printed")
+    parser.add_argument("candidates", nargs="+", type=Path, help="crossval folders")
+    parser.add_argument(
+        "XX
+    )
+    parser.add_argument("--out", help="Markdown file to write (default: print)")
     given = parser.parse_args()
     try:
         text = page([group for group in (given.candidates, given.times) if group])
@@ -47,16 +54,16 @@ def main() -> int:
 
 
 def page(groups: list[list[Path]]) -> str:
-    """Choose in every fold and say all of it as Markdown.
+    """Select in each fold and report the result as Markdown.
 
     Raises:
-        UserError: candidates that cannot stand beside each other.
+        UserError: candidates that are not comparable.
     """
-    everybody = [folder for group in groups for folder in group]
-    facts = alike(everybody)
-    seeds = min((crossval_files.planned(folder)["seeds"] for folder in everybody), key=len)
+    folders = [folder for group in groups for folder in group]
+    facts = common_facts(folders)
+    seeds = min((crossval_files.planned(folder)["seeds"] for folder in folders), key=len)
     pairs = [(seed, fold["name"]) for seed in seeds for fold in facts["folds"]]
-    names = [folder.name.removeprefix("cv-") for folder in everybody]
+    names = [folder.name.removeprefix("cv-") for folder in folders]
     lines, rows = [["seed", "fold", *names, "test UAR", "test WAR"]], []
     lines.append(["---"] * len(lines[0]))
     for pair in pairs:
@@ -65,43 +72,43 @@ def page(groups: list[list[Path]]) -> str:
             found, own = chosen([crossval_files.fold_folder(folder, *pair) for folder in group])
             cells += found
             answers.append(own)
-        told = multiplied(answers, facts["classes"])
+        product = multiplied(answers, facts["classes"])
         scored = crossval_files.pooled(
-            [{**row, "seed": 0} for row in told], {**facts, "done": [pair]}
+            [{**row, "seed": 0} for row in product], {**facts, "done": [pair]}
         )
         lines.append([*map(str, pair), *cells, *(f"{scored[name]:.3f}" for name in ("uar", "war"))])
-        rows += [{**row, "seed": pair[0], "fold": pair[1]} for row in told]
+        rows += [{**row, "seed": pair[0], "fold": pair[1]} for row in product]
     total = crossval_files.pooled(rows, {**facts, "done": pairs, "seeds": seeds})
-    figures = [
+    summary = [
         f"{name.upper()} {percent(total[name])} ({between(total[f'{name}_ci95'])})"
         for name in ("war", "uar")
     ]
-    wars = [json.loads((f / "metrics.json").read_text(encoding="utf-8"))["war"] for f in everybody]
+    wars = [json.loads((f / "metrics.json").read_text(encoding="utf-8"))["war"] for f in folders]
     alone = ", ".join(f"{name} {percent(war)}" for name, war in zip(names, wars, strict=True))
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     commands = " --times ".join(" ".join(map(str, group)) for group in groups)
     return (
-        f"# Chosen without a look at the test speakers\n\n"
+        f"# Nested selection\n\n"
         f"{facts['dataset']}, {len(facts['classes'])} classes, `{facts['protocol']}`, "
-        f"{total['mode']} speakers, {len(seeds)} seed(s): **{', '.join(figures)}**, 95 % over "
-        f"speakers.\n\n"
-        f"In each fold the training and validation speakers are dealt to inner folds, and every "
-        f"candidate answers each of them by heads that never met him: the inner UAR. The best "
-        f"one{' of each group' if groups[1:] else ''} (bold) is taken"
-        f"{', their answers are multiplied' if groups[1:] else ''} and scored on the test "
-        f"speakers. What each candidate has on the test speakers for itself played no part: WAR "
+        f"{EVALUATION[total['mode']]}, {len(seeds)} random seed(s): **{', '.join(summary)}**, 95 % "
+        f"intervals over speakers.\n\n"
+        f"In each fold, every candidate is scored by inner cross-validation over the training and "
+        f"validation speakers (inner UAR). The best "
+        f"candidate{' of each group' if groups[1:] else ''} (bold) is selected"
+        f"{', their probabilities are multiplied' if groups[1:] else ''} and scored on the test "
+        f"speakers. Test WAR of each candidate alone, not used in the selection: "
         f"{alone}.\n\n{table}\n\n"
-        f"The candidates were thought of after looking at figures of these folds (experiments.md): "
-        f"the choice among them is free of the test speakers, their making is not.\n\n"
+        f"The candidates were designed with results on these folds ([experiments.md]"
+        f"(experiments.md)): the selection among them is unbiased, their design is not.\n\n"
         f"```\npython scripts/nested_choice.py {commands} --out docs/nested_choice.md\n```\n"
     )
 
 
-def alike(folders: list[Path]) -> dict[str, Any]:
-    """Facts of the first cross-validation, which all others share.
+def common_facts(folders: list[Path]) -> dict[str, Any]:
+    """Facts of the first cross-validation, shared by all others.
 
     Raises:
-        UserError: one that is none, is leaky, or has other folds, classes or speakers known.
+        UserError: no cross-validation, a leaky one, or other folds, classes or enrolment.
     """
     for folder in folders:
         if not (folder / crossval_files.FACTS).exists():
@@ -116,19 +123,19 @@ def alike(folders: list[Path]) -> dict[str, Any]:
 
 
 def chosen(folders: list[Path]) -> tuple[list[str], Answers]:
-    """Cells of a fold's line, and the answers of the candidate that is taken.
+    """Cells of a fold's row, and the predictions of the selected candidate.
 
     Raises:
-        UserError: a fold that is not done, or has no answers of inner folds.
+        UserError: an unfinished fold, or one without inner cross-validation.
     """
     inner = []
     for folder in folders:
         if not crossval_files.is_done(folder):
-            raise UserError(f"{folder} is not done; the same crossval command goes on")
-        figures = inner_cv.figures(run_dir.load(folder))
-        if figures is None:
-            raise UserError(f"{folder} has no answers of inner folds; set inner_folds")
-        inner.append(figures)
+            raise UserError(f"{folder} is not done; run the same crossval command to resume")
+        scores = inner_cv.figures(run_dir.load(folder))
+        if scores is None:
+            raise UserError(f"{folder} has no inner cross-validation; set inner_folds")
+        inner.append(scores)
     best = max(range(len(folders)), key=lambda n: (inner[n]["uar"], -inner[n]["nll"]))
     cells = [f"{own['uar']:.3f}" for own in inner]
     cells[best] = f"**{cells[best]}**"
@@ -136,14 +143,14 @@ def chosen(folders: list[Path]) -> tuple[list[str], Answers]:
 
 
 def multiplied(answers: list[Answers], classes: list[str]) -> list[dict[str, Any]]:
-    """Rows of the first with the product of all probabilities, which are calibrated.
+    """Rows of the first group with the product of all calibrated probabilities.
 
     Raises:
-        UserError: other clips.
+        UserError: the candidates have other clips.
     """
     first = answers[0]
     if any(set(own) != set(first) for own in answers):
-        raise UserError("candidates answered other clips; prepare their records from one corpus")
+        raise UserError("candidates have different clips; prepare their records from one corpus")
     rows = []
     for clip_id, row in first.items():
         shares = np.prod([[float(own[clip_id][c]) for c in classes] for own in answers], axis=0)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a prediction: environment, demo corpus, records, training, evaluation, one clip.
+# From a fresh checkout to a prediction: environment, demo corpus, records, training, evaluation.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/environment.sh .venv requirements.lock
@@ -9,5 +9,5 @@ export EMOREC_CACHE=${EMOREC_CACHE:-$HOME/.cache/emorec_tf}
 "$python" -m emorec_tf.train --config configs/demo.yaml --fusion concat --records records/demo --run runs/demo-concat
 "$python" -m emorec_tf.evaluate --run runs/demo-concat
 clip=$EMOREC_CACHE/demo-corpus/clips/actor07_happy_1.mp4
-echo "a clip of an actor the model never saw, drawn and voiced as happy:"
+echo "a clip of a test actor, generated as happy:"
 "$python" -m emorec_tf.predict --run runs/demo-concat "$clip"

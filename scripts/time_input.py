@@ -1,10 +1,9 @@
-"""What reading costs: epochs from records against the same epochs from tensors held in memory.
+"""Cost of reading: epochs from records against the same epochs from tensors in memory.
 
 python scripts/time_input.py RECORDS [--repeats 5] [--batches 40] [--precision float32]
 
-Each round trains one epoch from memory (batches made and kept beforehand, augmented ones too where
-augmentation is on in both) and one from records by each --cache, in turns; medians and their
-ratios are printed. Augmentation is off in both arms, then on in both.
+Each round trains one epoch from memory and one from records with each --cache, in turns; medians
+and their ratios are printed. Augmentation is first off and then on, for both.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ BRANCHES = (
 
 
 def epochs_of(model: Any, streams: dict[str, Any], steps: int, repeats: int) -> dict[str, list]:
-    """Seconds of each epoch by each stream, the streams in turns; the first round warms up."""
+    """Seconds of each epoch for each stream, in turns; the first round is a warm-up."""
     seconds: dict[str, list] = {name: [] for name in streams}
     iterators = {name: iter(stream) for name, stream in streams.items()}
     for turn in range(repeats + 1):
@@ -41,7 +40,7 @@ def epochs_of(model: Any, streams: dict[str, Any], steps: int, repeats: int) -> 
 
 
 def held(records: Any, clips: Any, settings: Any, mean: Any, uses: Any, batches: int) -> Any:
-    """The arm without reading: examples as tensors in memory, augmented as in the other arms."""
+    """Baseline without reading: examples as tensors in memory, augmented like the others."""
     import tensorflow as tf
 
     from emorec_tf.records import augmentation, input_pipeline
@@ -65,11 +64,11 @@ def held(records: Any, clips: Any, settings: Any, mean: Any, uses: Any, batches:
 
 
 def main() -> None:
-    """Print the figures."""
+    """Print the times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("records")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--batches", type=int, default=40, help="steps of an epoch at most")
+    parser.add_argument("--batches", type=int, default=40, help="largest number of steps per epoch")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--branches", default="conv1d,alexnet")
     given = parser.parse_args()

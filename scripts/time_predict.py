@@ -1,4 +1,4 @@
-"""How long predict takes: from a cold shell, for each further clip, and where the time goes.
+"""Time of predict: from a cold start, for each further clip, and by processing step.
 
 python scripts/time_predict.py RUN CLIP [CLIP ...]
 """
@@ -19,27 +19,27 @@ REPEATS = 3
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    """Give what a call returns, and the seconds it took."""
+    """Return the result of a call and the seconds it took."""
     start = time.perf_counter()
     result = call()
     return result, time.perf_counter() - start
 
 
 def cold_seconds(run: str, clip: str) -> float:
-    """One clip by a process of its own."""
+    """Seconds for one clip in a new process."""
     command = [sys.executable, "-m", "emorec_tf.predict", "--run", run, "--json", clip]
     return timed(lambda: subprocess.run(command, check=True, capture_output=True))[1]
 
 
 def parts(ready: Any, detect: Any, path: str) -> dict[str, float]:
-    """Seconds of each step of one clip, done one after the other."""
+    """Seconds of each processing step of one clip."""
     from emorec_tf.features import decoded, face_tracks
     from emorec_tf.inference import predictor
     from emorec_tf.media import decode
 
     features, spent = ready.run.config.features, {}
 
-    def film() -> Any:
+    def read() -> Any:
         recording = decode.decode(
             path,
             sample_rate_hz=None,
@@ -49,7 +49,7 @@ def parts(ready: Any, detect: Any, path: str) -> dict[str, float]:
         )
         return recording, list(recording.pictures())
 
-    (recording, pictures), spent["decode"] = timed(film)
+    (recording, pictures), spent["decode"] = timed(read)
     looks, spent["face"] = timed(lambda: face_tracks.track(pictures, detect))
     sound = decoded.sound_of(decoded.entry_of_sound(recording), features.sample_rate_hz)
     seen = decoded.Film(looks, recording.seconds, (), "")
@@ -59,17 +59,17 @@ def parts(ready: Any, detect: Any, path: str) -> dict[str, float]:
 
 
 def main(run: str, clips: list[str]) -> None:
-    """Print the figures."""
+    """Print the times."""
     from emorec_tf.features import face_detection
     from emorec_tf.inference import predictor
     from emorec_tf.media import decode_windows
 
-    print(f"cold shell       {min(cold_seconds(run, clips[0]) for _ in range(REPEATS)):6.2f} s")
+    print(f"cold start       {min(cold_seconds(run, clips[0]) for _ in range(REPEATS)):6.2f} s")
     ready = predictor.opened(run)
     features = ready.run.config.features
     detect = face_detection.FACE_DETECTORS[features.face_detector](None)
     _, first = timed(lambda: predictor.clip_answer(ready, clips[0], speech_check=True))
-    print(f"first clip       {first:6.2f} s, once the run is loaded")
+    print(f"first clip       {first:6.2f} s, with the run loaded")
     rounds = [path for path in clips for _ in range(REPEATS)]
     spent = [timed(lambda p=path: predictor.clip_answer(ready, p, True))[1] for path in rounds]
     lasted = [min(decode_windows.length_of(path), features.clip_seconds) for path in rounds]

@@ -1,4 +1,4 @@
-"""Every system of the seeds: its config says what defines it, and runs end to end when shrunk."""
+"""Reimplemented baselines: a config says what defines each, and runs end to end when shrunk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from emorec_tf.config import choices, config
 from emorec_tf.config.config import Config
 
 CONFIGS = ROOT / "configs"
-SEEDS = (
+BASELINES = (
     "speech_fbank_conv",
     "face_frames_as_channels",
     "face_landmark_distances",
@@ -60,22 +60,22 @@ def trainable(model: Any) -> int:
 
 
 def test_there_are_eighteen() -> None:
-    assert len(SEEDS) == 18
-    assert all((CONFIGS / f"{name}.yaml").is_file() for name in SEEDS)
+    assert len(BASELINES) == 18
+    assert all((CONFIGS / f"{name}.yaml").is_file() for name in BASELINES)
 
 
-@pytest.mark.parametrize("name", SEEDS)
-def test_header_says_what_and_whose(name: str) -> None:
+@pytest.mark.parametrize("name", BASELINES)
+def test_header_names_the_baseline(name: str) -> None:
     lines = (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
     header = [line for line in lines if line.startswith("#")]
-    assert header[0].startswith("# Seed 00")
+    assert header[0].startswith("# Baseline 00")
     assert len(header) >= 3
 
 
 @pytest.mark.parametrize(
     ("name", "frames", "count"),
     [
-        # 691 and 692 frames are what mean and deviation of the seeds' corpus gave
+        # 691 and 692 frames are what mean and deviation of the original corpus gave
         ("speech_fbank_conv", 691, 767_492),
         ("face_frames_as_channels", None, 887_156),
         ("face_landmark_distances", None, 23_300),
@@ -109,7 +109,7 @@ def test_weighted_fusions_learn_three_numbers() -> None:
         assert settings_of(name).train.freeze_branches
 
 
-def test_sound_is_cut_into_the_published_frames() -> None:
+def test_audio_is_cut_into_the_published_frames() -> None:
     features = settings_of("mfcc_lstm").features
     assert (features.audio_frames, features.audio_width) == (282, 20)
     assert features.sample_rate_hz == 48000
@@ -119,7 +119,7 @@ def test_sound_is_cut_into_the_published_frames() -> None:
     assert (features.sample_rate_hz, features.audio_width, features.hop_samples) == (16000, 23, 160)
 
 
-def test_pictures_are_the_published_ones() -> None:
+def test_frames_are_the_published_ones() -> None:
     crops = settings_of("face_frames_as_channels").features
     assert (crops.face_frames, crops.face_pixels, crops.face_sampling) == (8, 100, "adaptive")
     assert settings_of("alexnet_visual").features.face_pixels == 224
@@ -155,9 +155,9 @@ def shrunk(choice: str, kind: str) -> str:
 
 @pytest.fixture(scope="module")
 def small_configs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every config with narrow nets, small pictures and two epochs."""
+    """Every config with narrow nets, small face crops and two epochs."""
     folder = tmp_path_factory.mktemp("configs")
-    for name in SEEDS:
+    for name in BASELINES:
         values = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))
         values.pop("classes", None)
         for kind in ("audio", "face", "fusion", "classifier"):
@@ -174,7 +174,7 @@ def small_configs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def records_of(demo_clips: Path, small_configs: Path, tmp_path_factory: Any) -> Any:
     """Return a function that prepares a config's records, once for each set of features."""
-    folder = tmp_path_factory.mktemp("seed-records")
+    folder = tmp_path_factory.mktemp("baseline-records")
 
     def prepared(name: str) -> Path:
         path = small_configs / f"{name}.yaml"
@@ -187,7 +187,7 @@ def records_of(demo_clips: Path, small_configs: Path, tmp_path_factory: Any) -> 
     return prepared
 
 
-@pytest.mark.parametrize("name", SEEDS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_runs_end_to_end(
     name: str,
     small_configs: Path,
@@ -200,7 +200,7 @@ def test_runs_end_to_end(
         solutions = pytest.importorskip("mediapipe").__dict__.get("solutions")
         if solutions is None:
             pytest.skip("this MediaPipe has no face mesh inside")
-    runs = tmp_path_factory.getbasetemp() / "seed-runs"
+    runs = tmp_path_factory.getbasetemp() / "baseline-runs"
     run = str(runs / name)
     where = ["--config", str(small_configs / f"{name}.yaml"), "--records", str(records_of(name))]
     assert train.main([*where, "--run", run]) == 0
