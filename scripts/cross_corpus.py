@@ -32,9 +32,8 @@ def main(model: str, dataset: str, source: str) -> None:
         predictions.append(shares / shares.sum())
     labels, speakers = [clip.emotion for clip in clips], [clip.speaker for clip in clips]
     found = metrics.scores(labels, np.array(predictions), tuple(both), speakers)
-    print(
-        f"{model} on {dataset}: {len(clips)} clips, {len(set(speakers))} speakers, {', '.join(both)}"
-    )
+    counts = f"{len(clips)} clips, {len(set(speakers))} speakers"
+    print(f"{model} on {dataset}: {counts}, {', '.join(both)}")
     for name in ("uar", "war"):
         print(f"{name.upper()} {percent(found[name])} ({between(found[f'{name}_ci95'])})")
     print(f"chance UAR {percent(found['chance_uar'])}")

@@ -23,9 +23,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--parallel", type=int, default=50)
     parser.add_argument("--warm", type=int, default=20, help="requests before the measurement")
-    parser.add_argument(
-        "--pid", type=int, help="process id of the server on this machine, for its memory"
-    )
+    parser.add_argument("--pid", type=int, help="process id of the server, to report its memory")
     given = parser.parse_args()
     data = Path(given.clip).read_bytes()
     limits = httpx.Limits(max_connections=given.parallel)

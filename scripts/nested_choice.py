@@ -36,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("candidates", nargs="+", type=Path, help="crossval folders")
     parser.add_argument(
-        "XX
+        "--times", nargs="*", type=Path, default=[], help="second group, multiplied with the first"
     )
     parser.add_argument("--out", help="Markdown file to write (default: print)")
     given = parser.parse_args()
