@@ -10,7 +10,7 @@ if [ "${1:-}" = "--newest" ]; then
 else
   scripts/environment.sh .venv requirements-test.lock
   bin=.venv/bin
-  # their results depend on their versions and the stubs, so they run on the lock only
+  # what these say depends on their versions and the stubs', so they count on the lock alone
   "$bin/ruff" check .
   "$bin/ruff" format --check .
   "$bin/mypy"
