@@ -4,7 +4,7 @@
 #   docker run --rm -p 127.0.0.1:8080:8080 -v "$PWD/runs/mine:/mine:ro" emorec --run /mine
 FROM python:3.11-slim
 
-# What OpenCV and MediaPipe link to and slim images lack.
+# Libraries that OpenCV and MediaPipe link to; slim images lack them.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends libegl1 libgl1 libgles2 libglib2.0-0 \
  && rm -rf /var/lib/apt/lists/*
@@ -21,5 +21,5 @@ USER served
 EXPOSE 8080
 HEALTHCHECK --start-period=60s CMD ["python", "-c", \
   "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/healthz', timeout=5)"]
-# Inside the container every address; which of the host's may reach it, docker run -p says.
+# Listen on all addresses of the container; docker run -p decides who can reach them.
 ENTRYPOINT ["python", "-m", "emorec_tf.serve", "--host", "0.0.0.0", "--port", "8080"]

@@ -1,4 +1,4 @@
-"""Packaging. Ranges here admit the newest set; requirements.lock pins the set that works fully."""
+"""Packaging. These ranges allow the newest releases; requirements.lock pins tested versions."""
 
 from pathlib import Path
 
@@ -41,7 +41,9 @@ TEST = [
     "types-PyYAML",
 ]
 
-# What ship wrote goes into the package, as emorec_tf/saved_models; runs beside it do not.
+URL = "https://github.com/emorec-tf/emorec_tf"
+
+# Packaged models, which have checksums, are installed as emorec_tf/saved_models.
 SHIPPED = sorted(path.parent.name for path in ROOT.glob("saved_models/*/SHA256SUMS"))
 
 setup(
@@ -50,6 +52,22 @@ setup(
     description="TensorFlow/Keras model zoo for emotion recognition from speech and face together",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="emorec_tf contributors",
+    url=URL,
+    project_urls={
+        "Documentation": f"{URL}/tree/main/docs",
+        "Changelog": f"{URL}/blob/main/CHANGELOG.md",
+        "Issues": f"{URL}/issues",
+    },
+    keywords=[
+        "emotion recognition",
+        "speech emotion recognition",
+        "facial expression recognition",
+        "multimodal fusion",
+        "model zoo",
+        "tensorflow",
+        "keras",
+    ],
     license="Apache-2.0; the weights in emorec_tf/saved_models keep the licences of their corpora",
     packages=[*find_packages(include=["emorec_tf", "emorec_tf.*"]), "emorec_tf.saved_models"],
     package_dir={"emorec_tf.saved_models": "saved_models"},
@@ -95,8 +113,17 @@ setup(
     },
     entry_points={"console_scripts": ["emorec=emorec_tf.cli:main"]},
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
         "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
     ],
 )

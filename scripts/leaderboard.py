@@ -34,6 +34,7 @@ EVALUATION = {  # the stored mode of a run, in the words of the field
     "enrolled": "speaker-adapted",
     "known": "speaker-dependent",
 }
+CORRUPTIONS = {"no voice": "no audio", "dark": "low light"}  # others go by their stored names
 
 
 def main() -> int:
@@ -202,7 +203,7 @@ def failures(run: FinishedRun) -> list[str]:
         for condition in conditions:
             lines = [row for row in run.robustness if row["condition"] == condition]
             means = [statistics.mean(float(row[name]) for row in lines) for name in ("war", "uar")]
-            rows.append((condition, *map(percent, means)))
+            rows.append((CORRUPTIONS.get(condition, condition), *map(percent, means)))
         parts.append(table(("corruption", "WAR", "UAR"), rows))
     return parts
 
