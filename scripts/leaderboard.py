@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def head(found: list[FinishedRun], command: str) -> str:
     )
 
 
-def table(names: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Format a Markdown table."""
     lines = [names, tuple("---" for _ in names), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
@@ -157,7 +158,7 @@ def seconds_a_clip(run: FinishedRun, clip: str) -> float:
 
 def gains(found: list[FinishedRun]) -> list[str]:
     """Differences of the main run to each other one, paired over the same clips."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for other in found[1:]:
         if other.mode != found[0].mode:
             continue
