@@ -1,4 +1,4 @@
-"""speaker_lda: conditioned Gaussians computed directly, and scikit-learn's analysis at both ends."""
+"""speaker_lda: Gaussians conditioned the long way; scikit-learn's analysis at both ends."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Classical heads: scikit-learn estimators on the joined features of the branches.
 
 To add one, write a function here and give it an entry in ``CLASSIFIERS`` below; nothing else names
-it. The function says which estimators to try; ``head_search`` tries them, and ``head_layers`` writes
-the best one into the model as Keras layers: any with ``coef_`` and ``intercept_``, and the support
-vector machines of one-against-the-rest.
+it. The function says which estimators to try; ``head_search`` tries them, and ``head_layers``
+writes the best one into the model as Keras layers: any with ``coef_`` and ``intercept_``, and
+support vector machines, one against the rest.
 """
 
 from __future__ import annotations
@@ -183,9 +183,7 @@ def lda(
         return Analysis(solver="lsqr", shrinkage=share)
 
     trials = trials if shrinkage is None else 1
-    return Search(
-        make, pca, trials, "bayesian", None if speaker_shrinkage is None else fit_speakers
-    )
+    return Search(make, pca, trials, "bayesian", fit_speakers if both else None)
 
 
 CLASSIFIERS = {
