@@ -10,7 +10,7 @@ from scipy.special import log_softmax, softmax
 
 from emorec_tf.config import choices
 from emorec_tf.errors import UserError
-from emorec_tf.models.fusion.fusions import FUSIONS, UNIMODAL
+from emorec_tf.models.fusion.fusions import FUSIONS
 from emorec_tf.models.layers import Tokens
 
 AVERAGES = ("weighted_average", "multi_frame_average")
@@ -26,9 +26,9 @@ CASES = [
     "shared_weights(pictures=1, units=5)",
     "added_logits(units=5, norm=False)",
 ]
-FACE_ALONE = [c for c in CASES if c.startswith("face_only")]
-VOICE_ALONE = [c for c in CASES if c.startswith("audio_only")]
-JOINT = [c for c in CASES if c not in FACE_ALONE + VOICE_ALONE]
+USES = {case: choices.facts("fusion", case).uses for case in CASES}
+JOINT = [case for case, uses in USES.items() if len(uses) > 1]
+ALONE = [case for case in CASES if case not in JOINT]
 RANDOM = np.random.default_rng(0)
 BATCH = [
     RANDOM.normal(size=(4, 2, 6)).astype(np.float32),
@@ -119,10 +119,10 @@ def test_every_weight_learns(choice):
 
 @pytest.mark.parametrize("name", FUSIONS)
 def test_documented(name):
-    text = FUSIONS[name].__doc__ or ""
+    text = FUSIONS[name].function.__doc__ or ""
     assert "Shapes:" in text
     assert "Source:" in text
-    assert all(f"{knob}:" in text for knob in choices.entries("fusion")[name].knobs)
+    assert all(f"{argument}:" in text for argument in choices.entry("fusion", name).arguments)
 
 
 @pytest.mark.parametrize("choice", JOINT)
@@ -133,10 +133,9 @@ def test_both_modalities_matter(choice):
         assert not np.allclose(answer(model, batch)[0], logits[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("choice", FACE_ALONE + VOICE_ALONE)
-def test_unimodal_fusions_ignore_the_other(choice):
-    assert UNIMODAL == {"audio_only": ("audio",), "face_only": ("face",)}
-    model, other = built(choice), DEAF if choice in FACE_ALONE else BLIND
+@pytest.mark.parametrize("choice", ALONE)
+def test_fusions_of_one_branch_ignore_the_other(choice):
+    model, other = built(choice), DEAF if USES[choice] == ("face",) else BLIND
     np.testing.assert_array_equal(answer(model, other), answer(model, BATCH))
 
 
@@ -191,7 +190,7 @@ def test_joint_layers_have_names_of_their_own(name):
 
 def test_added_logits_in_closed_form():
     model = built("added_logits")
-    one, other = (answer(given(built(n), model), BATCH) for n in sorted(UNIMODAL))
+    one, other = (answer(given(built(n), model), BATCH) for n in ("audio_only", "face_only"))
     there = [np.array(rows, np.float32)[:, None] for rows in ([1, 1, 0, 0], [1, 1, 1, 0])]
     expected = there[0] * one + there[1] * other
     np.testing.assert_allclose(answer(model, BATCH), expected, atol=1e-5)

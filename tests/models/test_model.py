@@ -100,7 +100,7 @@ def test_mesh_and_colour(features, inputs):
     ("choices", "told"),
     [
         ({"fusion": "concatt"}, "unknown fusion 'concatt'; did you mean 'concat'"),
-        ({"audio": "conv1d(filter=3)"}, "no knob 'filter'; did you mean 'filters'"),
+        ({"audio": "conv1d(filter=3)"}, "no argument 'filter'; did you mean 'filters'"),
         ({"face": "alexnet("}, "neither a name nor a call"),
     ],
 )

@@ -29,7 +29,7 @@ def inputs_of(waveforms: list[np.ndarray], features: FeaturesConfig) -> dict[str
     return {"audio": audio, "audio_mask": mask, "faces": faces}
 
 
-@pytest.mark.parametrize("kind", ["log_mel", "fbank", "mel_db", "mfcc"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_copies_are_of_the_same_kind(kind: str) -> None:
     features = FeaturesConfig(audio_features=kind, clip_seconds=2.0)
     inputs = inputs_of([tone(500, 1.5), np.zeros(0, np.float32)], features)
