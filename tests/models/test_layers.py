@@ -197,7 +197,7 @@ def test_a_layer_outside_the_package_does_not_reload(reloaded):
             return x + 1
 
     tensor = keras.Input((2,))
-    with pytest.raises(AssertionError, match="is damaged: .* could not be deserialized"):
+    with pytest.raises(AssertionError, match=r"is damaged: .* could not be deserialized"):
         reloaded(keras.Model(tensor, Stray()(tensor)))(np.zeros((1, 2), np.float32))
 
 
