@@ -1,8 +1,8 @@
-"""Corpora as data: one row tells where a corpus is from, what its labels mean and how it is read.
+"""Corpora as data: an entry says where a corpus is from, what its labels mean and how it is read.
 
 ``clips("ravdess", "/data/ravdess")`` lists the labelled recordings of a corpus without decoding
-one. A corpus whose file names say it all is a row with a ``pattern``; label files are read by
-``label_files``.
+any. To add a corpus, give it an entry in ``DATASETS`` below; nothing else names it. If file names
+say everything, the entry has a ``pattern``; label files are read by ``label_files``.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ DATASETS: dict[str, Corpus] = {
         read=read_folder,
     ),
     "demo": Corpus(
-        title="demo corpus, drawn and sung by this package",
+        title="demo corpus, drawn and synthesised by this package",
         homepage="the README of this package",
         licence="none needed (made by this package)",
         citation="none needed",

@@ -1,4 +1,4 @@
-"""What a corpus is: the row of a table, and how clips are read off file names by its pattern."""
+"""What a corpus is: the entry of a table, and how its pattern reads clips off file names."""
 
 from __future__ import annotations
 

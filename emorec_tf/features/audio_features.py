@@ -1,6 +1,7 @@
-"""Waveform to features, each kind by one Keras layer: the same in every command and export.
+"""Audio features: waveform to features by one Keras layer, the same in every command and export.
 
-To add a kind, write its layer and a function that makes it, and name it in the table.
+To add one, write its layer, registered as ``emorec_tf``, and a function that makes it, and give it
+an entry in ``AUDIO_FEATURES`` below; nothing else names it.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ DECIBEL_RANGE = 80.0  # librosa's top_db
 
 
 class MelPower(keras.layers.Layer):
-    """Mel power spectrogram without RFFT or complex numbers; what follows is each kind's own.
+    """Mel power spectrogram without RFFT or complex numbers; subclasses scale it.
 
     The spectrum is a convolution, because LiteRT and ONNX have no RFFT; the layer therefore runs
     unchanged inside every exported format. (``keras.layers.STFTSpectrogram`` does the same with
-    kernels good to 5e-5 only, which is seen 50 dB below the loudest band.)
+    kernels accurate to 5e-5 only, which shows 50 dB below the loudest band.)
 
     Shapes:
         waveform float32 [B, samples] -> float32 [B, T, M]
@@ -61,8 +62,8 @@ class MelPower(keras.layers.Layer):
             "mel_max_hz": mel_max_hz,
         }
         fourier, mel = self.matrices()
-        heard = mel.any(axis=1)  # what no band hears need not be computed: at 48 kHz two thirds
-        self.fourier, self.mel = fourier[..., np.tile(heard, 2)], mel[heard]
+        used = mel.any(axis=1)  # bins outside all bands are not computed: at 48 kHz two thirds
+        self.fourier, self.mel = fourier[..., np.tile(used, 2)], mel[used]
 
     def matrices(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the kernel [window, 1, 2 bins] and the mel filters [bins, M]."""
@@ -85,13 +86,13 @@ class MelPower(keras.layers.Layer):
         return self.scaled(ops.matmul(power, self.mel))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give the shape without running."""
+        """Return the output shape."""
         samples, reach = input_shape[1], 0 if self.centred else self.settings["window_samples"]
         frames = None if samples is None else 1 + (samples - reach) // self.settings["hop_samples"]
         return (input_shape[0], frames, self.settings["mel_bands"])
 
     def get_config(self) -> dict[str, object]:
-        """Return what the constructor needs."""
+        """Return the arguments of the constructor."""
         config = super().get_config()
         del config["trainable"], config["dtype"]  # fixed by the constructor
         return {**config, **self.settings}
@@ -105,7 +106,7 @@ class MelPower(keras.layers.Layer):
 
 
 def power_of_two(samples: int) -> int:
-    """Return the smallest power of two that holds so many samples."""
+    """Return the smallest power of two that is at least ``samples``."""
     return 1 << (samples - 1).bit_length()
 
 
@@ -133,9 +134,9 @@ class LogMel(MelPower):
 class Fbank(MelPower):
     """Kaldi's log-mel filter banks, without dither and without the energy column.
 
-    Each frame loses its mean, is pre-emphasised and windowed inside the convolution's kernel. In
-    single precision that is 3e-5 off double precision on speech, and 4e-3 where a full-scale sweep
-    leaves bands 100 dB below its own; Kaldi's single-precision FFT is 1e-4 and 2e-2 off.
+    The convolution's kernel includes removal of the frame's mean, pre-emphasis and window. In
+    single precision the error is 3e-5 on speech, and 4e-3 for a full-scale sweep in bands 100 dB
+    below its own; Kaldi's single-precision FFT has 1e-4 and 2e-2.
 
     Shapes:
         waveform float32 [B, samples], -1 to 1 -> float32 [B, T, M]
@@ -159,15 +160,15 @@ class Fbank(MelPower):
 class MelDecibels(MelPower):
     """librosa's mel spectrogram in decibels, at most 80 below the loudest of the clip.
 
-    Frame t stands around sample t hop; beyond both ends lies silence. So zeros after a clip change
-    nothing in it, save where its last hop holds the loudest moment of all (then the floor, 80 dB
-    below, can rise by what the first frame of the padding hears of it). Single precision is 3e-3
-    dB off librosa on speech, 1.4e-2 near the floor under full-scale tones.
+    Frame t is centred on sample t hop; beyond both ends lies silence. So zeros after a clip change
+    nothing in it, unless its last hop holds the loudest moment of all (then the floor, 80 dB below,
+    can rise by what the first frame of the padding covers of it). Single precision differs from
+    librosa by 3e-3 dB on speech, by 1.4e-2 dB near the floor under full-scale tones.
 
     Shapes:
         waveform float32 [B, samples] -> float32 [B, 1 + samples // hop, M]
     Source:
-        ``librosa.feature.melspectrogram`` and ``librosa.power_to_db``, as they are set.
+        ``librosa.feature.melspectrogram`` and ``librosa.power_to_db``, with their defaults.
     """
 
     centred = True
@@ -175,13 +176,11 @@ class MelDecibels(MelPower):
     def matrices(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the kernel [window, 1, 2 bins] and the mel filters [bins, M]."""
         window = self.settings["window_samples"]
-        mel = self.filters(filterbanks.slaney_matrix, window)
-        heard = mel.any(axis=1)  # at 48 kHz up to 8 kHz a third of all
-        kernel = filterbanks.fourier_kernel(window, window)[..., np.tile(heard, 2)]
-        return kernel, mel[heard]
+        kernel = filterbanks.fourier_kernel(window, window)
+        return kernel, self.filters(filterbanks.slaney_matrix, window)
 
     def scaled(self, power: keras.KerasTensor) -> keras.KerasTensor:
-        """Take decibels and lift the lowest."""
+        """Take decibels, at most 80 below the loudest."""
         decibels = ops.log(ops.maximum(power, DECIBEL_FLOOR)) * (10.0 / float(np.log(10.0)))
         loudest = ops.max(decibels, axis=(1, 2), keepdims=True)
         return ops.maximum(decibels, loudest - DECIBEL_RANGE)
@@ -208,12 +207,12 @@ class Mfcc(MelDecibels):
         return ops.matmul(super().scaled(power), self.cosines)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give the shape without running."""
+        """Return the output shape."""
         return (*super().compute_output_shape(input_shape)[:2], self.settings["count"])
 
 
 def settings(features: FeaturesConfig) -> dict[str, Any]:
-    """Return what every kind of layer is made from."""
+    """Return the arguments that every layer has."""
     names = "sample_rate_hz window_samples hop_samples mel_bands mel_min_hz mel_max_hz"
     return {name: getattr(features, name) for name in names.split()}
 
@@ -263,8 +262,8 @@ def layer_of(features: FeaturesConfig) -> keras.layers.Layer:
 def fit_length(waveform: np.ndarray, features: FeaturesConfig) -> tuple[np.ndarray, np.ndarray]:
     """Pad a waveform with zeros at its end to ``clip_samples`` and say which frames are real.
 
-    Real is a frame whose window holds only sound; of centred ones, whose middle is in the sound or
-    just behind it, as many as librosa makes of the waveform alone. Any sound has one at least.
+    A frame is real if its window lies inside the audio; a centred one if its middle lies inside or
+    just behind, as many as librosa makes of the waveform alone. Any audio has at least one.
 
     Shapes:
         float32 [samples] -> float32 [clip_samples], uint8 [T]

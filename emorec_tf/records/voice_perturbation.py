@@ -1,7 +1,7 @@
 """Augmented copies of clips: other tempo, vocal tract length, channel and noise.
 
-A classical head is fitted once, to fixed features, so nothing can be augmented anew in each epoch;
-it is fitted to the clips and to copies of them. Copies are made from the spectra of the clips.
+A classical head is fitted once, to fixed features, so it cannot see new draws in each epoch; it
+is fitted to the clips and to copies of them. Copies are made from the spectra of the clips.
 """
 
 from __future__ import annotations

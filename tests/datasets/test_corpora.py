@@ -1,4 +1,4 @@
-"""Corpora: every row reads its own example; files join by id; mistakes are told in one line."""
+"""Corpora: every entry reads its own example; files join by id; errors are one line."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_unknown_emotion_code(make, name, path, code):
     assert path in message
 
 
-def test_ravdess_joins_by_id_and_prefers_the_film_with_sound(make):
+def test_ravdess_joins_by_id_and_prefers_video_with_audio(make):
     rest = "-01-08-02-02-02-02"
     source = make(
         f"Actor_02/01{rest}.mp4", f"Actor_02/02{rest}.mp4", f"Audio/Actor_02/03{rest}.wav"
@@ -133,7 +133,7 @@ def test_ravdess_joins_by_id_and_prefers_the_film_with_sound(make):
         assert (clip.audio and Path(clip.audio).name[:2]) == (audio)
 
 
-def test_ravdess_without_the_film_with_sound(make):
+def test_ravdess_without_video_with_audio(make):
     source = make("02-01-08-02-02-02-12.mp4", "03-01-08-02-02-02-12.m4a")
     (clip,) = clips("ravdess", source)
     assert Path(clip.video).name.startswith("02")
@@ -174,7 +174,7 @@ def test_savee_layouts_are_equal(tmp_path):
     assert class_names(c.emotion for c in tree) == DATASETS["savee"].emotions
 
 
-def test_film_alone_serves_sound_too(make):
+def test_video_alone_serves_audio_too(make):
     (clip,) = clips("crema-d", make("VideoFlash/1001_DFA_ANG_XX.flv"))
     assert clip.audio == clip.video
     source = make("AudioMP3/1001_DFA_ANG_XX.mp3", "AudioWAV/1001_DFA_ANG_XX.wav")
@@ -241,14 +241,14 @@ def test_merge_classes():
     assert class_names(c.emotion for c in seven) == EMOTIONS[:1] + EMOTIONS[2:8]
     assert merge_classes(seven, "7") == seven
     assert [c.emotion for c in merge_classes(eight, "sad, happy")] == ["happy", "sad"]
-    for classes, told in (
+    for classes, message in (
         ("8", "have 3"),
         ("7", "have 3"),
         ("angy", "'angry'"),
         ("boredom", "no clip is boredom"),
         ("", "unknown emotion ''"),
     ):
-        with pytest.raises(UserError, match=re.escape(told)):
+        with pytest.raises(UserError, match=re.escape(message)):
             merge_classes(eight[:1] + eight[2:4], classes)
 
 
@@ -275,7 +275,7 @@ def test_real_ravdess():
     assert Counter(c.emotion for c in merge_classes(found, "7"))["neutral"] == 240
 
 
-def test_real_native_films_are_mixed():
+def test_real_native_videos_are_mixed():
     found = {c.clip_id: c for c in clips("ravdess", shared("ravdess/native"))}
     assert len(found) == 4
     assert [i for i, c in found.items() if c.audio is None] == ["01-04-01-02-01-01"]

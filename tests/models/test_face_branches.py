@@ -80,7 +80,7 @@ def test_contract(choice, reloaded):
     alone = answered(model, {name: array[1:2] for name, array in inputs.items()})
     np.testing.assert_allclose(alone.values[0], values[1], atol=1e-5)
     other = {**inputs, "faces": inputs["faces"].copy(), "mesh": inputs["mesh"].copy()}
-    other["faces"][0, 2] = 99  # a picture that is masked
+    other["faces"][0, 2] = 99  # a frame that is masked
     other["mesh"][0, 2] = np.random.default_rng(1).normal(size=(MESH_POINTS, 3))
     np.testing.assert_allclose(answered(model, other).values[0, :2], values[0, :2], atol=1e-6)
     again = Tokens(*reloaded(model).predict_on_batch(inputs))
@@ -117,7 +117,7 @@ def test_documented(name):
 
 
 def full_alexnet(layout: str) -> keras.Model:
-    """The published net: one 224 x 224 RGB picture, two dense layers of 4096, 1000 classes."""
+    """The published net: one 224 x 224 RGB image, two dense layers of 4096, 1000 classes."""
     arguments = f"width=1.0, layout='{layout}', dense=4096, dense_layers=2, norm='none'"
     with keras.StatelessScope():  # shapes only: the 61 million weights are never drawn
         branch = built(f"alexnet({arguments})", frames=1, pixels=224, channels=3)
@@ -162,18 +162,18 @@ def test_alexnet_at_other_sizes(pixels, side):
 
 
 def test_standardised():
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 3), np.uint8)
-    pictures[1] = 0
-    found = np.asarray(standardised(pictures))
+    images = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 3), np.uint8)
+    images[1] = 0
+    found = np.asarray(standardised(images))
     assert found[0].mean() == pytest.approx(0, abs=1e-5)
     assert found[0].std() == pytest.approx(1, abs=0.01)
     np.testing.assert_array_equal(found[1], 0)
-    darker = np.asarray(standardised(pictures // 2))
+    darker = np.asarray(standardised(images // 2))
     np.testing.assert_allclose(darker[0], found[0], atol=0.05)
 
 
 @pytest.mark.parametrize(
-    ("choice", "told"),
+    ("choice", "message"),
     [
         ("alexnet(layout='2013')", "layout is '2013'; it must be 2012 or 2014"),
         ("alexnet(norm='layer')", "norm is 'layer'; it must be batch or none"),
@@ -182,6 +182,6 @@ def test_standardised():
         ("alexnet(frozen='all')", "frozen is 'all'; it must be none where weights is 'none'"),
     ],
 )
-def test_wrong_arguments(choice, told):
-    with pytest.raises(UserError, match=told):
+def test_wrong_arguments(choice, message):
+    with pytest.raises(UserError, match=message):
         built(choice)

@@ -47,13 +47,13 @@ def test_scores_are_those_of_the_joint_gaussian(count):
     means, within, between = parts(z, labels, speakers)
     found = speaker_lda.fitted(z, labels, speakers, clips=count, **HALF)
     x, m = np.random.default_rng(1).normal(size=(2, 6, WIDTH))
-    told = x @ found.coef_.T + found.intercept_ - m @ found.speaker_coef_.T
+    scores = x @ found.coef_.T + found.intercept_ - m @ found.speaker_coef_.T
     joint = np.block([[within + between, between], [between, between + within / count]])
     wanted = [
         multivariate_normal(np.r_[mean, np.zeros(WIDTH)], joint).logpdf(np.c_[x, m])
         for mean in means
     ]
-    np.testing.assert_allclose(differences(told), differences(np.stack(wanted, 1)), atol=1e-8)
+    np.testing.assert_allclose(differences(scores), differences(np.stack(wanted, 1)), atol=1e-8)
 
 
 def test_from_very_many_clips_it_is_scikit_learns_without_the_speakers_means():
@@ -81,11 +81,11 @@ def test_the_model_weighs_features_and_the_speakers_mean(tmp_path):
     head_layers.with_head(below, found, enrolled=True).save(tmp_path / "head.keras")
     model = keras.saving.load_model(tmp_path / "head.keras", safe_mode=True)
     assert not model.trainable_weights
-    told = model.predict_on_batch({"features": features, head_layers.SPEAKER_FEATURES: means})
+    scores = model.predict_on_batch({"features": features, head_layers.SPEAKER_FEATURES: means})
     x, m = (found.projected(values) for values in (features, means))
     head = found.estimator
     wanted = x @ head.coef_.T + head.intercept_ - m @ head.speaker_coef_.T
-    np.testing.assert_allclose(told, wanted, atol=1e-3)
+    np.testing.assert_allclose(scores, wanted, atol=1e-3)
     np.testing.assert_allclose(found.decisions(features, means), wanted, atol=1e-9)
 
 
