@@ -21,7 +21,7 @@ from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
 from emorec_tf.training import run_dir
 
 if TYPE_CHECKING:
-    from emorec_tf.records.corruptions import Damage
+    from emorec_tf.records.corruptions import Corruption
 
 ONE_SPLIT = "one split by speakers; test speakers unseen in training and selection"
 
@@ -71,7 +71,7 @@ def evaluate(
     adapt = logits.adapter_of(run, opened, model, test)
     kept: list[Any] = [None]
 
-    def answer(damage: Damage) -> np.ndarray:
+    def answer(damage: Corruption) -> np.ndarray:
         raw, _ = logits.logits_of(model, opened, test, kept, adapt, damage)
         return task.answers(raw, temperature)
 

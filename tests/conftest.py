@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import socket
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from fresh_process import FreshProcess, Reloaded
 
 from emorec_tf.cli import QUIET
 from emorec_tf.config.clip import Clip
@@ -72,17 +74,18 @@ def inputs() -> Callable[..., Inputs]:
     return draw
 
 
+@pytest.fixture(scope="session")
+def fresh_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshProcess]:
+    """Give a process that opens saved models as a command would."""
+    process = FreshProcess(tmp_path_factory.mktemp("reloaded"))
+    yield process
+    process.stop()
+
+
 @pytest.fixture
-def reloaded(tmp_path: Path) -> Callable[[keras.Model], keras.Model]:
-    """Return a function that saves a model and reads it again, safely and without extra code."""
-
-    def again(model: keras.Model) -> keras.Model:
-        import keras
-
-        model.save(tmp_path / "model.keras")
-        return keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-
-    return again
+def reloaded(fresh_process: FreshProcess) -> Callable[[keras.Model], Reloaded]:
+    """Return a function that saves a model and lets a fresh process read it again and answer."""
+    return functools.partial(Reloaded, fresh_process)
 
 
 @pytest.fixture(scope="session")

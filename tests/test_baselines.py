@@ -146,7 +146,7 @@ SMALL_KNOBS = {
 def shrunk(choice: str, kind: str) -> str:
     """The same choice with its wide knobs made narrow."""
     name, knobs = choices.check(kind, choice)
-    there = choices.entries(kind)[name].knobs
+    there = choices.entries(kind)[name].arguments
     small = {k: v for k, v in SMALL_KNOBS.items() if there.get(k)}
     knobs |= {k: v for k, v in small.items() if k in knobs or k != "pca"}
     inside = ", ".join(f"{k}={v!r}" for k, v in knobs.items())

@@ -1,11 +1,11 @@
-"""Waveform to features, each kind by one Keras layer: the same in every command and export.
+"""Audio features: waveform to features by one Keras layer, the same in every command and export.
 
-To add a kind, write its layer and a function that makes it, and name it in the table.
+To add one, write its layer, registered as ``emorec_tf``, and a function that makes it, and give it
+an entry in ``AUDIO_FEATURES`` below; nothing else names it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,20 +13,27 @@ import numpy as np
 from keras import ops
 
 from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.config.entries import AudioFeature
 from emorec_tf.features import filterbanks
+from emorec_tf.features.powers import (
+    POWER_FLOOR,
+    cepstral_powers,
+    decibel_powers,
+    floored_log_powers,
+    log_powers,
+)
 
-POWER_FLOOR = 1e-6  # of log_mel: about -100 dB of a full-scale sine in a 25 ms Hann window
 KALDI_FLOOR = float(np.finfo(np.float32).eps)
 DECIBEL_FLOOR = 1e-10  # librosa's amin
 DECIBEL_RANGE = 80.0  # librosa's top_db
 
 
 class MelPower(keras.layers.Layer):
-    """Mel power spectrogram without RFFT or complex numbers; what follows is each kind's own.
+    """Mel power spectrogram without RFFT or complex numbers; subclasses scale it.
 
     The spectrum is a convolution, because LiteRT and ONNX have no RFFT; the layer therefore runs
     unchanged inside every exported format. (``keras.layers.STFTSpectrogram`` does the same with
-    kernels good to 5e-5 only, which is seen 50 dB below the loudest band.)
+    kernels accurate to 5e-5 only, which shows 50 dB below the loudest band.)
 
     Shapes:
         waveform float32 [B, samples] -> float32 [B, T, M]
@@ -55,8 +62,8 @@ class MelPower(keras.layers.Layer):
             "mel_max_hz": mel_max_hz,
         }
         fourier, mel = self.matrices()
-        heard = mel.any(axis=1)  # what no band hears need not be computed: at 48 kHz two thirds
-        self.fourier, self.mel = fourier[..., np.tile(heard, 2)], mel[heard]
+        used = mel.any(axis=1)  # bins outside all bands are not computed: at 48 kHz two thirds
+        self.fourier, self.mel = fourier[..., np.tile(used, 2)], mel[used]
 
     def matrices(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the kernel [window, 1, 2 bins] and the mel filters [bins, M]."""
@@ -79,13 +86,13 @@ class MelPower(keras.layers.Layer):
         return self.scaled(ops.matmul(power, self.mel))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give the shape without running."""
+        """Return the output shape."""
         samples, reach = input_shape[1], 0 if self.centred else self.settings["window_samples"]
         frames = None if samples is None else 1 + (samples - reach) // self.settings["hop_samples"]
         return (input_shape[0], frames, self.settings["mel_bands"])
 
     def get_config(self) -> dict[str, object]:
-        """Return what the constructor needs."""
+        """Return the arguments of the constructor."""
         config = super().get_config()
         del config["trainable"], config["dtype"]  # fixed by the constructor
         return {**config, **self.settings}
@@ -99,7 +106,7 @@ class MelPower(keras.layers.Layer):
 
 
 def power_of_two(samples: int) -> int:
-    """Return the smallest power of two that holds so many samples."""
+    """Return the smallest power of two that is at least ``samples``."""
     return 1 << (samples - 1).bit_length()
 
 
@@ -127,9 +134,9 @@ class LogMel(MelPower):
 class Fbank(MelPower):
     """Kaldi's log-mel filter banks, without dither and without the energy column.
 
-    Each frame loses its mean, is pre-emphasised and windowed inside the convolution's kernel. In
-    single precision that is 3e-5 off double precision on speech, and 4e-3 where a full-scale sweep
-    leaves bands 100 dB below its own; Kaldi's single-precision FFT is 1e-4 and 2e-2 off.
+    The convolution's kernel includes removal of the frame's mean, pre-emphasis and window. In
+    single precision the error is 3e-5 on speech, and 4e-3 for a full-scale sweep in bands 100 dB
+    below its own; Kaldi's single-precision FFT has 1e-4 and 2e-2.
 
     Shapes:
         waveform float32 [B, samples], -1 to 1 -> float32 [B, T, M]
@@ -153,15 +160,15 @@ class Fbank(MelPower):
 class MelDecibels(MelPower):
     """librosa's mel spectrogram in decibels, at most 80 below the loudest of the clip.
 
-    Frame t stands around sample t hop; beyond both ends lies silence. So zeros after a clip change
-    nothing in it, save where its last hop holds the loudest moment of all (then the floor, 80 dB
-    below, can rise by what the first frame of the padding hears of it). Single precision is 3e-3
-    dB off librosa on speech, 1.4e-2 near the floor under full-scale tones.
+    Frame t is centred on sample t hop; beyond both ends lies silence. So zeros after a clip change
+    nothing in it, unless its last hop holds the loudest moment of all (then the floor, 80 dB below,
+    can rise by what the first frame of the padding covers of it). Single precision differs from
+    librosa by 3e-3 dB on speech, by 1.4e-2 dB near the floor under full-scale tones.
 
     Shapes:
         waveform float32 [B, samples] -> float32 [B, 1 + samples // hop, M]
     Source:
-        ``librosa.feature.melspectrogram`` and ``librosa.power_to_db``, as they are set.
+        ``librosa.feature.melspectrogram`` and ``librosa.power_to_db``, with their defaults.
     """
 
     centred = True
@@ -169,13 +176,11 @@ class MelDecibels(MelPower):
     def matrices(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the kernel [window, 1, 2 bins] and the mel filters [bins, M]."""
         window = self.settings["window_samples"]
-        mel = self.filters(filterbanks.slaney_matrix, window)
-        heard = mel.any(axis=1)  # at 48 kHz up to 8 kHz a third of all
-        kernel = filterbanks.fourier_kernel(window, window)[..., np.tile(heard, 2)]
-        return kernel, mel[heard]
+        kernel = filterbanks.fourier_kernel(window, window)
+        return kernel, self.filters(filterbanks.slaney_matrix, window)
 
     def scaled(self, power: keras.KerasTensor) -> keras.KerasTensor:
-        """Take decibels and lift the lowest."""
+        """Take decibels, at most 80 below the loudest."""
         decibels = ops.log(ops.maximum(power, DECIBEL_FLOOR)) * (10.0 / float(np.log(10.0)))
         loudest = ops.max(decibels, axis=(1, 2), keepdims=True)
         return ops.maximum(decibels, loudest - DECIBEL_RANGE)
@@ -202,46 +207,63 @@ class Mfcc(MelDecibels):
         return ops.matmul(super().scaled(power), self.cosines)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Give the shape without running."""
+        """Return the output shape."""
         return (*super().compute_output_shape(input_shape)[:2], self.settings["count"])
 
 
 def settings(features: FeaturesConfig) -> dict[str, Any]:
-    """Return what every kind of layer is made from."""
+    """Return the arguments that every layer has."""
     names = "sample_rate_hz window_samples hop_samples mel_bands mel_min_hz mel_max_hz"
     return {name: getattr(features, name) for name in names.split()}
 
 
-def log_mel(features: FeaturesConfig) -> MelPower:
-    """Log-mel spectrogram."""
+def log_mel(features: FeaturesConfig) -> keras.layers.Layer:
+    """Log-mel spectrogram.
+
+    Source:
+        The HTK Book, section 5.4, for the mel scale.
+    """
     return LogMel(**settings(features))
 
 
-def fbank(features: FeaturesConfig) -> MelPower:
-    """Kaldi's filter banks."""
+def fbank(features: FeaturesConfig) -> keras.layers.Layer:
+    """Kaldi's filter banks.
+
+    Source:
+        Povey et al. 2011, The Kaldi speech recognition toolkit.
+    """
     return Fbank(**settings(features))
 
 
-def mel_db(features: FeaturesConfig) -> MelPower:
-    """Mel spectrogram in decibels, as librosa's."""
+def mel_db(features: FeaturesConfig) -> keras.layers.Layer:
+    """Mel spectrogram in decibels, as librosa's.
+
+    Source:
+        ``librosa.feature.melspectrogram`` and ``librosa.power_to_db``.
+    """
     return MelDecibels(**settings(features))
 
 
-def mfcc(features: FeaturesConfig) -> MelPower:
-    """Mel-frequency cepstral coefficients, as librosa's."""
+def mfcc(features: FeaturesConfig) -> keras.layers.Layer:
+    """Mel-frequency cepstral coefficients, as librosa's.
+
+    Source:
+        Davis & Mermelstein 1980, IEEE TASSP 28(4); ``librosa.feature.mfcc``.
+    """
     return Mfcc(features.mfcc_count, **settings(features))
 
 
-def layer_of(features: FeaturesConfig) -> MelPower:
-    """Make the layer that ``features`` describes: waveform [B, samples] -> [B, T, M]."""
-    return AUDIO_FEATURES[features.audio_features](features)
+def layer_of(features: FeaturesConfig) -> keras.layers.Layer:
+    """Make the layer that ``features`` describes: waveform [B, samples] -> [B, T, width]."""
+    layer: keras.layers.Layer = AUDIO_FEATURES[features.audio_features].function(features)
+    return layer
 
 
 def fit_length(waveform: np.ndarray, features: FeaturesConfig) -> tuple[np.ndarray, np.ndarray]:
     """Pad a waveform with zeros at its end to ``clip_samples`` and say which frames are real.
 
-    Real is a frame whose window holds only sound; of centred ones, whose middle is in the sound or
-    just behind it, as many as librosa makes of the waveform alone. Any sound has one at least.
+    A frame is real if its window lies inside the audio; a centred one if its middle lies inside or
+    just behind, as many as librosa makes of the waveform alone. Any audio has at least one.
 
     Shapes:
         float32 [samples] -> float32 [clip_samples], uint8 [T]
@@ -257,9 +279,34 @@ def fit_length(waveform: np.ndarray, features: FeaturesConfig) -> tuple[np.ndarr
     return padded, mask
 
 
-AUDIO_FEATURES: dict[str, Callable[[FeaturesConfig], MelPower]] = {
-    "log_mel": log_mel,
-    "fbank": fbank,
-    "mfcc": mfcc,
-    "mel_db": mel_db,
+AUDIO_FEATURES = {
+    "log_mel": AudioFeature(
+        log_mel,
+        centred=False,
+        width="mel_bands",
+        powers=floored_log_powers,
+        loudness_step=0.69,
+    ),
+    "fbank": AudioFeature(
+        fbank,
+        centred=False,
+        width="mel_bands",
+        powers=log_powers,
+        loudness_step=0.69,
+    ),
+    "mfcc": AudioFeature(
+        mfcc,
+        centred=True,
+        width="mfcc_count",
+        powers=cepstral_powers,
+        loudness_step=0.0,
+        spectral=False,
+    ),
+    "mel_db": AudioFeature(
+        mel_db,
+        centred=True,
+        width="mel_bands",
+        powers=decibel_powers,
+        loudness_step=3.0,
+    ),
 }

@@ -1,7 +1,7 @@
-"""The fixed matrices of the sound features: Fourier kernels and mel filters, in NumPy alone.
+"""The fixed matrices of the audio features: Fourier kernels and mel filters, in NumPy alone.
 
-A kernel takes the place of the FFT, because LiteRT and ONNX have none of real numbers; whatever
-is linear in a frame (window, removal of its mean, pre-emphasis) goes into the kernel.
+A kernel replaces the FFT, because LiteRT and ONNX have none for real numbers; everything that is
+linear in a frame (window, removal of its mean, pre-emphasis) is part of the kernel.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def fourier_kernel(window_samples: int, fft_length: int) -> np.ndarray:
 
 
 def kaldi_kernel(window_samples: int, fft_length: int) -> np.ndarray:
-    """Mean taken out, pre-emphasis, "povey" window, then the Fourier waves below Nyquist.
+    """Removal of the mean, pre-emphasis, "povey" window, then the Fourier waves below Nyquist.
 
     Shapes:
         -> float32 [window, 1, fft_length]
@@ -58,7 +58,7 @@ def kaldi_kernel(window_samples: int, fft_length: int) -> np.ndarray:
 def htk_matrix(
     bands: int, fft_length: int, sample_rate_hz: int, min_hz: float, max_hz: float
 ) -> np.ndarray:
-    """Triangles in hertz between edges even on the HTK mel scale, height one.
+    """Triangles in hertz between edges evenly spaced on the HTK mel scale, of height one.
 
     Shapes:
         -> float32 [fft_length // 2 + 1, bands]
@@ -74,13 +74,13 @@ def htk_matrix(
 def slaney_matrix(
     bands: int, fft_length: int, sample_rate_hz: int, min_hz: float, max_hz: float
 ) -> np.ndarray:
-    """Triangles in hertz between edges even on Slaney's mel scale, each of area one.
+    """Triangles in hertz between edges evenly spaced on Slaney's mel scale, each of area one.
 
     Shapes:
         -> float32 [fft_length // 2 + 1, bands]
     Source:
         Slaney 1998, Auditory Toolbox version 2, technical report 1998-010, Interval Research:
-        linear to 1 kHz, then 27 steps to 6.4 kHz; equals ``librosa.filters.mel`` as it is set.
+        linear to 1 kHz, then 27 steps to 6.4 kHz; equals ``librosa.filters.mel`` with its defaults.
     """
     step = np.log(6.4) / 27.0
     limits_hz = np.array([min_hz, max_hz])
@@ -96,7 +96,7 @@ def slaney_matrix(
 def kaldi_matrix(
     bands: int, fft_length: int, sample_rate_hz: int, min_hz: float, max_hz: float
 ) -> np.ndarray:
-    """Triangles in mel, not in hertz, of height one; the bin at half the sample rate is left out.
+    """Triangles in mel, not in hertz, of height one; without the bin at half the sample rate.
 
     Shapes:
         -> float32 [fft_length // 2, bands]
@@ -114,7 +114,7 @@ def kaldi_matrix(
 
 
 def triangles(points: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Height at every point of the triangles that rise from one edge to the next and fall again.
+    """Height at every point of triangles that rise from one edge to the next and fall again.
 
     Shapes:
         [P], [M + 2] -> [P, M]

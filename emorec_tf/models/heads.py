@@ -1,12 +1,12 @@
 """Heads: from a branch's tokens to its class scores, the same layers in every fusion.
 
-The voice's layers are called ``audio_norm``, ``audio_hidden_0`` and so on, and ``audio_head``, the
-face's ``face_...``, wherever they stand: weights of a branch trained alone are found by layer name.
-A fusion's own layers have other names (``joint_...``).
+The audio layers are called ``audio_norm``, ``audio_hidden_0`` and so on, and ``audio_head``, those
+of the face ``face_...``, in every fusion: weights of a branch trained alone are found by layer
+name. A fusion's own layers have other names (``joint_...``).
 
-A face head comes in two forms with the same weights: of the clip's mean features (``clip_logits``)
-and of single pictures (``token_probabilities``). ``face_only`` offers both; a fusion takes over the
-one that it uses itself. With one picture they are the same.
+A face head has two forms with the same weights: on the clip's mean features (``clip_logits``) and
+on single frames (``token_probabilities``). ``face_only`` offers both; a fusion takes the weights of
+the form that it uses itself. With one frame the two are the same.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from emorec_tf.models.layers import Tensor, Tokens, mean_of, present
 
 @dataclass(frozen=True)
 class Head:
-    """Knobs of a head, by the names they have in every fusion.
+    """Arguments of a head, by the names they have in every fusion.
 
     Attributes:
-        units: of each hidden layer; 0: none, the classes follow from the features at once.
-        layers: hidden layers, where there are units.
+        units: of each hidden layer; 0: no hidden layer.
+        layers: number of hidden layers, if units > 0.
         norm: layer normalisation of the features first.
-        dropout: after each hidden layer; before the class layer where there is none. What comes
-            before the first hidden layer is the branch's own business.
+        dropout: after each hidden layer; before the class layer if there is none. Dropout before
+            the first hidden layer belongs to the branch.
 
     Raises:
-        UserError: an impossible number.
+        UserError: an impossible value.
     """
 
     units: int = 0
@@ -41,7 +41,7 @@ class Head:
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
-        """Refuse what makes no layer."""
+        """Refuse impossible values."""
         check(self.units >= 0, "units", self.units, "at least 0")
         check(self.layers >= 1, "layers", self.layers, "at least 1; units=0 leaves them out")
         check(0 <= self.dropout < 1, "dropout", self.dropout, "0 to 1")
@@ -61,7 +61,7 @@ def clip_features(tokens: Tokens, name: str, norm: bool = True) -> Tensor:
     Args:
         tokens: of one branch.
         name: "audio" or "face", the first half of the layer's name.
-        norm: on a common scale by layer normalisation.
+        norm: layer normalisation.
     """
     mean = mean_of(tokens)
     if not norm:
@@ -88,8 +88,8 @@ def class_scores(
         outputs: K.
         name: the first half of the layers' names.
         hidden: units of each hidden layer.
-        dropout: after each hidden layer; before the class layer where there is none.
-        batch_norm: before each ReLU; the layer before it then needs no bias.
+        dropout: after each hidden layer; before the class layer if there is none.
+        batch_norm: before each ReLU; the layer before it then has no bias.
     """
     for index, units in enumerate(hidden):
         layer = f"{name}_hidden_{index}"
@@ -109,7 +109,7 @@ def clip_logits(tokens: Tokens, outputs: int, name: str, head: Head) -> Tensor:
 
 
 def token_probabilities(tokens: Tokens, outputs: int, name: str, head: Head) -> Tensor:
-    """Class probabilities of each token, then their mean over the real ones, zero without any.
+    """Mean of the class probabilities over the real tokens, zero without any.
 
     Shapes:
         [B, S, E] -> [B, K]
@@ -122,5 +122,5 @@ def token_probabilities(tokens: Tokens, outputs: int, name: str, head: Head) -> 
 
 
 def log_of(probabilities: Tensor) -> Tensor:
-    """Logits whose softmax gives the probabilities back, finite where one is zero."""
+    """Logits whose softmax gives the probabilities back; finite where one is zero."""
     return ops.log(probabilities + 1e-7)

@@ -1,4 +1,4 @@
-"""What branches and fusions are made of: tokens with a mask, and the registered Keras layers.
+"""Building blocks of branches and fusions: tokens with a mask, and registered Keras layers.
 
 Only ``keras`` and ``keras.ops``: everything here reloads from a file without custom code objects
 and runs on the TensorFlow, JAX and torch backends.
@@ -17,10 +17,10 @@ Tensor: TypeAlias = Any  # symbolic, eager, or the backend's own
 
 
 class Tokens(NamedTuple):
-    """What a branch returns: S vectors in time, and which of them are real.
+    """Output of a branch: S vectors in time, and which of them are real.
 
     Shapes:
-        values [B, S, E]; mask [B, S], 1 where something was heard or seen
+        values [B, S, E]; mask [B, S], 1 for real tokens
     """
 
     values: Tensor
@@ -28,12 +28,12 @@ class Tokens(NamedTuple):
 
 
 def present(mask: Tensor) -> Tensor:
-    """[B, S] -> [B, 1], 1 where the modality is there at all."""
+    """[B, S] -> [B, 1], 1 where the modality is present at all."""
     return ops.max(mask, axis=1, keepdims=True)
 
 
 def mean_of(tokens: Tokens) -> Tensor:
-    """Mean over the real tokens, zero where there are none: -> [B, E]."""
+    """Mean over the real tokens, zero without any: -> [B, E]."""
     weights = ops.cast(tokens.mask, tokens.values.dtype)[..., None]  # [B, S, 1]
     total = ops.sum(tokens.values * weights, axis=1)
     return total / ops.maximum(ops.sum(weights, axis=1), 1.0)
@@ -61,21 +61,21 @@ def attention(tokens: Tokens, units: int = 64) -> Tensor:
     # Not ops.softmax, which warns of sequences of one token. The largest real share is 1.
     shares = real * ops.exp(scores - ops.stop_gradient(ops.max(scores, axis=1, keepdims=True)))
     weights = shares / ops.maximum(ops.sum(shares, axis=1, keepdims=True), 1.0)
-    weights = ops.cast(weights, values.dtype)  # nothing there: all zero
+    weights = ops.cast(weights, values.dtype)  # all zero without a real token
     mean = ops.sum(values * weights, axis=1)
     spread = ops.sum(ops.square(values - mean[:, None]) * weights, axis=1)
     return ops.concatenate([mean, ops.sqrt(spread + 1e-5)], axis=-1)
 
 
 def halve(mask: Tensor) -> Tensor:
-    """Mask of a sequence pooled by two: a token is real if any of its two frames was."""
+    """Mask of a sequence pooled by two: a token is real if one of its two frames is."""
     return keras.layers.MaxPooling1D(2)(mask[..., None])[..., 0]
 
 
 def standardised_by_training(values: Tensor, mask: Tensor) -> Tensor:
-    """Z-score of every feature by running figures of the training clips; what is missing is zero.
+    """Z-score of every feature by running statistics of the training clips; missing is zero.
 
-    A batch normalisation without weights: nothing here is trained by gradient.
+    This is batch normalisation without trainable weights.
 
     Shapes:
         [B, F, E], mask [B, F] -> [B, F, E]
@@ -86,22 +86,22 @@ def standardised_by_training(values: Tensor, mask: Tensor) -> Tensor:
     return scaled * ops.cast(mask, scaled.dtype)[..., None]
 
 
-def fixed_pictures(pictures: Tensor, branch: str) -> int:
-    """Count the pictures of a clip, for a branch that joins them all: [B, F, ...] -> F.
+def fixed_frames(frames: Tensor, branch: str) -> int:
+    """Number of frames of a clip, for a branch that joins them all: [B, F, ...] -> F.
 
     Raises:
         UserError: their number varies, as with --train_frames.
     """
-    if pictures.shape[1] is None:
+    if frames.shape[1] is None:
         raise UserError(
-            f"face branch {branch} needs as many pictures in training as in scoring; train with "
+            f"face branch {branch} needs as many frames in training as in scoring; train with "
             f"--train_frames 0"
         )
-    return pictures.shape[1]
+    return frames.shape[1]
 
 
 def spread(mask: Tensor, count: int) -> Tensor:
-    """Keep ``count`` of the real tokens, evenly spread (1: the middle one); all where fewer are.
+    """Keep ``count`` of the real tokens, evenly spaced (1: the middle one); all if there are fewer.
 
     Shapes:
         mask [B, S] -> [B, S]
@@ -109,17 +109,17 @@ def spread(mask: Tensor, count: int) -> Tensor:
     real = ops.cast(mask, "int32")
     rank = ops.cumsum(real, axis=1)  # 1 for the first real token
     total = ops.maximum(ops.max(rank, axis=1, keepdims=True), 1)
-    # A token is kept where its end passes one more of ``count`` marks at the middles of even parts.
+    # A token is kept if its end passes one more of ``count`` marks, the middles of equal parts.
     before, after = ((2 * count * r + total) // (2 * total) for r in (rank - real, rank))
     return mask * ops.cast(after > before, mask.dtype)
 
 
 @keras.saving.register_keras_serializable("emorec_tf")
 class ByClip(keras.layers.Layer):
-    """Give pictures that were worked on one by one back to their clips, however many each has.
+    """Reshape frames that were processed one by one back to their clips.
 
-    A plain reshape cannot tell the number of clips from that of pictures where both vary, as with
-    --train_frames.
+    A plain reshape cannot infer both the number of clips and that of frames where both vary, as
+    with --train_frames.
 
     Shapes:
         [B F, E], anything [B, F, ...] -> [B, F, E]
@@ -132,13 +132,13 @@ class ByClip(keras.layers.Layer):
     def compute_output_shape(
         self, values_shape: tuple[int | None, ...], like_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
-        """Give the shape without running."""
+        """Return the output shape."""
         return (*like_shape[:2], values_shape[-1])
 
 
 @keras.saving.register_keras_serializable("emorec_tf")
 class ModalityDropout(keras.layers.Layer):
-    """In training, take the voice from some clips and the face from as many others.
+    """In training, drop the audio of some clips and the face of as many others.
 
     A clip never loses its only modality. Outside training the masks pass unchanged.
 
@@ -149,7 +149,7 @@ class ModalityDropout(keras.layers.Layer):
     """
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: object) -> None:
-        """``rate``: share of clips whose voice is taken, and as many whose face."""
+        """``rate``: share of clips that lose their audio, and as many their face."""
         super().__init__(**kwargs)
         self.rate = rate
         self.seed = seed
@@ -163,27 +163,27 @@ class ModalityDropout(keras.layers.Layer):
             return audio_mask, face_mask
         draw = keras.random.uniform((ops.shape(audio_mask)[0], 1), seed=self.generator)
         both = present(audio_mask) * present(face_mask)
-        deaf = ops.cast(draw < self.rate, "float32") * both
-        blind = ops.cast(draw > 1 - self.rate, "float32") * both
-        return audio_mask * (1 - deaf), face_mask * (1 - blind)
+        no_audio = ops.cast(draw < self.rate, "float32") * both
+        no_face = ops.cast(draw > 1 - self.rate, "float32") * both
+        return audio_mask * (1 - no_audio), face_mask * (1 - no_face)
 
     def compute_output_shape(
         self, audio_mask_shape: tuple[int | None, ...], face_mask_shape: tuple[int | None, ...]
     ) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
-        """Give the shapes without running."""
+        """Return the output shapes."""
         return audio_mask_shape, face_mask_shape
 
     def get_config(self) -> dict[str, object]:
-        """Return what the constructor needs."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable("emorec_tf")
 class WeightedAverage(keras.layers.Layer):
-    """Average of two probability vectors, by a fixed or a learned weight; what is absent has none.
+    """Average of two probability vectors by a fixed or learned weight; an absent one has none.
 
     Shapes:
-        p_audio [B, K], p_face [B, K], audio there [B, 1], face there [B, 1] -> [B, K]
+        p_audio [B, K], p_face [B, K], audio and face present [B, 1] each -> [B, K]
     """
 
     def __init__(self, audio_weight: float | None = None, **kwargs: object) -> None:
@@ -199,34 +199,34 @@ class WeightedAverage(keras.layers.Layer):
     def call(self, p_audio: Tensor, p_face: Tensor, audio: Tensor, face: Tensor) -> Tensor:
         """Return the average, uniform where both are absent."""
         share = ops.sigmoid(self.balance) if self.audio_weight is None else self.audio_weight
-        heard, seen = share * audio, (1.0 - share) * face  # [B, 1]
-        total = heard + seen
+        w_audio, w_face = share * audio, (1.0 - share) * face  # [B, 1]
+        total = w_audio + w_face
         nothing = ops.cast(total <= 0, p_audio.dtype)
-        mixed = (heard * p_audio + seen * p_face) / (total + nothing)
+        mixed = (w_audio * p_audio + w_face * p_face) / (total + nothing)
         return mixed + nothing / p_audio.shape[-1]
 
     def get_config(self) -> dict[str, object]:
-        """Return what the constructor needs."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "audio_weight": self.audio_weight}
 
 
 @keras.saving.register_keras_serializable("emorec_tf")
 class SharedWeights(keras.layers.Layer):
-    """Weighted sum of two probability vectors and a bias: three numbers for all classes.
+    """Weighted sum of two probability vectors and a bias: three weights for all classes.
 
-    What is absent counts as the uniform distribution, that is, it prefers no class.
+    An absent modality counts as the uniform distribution.
 
     Shapes:
-        p_audio [B, K], p_face [B, K], audio there [B, 1], face there [B, 1] -> logits [B, K]
+        p_audio [B, K], p_face [B, K], audio and face present [B, 1] each -> logits [B, K]
     """
 
     def __init__(self, start: float = 4.0, **kwargs: object) -> None:
-        """``start``: both weights before training; the bias begins at zero."""
+        """``start``: both weights before training; the bias starts at zero."""
         super().__init__(**kwargs)
         self.start = start
 
     def build(self, *_shapes: object, **_named_shapes: object) -> None:
-        """Make the three numbers."""
+        """Make the three weights."""
         first = keras.initializers.Constant(self.start)
         self.audio_weight = self.add_weight(name="audio_weight", shape=(), initializer=first)
         self.face_weight = self.add_weight(name="face_weight", shape=(), initializer=first)
@@ -235,27 +235,27 @@ class SharedWeights(keras.layers.Layer):
     def call(self, p_audio: Tensor, p_face: Tensor, audio: Tensor, face: Tensor) -> Tensor:
         """Return the scores."""
         uniform = 1.0 / p_audio.shape[-1]
-        heard = audio * p_audio + (1.0 - audio) * uniform
-        seen = face * p_face + (1.0 - face) * uniform
-        return self.audio_weight * heard + self.face_weight * seen + self.bias
+        p_audio = audio * p_audio + (1.0 - audio) * uniform
+        p_face = face * p_face + (1.0 - face) * uniform
+        return self.audio_weight * p_audio + self.face_weight * p_face + self.bias
 
     def get_config(self) -> dict[str, object]:
-        """Return what the constructor needs."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "start": self.start}
 
 
 @keras.saving.register_keras_serializable("emorec_tf")
 class AddedLogits(keras.layers.Layer):
-    """Sum of two heads' logits; in training each head can be given a loss of its own.
+    """Sum of two heads' logits; in training each head can have a loss of its own.
 
-    With a and f the heads' logits and lse the logarithm of the sum of exponentials, cross-entropy
-    of a + f and ``lse(a) + lse(f) - lse(a + f)`` are together the cross-entropies of a and of f,
-    smoothed labels too. That term needs no label (it is the surprise at both heads naming the same
-    class), so a layer can add it where the loss itself is of the sum. Clip weights stay with the
-    sum.
+    With a and f the heads' logits and lse the log-sum-exp, the cross-entropy of a + f plus
+    ``lse(a) + lse(f) - lse(a + f)`` is the sum of the cross-entropies of a and f, also with
+    smoothed labels. That term needs no label (it is the surprise of both heads choosing the same
+    class), so a layer can add it while the loss is that of the sum. Clip weights apply to the sum
+    alone.
 
     Shapes:
-        audio logits [B, K], face logits [B, K], audio there [B, 1], face there [B, 1] -> [B, K]
+        audio logits [B, K], face logits [B, K], audio and face present [B, 1] each -> [B, K]
     """
 
     def __init__(self, apart: float = 1.0, **kwargs: object) -> None:
@@ -266,7 +266,7 @@ class AddedLogits(keras.layers.Layer):
     def call(
         self, audio: Tensor, face: Tensor, heard: Tensor, seen: Tensor, training: bool | None = None
     ) -> Tensor:
-        """Return the sum over what is there."""
+        """Return the sum over the modalities present."""
         if training and self.apart:
             alone = ops.logsumexp(audio, axis=-1) + ops.logsumexp(face, axis=-1)
             term = alone - ops.logsumexp(audio + face, axis=-1)  # [B]
@@ -276,22 +276,22 @@ class AddedLogits(keras.layers.Layer):
     def compute_output_shape(
         self, audio_shape: tuple[int | None, ...], *_shapes: object, **_named_shapes: object
     ) -> tuple[int | None, ...]:
-        """Give the shape without running."""
+        """Return the output shape."""
         return audio_shape
 
     def get_config(self) -> dict[str, object]:
-        """Return what the constructor needs."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), "apart": self.apart}
 
 
 @keras.saving.register_keras_serializable("emorec_tf")
 class Still(keras.Model):
-    """A functional model that answers in training as it does outside: no dropout, BN at rest.
+    """A functional model that runs in inference mode also in training: no dropout, BN fixed.
 
-    ``training=False`` at the call alone does not hold: the model around it gives its own.
+    ``training=False`` at the call alone is not enough: the surrounding model passes its own.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Answer as if never in training."""
+        """Run in inference mode."""
         del training
         return super().call(inputs, training=False, mask=mask)

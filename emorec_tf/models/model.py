@@ -1,4 +1,4 @@
-"""Config to Keras model: inputs, two branches, one fusion; the strategy it is built under."""
+"""Config to Keras model: inputs, two branches, one fusion; its distribution strategy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from emorec_tf.config.config import Config, FeaturesConfig, TrainConfig
 from emorec_tf.config.fields import check
 from emorec_tf.config.schema import PICTURE_ARRAYS, schema
 from emorec_tf.models.classical.head_layers import joined
-from emorec_tf.models.fusion.fusions import UNIMODAL
 from emorec_tf.models.layers import ModalityDropout, Still, Tensor, Tokens
 from emorec_tf.tasks import tasks
 from emorec_tf.training.distributed import cluster
@@ -26,7 +25,7 @@ AUDIO_INPUTS = ("audio", "audio_mask")
 def strategy():
     """Return this process's one strategy: over its devices, or over those of several machines.
 
-    A second MirroredStrategy breaks training on two replicas.
+    A second MirroredStrategy would break training on two replicas.
     """
     import tensorflow as tf
 
@@ -38,7 +37,7 @@ def strategy():
 def input_tensors(features: FeaturesConfig, any_frames: bool = False) -> dict[str, Tensor]:
     """One Keras input per array of the schema; masks are float32, the rest as stored.
 
-    ``any_frames``: any number of pictures, as training then takes some and scoring all.
+    ``any_frames``: any number of frames, as training then takes some and scoring all.
     """
     inputs = {}
     for name, spec in schema(features).items():
@@ -64,42 +63,43 @@ def build_model(
         classes: names of the K classes, in the order of the outputs; () for a rating.
         mean: of each log-mel band over the training clips, [M].
         deviation: of each log-mel band, [M].
-        audio_frames: given to the audio branch, the first so many; None: all.
+        audio_frames: how many of the first audio frames the audio branch gets; None: all.
 
     Returns:
         A functional model ``{array name: [B, ...]} -> logits [B, K]``, or a rating [B, 1]. Its
         branches are sub-models called ``audio_branch`` and ``face_branch``. With a classifier,
-        the branches' fused features [B, E], on which ``head_layers`` puts what is found.
+        the branches' joined features [B, E], to which ``head_layers`` adds the fitted head.
 
     Raises:
-        UserError: an unknown choice or knob, or a fusion that needs pictures where there are none.
+        UserError: an unknown choice or argument, or a fusion that needs frames without any.
     """
     inputs = input_tensors(config.features, any_frames=config.train.train_frames > 0)
     masks = inputs["audio_mask"], inputs["face_mask"]
     fusion_name, _ = choices.check("fusion", config.model.fusion)
-    check(
-        config.features.face_frames > 0 or fusion_name == "audio_only",
-        "fusion",
-        fusion_name,
-        "audio_only, because the records hold no pictures (face_frames 0)",
-    )
-    if config.model.modality_dropout and fusion_name not in UNIMODAL:
+    uses = choices.facts("fusion", config.model.fusion).uses
+    if not config.features.face_frames:
+        check_without_frames(fusion_name)
+    if config.model.modality_dropout and len(uses) > 1:
         dropout = ModalityDropout(
             config.model.modality_dropout, seed=config.train.seed, dtype="float32"
         )
         masks = dropout(*masks)
     standard = standardising(mean, deviation, scalar=config.model.standardise == "scalar")
     audio = standard(inputs["audio"]) * masks[0][..., None]  # padding becomes the mean, zero
-    heard = {**inputs, "audio": audio[:, :audio_frames], "audio_mask": masks[0][:, :audio_frames]}
-    seen = {**inputs, "face_mask": masks[1]}
+    audio_inputs = {
+        **inputs,
+        "audio": audio[:, :audio_frames],
+        "audio_mask": masks[0][:, :audio_frames],
+    }
+    face_inputs = {**inputs, "face_mask": masks[1]}
     frozen = config.train.freeze_branches
-    audio_tokens = branch("audio", config.model.audio, heard, [*AUDIO_INPUTS], frozen)
-    face_inputs = [n for n in inputs if n not in AUDIO_INPUTS]
-    face_tokens = branch("face", config.model.face, seen, face_inputs, frozen)
+    audio_tokens = branch("audio", config.model.audio, audio_inputs, [*AUDIO_INPUTS], frozen)
+    face_names = [n for n in inputs if n not in AUDIO_INPUTS]
+    face_tokens = branch("face", config.model.face, face_inputs, face_names, frozen)
     name = f"emorec_{fusion_name}"
     if choices.check("classifier", config.model.classifier)[0] != "none":
-        used = {"audio_only": [audio_tokens], "face_only": [face_tokens]}
-        features = joined(used.get(fusion_name, [audio_tokens, face_tokens]))
+        tokens = {"audio": audio_tokens, "face": face_tokens}
+        features = joined([tokens[kind] for kind in uses])
         features = keras.layers.Identity(name="features", dtype="float32")(features)
         return keras.Model(inputs, features, name=name)
     fuse = choices.resolve("fusion", config.model.fusion)
@@ -108,8 +108,20 @@ def build_model(
     return keras.Model(inputs, outputs, name=name)
 
 
+def check_without_frames(fusion: str) -> None:
+    """Refuse a fusion that uses the face, for records without frames."""
+    fusions = choices.entries("fusion").values()
+    audio_alone = [entry.name for entry in fusions if "face" not in entry.facts.uses]
+    check(
+        fusion in audio_alone,
+        "fusion",
+        fusion,
+        f"{' or '.join(audio_alone)}, because the records hold no frames (face_frames 0)",
+    )
+
+
 def standardising(mean: np.ndarray, deviation: np.ndarray, scalar: bool) -> keras.layers.Layer:
-    """Make the layer that gives sound mean 0 and deviation 1, by band or over all bands."""
+    """Make the layer that gives audio mean 0 and deviation 1, by band or over all bands."""
     variance = np.square(deviation)
     if scalar:
         mean, variance = np.full_like(mean, mean.mean()), variance + np.square(mean - mean.mean())
@@ -126,14 +138,14 @@ def branch(
     names: Sequence[str],
     frozen: bool = False,
 ) -> Tokens:
-    """Build one branch as a named sub-model and apply it; frozen, as if never in training."""
+    """Build one branch as a named sub-model and apply it; frozen, in inference mode."""
     inputs = {n: keras.Input(tensors[n].shape[1:], name=n, dtype=tensors[n].dtype) for n in names}
     values, mask = choices.resolve(kind, choice)(inputs)
     # The sub-model owns its mask output even where the branch passes its input through.
     outputs = [values, ops.cast(mask, "float32")]
     inner = (Still if frozen else keras.Model)(inputs, outputs, name=f"{kind}_branch")
     values, mask = inner({n: tensors[n] for n in names})
-    # Named, so that a model can be cut here.
+    # Named, so that a model can be split here.
     return Tokens(
         keras.layers.Identity(name=f"{kind}_tokens", dtype=values.dtype)(values),
         keras.layers.Identity(name=f"{kind}_tokens_mask", dtype=mask.dtype)(mask),
@@ -141,7 +153,7 @@ def branch(
 
 
 def above_branches(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Cut a model in two that share its layers: inputs to tokens by name, and these to logits."""
+    """Split a model in two that share its layers: inputs to tokens by name, tokens to logits."""
     names = [f"{kind}_tokens{mask}" for kind in ("audio", "face") for mask in ("", "_mask")]
     tokens = {n.name: n.output for n in model.layers if n.name in names}
     above = keras.Model(list(tokens.values()), model.output)
@@ -150,9 +162,9 @@ def above_branches(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def undistributed(model: keras.Model) -> keras.Model:
-    """The same layers and weights outside any strategy, to answer by.
+    """The same layers and weights outside any strategy, for inference.
 
-    Under one, ``predict_on_batch`` would give each replica the whole batch, and answer it as often.
+    Under one, ``predict_on_batch`` would give each replica the whole batch.
     """
     return keras.Model(model.input, model.output)
 
@@ -166,7 +178,7 @@ def compile_model(
 ) -> None:
     """Set loss, optimiser and schedule: AdamW, linear warm-up over a tenth, cosine to zero.
 
-    An ``optimizer`` that is given is taken as it is, with its own schedule.
+    A given ``optimizer`` is used with its own schedule.
     """
     task = task or tasks.Naming()
     warm = max(1, steps // 10)

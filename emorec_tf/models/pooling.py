@@ -1,4 +1,4 @@
-"""Where audio branches begin and end: sound without its padding, many tokens made one."""
+"""Start and end of branches: audio without its padding, pooling to one token, segments."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ POOLS: dict[str, Callable[[Tokens], Tensor]] = {
 }
 
 
-def sound_of(inputs: Mapping[str, Tensor]) -> Tokens:
-    """Frames of the sound, zero where there is none: [B, T, M], [B, T]."""
+def masked_audio(inputs: Mapping[str, Tensor]) -> Tokens:
+    """Audio frames, zero in the padding: [B, T, M], [B, T]."""
     audio, mask = inputs["audio"], inputs["audio_mask"]
     return Tokens(audio * ops.cast(mask, audio.dtype)[..., None], mask)
 
 
 def pooled(tokens: Tokens, pool: str) -> Tokens:
-    """Reduce tokens to one by the named pooling, or leave them as they are.
+    """Reduce tokens to one by the named pooling; "none" leaves them as they are.
 
     Raises:
         UserError: an unknown name.
@@ -34,7 +34,7 @@ def pooled(tokens: Tokens, pool: str) -> Tokens:
 
 
 def one_token(features: Tensor, mask: Tensor) -> Tokens:
-    """Features of the whole clip as its only token, real if any of the frames was.
+    """Features of the whole clip as its only token, real if any frame is.
 
     Shapes:
         [B, E], mask [B, S] -> [B, 1, E], [B, 1]
@@ -42,10 +42,10 @@ def one_token(features: Tensor, mask: Tensor) -> Tokens:
     return Tokens(features[:, None], present(mask))
 
 
-def stretches(mask: Tensor, parts: int) -> list[Tensor]:
-    """Cut the real tokens into stretches of as many each, in order: mask [B, S] -> ``parts`` of it.
+def segments(mask: Tensor, parts: int) -> list[Tensor]:
+    """Split the real tokens into segments of equal size, in order: mask [B, S] -> ``parts`` of it.
 
-    With fewer tokens than stretches, some are empty.
+    With fewer tokens than segments, some are empty.
     """
     weights = ops.cast(mask, "float32")
     count = ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)

@@ -1,9 +1,9 @@
-"""What training does to a batch: fewer pictures, voices moved and masked, faces moved and lit.
+"""Augmentation of training batches: fewer frames, warped and masked audio, moved and lit faces.
 
-Mesh points move with the pictures of their clip, by the same draw.
+Mesh points move with the frames of their clip, by the same draw.
 
-Shapes stay as they were. Every draw is made from a seed and the clip's place in the batch alone, so
-that a resumed run repeats it to the last bit, and machines that share a batch draw as one would.
+Shapes stay the same. Every draw depends on a seed and the clip's place in the batch alone, so that
+a resumed run repeats it to the last bit, and machines that share a batch draw as one would.
 """
 
 from __future__ import annotations
@@ -14,36 +14,35 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.schema import PICTURE_ARRAYS
 from emorec_tf.features.mesh_points import MIRRORED
 from emorec_tf.records import corruptions
 from emorec_tf.records.parsing import Batch
-from emorec_tf.records.voice_perturbation import COLOUR_DB, COLOURS, GAIN_DB, NOISE_DB, SLOPE
+from emorec_tf.records.voice_perturbation import GAIN_DB, NOISE_DB, SLOPE, TILT_DB, TILT_WAVES
 
 # Faces: at most 11 degrees, an eighth of the size, and a share of the side.
 TURN, ZOOM, SHIFT = 0.2, 0.12, 0.07
-# 3 dB in the units of each kind of features
-LOUDER = {"log_mel": 0.69, "fbank": 0.69, "mel_db": 3.0, "mfcc": 0.0}
 JITTER = 0.003  # deviation of mesh points, as a share of the face's width
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a batch that are here: so many from the first on; the whole batch is drawn for."""
+    """Rows of a batch that are processed here; draws are made for the whole batch."""
 
     whole: int | tf.Tensor
     first: int | tf.Tensor = 0
     count: int | None = None  # None: to the end
 
     def own(self, drawn: tf.Tensor) -> tf.Tensor:
-        """Leave the rows of others out."""
+        """Keep the rows that are processed here."""
         return drawn[self.first :][: self.count]
 
     def uniform(
         self, shape: Sequence[int], seed: tf.Tensor, low: float = 0.0, high: float = 1.0
     ) -> tf.Tensor:
-        """Draw ``shape`` for each row here, evenly from low to high."""
+        """Draw ``shape`` for each row here, uniformly from low to high."""
         return self.own(tf.random.stateless_uniform([self.whole, *shape], seed, low, high))
 
 
@@ -53,10 +52,10 @@ def rows_of(batch: tf.Tensor) -> Rows:
 
 
 def some_frames(inputs: Batch, count: int, seed: tf.Tensor, rows: Rows | None = None) -> Batch:
-    """Draw ``count`` pictures of each clip, in order, those with a face before those without.
+    """Draw ``count`` frames of each clip, in order; those with a face before those without.
 
     Shapes:
-        arrays of pictures [B, F, ...] -> [B, count, ...]; others stay
+        arrays of frames [B, F, ...] -> [B, count, ...]; others stay
     """
     mask = inputs["face_mask"]
     if count >= mask.shape[1]:
@@ -75,21 +74,27 @@ def augmented(
     uses: Collection[str] = ("audio", "face"),
     rows: Rows | None = None,
 ) -> Batch:
-    """Vary a training batch: voice in time, pitch, loudness and holes; faces in place and light.
+    """Augment a training batch.
 
-    What the model does not use (``uses``) stays as it is, as varying it takes longer than training.
+    Args:
+        inputs: of the model.
+        mean: of each band over the training clips, [M].
+        seed: two integers.
+        kind: name of the audio features.
+        uses: branches that the model uses; arrays of the others stay, which saves time.
+        rows: which rows of the whole batch these are; None: all.
     """
     rows = rows or rows_of(inputs["audio"])
     seeds = tf.random.split(seed, 3)
     inputs = dict(inputs)
     if "audio" in uses:
-        voice = inputs["audio"], inputs["audio_mask"]
-        inputs.update(varied_voice(*voice, mean, seeds[0], kind, rows))
+        audio = inputs["audio"], inputs["audio_mask"]
+        inputs.update(augmented_audio(*audio, mean, seeds[0], kind, rows))
     if "face" in uses and inputs["faces"].shape[1]:
-        inputs["faces"] = varied_faces(inputs["faces"], seeds[1], rows)
-        shown = fewer_faces(inputs["face_mask"], seeds[2], rows)
+        inputs["faces"] = augmented_faces(inputs["faces"], seeds[1], rows)
+        shown = hidden_frames(inputs["face_mask"], seeds[2], rows)
         if "mesh" in inputs:
-            inputs["mesh"] = varied_mesh(inputs["mesh"], inputs["mesh_mask"], seeds[1], rows)
+            inputs["mesh"] = augmented_mesh(inputs["mesh"], inputs["mesh_mask"], seeds[1], rows)
             hidden = inputs["face_mask"] - shown
             inputs["mesh_mask"] = inputs["mesh_mask"] * (1.0 - hidden)
             inputs["mesh"] = inputs["mesh"] * inputs["mesh_mask"][..., None, None]
@@ -97,7 +102,7 @@ def augmented(
     return inputs
 
 
-def varied_voice(
+def augmented_audio(
     audio: tf.Tensor,
     mask: tf.Tensor,
     mean: np.ndarray,
@@ -107,7 +112,8 @@ def varied_voice(
 ) -> dict[str, tf.Tensor]:
     """Stretch and shift in time, warp the bands, change loudness, then SpecAugment.
 
-    Cepstral coefficients (``kind`` mfcc) are no frequencies: they are not warped or made louder.
+    Bands are warped where the values are frequencies (not cepstral coefficients), and loudness
+    changes by the step that the entry of the features gives.
 
     Shapes:
         audio [B, T, M], mask [B, T] -> the same
@@ -118,43 +124,47 @@ def varied_voice(
     rows = rows or rows_of(audio)
     draws = tf.unstack(rows.uniform([5], seed, -1.0, 1.0), axis=1)
     stretch, shift = 1.0 + 0.15 * draws[0], 0.10 * frames * draws[1]
-    bend = 0.0 if kind == "mfcc" else 1.0
+    facts = choices.facts("audio_features", kind)
+    bend = 1.0 if facts.spectral else 0.0
     warp, lift = 1.0 + 0.08 * bend * draws[2], 0.03 * bands * bend * draws[3]
     level = (audio - mean) * mask[..., None]  # padding is the mean, as in the model
     moved = stretched(level[..., None], warp, lift, stretch, shift)[..., 0]
     real = stretched(mask[..., None, None], tf.ones(batch), tf.zeros(batch), stretch, shift)
     real = tf.cast(real[:, :, 0, 0] > 0.5, tf.float32)
-    moved = moved + (LOUDER[kind] * draws[4])[:, None, None]
+    moved = moved + (facts.loudness_step * draws[4])[:, None, None]
 
-    silent = spans(frames, max(2, frames // 10), seed + 1, rows)[:, :, None]
-    deaf = spans(bands, max(2, bands // 6), seed + 2, rows)[:, None, :]
-    moved = tf.where(silent | deaf, 0.0, moved)
+    in_time = spans(frames, max(2, frames // 10), seed + 1, rows)[:, :, None]
+    in_bands = spans(bands, max(2, bands // 6), seed + 2, rows)[:, None, :]
+    moved = tf.where(in_time | in_bands, 0.0, moved)
     return {"audio": (moved + mean) * real[..., None], "audio_mask": real}
 
 
-def other_microphone(
+def other_channel(
     audio: tf.Tensor,
     mask: tf.Tensor,
     features: FeaturesConfig,
     seed: tf.Tensor,
     rows: Rows | None = None,
 ) -> tf.Tensor:
-    """Hear half of the voices by other microphones: of another level and colour, half in noise.
+    """Change the channel of half of the clips: gain and spectral tilt, half of them with noise.
 
     Shapes:
         audio [B, T, width], mask [B, T] -> [B, T, width]
+
+    Raises:
+        UserError: the entry of these audio features does not say how they become power.
     Source:
-        As ``augmented_copies``, drawn anew in every step.
+        As ``voice_perturbation``, drawn again in every step.
     """
     rows = rows or rows_of(audio)
     to_power, from_power = corruptions.powers_of(features, tf.math)
     power = to_power(audio) * mask[..., None]
     frames, bands = power.shape[1:]
     draws = tf.unstack(rows.uniform([5], seed, -1.0, 1.0), axis=1)
-    waves = np.cos(np.outer(np.arange(1, COLOURS + 1), np.linspace(0, np.pi, bands)))
-    heights = rows.own(tf.random.stateless_normal([rows.whole, COLOURS], seed + 1))
-    colour = (heights * COLOUR_DB / np.arange(1, COLOURS + 1)) @ waves.astype("float32")
-    power *= tf.pow(10.0, (GAIN_DB * draws[0][:, None] + colour) / 10)[:, None]
+    waves = np.cos(np.outer(np.arange(1, TILT_WAVES + 1), np.linspace(0, np.pi, bands)))
+    heights = rows.own(tf.random.stateless_normal([rows.whole, TILT_WAVES], seed + 1))
+    tilt = (heights * TILT_DB / np.arange(1, TILT_WAVES + 1)) @ waves.astype("float32")
+    power *= tf.pow(10.0, (GAIN_DB * draws[0][:, None] + tilt) / 10)[:, None]
     count = tf.maximum(tf.reduce_sum(mask, axis=1), 1.0) * bands
     level = tf.reduce_sum(power, axis=[1, 2]) / count
     decibels = (NOISE_DB[0] + NOISE_DB[1] + (NOISE_DB[1] - NOISE_DB[0]) * draws[1]) / 2
@@ -162,12 +172,12 @@ def other_microphone(
     slope = tf.exp(SLOPE * draws[3][:, None] * tf.linspace(-1.0, 1.0, bands))
     slope *= level[:, None] / tf.reduce_mean(slope, axis=1, keepdims=True)
     drawn = -tf.math.log(rows.uniform([frames, bands], seed + 2, 1e-7, 1.0))  # exponential
-    heard = tf.cast(from_power(power + slope[:, None] * drawn), audio.dtype) * mask[..., None]
-    return tf.where(draws[4][:, None, None] > 0, heard, audio)
+    other = tf.cast(from_power(power + slope[:, None] * drawn), audio.dtype) * mask[..., None]
+    return tf.where(draws[4][:, None, None] > 0, other, audio)
 
 
 def spans(size: int, most: int, seed: tf.Tensor, rows: Rows, count: int = 2) -> tf.Tensor:
-    """Draw ``count`` spans a clip, narrower than ``most``, anywhere: true inside, [B, size]."""
+    """Draw ``count`` spans for each clip, narrower than ``most``: true inside, [B, size]."""
     draws = rows.uniform([count, 2], seed)
     widths = tf.floor(draws[..., 0] * most)
     starts = tf.floor(draws[..., 1] * (size - widths))
@@ -177,36 +187,36 @@ def spans(size: int, most: int, seed: tf.Tensor, rows: Rows, count: int = 2) -> 
 
 
 def stretched(
-    pictures: tf.Tensor,
+    images: tf.Tensor,
     x_scale: tf.Tensor,
     x_shift: tf.Tensor,
     y_scale: tf.Tensor,
     y_shift: tf.Tensor,
 ) -> tf.Tensor:
-    """Scale and shift along both axes; what comes in from outside is zero.
+    """Scale and shift along both axes; outside is zero.
 
     Shapes:
         float32 [N, H, W, C] and four of [N], shifts in pixels -> float32 [N, H, W, C]
     """
     zero = tf.zeros_like(x_scale)
     maps = tf.stack([x_scale, zero, x_shift, zero, y_scale, y_shift, zero, zero], axis=1)
-    return moved_by(pictures, maps, "CONSTANT")
+    return moved_by(images, maps, "CONSTANT")
 
 
-def moved_by(pictures: tf.Tensor, maps: tf.Tensor, fill_mode: str) -> tf.Tensor:
+def moved_by(images: tf.Tensor, maps: tf.Tensor, fill_mode: str) -> tf.Tensor:
     """Apply affine maps [N, 8] (from output to input pixels) to [N, H, W, C]."""
     return tf.raw_ops.ImageProjectiveTransformV3(
-        images=pictures,
+        images=images,
         transforms=maps,
-        output_shape=pictures.shape[1:3],
+        output_shape=images.shape[1:3],
         interpolation="BILINEAR",
         fill_mode=fill_mode,
         fill_value=0.0,
     )
 
 
-def varied_faces(faces: tf.Tensor, seed: tf.Tensor, rows: Rows | None = None) -> tf.Tensor:
-    """Mirror, turn, move, zoom, light: one draw for all pictures of a clip.
+def augmented_faces(faces: tf.Tensor, seed: tf.Tensor, rows: Rows | None = None) -> tf.Tensor:
+    """Mirror, rotate, shift, zoom and relight: one draw for all frames of a clip.
 
     Shapes:
         uint8 [B, F, H, W, C] -> uint8 [B, F, H, W, C]
@@ -228,16 +238,16 @@ def varied_faces(faces: tf.Tensor, seed: tf.Tensor, rows: Rows | None = None) ->
 
 
 def face_draws(rows: Rows, seed: tf.Tensor) -> tf.Tensor:
-    """Turn, zoom, right, down, mirror, then three of light, each in -1 to 1: [8, B]."""
+    """Rotation, zoom, right, down, mirror, then three of light, each in -1 to 1: [8, B]."""
     return tf.transpose(rows.uniform([8], seed, -1.0, 1.0))
 
 
-def varied_mesh(
+def augmented_mesh(
     mesh: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, rows: Rows | None = None
 ) -> tf.Tensor:
-    """Move points as ``varied_faces`` moves pictures by this seed, about the face; jitter them.
+    """Move points as ``augmented_faces`` moves frames by this seed, about the face; jitter them.
 
-    In a mirror the points of left and right change places too. A clip without points stays zero.
+    A mirrored face has the points of left and right swapped too. A clip without points stays zero.
 
     Shapes:
         mesh [B, F, P, 3] in pixels, mask [B, F] -> [B, F, P, 3]
@@ -251,7 +261,7 @@ def varied_mesh(
     side = tf.reduce_max(points[..., 0], [1, 2]) - tf.reduce_min(points[..., 0], [1, 2])  # [B]
     swapped = tf.gather(points, MIRRORED, axis=2)
     points = tf.where(mirror[:, None, None, None] > 0, swapped, points)
-    # Pictures are read through placements' map, so that points go by its inverse.
+    # Frames are read through the map of ``placements``, so points move by its inverse.
     angle, scale = TURN * turn, 1.0 + ZOOM * zoom
     flip = tf.where(mirror > 0, -1.0, 1.0)
     cosine, sine, zero = tf.cos(angle) / scale, tf.sin(angle) / scale, 0.0 * angle
@@ -280,8 +290,8 @@ def placements(draws: Sequence[tf.Tensor], side: int) -> tf.Tensor:
     return tf.stack([a, b, x, c, d, y, 0.0 * x, 0.0 * x], axis=1)
 
 
-def fewer_faces(mask: tf.Tensor, seed: tf.Tensor, rows: Rows, share: float = 0.4) -> tf.Tensor:
-    """Hide a share of the pictures, so that no single one is learned by heart; never all of them.
+def hidden_frames(mask: tf.Tensor, seed: tf.Tensor, rows: Rows, share: float = 0.4) -> tf.Tensor:
+    """Hide a share of the frames, so that none is memorised; never all of them.
 
     Shapes:
         [B, F] -> [B, F]

@@ -1,6 +1,6 @@
-"""How a model does when something is amiss: face or voice gone, noise, pictures lost, darkness.
+"""Corruption suite: missing modality, additive noise, dropped frames, low light.
 
-To add a condition, write a function of inputs and name it in the table.
+To add a condition, write a function of model inputs and name it in ``conditions``.
 """
 
 from __future__ import annotations
@@ -11,52 +11,53 @@ from typing import Any
 import numpy as np
 
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.features import filterbanks
-from emorec_tf.features.audio_features import POWER_FLOOR
+from emorec_tf.features.audio_features import AUDIO_FEATURES
+from emorec_tf.features.powers import Powers
 
-Powers = Callable[[np.ndarray], np.ndarray]
 Inputs = dict[str, np.ndarray]
-Damage = Callable[[Inputs], Inputs]
-DARK = 0.3  # share of the light that is left
-LEAST_POWER = 1e-10  # what decibels and Kaldi's logarithms are kept from falling below
+Corruption = Callable[[Inputs], Inputs]
+DARK = 0.3  # factor on all pixels
 
 
 def clean(inputs: Inputs) -> Inputs:
-    """Leave all as it is."""
+    """Change nothing."""
     return inputs
 
 
 def no_face(inputs: Inputs) -> Inputs:
-    """Blank pictures and points, as in a clip where no face was found."""
+    """Blank crops and mesh points, as in a clip without a face."""
     return {n: a if n.startswith("audio") else np.zeros_like(a) for n, a in inputs.items()}
 
 
-def no_voice(inputs: Inputs) -> Inputs:
-    """Take the sound, as in a film without any."""
+def no_audio(inputs: Inputs) -> Inputs:
+    """Blank the audio, as in a video without any."""
     return {n: np.zeros_like(a) if n.startswith("audio") else a for n, a in inputs.items()}
 
 
 def half_the_frames(inputs: Inputs) -> Inputs:
-    """Take every second picture, as where no face was found in it."""
-    found = dict(inputs)
+    """Blank every second frame, as if no face was found in it."""
+    halved = dict(inputs)
     for name in set(inputs) - {"audio", "audio_mask"}:
-        found[name] = inputs[name].copy()
-        found[name][:, 1::2] = 0
-    return found
+        halved[name] = inputs[name].copy()
+        halved[name][:, 1::2] = 0
+    return halved
 
 
 def dark(inputs: Inputs) -> Inputs:
-    """Dim the pictures."""
+    """Dim the frames."""
     return {**inputs, "faces": np.rint(inputs["faces"] * DARK).astype(np.uint8)}
 
 
-def noise(snr_db: float, features: FeaturesConfig) -> Damage:
-    """Make the damage that adds noise of the same mean power to all mel bands.
+def noise(snr_db: float, features: FeaturesConfig) -> Corruption:
+    """Make the corruption that adds noise of the same mean power to all mel bands.
 
-    The power in a band and frame is the clip's mean power over its real frames and bands, less
-    ``snr_db``, times a draw from the exponential distribution, which is that of the power of
-    Gaussian noise. The draws are the same in every call. Of cepstral coefficients, the spectrum
-    is the smooth one that they hold.
+    The noise power in a band and frame is the clip's mean power over its real frames and bands,
+    less ``snr_db``, times a draw from the exponential distribution, which is that of the power of
+    Gaussian noise. The draws are the same in every call. For cepstral coefficients, noise is added
+    to the smooth spectrum that they hold.
+
+    Raises:
+        UserError: the entry of these audio features does not say how they become power.
     """
     to_power, from_power = powers_of(features)
 
@@ -76,53 +77,48 @@ def powers_of(features: FeaturesConfig, math: Any = np) -> tuple[Powers, Powers]
     """Functions from features [..., width] to powers in mel bands [..., M], and back.
 
     ``math`` has exp, log and maximum: NumPy, or TensorFlow's for its tensors.
+
+    Raises:
+        UserError: the entry of these audio features does not say how they become power.
     """
-    cosines = np.eye(features.mel_bands)
-    if features.audio_features == "mfcc":
-        cosines = filterbanks.cosine_matrix(features.mel_bands, features.mfcc_count).astype(
-            np.float64
-        )
-    if features.audio_features == "log_mel":  # its floor is added, not a bound
-        return (
-            lambda logs: math.maximum(math.exp(logs) - POWER_FLOOR, 0),
-            lambda power: math.log(power + POWER_FLOOR),
-        )
-    unit = 1.0 if features.audio_features == "fbank" else 10 / np.log(10)  # else decibels
-    return (
-        lambda logs: math.exp(logs @ cosines.T / unit),
-        lambda power: unit * math.log(math.maximum(power, LEAST_POWER)) @ cosines,
-    )
+    entry = AUDIO_FEATURES[features.audio_features]
+    entry.check_powers(features.audio_features)
+    powers: tuple[Powers, Powers] = entry.powers(features, math)
+    return powers
 
 
 def table(
-    answer: Callable[[Damage], np.ndarray],
+    predict: Callable[[Corruption], np.ndarray],
     truth: np.ndarray,
-    figures: Callable[[np.ndarray, np.ndarray], dict[str, float]],
+    score: Callable[[np.ndarray, np.ndarray], dict[str, float]],
     features: FeaturesConfig,
 ) -> list[dict[str, Any]]:
     """Score every condition.
 
     Args:
-        answer: damage to answers, [N, K] or [N].
+        predict: corruption to predictions, [N, K] or [N].
         truth: class ids or ratings, [N].
-        figures: of truth and answers, by name.
-        features: in which units the sound is.
+        score: truth and predictions to scores by name.
+        features: settings of the audio features.
 
     Returns:
-        One row per condition: ``condition``, ``n`` and the figures.
+        One row per condition: ``condition``, ``n`` and the scores.
+
+    Raises:
+        UserError: the entry of these audio features does not say how they become power.
     """
     return [
-        {"condition": name, "n": len(truth)} | figures(truth, answer(damage))
-        for name, damage in conditions(features).items()
+        {"condition": name, "n": len(truth)} | score(truth, predict(corruption))
+        for name, corruption in conditions(features).items()
     ]
 
 
-def conditions(features: FeaturesConfig) -> dict[str, Damage]:
-    """All that is done to clips of these features, by name."""
+def conditions(features: FeaturesConfig) -> dict[str, Corruption]:
+    """All conditions for clips of these features, by name."""
     return {
         "clean": clean,
         "no face": no_face,
-        "no voice": no_voice,
+        "no voice": no_audio,
         "noise 20 dB": noise(20, features),
         "noise 10 dB": noise(10, features),
         "noise 0 dB": noise(0, features),

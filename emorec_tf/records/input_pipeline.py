@@ -105,9 +105,7 @@ def training(
             inputs = augmentation.some_frames(inputs, train.train_frames, seed + 1, rows)
         if train.augment_channel and "audio" in uses:
             voice = inputs["audio"], inputs["audio_mask"]
-            inputs["audio"] = augmentation.other_microphone(
-                *voice, records.features, seed + 2, rows
-            )
+            inputs["audio"] = augmentation.other_channel(*voice, records.features, seed + 2, rows)
         if train.augment:
             kind = records.features.audio_features
             inputs = augmentation.augmented(inputs, mean, seed, kind, uses, rows)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import keras
 
     from emorec_tf.models.classical.head_search import Rows
-    from emorec_tf.records.corruptions import Damage
+    from emorec_tf.records.corruptions import Corruption
     from emorec_tf.records.input_pipeline import Adapt
 
 
@@ -68,13 +68,13 @@ def classical(
     search = choices.resolve("classifier", settings.model.classifier)(train.class_weights)
     enrol = settings.data.enrol
     clips_enrol = enrol if isinstance(enrol, int) else 0
-    beside = bool(clips_enrol and search.of_speakers)  # the head itself weighs the speaker's mean
+    beside = bool(clips_enrol and search.fit_speakers)  # the head itself weighs the speaker's mean
     everybody = [c for s in sides.values() for c in s]
     own = speaker_means(features, begun, opened, everybody, adapt) if clips_enrol else {}
 
     silent: set[str] = set()  # clips of which the branches see and hear nothing
 
-    def rows_of(clips: Sequence[Clip], copy: Damage | None = None) -> tuple[Rows, list[str]]:
+    def rows_of(clips: Sequence[Clip], copy: Corruption | None = None) -> tuple[Rows, list[str]]:
         values, clips = logits.logits_of(features, opened, clips, adapt=adapt, damage=copy)
         silent.update(c.clip_id for c, row in zip(clips, values, strict=True) if not row.any())
         speakers = np.array([c.speaker for c in clips])

@@ -13,7 +13,7 @@ from emorec_tf.config.clip import Clip
 from emorec_tf.datasets.labels import labelled
 from emorec_tf.errors import UserError
 from emorec_tf.records import input_pipeline, records_dir
-from emorec_tf.records.corruptions import Damage
+from emorec_tf.records.corruptions import Corruption
 from emorec_tf.records.input_pipeline import Adapt
 from emorec_tf.splits import splits
 from emorec_tf.storage.files import write_atomically
@@ -105,7 +105,7 @@ def logits_of(
     clips: Sequence[Clip],
     kept: list[Any] | None = None,
     adapt: Adapt | None = None,
-    damage: Damage | None = None,
+    damage: Corruption | None = None,
 ) -> tuple[np.ndarray, list[Clip]]:
     """Logits [N, K] (or ratings [N, 1]) of these clips, and the clips in the same order, by id.
 

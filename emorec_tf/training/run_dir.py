@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import json
 import pkgutil
@@ -33,6 +34,8 @@ from emorec_tf.tasks import tasks
 if TYPE_CHECKING:
     import keras
 
+# modules, and rooms with all their modules, that may define what a saved model is made of
+WITH_LAYERS = ("models", "features.audio_features", "tasks.losses")
 NO_MATTER = ("cache",)  # settings that change nothing in the result
 
 
@@ -196,7 +199,7 @@ def load_model(path: Path, for_training: bool = False) -> keras.Model:
     """
     import keras
 
-    _register_layers()
+    register_layers()
     if not path.exists():
         raise UserError(f"{path} does not exist; train the run first (the same command goes on)")
     try:
@@ -207,14 +210,13 @@ def load_model(path: Path, for_training: bool = False) -> keras.Model:
         raise UserError(f"model {path} is damaged: {line}") from error
 
 
-def _register_layers() -> None:
-    """Import every module that may define a layer, so that Keras finds it by its name."""
-    from emorec_tf import models
-
-    for module in pkgutil.walk_packages(models.__path__, f"{models.__name__}."):
-        importlib.import_module(module.name)
-    for name in ("features.audio_features", "tasks.losses"):
-        importlib.import_module(f"emorec_tf.{name}")
+@functools.cache
+def register_layers() -> None:
+    """Import every module that may define a layer or a loss, so that Keras finds it by its name."""
+    for name in WITH_LAYERS:
+        module = importlib.import_module(f"emorec_tf.{name}")
+        for inner in pkgutil.walk_packages(getattr(module, "__path__", ()), f"{module.__name__}."):
+            importlib.import_module(inner.name)
 
 
 def write_history(run: Run, rows: list[dict[str, Any]]) -> None:

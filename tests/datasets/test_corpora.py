@@ -1,4 +1,4 @@
-"""Corpora: every row reads its own example; files join by id; mistakes are told in one line."""
+"""Corpora: every entry reads its own example; files join by id; errors are one line."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ TRAITS_OF = {
     "emodb": {"sex": "male", "statement": "a01"},
 }
 SPEAKER_OF = {"ravdess": "2", "savee": "DC", "crema-d": "1001", "msp-improv": "F01", "emodb": "03"}
+assert set(SPEAKER_OF) == set(TRAITS_OF) <= set(BY_NAME)
 
 
 @pytest.fixture
@@ -72,12 +73,23 @@ def test_row_is_complete(name):
 @pytest.mark.parametrize("name", BY_NAME)
 def test_example_parses_and_a_mangled_one_does_not(name):
     example = DATASETS[name].example
-    clip, _ = clip_from_path(name, example)
-    assert clip.speaker == SPEAKER_OF[name]
-    assert TRAITS_OF[name].items() <= clip.traits.items()
+    clip, modality = clip_from_path(name, example)
+    assert clip.speaker
+    assert clip.emotion in (*DATASETS[name].emotions, *([] if DATASETS[name].codes else [""]))
+    assert modality in ("", *DATASETS[name].modalities.values())
+    assert set(DATASETS[name].bookkeeping) <= set(clip.traits)
+    again, _ = clip_from_path(name, DATASETS[name].id_stem.format(clip_id=clip.clip_id) + ".wav")
+    assert again == clip
     stem, suffix = example.rsplit(".", 1)
     for mangled in (f"{stem}.txt", f"{stem[:-2]}.{suffix}", f"{stem}_.{suffix}", f"x{suffix}"):
         assert clip_from_path(name, mangled) is None
+
+
+@pytest.mark.parametrize("name", SPEAKER_OF)
+def test_what_an_example_says(name):
+    clip, _ = clip_from_path(name, DATASETS[name].example)
+    assert clip.speaker == SPEAKER_OF[name]
+    assert TRAITS_OF[name].items() <= clip.traits.items()
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -101,14 +113,17 @@ def test_unknown_emotion_code(make, name, path, code):
     assert path in message
 
 
-def test_ravdess_joins_by_id_and_prefers_the_film_with_sound(make):
+def test_ravdess_joins_by_id_and_prefers_video_with_audio(make):
     rest = "-01-08-02-02-02-02"
     source = make(
         f"Actor_02/01{rest}.mp4", f"Actor_02/02{rest}.mp4", f"Audio/Actor_02/03{rest}.wav"
     )
     for modality, video, audio in (
         ("auto", "01", "01"),
-        ("01", "01", "01"),
+        ("audio_visual", "01", "01"),
+        ("video_only", "02", None),
+        ("audio_only", None, "03"),
+        ("01", "01", "01"),  # codes of the file names, as settings were before
         ("02", "02", None),
         ("03", None, "03"),
     ):
@@ -118,13 +133,13 @@ def test_ravdess_joins_by_id_and_prefers_the_film_with_sound(make):
         assert (clip.audio and Path(clip.audio).name[:2]) == (audio)
 
 
-def test_ravdess_without_the_film_with_sound(make):
+def test_ravdess_without_video_with_audio(make):
     source = make("02-01-08-02-02-02-12.mp4", "03-01-08-02-02-02-12.m4a")
     (clip,) = clips("ravdess", source)
     assert Path(clip.video).name.startswith("02")
     assert Path(clip.audio).name.startswith("03")
     assert (clip.speaker, clip.emotion) == ("12", "surprised")
-    assert "modality 01" in refused("ravdess", source, modality="01")
+    assert "modality audio_visual" in refused("ravdess", source, modality="01")
 
 
 def test_ravdess_songs_only_where_nothing_else(make, caplog):
@@ -159,7 +174,7 @@ def test_savee_layouts_are_equal(tmp_path):
     assert class_names(c.emotion for c in tree) == DATASETS["savee"].emotions
 
 
-def test_film_alone_serves_sound_too(make):
+def test_video_alone_serves_audio_too(make):
     (clip,) = clips("crema-d", make("VideoFlash/1001_DFA_ANG_XX.flv"))
     assert clip.audio == clip.video
     source = make("AudioMP3/1001_DFA_ANG_XX.mp3", "AudioWAV/1001_DFA_ANG_XX.wav")
@@ -179,7 +194,8 @@ def test_user_mistakes(make, tmp_path):
     assert "one kind" in refused("emodb", f"{source}/a", label="perceived")
     assert "one kind" in refused("emodb", f"{source}/a", modality="01")
     assert "'perceived'" in refused("crema-d", source, label="percieved")
-    assert "04" in refused("ravdess", source, modality="04")
+    assert "'04'" in refused("ravdess", source, modality="04")
+    assert "'video_only'" in refused("ravdess", source, modality="vide_only")
 
 
 def test_files_of_others_are_counted(make, caplog):
@@ -225,14 +241,14 @@ def test_merge_classes():
     assert class_names(c.emotion for c in seven) == EMOTIONS[:1] + EMOTIONS[2:8]
     assert merge_classes(seven, "7") == seven
     assert [c.emotion for c in merge_classes(eight, "sad, happy")] == ["happy", "sad"]
-    for classes, told in (
+    for classes, message in (
         ("8", "have 3"),
         ("7", "have 3"),
         ("angy", "'angry'"),
         ("boredom", "no clip is boredom"),
         ("", "unknown emotion ''"),
     ):
-        with pytest.raises(UserError, match=re.escape(told)):
+        with pytest.raises(UserError, match=re.escape(message)):
             merge_classes(eight[:1] + eight[2:4], classes)
 
 
@@ -259,7 +275,7 @@ def test_real_ravdess():
     assert Counter(c.emotion for c in merge_classes(found, "7"))["neutral"] == 240
 
 
-def test_real_native_films_are_mixed():
+def test_real_native_videos_are_mixed():
     found = {c.clip_id: c for c in clips("ravdess", shared("ravdess/native"))}
     assert len(found) == 4
     assert [i for i, c in found.items() if c.audio is None] == ["01-04-01-02-01-01"]

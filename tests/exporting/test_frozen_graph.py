@@ -1,4 +1,4 @@
-"""Every branch, fusion and classical head, in every format, answers as Keras does."""
+"""Every branch, fusion, audio feature and classical head gives Keras's answers in every format."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from untrained_runs import untrained
+from untrained_runs import SMALL, untrained
 
 from emorec_tf import export
+from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.exporting import frozen_graph, parity
 from emorec_tf.exporting.export_graph import Serving, serving
 from emorec_tf.exporting.frozen_graph import frozen, without_lists
-from emorec_tf.features.audio_features import AUDIO_FEATURES
-from emorec_tf.models.audio.audio_branches import AUDIO_BRANCHES
 from emorec_tf.models.classical import head_layers
-from emorec_tf.models.face.face_branches import FACE_BRANCHES
-from emorec_tf.models.fusion.fusions import FUSIONS
 from emorec_tf.training import ensemble, run_dir
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra [export]")
@@ -32,7 +29,8 @@ MESH = {"face_mesh": True}
 MFCC = {"audio_features": "mfcc", "mfcc_count": 16}
 RATING = {"target": "valence", "target_scale": "continuous"}
 # audio, face, fusion; then features and other settings that change the graph
-NETWORKS: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
+Network = tuple[str, str, str, dict[str, Any], dict[str, Any]]
+NETWORKS: list[Network] = [
     ("conv1d(filters=8, blocks=2)", "alexnet(width=0.1, dense=8)", "concat", MFCC, {}),
     ("lstm(units=8, pool='none')", "face_hog(units=8)", "cross_attention(units=8)", MESH, {}),
     ("fbank_conv(filters=8)", "face_mesh(units=8)", "concat_deep(hidden=(8, 8))", MESH, RATING),
@@ -76,23 +74,32 @@ NETWORKS: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-def test_each_choice_there_is_stands_in_one_of_the_networks() -> None:
-    for place, table in enumerate((AUDIO_BRANCHES, FACE_BRANCHES, FUSIONS)):
-        assert {network[place].partition("(")[0] for network in NETWORKS} == set(table)
-    kinds = {network[3].get("audio_features", "log_mel") for network in NETWORKS}
-    assert kinds == set(AUDIO_FEATURES)
+def with_all_entries(written: list[Network]) -> list[Network]:
+    """Add a network for every entry of the tables that none of those written has."""
+    made = list(written)
+    for place, kind in enumerate(("audio", "face", "fusion")):
+        known = {network[place].partition("(")[0] for network in written}
+        for name, entry in choices.entries(kind).items():
+            if name not in known:
+                model = [SMALL["audio"], SMALL["face"], SMALL["fusion"]]
+                model[place] = f"{name}({entry.facts.small})"
+                made.append((*model, MESH if kind == "face" else {}, {}))
+    known = {network[3].get("audio_features", "log_mel") for network in written}
+    for name in set(choices.entries("audio_features")) - known:
+        made.append((*SMALL.values(), {"audio_features": name}, {}))
+    return made
 
 
 @pytest.mark.parametrize(
-    "network", NETWORKS, ids=lambda n: "-".join(c.split("(")[0] for c in n[:3])
+    "network", with_all_entries(NETWORKS), ids=lambda n: "-".join(c.split("(")[0] for c in n[:3])
 )
 def test_every_network_in_every_format(
     tmp_path: Path, features: FeaturesConfig, network: tuple[Any, ...]
 ) -> None:
     audio, face, fusion, changes, settings = network
     features = dataclasses.replace(features, **changes)
-    choices = {"audio": audio, "face": face, "fusion": fusion}
-    served = serving(*untrained(tmp_path, features, settings, **choices))
+    model = {"audio": audio, "face": face, "fusion": fusion}
+    served = serving(*untrained(tmp_path, features, settings, **model))
     assert_equal_everywhere(served, tmp_path)
 
 
@@ -136,12 +143,12 @@ def test_machines_of_classical_heads(tmp_path: Path, features: FeaturesConfig, k
 
 def test_products_of_runs_too(tmp_path: Path, features: FeaturesConfig) -> None:
     members = []
-    for name, choices in (
+    for name, model in (
         ("voice", {"fusion": "audio_only"}),
         ("both", {"audio": "lstm(units=4)"}),
     ):
         (tmp_path / name).mkdir()
-        run, network = untrained(tmp_path / name, features, **choices)
+        run, network = untrained(tmp_path / name, features, **model)
         run_dir.save_model(network, run.model_file)
         members.append(run)
     served = serving(members[1], ensemble.product(features, members))
@@ -154,8 +161,8 @@ def test_large_weights_go_around_the_converters(
     tmp_path: Path, features: FeaturesConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frozen_graph, "LARGE", 512)
-    choices = {"face": "alexnet(width=0.1, dense=32)", "fusion": "cross_attention(units=16)"}
-    served = serving(*untrained(tmp_path, features, **choices))
+    model = {"face": "alexnet(width=0.1, dense=32)", "fusion": "cross_attention(units=16)"}
+    served = serving(*untrained(tmp_path, features, **model))
     large = frozen_graph.large_weights(served.model)
     assert len(large) > 4
     assert all(np.prod(kernel.shape) >= 512 for kernel in large.values())
@@ -171,8 +178,8 @@ def test_large_weights_go_around_the_converters(
 def test_weights_are_constants_and_the_model_stays_as_it_was(
     tmp_path: Path, features: FeaturesConfig
 ) -> None:
-    choices = {"audio": "lstm(units=8)", "fusion": "audio_only"}
-    served = serving(*untrained(tmp_path, features, **choices))
+    model = {"audio": "lstm(units=8)", "fusion": "audio_only"}
+    served = serving(*untrained(tmp_path, features, **model))
     recurrent = [x for x in served.model._flatten_layers() if isinstance(x, keras.layers.LSTM)]
     assert len(recurrent) == 2
     for litert in (True, False):

@@ -44,12 +44,12 @@ def tensors() -> dict[str, np.ndarray]:
     return made
 
 
-def built(knobs: str, channels: int = 3) -> keras.Model:
+def built(given: str, channels: int = 3) -> keras.Model:
     inputs = {
         "faces": keras.Input((1, 224, 224, channels), name="faces", dtype="uint8"),
         "face_mask": keras.Input((1,), name="face_mask"),
     }
-    return keras.Model(inputs, choices.resolve("face", f"alexnet({NET}, {knobs})")(inputs).values)
+    return keras.Model(inputs, choices.resolve("face", f"alexnet({NET}, {given})")(inputs).values)
 
 
 def answered(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
@@ -109,7 +109,7 @@ def test_grey_is_repeated():
 
 
 @pytest.mark.parametrize(
-    ("knobs", "told"),
+    ("arguments", "message"),
     [
         ("weights='none.pth', width=0.5", "width is 0.5; it must be 1.0 for these weights"),
         ("weights='none.pth', norm='batch'", "norm is 'batch'; it must be 'none' for these"),
@@ -118,14 +118,14 @@ def test_grey_is_repeated():
         ("weights='none.pth'", "scaling is 'picture'; it must be 'imagenet' for these weights"),
     ],
 )
-def test_other_nets_are_refused(knobs, told):
-    kept = dict(part.split("=") for part in f"{NET}, {knobs}".split(", "))
+def test_other_nets_are_refused(arguments, message):
+    kept = dict(part.split("=") for part in f"{NET}, {arguments}".split(", "))
     choice = f"alexnet({', '.join(f'{k}={v}' for k, v in kept.items())})"
     inputs = {
         "faces": keras.Input((1, 224, 224, 1), name="faces", dtype="uint8"),
         "face_mask": keras.Input((1,), name="face_mask"),
     }
-    with keras.StatelessScope(), pytest.raises(UserError, match=told):
+    with keras.StatelessScope(), pytest.raises(UserError, match=message):
         choices.resolve("face", choice)(inputs)
 
 
@@ -145,14 +145,14 @@ def test_files_of_other_nets(tmp_path, monkeypatch):
     shapes = {"features.0": (2, 3, 1, 1), "classifier.1": (5, 8)}
     good = {f"{n}.weight": drawn(n, s) for n, s in shapes.items()}
     good |= {f"{n}.bias": drawn(n, s[:1]) for n, s in shapes.items()}
-    for change, told in (
+    for change, message in (
         ({"classifier.1.weight": drawn("a", (5, 9))}, r"classifier.1 is \(5, 9\), which is not"),
         ({"features.0.weight": drawn("a", (2, 3, 3, 3))}, "features.0 is"),
         ({"features.0.bias": drawn("a", (3,))}, "features.0 is"),
         ({"classifier.1.bias": None}, "has no classifier.1"),
     ):
         monkeypatch.setattr(alexnet, "state_dict", lambda _, c=change: good | c)
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             alexnet.load(str(path), *layers())
     monkeypatch.setattr(alexnet, "state_dict", lambda _: good)
     alexnet.load(str(path), *layers())

@@ -11,19 +11,11 @@ from emorec_tf.config import choices
 from emorec_tf.errors import UserError
 from emorec_tf.models.audio.audio_branches import AUDIO_BRANCHES, never_empty
 
-SMALL = {
-    "conv1d": "filters=8, blocks=2",
-    "functionals": "coefficients=6, parts=2",
-    "lstm": "units=4",
-    "fbank_conv": "filters=4, dropout=0.1",
-    "stacked_lstm": "units=4",
-    "mfcc_cnn": "width=0.05, dense=16, dropout=0.1",
-    "logmel_image": "width=0.05, dense=16, features=8, dropout=0.1",
-    "resnet_se": "width=4, blocks=(1, 1), reduction=1",
-}
-POOLED = [name for name in SMALL if "pool" in choices.entries("audio")[name].knobs]
-POOLED.remove("fbank_conv")  # where it is a number of steps
-CASES = [f"{name}({knobs})" for name, knobs in SMALL.items()]
+ENTRIES = choices.entries("audio")
+SMALL = {name: entry.facts.small for name, entry in ENTRIES.items()}
+# of which "none" keeps one token per moment
+POOLED = [name for name, entry in ENTRIES.items() if entry.arguments.get("pool") == "attention"]
+CASES = [f"{name}({arguments})" for name, arguments in SMALL.items()]
 CASES += [
     f"{name}({SMALL[name]}, pool='{pool}')" for name in POOLED for pool in ("mean_std", "none")
 ]
@@ -33,22 +25,21 @@ CASES += [
     "mfcc_cnn(width=0.05, dense=16, norm='batch')",
     "functionals(coefficients=6, parts=2, modulations=True)",
 ]
-# one token of so many numbers, or so many tokens without pooling
+# what the docstrings of these say, for their small arguments; other entries need no line here
 SHAPES = {
-    "conv1d": ((1, 16), (12, 8)),
+    "conv1d()": (1, 16),
+    "conv1d(pool='none')": (12, 8),
     # bands 4 M, cepstra 8 C + 4 C + 2 P C, pairs of 16 groups, 8 rhythms each, 5 of the extent
-    "functionals": ((1, 4 * 16 + 8 * 6 + 2 * 2 * 6 + 120 + 128 + 5), None),
-    "lstm": ((1, 16), (12, 8)),
-    "fbank_conv": ((1, 2 * 4), None),
-    "stacked_lstm": ((1, 4), None),
-    "mfcc_cnn": ((1, 16), None),
-    "logmel_image": ((1, 8), None),
-    "resnet_se": ((1, 2 * 16), (6, 16)),  # 48 x 16 is halved three times, to 8 channels
+    "functionals()": (1, 4 * 16 + 8 * 6 + 2 * 2 * 6 + 120 + 128 + 5),
+    "lstm()": (1, 16),
+    "lstm(pool='none')": (12, 8),
+    "fbank_conv()": (1, 2 * 4),
+    "stacked_lstm()": (1, 4),
+    "mfcc_cnn()": (1, 16),
+    "logmel_image()": (1, 8),
+    "resnet_se()": (1, 2 * 16),
+    "resnet_se(pool='none')": (6, 16),  # 48 x 16 is halved three times, to 8 channels
 }
-
-
-def test_every_branch_is_tried():
-    assert set(SMALL) == set(SHAPES) == set(AUDIO_BRANCHES)
 
 
 @pytest.mark.parametrize("choice", CASES)
@@ -56,6 +47,8 @@ def test_contract(choice, reloaded):
     model, inputs = built(choice), batch()
     values, mask = answered(model, inputs)
     assert values.shape[:2] == mask.shape == (3, mask.shape[1])
+    assert values.ndim == 3
+    assert values.dtype == mask.dtype == np.float32
     assert np.isfinite(values).all()
     np.testing.assert_array_equal(mask.max(axis=1), [1, 1, 0])  # nothing heard stays nothing
     # rows are independent
@@ -69,7 +62,16 @@ def test_contract(choice, reloaded):
     np.testing.assert_array_equal(again.mask, mask)
 
 
-@pytest.mark.parametrize("choice", [case for case in CASES if "functionals" not in case])
+def trainable(choice: str) -> bool:
+    return bool(choices.facts("audio", choice).trainable)
+
+
+@pytest.mark.parametrize("choice", [case for case in CASES if not trainable(case)])
+def test_branches_said_to_have_no_weights_have_none(choice):
+    assert built(choice).weights == []
+
+
+@pytest.mark.parametrize("choice", [case for case in CASES if trainable(case)])
 def test_every_weight_learns(choice):
     model, inputs = built(choice), batch(2)
     with tf.GradientTape() as tape:
@@ -86,16 +88,20 @@ def test_every_weight_learns(choice):
     assert len(lost) <= 1
 
 
+@pytest.mark.parametrize(("choice", "shape"), SHAPES.items())
+def test_documented_shapes(choice, shape):
+    name, arguments = choices.parse(choice)
+    arguments = {**choices.parse(f"{name}({SMALL[name]})")[1], **arguments}
+    written = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+    assert built(f"{name}({written})").outputs[0].shape[1:] == shape
+
+
 @pytest.mark.parametrize("name", AUDIO_BRANCHES)
-def test_documented_shapes(name):
-    one, many = SHAPES[name]
-    assert built(f"{name}({SMALL[name]})").outputs[0].shape[1:] == one
-    if many:
-        assert built(f"{name}({SMALL[name]}, pool='none')").outputs[0].shape[1:] == many
-    text = AUDIO_BRANCHES[name].__doc__ or ""
+def test_documented(name):
+    text = AUDIO_BRANCHES[name].function.__doc__ or ""
     assert "Shapes:" in text
     assert "Source:" in text
-    assert all(f"{knob}:" in text for knob in choices.entries("audio")[name].knobs)
+    assert all(f"{argument}:" in text for argument in ENTRIES[name].arguments)
 
 
 @pytest.mark.parametrize("frames", [691, 692])
@@ -124,7 +130,7 @@ def test_never_empty():
     assert found.tolist() == [[True, True, False], [True, False, False]]
 
 
-def test_wrong_knobs():
+def test_wrong_arguments():
     with pytest.raises(UserError, match="pool is 'max'; it must be attention, mean_std or none"):
         built("conv1d(pool='max')")
     with pytest.raises(UserError, match="blocks is 9; it must be fewer for clips of 48 frames"):

@@ -68,7 +68,7 @@ def test_time_matters():
 
 
 @pytest.mark.parametrize(
-    ("knobs", "told"),
+    ("arguments", "message"),
     [
         ("units=10, heads=4", "units is 10; it must be an even number that 4 heads divide"),
         ("units=5, heads=5", "units is 5"),
@@ -77,7 +77,7 @@ def test_time_matters():
         ("dropout=1.0", "dropout is 1.0"),
     ],
 )
-def test_impossible_knobs(knobs, told):
+def test_impossible_arguments(arguments, message):
     tokens = Tokens(keras.Input((2, 3)), keras.Input((2,)))
-    with pytest.raises(UserError, match=told):
-        choices.resolve("fusion", f"cross_attention({knobs})")(tokens, tokens, 3)
+    with pytest.raises(UserError, match=message):
+        choices.resolve("fusion", f"cross_attention({arguments})")(tokens, tokens, 3)

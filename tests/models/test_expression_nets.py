@@ -14,7 +14,7 @@ from places import DATA
 from emorec_tf.errors import UserError
 from emorec_tf.features.face_detection import Face, dlib_hog
 from emorec_tf.media import decode
-from emorec_tf.models.face.expression_nets import deepface_net, grey_pictures, settle, xception_net
+from emorec_tf.models.face.expression_nets import deepface_net, grey_images, settle, xception_net
 
 SHARED = DATA
 FER = SHARED / "models" / "mini_xception" / "fer2013_mini_XCEPTION.102-0.66.hdf5"
@@ -34,9 +34,9 @@ def faces() -> np.ndarray:
 
 
 def net_of(build, pixels: int) -> tuple[keras.Model, object]:
-    pictures = keras.Input((pixels, pixels, 1))
-    net = build(pictures)
-    return keras.Model(pictures, net.values), net
+    images = keras.Input((pixels, pixels, 1))
+    net = build(images)
+    return keras.Model(images, net.values), net
 
 
 def test_sizes():
@@ -51,14 +51,14 @@ def test_deepface_takes_its_file(tmp_path):
     settle(net, str(path), frozen=True)
     whole = keras.models.load_model(tmp_path / "whole.h5", compile=False)
     wanted = keras.Model(whole.input, whole.get_layer("second").output)
-    pictures = np.random.default_rng(0).uniform(size=(2, 48, 48, 1)).astype(np.float32)
-    np.testing.assert_allclose(model(pictures), wanted(pictures), atol=1e-6)
+    images = np.random.default_rng(0).uniform(size=(2, 48, 48, 1)).astype(np.float32)
+    np.testing.assert_allclose(model(images), wanted(images), atol=1e-6)
     assert model.trainable_variables == []
 
 
-def cut(picture: np.ndarray, face: Face) -> np.ndarray:
+def cut(image: np.ndarray, face: Face) -> np.ndarray:
     x, y = max(0, round(face.x)), max(0, round(face.y))
-    part = picture[y : round(face.y + face.height), x : round(face.x + face.width)]
+    part = image[y : round(face.y + face.height), x : round(face.x + face.width)]
     return cv2.resize(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), (64, 64))
 
 
@@ -83,7 +83,7 @@ def test_mini_xception_knows_happy_faces(reloaded):
     for emotion, actor in itertools.product((3, 4, 5, 7), ("01", "02", "10")):
         path = CLIPS / f"Actor_{actor}" / f"01-01-0{emotion}-02-01-01-{actor}.mp4"
         film = decode.decode(str(path), sample_rate_hz=8000, clip_seconds=None, frame_count=4)
-        crops = [cut(picture, face) for picture in film.frames for face in detect(picture)[:1]]
+        crops = [cut(image, face) for image in film.frames for face in detect(image)[:1]]
         if crops:
             scores = values(model, np.array(crops)[..., None])[:, 128:]
             found += [FER_CLASSES[k] == "happy" for k in scores.argmax(axis=1)]
@@ -95,11 +95,11 @@ def test_mini_xception_knows_happy_faces(reloaded):
 
 
 def test_colour_becomes_grey_as_opencv_does():
-    pictures = np.random.default_rng(0).integers(0, 256, (1, 2, 48, 48, 3), np.uint8)
-    wanted = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in pictures[0]]
-    found = np.asarray(grey_pictures(pictures, 48))
+    images = np.random.default_rng(0).integers(0, 256, (1, 2, 48, 48, 3), np.uint8)
+    wanted = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in images[0]]
+    found = np.asarray(grey_images(images, 48))
     np.testing.assert_allclose(found[..., 0], np.array(wanted) / 255, atol=0.003)
-    assert grey_pictures(pictures, 64).shape == (2, 64, 64, 1)
+    assert grey_images(images, 64).shape == (2, 64, 64, 1)
 
 
 def test_wrong_weights(tmp_path):

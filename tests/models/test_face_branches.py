@@ -13,18 +13,9 @@ from emorec_tf.errors import UserError
 from emorec_tf.models.face.face_branches import FACE_BRANCHES, standardised
 from emorec_tf.models.layers import Tokens
 
-SMALL = {
-    "alexnet": "width=0.1, dense=8",
-    "face_hog": "units=4",
-    "face_mesh": "units=4",
-    "face_statistics": "cells=4, parts=2",
-    "frames_as_channels": "filters=2",
-    "landmark_distances": "units=8, layers=1",
-    "lrcn": "width=0.05, units=4",
-    "mini_xception": "",
-}
+ENTRIES = choices.entries("face")
 CASES = [
-    *(f"{name}({SMALL[name]})" for name in FACE_BRANCHES),
+    *(f"{name}({entry.facts.small})" for name, entry in ENTRIES.items()),
     "alexnet(width=0.07, layout='2012', dense=4, dense_layers=2, norm='none')",
     "alexnet(width=0.05, pixels=32, dense=4)",
     "alexnet(width=0.05, dense=4, scaling='imagenet')",
@@ -36,15 +27,18 @@ CASES = [
 ]
 
 
-def built(choice: str, frames: int = 3, pixels: int = 24, channels: int = 1) -> keras.Model:
+def built(
+    choice: str, frames: int = 3, pixels: int = 24, channels: int = 1, mesh: bool = True
+) -> keras.Model:
     keras.utils.set_random_seed(0)
     shape = (frames, pixels, pixels, channels)
     tensors = {
         "faces": keras.Input(shape, name="faces", dtype="uint8"),
         "face_mask": keras.Input((frames,), name="face_mask"),
-        "mesh": keras.Input((frames, MESH_POINTS, 3), name="mesh"),
-        "mesh_mask": keras.Input((frames,), name="mesh_mask"),
     }
+    if mesh:
+        tensors["mesh"] = keras.Input((frames, MESH_POINTS, 3), name="mesh")
+        tensors["mesh_mask"] = keras.Input((frames,), name="mesh_mask")
     return keras.Model(tensors, list(choices.resolve("face", choice)(tensors)))
 
 
@@ -65,8 +59,13 @@ def answered(model: keras.Model, inputs: dict[str, np.ndarray]) -> Tokens:
     return Tokens(*model.predict_on_batch(inputs))
 
 
-def test_every_branch_is_tried():
-    assert set(SMALL) == set(FACE_BRANCHES)
+@pytest.mark.parametrize("choice", CASES)
+def test_records_without_mesh_are_refused_as_the_entry_says(choice):
+    if choices.facts("face", choice).needs_mesh:
+        with pytest.raises(UserError, match="needs mesh points; prepare with --face_mesh"):
+            built(choice, mesh=False)
+    else:
+        assert built(choice, mesh=False).outputs
 
 
 @pytest.mark.parametrize("choice", CASES)
@@ -74,20 +73,31 @@ def test_contract(choice, reloaded):
     model, inputs = built(choice), batch()
     values, mask = answered(model, inputs)
     assert values.shape[:2] == mask.shape
+    assert values.ndim == 3
+    assert values.dtype == mask.dtype == np.float32
     assert np.isfinite(values).all()
     np.testing.assert_array_equal(mask.max(axis=1), [1, 1, 0])  # nothing seen stays nothing
     alone = answered(model, {name: array[1:2] for name, array in inputs.items()})
     np.testing.assert_allclose(alone.values[0], values[1], atol=1e-5)
     other = {**inputs, "faces": inputs["faces"].copy(), "mesh": inputs["mesh"].copy()}
-    other["faces"][0, 2] = 99  # a picture that is masked
+    other["faces"][0, 2] = 99  # a frame that is masked
     other["mesh"][0, 2] = np.random.default_rng(1).normal(size=(MESH_POINTS, 3))
     np.testing.assert_allclose(answered(model, other).values[0, :2], values[0, :2], atol=1e-6)
-    again = answered(reloaded(model), inputs)
+    again = Tokens(*reloaded(model).predict_on_batch(inputs))
     np.testing.assert_array_equal(again.values, values)
     np.testing.assert_array_equal(again.mask, mask)
 
 
-@pytest.mark.parametrize("choice", [case for case in CASES if "statistics(" not in case])
+def trainable(choice: str) -> bool:
+    return bool(choices.facts("face", choice).trainable)
+
+
+@pytest.mark.parametrize("choice", [case for case in CASES if not trainable(case)])
+def test_branches_said_to_have_no_weights_have_none(choice):
+    assert built(choice).weights == []
+
+
+@pytest.mark.parametrize("choice", [case for case in CASES if trainable(case)])
 def test_every_weight_learns(choice):
     model, inputs = built(choice), batch()
     with tf.GradientTape() as tape:
@@ -100,17 +110,17 @@ def test_every_weight_learns(choice):
 
 @pytest.mark.parametrize("name", FACE_BRANCHES)
 def test_documented(name):
-    text = FACE_BRANCHES[name].__doc__ or ""
+    text = FACE_BRANCHES[name].function.__doc__ or ""
     assert "Shapes:" in text
     assert "Source:" in text
-    assert all(f"{knob}:" in text for knob in choices.entries("face")[name].knobs)
+    assert all(f"{argument}:" in text for argument in ENTRIES[name].arguments)
 
 
 def full_alexnet(layout: str) -> keras.Model:
-    """The published net: one 224 x 224 RGB picture, two dense layers of 4096, 1000 classes."""
-    knobs = f"width=1.0, layout='{layout}', dense=4096, dense_layers=2, norm='none'"
+    """The published net: one 224 x 224 RGB image, two dense layers of 4096, 1000 classes."""
+    arguments = f"width=1.0, layout='{layout}', dense=4096, dense_layers=2, norm='none'"
     with keras.StatelessScope():  # shapes only: the 61 million weights are never drawn
-        branch = built(f"alexnet({knobs})", frames=1, pixels=224, channels=3)
+        branch = built(f"alexnet({arguments})", frames=1, pixels=224, channels=3)
     outputs = keras.layers.Dense(1000)(branch.outputs[0])
     return keras.Model(branch.inputs, outputs)
 
@@ -148,22 +158,22 @@ def test_alexnet_has_the_published_shapes():
 
 @pytest.mark.parametrize(("pixels", "side"), [(224, 6), (63, 6), (48, 4), (19, 1)])
 def test_alexnet_at_other_sizes(pixels, side):
-    assert sides(built(f"alexnet({SMALL['alexnet']})", pixels=pixels))[-1][0] == side
+    assert sides(built(f"alexnet({ENTRIES['alexnet'].facts.small})", pixels=pixels))[-1][0] == side
 
 
 def test_standardised():
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 3), np.uint8)
-    pictures[1] = 0
-    found = np.asarray(standardised(pictures))
+    images = np.random.default_rng(0).integers(0, 256, (2, 9, 9, 3), np.uint8)
+    images[1] = 0
+    found = np.asarray(standardised(images))
     assert found[0].mean() == pytest.approx(0, abs=1e-5)
     assert found[0].std() == pytest.approx(1, abs=0.01)
     np.testing.assert_array_equal(found[1], 0)
-    darker = np.asarray(standardised(pictures // 2))
+    darker = np.asarray(standardised(images // 2))
     np.testing.assert_allclose(darker[0], found[0], atol=0.05)
 
 
 @pytest.mark.parametrize(
-    ("choice", "told"),
+    ("choice", "message"),
     [
         ("alexnet(layout='2013')", "layout is '2013'; it must be 2012 or 2014"),
         ("alexnet(norm='layer')", "norm is 'layer'; it must be batch or none"),
@@ -172,6 +182,6 @@ def test_standardised():
         ("alexnet(frozen='all')", "frozen is 'all'; it must be none where weights is 'none'"),
     ],
 )
-def test_wrong_knobs(choice, told):
-    with pytest.raises(UserError, match=told):
+def test_wrong_arguments(choice, message):
+    with pytest.raises(UserError, match=message):
         built(choice)

@@ -94,13 +94,15 @@ def inputs(frames: int | None = 3, pixels: int = 24, channels: int = 1, mesh: bo
     return tensors
 
 
-@pytest.mark.parametrize(("mesh", "knob", "width"), [(1, True, 16), (1, False, 8), (0, True, 8)])
-def test_the_mesh_is_used_where_it_is(mesh, knob, width):
-    tokens = face_hog(inputs(mesh=bool(mesh)), units=8, mesh=knob)
+@pytest.mark.parametrize(
+    ("mesh", "argument", "width"), [(1, True, 16), (1, False, 8), (0, True, 8)]
+)
+def test_the_mesh_is_used_where_it_is(mesh, argument, width):
+    tokens = face_hog(inputs(mesh=bool(mesh)), units=8, mesh=argument)
     assert tokens.values.shape[1:] == (3, width)
 
 
-def test_colours_weigh_as_in_grey_and_pictures_may_vary_in_number():
+def test_colours_weigh_as_in_grey_and_frames_may_vary_in_number():
     grey = np.random.default_rng(0).integers(0, 256, (2, 3, 24, 24, 1), np.uint8)
     mask = np.ones((2, 3), np.float32)
     keras.utils.set_random_seed(0)

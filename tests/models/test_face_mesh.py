@@ -22,26 +22,26 @@ def mesh(seed: int = 0, clips: int = 2, count: int = 3) -> np.ndarray:
     return points.astype(np.float32)
 
 
-def built(frames: int | None = 3, **knobs) -> keras.Model:
+def built(frames: int | None = 3, **arguments) -> keras.Model:
     keras.utils.set_random_seed(0)
     inputs = {
         "face_mask": keras.Input((frames,), name="face_mask"),
         "mesh": keras.Input((frames, 478, 3), name="mesh"),
         "mesh_mask": keras.Input((frames,), name="mesh_mask"),
     }
-    return keras.Model(inputs, list(face_mesh(inputs, **knobs)))
+    return keras.Model(inputs, list(face_mesh(inputs, **arguments)))
 
 
 @pytest.mark.parametrize(
-    ("knobs", "width"),
+    ("arguments", "width"),
     [
         ({"subset": "all", "deltas": False, "local": False}, 478 * 3),
         ({"subset": "parts", "deltas": True, "local": False}, 2 * PARTS_POINTS * 3),
         ({"subset": "parts", "deltas": True, "local": True}, 2 * PARTS_POINTS * 3 + LOCAL),
     ],
 )
-def test_widths(knobs, width):
-    found = mesh_features(mesh(), np.ones((2, 3), np.float32), **knobs)
+def test_widths(arguments, width):
+    found = mesh_features(mesh(), np.ones((2, 3), np.float32), **arguments)
     assert found.shape == (2, 3, width)
 
 
@@ -51,9 +51,9 @@ def test_motion_is_the_same_whoever_moves():
     eyes = [*LEFT_EYE_CORNERS, *RIGHT_EYE_CORNERS]  # upright's own frame is left as it is
     identity = np.random.default_rng(1).normal(0, 0.3, (2, 1, 478, 3)).astype(np.float32)
     identity[:, :, eyes] = 0
-    knobs = {"subset": "all", "deltas": True, "local": False}
+    arguments = {"subset": "all", "deltas": True, "local": False}
     one, other = (
-        np.asarray(mesh_features(points, mask, **knobs))[..., 478 * 3 :]
+        np.asarray(mesh_features(points, mask, **arguments))[..., 478 * 3 :]
         for points in (still, still + identity)
     )
     np.testing.assert_allclose(one, other, atol=1e-4)
@@ -72,7 +72,7 @@ def test_place_size_and_tilt_change_no_token():
     np.testing.assert_allclose(one.values, moved.values, atol=1e-3)
 
 
-def test_any_number_of_pictures():
+def test_any_number_of_frames():
     model = built(frames=None, units=8)
     masks = {"face_mask": np.ones((2, 5)), "mesh_mask": np.ones((2, 5))}
     assert model.predict_on_batch({**masks, "mesh": mesh(count=5)})[0].shape == (2, 5, 8)

@@ -1,4 +1,4 @@
-"""face_statistics: NumPy's statistics over the pictures that are there."""
+"""face_statistics: NumPy's statistics over the frames that are there."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_a_saturated_gate_still_goes_to_what_is_there():
 
 
 @pytest.mark.parametrize(
-    ("choice", "told"),
+    ("choice", "message"),
     [
         ("concat_deep(hidden=())", r"hidden is \(\); it must be layer sizes above 0"),
         ("concat_deep(hidden=(8, 'x'))", "hidden is"),
@@ -105,6 +105,6 @@ def test_a_saturated_gate_still_goes_to_what_is_there():
         ("gated(dropout=1.0)", "dropout is 1.0"),
     ],
 )
-def test_impossible_knobs(choice, told):
-    with pytest.raises(UserError, match=told):
+def test_impossible_arguments(choice, message):
+    with pytest.raises(UserError, match=message):
         built(choice)

@@ -12,12 +12,12 @@ from emorec_tf.errors import UserError
 from emorec_tf.models.face.frames_as_channels import frames_as_channels, scalar_scores
 
 
-def built(frames: int | None = 8, pixels: int = 100, channels: int = 1, **knobs) -> keras.Model:
+def built(frames: int | None = 8, pixels: int = 100, channels: int = 1, **arguments) -> keras.Model:
     inputs = {
         "faces": keras.Input((frames, pixels, pixels, channels), name="faces", dtype="uint8"),
         "face_mask": keras.Input((frames,), name="face_mask"),
     }
-    return keras.Model(inputs, list(frames_as_channels(inputs, **knobs)))
+    return keras.Model(inputs, list(frames_as_channels(inputs, **arguments)))
 
 
 def trainable(model: keras.Model) -> int:
@@ -32,13 +32,13 @@ def test_eight_faces_of_100_pixels_have_the_published_sizes():
     assert trainable(model) == weights == 67_312
 
 
-def test_sizes_follow_the_knobs():
+def test_sizes_follow_the_arguments():
     model = built(frames=3, pixels=40, filters=4, blocks=2, kernel=3)
     assert trainable(model) == (9 * 3 * 4 + 4) + (9 * 4 * 8 + 8)
     assert model.output_shape[0] == (None, 1, 8 * 10 * 10)
 
 
-def test_pixels_are_scored_by_one_mean_and_deviation_of_real_pictures():
+def test_pixels_are_scored_by_one_mean_and_deviation_of_real_frames():
     pixels, mask = keras.Input((3, 25)), keras.Input((3,))
     model = keras.Model([pixels, mask], scalar_scores(pixels, mask))
     random = np.random.default_rng(0)
@@ -58,13 +58,13 @@ def test_pixels_are_scored_by_one_mean_and_deviation_of_real_pictures():
 
 
 @pytest.mark.parametrize(
-    ("knobs", "told"),
+    ("arguments", "message"),
     [
-        ({"frames": None}, "frames_as_channels needs as many pictures .* --train_frames 0"),
+        ({"frames": None}, "frames_as_channels needs as many frames .* --train_frames 0"),
         ({"channels": 3}, "face_channels is 3; it must be 1 for frames_as_channels"),
         ({"pixels": 12}, "side of a picture is 12; it must be larger for 3 blocks of kernel 5"),
     ],
 )
-def test_what_does_not_fit_is_refused(knobs, told):
-    with pytest.raises(UserError, match=told):
-        built(**knobs)
+def test_what_does_not_fit_is_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
+        built(**arguments)

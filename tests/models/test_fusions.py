@@ -10,12 +10,12 @@ from scipy.special import log_softmax, softmax
 
 from emorec_tf.config import choices
 from emorec_tf.errors import UserError
-from emorec_tf.models.fusion.fusions import FUSIONS, UNIMODAL
+from emorec_tf.models.fusion.fusions import FUSIONS
 from emorec_tf.models.layers import Tokens
 
 AVERAGES = ("weighted_average", "multi_frame_average")
 DECISIONS = (*AVERAGES, "shared_weights", "added_logits")
-PICTURE_BY_PICTURE = ("multi_frame_average", "shared_weights")
+FRAME_BY_FRAME = ("multi_frame_average", "shared_weights")
 CASES = [
     *FUSIONS,
     *(f"{name}(audio_weight=0.3)" for name in AVERAGES),
@@ -23,12 +23,12 @@ CASES = [
     "audio_only(units=5, layers=2, norm=False)",
     "concat(units=5, layers=2, norm=False, presence=False)",
     "concat_deep(hidden=(9,), scale=0.5, batch_norm=True)",
-    "shared_weights(pictures=1, units=5)",
+    "shared_weights(frames=1, units=5)",
     "added_logits(units=5, norm=False)",
 ]
-FACE_ALONE = [c for c in CASES if c.startswith("face_only")]
-VOICE_ALONE = [c for c in CASES if c.startswith("audio_only")]
-JOINT = [c for c in CASES if c not in FACE_ALONE + VOICE_ALONE]
+USES = {case: choices.facts("fusion", case).uses for case in CASES}
+JOINT = [case for case, uses in USES.items() if len(uses) > 1]
+ALONE = [case for case in CASES if case not in JOINT]
 RANDOM = np.random.default_rng(0)
 BATCH = [
     RANDOM.normal(size=(4, 2, 6)).astype(np.float32),
@@ -45,10 +45,10 @@ def answer(model: keras.Model, batch: list[np.ndarray]) -> np.ndarray:
     return np.asarray(model(batch, training=False))
 
 
-def built(choice: str, outputs: int = 4, any_pictures: bool = False) -> keras.Model:
+def built(choice: str, outputs: int = 4, any_frames: bool = False) -> keras.Model:
     keras.utils.set_random_seed(0)
     shapes = [list(array.shape[1:]) for array in BATCH]
-    for shape in shapes[2:] if any_pictures else ():
+    for shape in shapes[2:] if any_frames else ():
         shape[0] = None
     tensors = [keras.Input(shape, name=n) for shape, n in zip(shapes, "amfn", strict=True)]
     audio, face = Tokens(*tensors[:2]), Tokens(*tensors[2:])
@@ -71,9 +71,9 @@ def test_contract(choice, reloaded):
 
 
 @pytest.mark.parametrize("choice", CASES)
-def test_any_number_of_pictures(choice):
+def test_any_number_of_frames(choice):
     """Training may take one picture of a clip, and scoring all."""
-    fixed, free = built(choice), built(choice, any_pictures=True)
+    fixed, free = built(choice), built(choice, any_frames=True)
     free.set_weights(fixed.get_weights())
     logits = answer(fixed, BATCH)
     np.testing.assert_allclose(answer(free, BATCH), logits, atol=1e-5)
@@ -119,10 +119,10 @@ def test_every_weight_learns(choice):
 
 @pytest.mark.parametrize("name", FUSIONS)
 def test_documented(name):
-    text = FUSIONS[name].__doc__ or ""
+    text = FUSIONS[name].function.__doc__ or ""
     assert "Shapes:" in text
     assert "Source:" in text
-    assert all(f"{knob}:" in text for knob in choices.entries("fusion")[name].knobs)
+    assert all(f"{argument}:" in text for argument in choices.entry("fusion", name).arguments)
 
 
 @pytest.mark.parametrize("choice", JOINT)
@@ -133,10 +133,9 @@ def test_both_modalities_matter(choice):
         assert not np.allclose(answer(model, batch)[0], logits[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("choice", FACE_ALONE + VOICE_ALONE)
-def test_unimodal_fusions_ignore_the_other(choice):
-    assert UNIMODAL == {"audio_only": ("audio",), "face_only": ("face",)}
-    model, other = built(choice), DEAF if choice in FACE_ALONE else BLIND
+@pytest.mark.parametrize("choice", ALONE)
+def test_fusions_of_one_branch_ignore_the_other(choice):
+    model, other = built(choice), DEAF if USES[choice] == ("face",) else BLIND
     np.testing.assert_array_equal(answer(model, other), answer(model, BATCH))
 
 
@@ -153,20 +152,20 @@ def kept(model: keras.Model) -> set[str]:
     return {layer.name for layer in model.layers if layer.weights}
 
 
-@pytest.mark.parametrize("knobs", ["", "units=5, layers=2", "units=3, norm=False"])
+@pytest.mark.parametrize("arguments", ["", "units=5, layers=2", "units=3, norm=False"])
 @pytest.mark.parametrize("name", DECISIONS)
-def test_heads_trained_alone_decide_alike_in_a_fusion(name, knobs):
+def test_heads_trained_alone_decide_alike_in_a_fusion(name, arguments):
     """With the other modality gone, a fusion of decisions is the branch alone."""
-    average = "probabilities" if name in PICTURE_BY_PICTURE else "features"
+    average = "probabilities" if name in FRAME_BY_FRAME else "features"
     voice, face = (
-        built(f"audio_only({knobs})"),
+        built(f"audio_only({arguments})"),
         built(
-            f"face_only({knobs}, average='{average}')"
-            if knobs
+            f"face_only({arguments}, average='{average}')"
+            if arguments
             else f"face_only(average='{average}')"
         ),
     )
-    model = built(f"{name}({knobs})")
+    model = built(f"{name}({arguments})")
     own = kept(model) - kept(voice) - kept(face)
     assert all(layer.startswith(("joint_", "weighted_average")) for layer in own)
     assert kept(voice) | kept(face) <= kept(model)
@@ -191,7 +190,7 @@ def test_joint_layers_have_names_of_their_own(name):
 
 def test_added_logits_in_closed_form():
     model = built("added_logits")
-    one, other = (answer(given(built(n), model), BATCH) for n in sorted(UNIMODAL))
+    one, other = (answer(given(built(n), model), BATCH) for n in ("audio_only", "face_only"))
     there = [np.array(rows, np.float32)[:, None] for rows in ([1, 1, 0, 0], [1, 1, 1, 0])]
     expected = there[0] * one + there[1] * other
     np.testing.assert_allclose(answer(model, BATCH), expected, atol=1e-5)
@@ -232,8 +231,8 @@ def test_shared_weights_in_closed_form():
     np.testing.assert_allclose(answer(model, BATCH)[1], expected, atol=1e-4)
 
 
-def test_shared_weights_take_so_many_pictures():
-    one, all_of_them = built("shared_weights(pictures=1)"), built("shared_weights")
+def test_shared_weights_take_so_many_frames():
+    one, all_of_them = built("shared_weights(frames=1)"), built("shared_weights")
     middle = [*BATCH[:3], np.array([[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32)]
     np.testing.assert_allclose(answer(one, BATCH), answer(all_of_them, middle), atol=1e-6)
 
@@ -271,8 +270,8 @@ def test_multi_frame_average_in_closed_form():
 
 
 @pytest.mark.parametrize("choice", [c for c in CASES if not c.startswith("cross_attention")])
-def test_order_of_the_pictures_does_not_matter(choice):
-    if "pictures=1" in choice:
+def test_order_of_the_frames_does_not_matter(choice):
+    if "frames=1" in choice:
         pytest.skip("takes the middle one")
     model, order = built(choice), [2, 0, 1]
     turned = [*BATCH[:2], BATCH[2][:, order], BATCH[3][:, order]]

@@ -150,6 +150,6 @@ def test_a_failing_trial_is_not_passed_over(tmp_path: Path):
         ("lda(shrinkage=1.5)", "shrinkage is 1.5; it must be from 0 to 1"),
     ],
 )
-def test_wrong_knobs(choice, said):
+def test_wrong_arguments(choice, said):
     with pytest.raises(UserError, match=said):
         choices.resolve("classifier", choice)(True)

@@ -92,7 +92,7 @@ def test_both_forms_in_closed_form(head):
 
 
 def test_both_forms_agree_on_one_picture():
-    """So a head trained on single pictures serves both."""
+    """So a head trained on single frames serves both."""
     head, one = Head(units=4), MASK * [1, 0, 0, 0]
     clip, tokens = head_model(clip_logits, head), head_model(token_probabilities, head)
     tokens.set_weights(clip.get_weights())
@@ -125,9 +125,9 @@ def test_dropout_stands_behind_hidden_layers():
 
 
 @pytest.mark.parametrize(
-    ("knobs", "told"),
+    ("arguments", "message"),
     [({"units": -1}, "units is -1"), ({"layers": 0}, "layers is 0"), ({"dropout": 1.0}, "dropout")],
 )
-def test_impossible_knobs(knobs, told):
-    with pytest.raises(UserError, match=told):
-        Head(**knobs)
+def test_impossible_arguments(arguments, message):
+    with pytest.raises(UserError, match=message):
+        Head(**arguments)

@@ -80,7 +80,7 @@ def test_resnet_se_does_not_hear_how_far_a_clip_is_padded(frames, pool):
     np.testing.assert_allclose(theirs, ours, rtol=1e-4, atol=1e-4)
 
 
-def test_wrong_knobs():
+def test_wrong_arguments():
     with pytest.raises(UserError, match="norm is 'layer'; it must be batch or none"):
         built("mfcc_cnn(norm='layer')")
     with pytest.raises(UserError, match="side of the picture is 8; it must be at least 15"):

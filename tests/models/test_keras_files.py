@@ -75,8 +75,8 @@ def test_other_nets_are_refused(whole):
         keras_files.load_layers([layers[1]] * 9, whole, "B")
 
 
-def refused(path, told: str) -> None:
-    with pytest.raises(UserError, match=told) as error:
+def refused(path, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
         keras_files.layer_weights(path)
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
@@ -104,7 +104,7 @@ def spoilt(whole, change) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda layer, name: None, "fetch it anew"),
         (lambda layer, name: layer.create_dataset(name, data="text"), "holds no plain numbers"),
@@ -127,8 +127,8 @@ def spoilt(whole, change) -> None:
         ),
     ],
 )
-def test_arrays_that_are_none(whole, tmp_path, change, told):
+def test_arrays_that_are_none(whole, tmp_path, change, message):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["values"] = np.zeros(4, "f4")
     spoilt(whole, change)
-    refused(whole, told)
+    refused(whole, message)

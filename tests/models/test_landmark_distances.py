@@ -10,13 +10,13 @@ from emorec_tf.errors import UserError
 from emorec_tf.models.face.landmark_distances import landmark_distances, six_distances
 
 
-def built(frames: int | None = 8, **knobs) -> keras.Model:
+def built(frames: int | None = 8, **arguments) -> keras.Model:
     inputs = {
         "face_mask": keras.Input((frames,), name="face_mask"),
         "mesh": keras.Input((frames, 478, 3), name="mesh"),
         "mesh_mask": keras.Input((frames,), name="mesh_mask"),
     }
-    return keras.Model(inputs, list(landmark_distances(inputs, **knobs)))
+    return keras.Model(inputs, list(landmark_distances(inputs, **arguments)))
 
 
 def test_with_a_class_layer_it_has_the_published_number_of_weights():
@@ -57,6 +57,6 @@ def test_points_that_fall_together_divide_nothing_by_zero():
     assert np.isfinite(np.asarray(six_distances(np.zeros((1, 68, 3), np.float32)))).all()
 
 
-def test_a_varying_number_of_pictures_is_refused():
+def test_a_varying_number_of_frames_is_refused():
     with pytest.raises(UserError, match=r"landmark_distances needs as many .* --train_frames 0"):
         built(frames=None)

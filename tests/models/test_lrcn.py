@@ -1,4 +1,4 @@
-"""The LRCN: the published number of parameters, gaps in the pictures, any number of them."""
+"""The LRCN: the published number of parameters, gaps in the frames, any number of them."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def test_batch_norm_stands_after_every_layer_of_the_net():
     assert normed.count_params() - plain.count_params() == 4 * sum(widths)
 
 
-def drawn(clips: int, pictures: int) -> dict[str, np.ndarray]:
+def drawn(clips: int, frames: int) -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
-    faces = random.integers(0, 256, (clips, pictures, 48, 48, 1), np.uint8)
-    return {"faces": faces, "face_mask": np.ones((clips, pictures), np.float32)}
+    faces = random.integers(0, 256, (clips, frames, 48, 48, 1), np.uint8)
+    return {"faces": faces, "face_mask": np.ones((clips, frames), np.float32)}
 
 
 def token(model: keras.Model, inputs: dict[str, np.ndarray]) -> np.ndarray:
     return np.asarray(model(inputs)[0])[:, 0]
 
 
-def test_pictures_without_a_face_are_passed_over():
+def test_frames_without_a_face_are_passed_over():
     model, inputs = branch(f"lrcn({SMALL})", 48), drawn(2, 6)
     inputs["face_mask"][:, [0, 3, 5]] = 0
     short = {name: array[:, [1, 2, 4]] for name, array in inputs.items()}
@@ -64,17 +64,17 @@ def test_nobody_there():
 
 
 @pytest.mark.parametrize("choice", [f"lrcn({SMALL})", "mini_xception", "alexnet(width=0.05)"])
-def test_training_and_scoring_may_differ_in_pictures(choice):
+def test_training_and_scoring_may_differ_in_frames(choice):
     model = branch(choice, 48)
     model.compile("sgd", loss=["mse", None], jit_compile=False)
-    for pictures in (1, 3):
-        inputs = drawn(2, pictures)
+    for frames in (1, 3):
+        inputs = drawn(2, frames)
         wanted = np.zeros(model(inputs)[0].shape, np.float32)
         assert np.isfinite(model.train_on_batch(inputs, [wanted, inputs["face_mask"]])).all()
 
 
 @pytest.mark.parametrize(
-    ("knobs", "told"),
+    ("arguments", "message"),
     [
         ("cnn='vgg'", "cnn is 'vgg'; it must be deepface or mini_xception"),
         ("cnn='mini_xception', width=0.5", "width is 0.5; it must be 1.0 for mini_xception"),
@@ -84,6 +84,6 @@ def test_training_and_scoring_may_differ_in_pictures(choice):
         ("weights='a.h5'", "a.h5: cannot be read as a Keras HDF5 file"),
     ],
 )
-def test_wrong_knobs(knobs, told):
-    with pytest.raises(UserError, match=told):
-        branch(f"lrcn({knobs})", 48)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(UserError, match=message):
+        branch(f"lrcn({arguments})", 48)

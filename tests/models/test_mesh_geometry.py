@@ -68,6 +68,6 @@ def test_a_hidden_face_hides_its_mesh():
 
 
 def test_without_mesh_the_way_out_is_named():
-    told = "face branch face_mesh needs mesh points; prepare with --face_mesh"
-    with pytest.raises(UserError, match=told):
+    message = "face branch face_mesh needs mesh points; prepare with --face_mesh"
+    with pytest.raises(UserError, match=message):
         mesh_geometry.mesh_of({"faces": np.zeros(1)}, "face_mesh")

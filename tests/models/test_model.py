@@ -97,15 +97,15 @@ def test_mesh_and_colour(features, inputs):
 
 
 @pytest.mark.parametrize(
-    ("choices", "told"),
+    ("choices", "message"),
     [
         ({"fusion": "concatt"}, "unknown fusion 'concatt'; did you mean 'concat'"),
-        ({"audio": "conv1d(filter=3)"}, "no knob 'filter'; did you mean 'filters'"),
+        ({"audio": "conv1d(filter=3)"}, "no argument 'filter'; did you mean 'filters'"),
         ({"face": "alexnet("}, "neither a name nor a call"),
     ],
 )
-def test_unknown_choices(features, choices, told):
-    with pytest.raises(UserError, match=told.replace("(", r"\(")):
+def test_unknown_choices(features, choices, message):
+    with pytest.raises(UserError, match=message.replace("(", r"\(")):
         built(features, **choices)
 
 
@@ -128,7 +128,7 @@ def test_one_strategy():
 
 
 def test_sound_alone(features, inputs):
-    """Settings without pictures still make a network, of the voice."""
+    """Settings without frames still make a network, of the voice."""
     blind = dataclasses.replace(features, face_frames=0)
     batch = inputs(features)
     batch["faces"], batch["face_mask"] = batch["faces"][:, :0], batch["face_mask"][:, :0]

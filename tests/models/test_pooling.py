@@ -7,14 +7,14 @@ import pytest
 
 from emorec_tf.errors import UserError
 from emorec_tf.models.layers import Tokens
-from emorec_tf.models.pooling import one_token, pooled, sound_of
+from emorec_tf.models.pooling import masked_audio, one_token, pooled
 
 MASK = np.array([[1, 1, 0], [0, 0, 0]], np.float32)
 VALUES = np.arange(12, dtype=np.float32).reshape(2, 3, 2) + 1
 
 
 def test_sound_without_its_padding():
-    values, mask = sound_of({"audio": VALUES, "audio_mask": MASK})
+    values, mask = masked_audio({"audio": VALUES, "audio_mask": MASK})
     np.testing.assert_array_equal(values, VALUES * MASK[..., None])
     np.testing.assert_array_equal(mask, MASK)
 

@@ -14,50 +14,46 @@ HEIGHT, WIDTH = 9, 13
 
 
 @pytest.fixture
-def pictures():
+def images():
     return np.random.default_rng(0).uniform(size=(2, HEIGHT, WIDTH, 3)).astype(np.float32)
 
 
-def sampled(pictures, change) -> np.ndarray:
-    changes = np.broadcast_to(np.array(change, np.float32), (len(pictures), 6))
-    return np.asarray(AffineSampling()(pictures, changes))
+def sampled(images, change) -> np.ndarray:
+    changes = np.broadcast_to(np.array(change, np.float32), (len(images), 6))
+    return np.asarray(AffineSampling()(images, changes))
 
 
-def test_identity(pictures):
-    np.testing.assert_allclose(sampled(pictures, np.zeros(6)), pictures, atol=1e-6)
+def test_identity(images):
+    np.testing.assert_allclose(sampled(images, np.zeros(6)), images, atol=1e-6)
 
 
-def test_shift_by_whole_pixels_repeats_the_edge(pictures):
+def test_shift_by_whole_pixels_repeats_the_edge(images):
     shift = [0, 0, 2 * 3 / (WIDTH - 1), 0, 0, -2 * 2 / (HEIGHT - 1)]  # 3 to the right, 2 up
     rows = np.clip(np.arange(HEIGHT) - 2, 0, None)
     columns = np.clip(np.arange(WIDTH) + 3, None, WIDTH - 1)
-    np.testing.assert_allclose(
-        sampled(pictures, shift), pictures[:, rows][:, :, columns], atol=1e-5
-    )
+    np.testing.assert_allclose(sampled(images, shift), images[:, rows][:, :, columns], atol=1e-5)
 
 
-def test_half_a_pixel_is_the_mean_of_two(pictures):
-    found = sampled(pictures, [0, 0, 1 / (WIDTH - 1), 0, 0, 0])[:, :, :-1]
-    np.testing.assert_allclose(found, (pictures[:, :, :-1] + pictures[:, :, 1:]) / 2, atol=1e-5)
+def test_half_a_pixel_is_the_mean_of_two(images):
+    found = sampled(images, [0, 0, 1 / (WIDTH - 1), 0, 0, 0])[:, :, :-1]
+    np.testing.assert_allclose(found, (images[:, :, :-1] + images[:, :, 1:]) / 2, atol=1e-5)
 
 
-def test_mirror(pictures):
-    np.testing.assert_allclose(
-        sampled(pictures, [-2, 0, 0, 0, 0, 0]), pictures[:, :, ::-1], atol=1e-5
-    )
+def test_mirror(images):
+    np.testing.assert_allclose(sampled(images, [-2, 0, 0, 0, 0, 0]), images[:, :, ::-1], atol=1e-5)
 
 
-def test_as_scipy_does(pictures):
+def test_as_scipy_does(images):
     change = np.random.default_rng(1).normal(0, 0.2, (2, 3))
     affine = change + np.eye(2, 3)
     half = np.array([WIDTH - 1, HEIGHT - 1]) / 2  # -1 ... 1 to pixels, x then y
     turn = (half[:, None] * affine[:, :2] / half)[::-1, ::-1]  # y then x
     start = (half * (affine[:, 2] + 1))[::-1] - turn @ half[::-1]
-    found = sampled(pictures, change.ravel())
-    for picture, got in zip(pictures, found, strict=True):
+    found = sampled(images, change.ravel())
+    for image, got in zip(images, found, strict=True):
         for channel in range(3):
             wanted = scipy.ndimage.affine_transform(
-                picture[..., channel], turn, start, order=1, mode="nearest"
+                image[..., channel], turn, start, order=1, mode="nearest"
             )
             np.testing.assert_allclose(got[..., channel], wanted, atol=1e-4)
 
@@ -67,7 +63,7 @@ def test_gradient_on_a_slope():
     y, x = np.meshgrid(rows, columns, indexing="ij")
     slope = (3 * x - 2 * y + 1).astype(np.float32)[None, :, :, None]
     weights = np.random.default_rng(2).normal(size=slope.shape).astype(np.float32)
-    change = tf.Variable([[-0.3, 0.05, 0.1, 0.02, -0.2, -0.1]])  # never beyond the picture
+    change = tf.Variable([[-0.3, 0.05, 0.1, 0.02, -0.2, -0.1]])  # never beyond the image
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(AffineSampling()(slope, change) * weights)
     sums = [(weights[0, ..., 0] * along).sum() for along in (x, y, np.ones_like(x))]

@@ -76,8 +76,8 @@ def read(data: bytes, folder: Path) -> dict[str, np.ndarray]:
     return state_dict(folder / "some.pth")
 
 
-def refused(data: bytes, folder: Path, told: str = "state dict") -> None:
-    with pytest.raises(UserError, match=told) as error:
+def refused(data: bytes, folder: Path, message: str = "state dict") -> None:
+    with pytest.raises(UserError, match=message) as error:
         read(data, folder)
     assert "\n" not in str(error.value)
     assert "some.pth" in str(error.value)
@@ -106,7 +106,7 @@ def test_damage_never_ends_in_a_traceback(file, tmp_path):
         except UserError as error:
             refusals.append(str(error))
     assert len(refusals) > 100
-    assert not any("\n" in told for told in refusals)
+    assert not any("\n" in message for message in refusals)
 
 
 def archive(content: bytes, numbers: bytes = bytes(16), how: int = zipfile.ZIP_STORED) -> bytes:
@@ -145,7 +145,7 @@ def test_a_tensor_written_by_hand(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("view", "told"),
+    ("view", "message"),
     [
         ({"offset": 1}, "w reaches beyond its 4 numbers"),
         ({"offset": -1}, "w has an impossible shape"),
@@ -159,8 +159,8 @@ def test_a_tensor_written_by_hand(tmp_path):
         ({"kind": "os\nsystem"}, "numbers are os system"),
     ],
 )
-def test_impossible_tensors(view, told, tmp_path):
-    refused(archive(tensor(**view)), tmp_path, told)
+def test_impossible_tensors(view, message, tmp_path):
+    refused(archive(tensor(**view)), tmp_path, message)
 
 
 class Bomb:
@@ -183,7 +183,7 @@ def test_no_pickle_runs(protocol, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (b"", "state dict"),
         (b"<html>Not found</html>", "fetch it anew, or save it with torch.save"),
@@ -197,8 +197,8 @@ def test_no_pickle_runs(protocol, tmp_path):
         (archive(tensor()).replace(b"a/data.pkl", b"a/date.pkl"), "no data.pkl"),
     ],
 )
-def test_other_files(data, told, tmp_path):
-    refused(data, tmp_path, told)
+def test_other_files(data, message, tmp_path):
+    refused(data, tmp_path, message)
 
 
 def test_no_such_file(tmp_path):

@@ -1,11 +1,14 @@
-"""augmentation: what is missing stays missing, what is masked stays masked."""
+"""Augmentation: what is missing stays missing, what is masked stays masked."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from emorec_tf.config import choices
 from emorec_tf.records import augmentation
+
+KINDS = [n for n, e in choices.entries("audio_features").items() if e.facts.powers is not None]
 
 
 def test_augmentation_keeps_missing_faces_missing() -> None:
@@ -13,13 +16,13 @@ def test_augmentation_keeps_missing_faces_missing() -> None:
 
     faces = np.random.default_rng(0).integers(1, 255, (2, 3, 16, 16, 1), np.uint8)
     faces[0, 1] = 0
-    varied = augmentation.varied_faces(tf.constant(faces), tf.constant([1, 2], tf.int64)).numpy()
+    varied = augmentation.augmented_faces(tf.constant(faces), tf.constant([1, 2], tf.int64)).numpy()
     assert not varied[0, 1].any()
     assert varied[0, 0].any()
     assert not np.array_equal(varied[1], faces[1])
 
 
-def test_augmented_voice_stays_masked() -> None:
+def test_augmented_audio_stays_masked() -> None:
     import tensorflow as tf
 
     random = np.random.default_rng(0)
@@ -29,14 +32,14 @@ def test_augmented_voice_stays_masked() -> None:
     mask[2] = 0
     mean = np.full(16, -5.0, np.float32)
     seed = tf.constant([3, 4], tf.int64)
-    varied = augmentation.varied_voice(tf.constant(audio), tf.constant(mask), mean, seed)
+    varied = augmentation.augmented_audio(tf.constant(audio), tf.constant(mask), mean, seed)
     real = varied["audio_mask"].numpy()
     assert not varied["audio"].numpy()[real == 0].any()
     assert not real[2].any(), "a clip without sound stays without sound"
     assert 20 <= real[0].sum() <= 40
 
 
-def test_pictures_with_a_face_are_drawn_first() -> None:
+def test_frames_with_a_face_are_drawn_first() -> None:
     import tensorflow as tf
 
     mask = np.array([[1, 0, 0, 1, 0]] * 50, np.float32)
@@ -73,7 +76,7 @@ def place(pictures: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_points_move_as_the_pictures_do(seed: int) -> None:
+def test_points_move_as_the_frames_do(seed: int) -> None:
     """Spots and points begin at the same places; how they then lie to each other must agree."""
     import tensorflow as tf
 
@@ -84,8 +87,10 @@ def test_points_move_as_the_pictures_do(seed: int) -> None:
     mesh[..., :2] = spots[0]
     mesh[:, :, 10, :2], mesh[:, :, 152, :2] = spots[1], spots[2]
     mask = tf.ones((1, 2))
-    points = augmentation.varied_mesh(tf.constant(mesh), mask, seeds).numpy()[0, 0, :, :2]
-    seen = [place(augmentation.varied_faces(tf.constant(blob(*s)), seeds).numpy()) for s in spots]
+    points = augmentation.augmented_mesh(tf.constant(mesh), mask, seeds).numpy()[0, 0, :, :2]
+    seen = [
+        place(augmentation.augmented_faces(tf.constant(blob(*s)), seeds).numpy()) for s in spots
+    ]
     found = np.array([points[10] - points[1], points[152] - points[1]])
     np.testing.assert_allclose(found, [seen[1] - seen[0], seen[2] - seen[0]], atol=1.2)
 
@@ -97,7 +102,7 @@ def test_a_mirrored_face_has_left_and_right_in_place() -> None:
     mesh = np.random.default_rng(0).normal(100, 5, (40, 2, 478, 3)).astype(np.float32)
     mesh[:, :, 33, 0], mesh[:, :, 263, 0] = 50, 160  # outer corners, at different heights
     mesh[:, :, 33, 1], mesh[:, :, 263, 1] = 60, 100
-    varied = augmentation.varied_mesh(tf.constant(mesh), tf.ones((40, 2)), tf.constant(SEED))
+    varied = augmentation.augmented_mesh(tf.constant(mesh), tf.ones((40, 2)), tf.constant(SEED))
     left, right = varied.numpy()[:, 0, 33], varied.numpy()[:, 0, 263]
     assert (right[:, 0] - left[:, 0] > 80).all()
     mirror = augmentation.face_draws(augmentation.Rows(40), tf.constant(SEED)).numpy()[4] > 0
@@ -162,7 +167,7 @@ def voices(kind: str, step: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     audio = np.tile(step * np.arange(12, dtype=np.float32) + 5.0, (200, 60, 1))
     mask = np.ones((200, 60), np.float32)
     seed = tf.constant([1, 2], tf.int64)
-    made = augmentation.varied_voice(
+    made = augmentation.augmented_audio(
         tf.constant(audio), tf.constant(mask), np.zeros(12, np.float32), seed, kind
     )
     return made["audio"].numpy(), made["audio_mask"].numpy() > 0
@@ -234,8 +239,8 @@ def test_louder_is_three_decibels_in_every_unit() -> None:
         assert 0.95 * most - 1e-5 <= -change.min() <= 1.01 * most + 1e-5
 
 
-@pytest.mark.parametrize("kind", ["log_mel", "fbank", "mel_db", "mfcc"])
-def test_another_microphone_moves_level_and_adds_noise_as_said(kind: str) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_channel_moves_level_and_adds_noise_as_documented(kind: str) -> None:
     import tensorflow as tf
 
     from emorec_tf.config.config import FeaturesConfig
@@ -251,15 +256,15 @@ def test_another_microphone_moves_level_and_adds_noise_as_said(kind: str) -> Non
     mask[:, 40:] = 0
     audio *= mask[..., None]
     seed = tf.constant([3, 4], tf.int64)
-    heard = augmentation.other_microphone(tf.constant(audio), tf.constant(mask), features, seed)
+    heard = augmentation.other_channel(tf.constant(audio), tf.constant(mask), features, seed)
     heard = heard.numpy()
     assert heard.shape == audio.shape
     assert np.isfinite(heard).all()
     assert not heard[:, 40:].any(), "padding stays zero"
-    again = augmentation.other_microphone(tf.constant(audio), tf.constant(mask), features, seed)
+    again = augmentation.other_channel(tf.constant(audio), tf.constant(mask), features, seed)
     np.testing.assert_array_equal(again.numpy(), heard)
     part = augmentation.Rows(clips, 150, 50)
-    own = augmentation.other_microphone(
+    own = augmentation.other_channel(
         tf.constant(audio[150:]), tf.constant(mask[150:]), features, seed, part
     )
     np.testing.assert_allclose(own.numpy(), heard[150:], rtol=1e-5, atol=1e-5)

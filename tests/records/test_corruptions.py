@@ -1,15 +1,22 @@
-"""Robustness: noise has the power it is said to have; what is gone looks as if never there."""
+"""Corruptions: noise has its power; a missing modality looks as if it was never there."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
+from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.features.audio_features import POWER_FLOOR, layer_of
+from emorec_tf.errors import UserError
+from emorec_tf.features.audio_features import AUDIO_FEATURES, POWER_FLOOR, layer_of
+from emorec_tf.records import augmentation, voice_perturbation
 from emorec_tf.records.corruptions import conditions, powers_of, table
 from emorec_tf.tasks.tasks import Naming
+
+KINDS = [n for n, e in choices.entries("audio_features").items() if e.facts.powers is not None]
 
 
 def noise_alone(inputs, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -72,14 +79,14 @@ def test_table_scores_every_condition():
     labels = np.array([0, 0, 0, 1, 2, 2])
     guesses = np.array([0, 1, 0, 1, 2, 0])
     task, features = Naming(("a", "b", "c")), FeaturesConfig()
-    rows = table(lambda damage: np.eye(3)[guesses], labels, task.figures, features)
+    rows = table(lambda corruption: np.eye(3)[guesses], labels, task.figures, features)
     assert [row["condition"] for row in rows] == list(conditions(features))
     assert rows[0]["uar"] == pytest.approx(balanced_accuracy_score(labels, guesses))
     assert rows[0]["war"] == pytest.approx(accuracy_score(labels, guesses))
     assert {row["n"] for row in rows} == {6}
 
 
-@pytest.mark.parametrize("kind", ["log_mel", "fbank", "mel_db", "mfcc"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_powers_are_those_of_the_sound_in_every_unit(kind):
     """Twice the amplitude is four times the power, whatever the features count in."""
     features = FeaturesConfig(audio_features=kind, clip_seconds=0.5, mel_bands=40)
@@ -94,3 +101,20 @@ def test_powers_are_those_of_the_sound_in_every_unit(kind):
         inputs = {"audio": once.astype(np.float32), "audio_mask": mask}
         noisy = conditions(features)["noise 0 dB"](inputs)["audio"]
         assert to_power(noisy).mean() / to_power(once).mean() == pytest.approx(2, rel=0.05)
+
+
+def test_audio_features_without_powers_are_refused(features, monkeypatch):
+    """They were taken for decibels once, and scored wrongly without a word."""
+    entry = dataclasses.replace(AUDIO_FEATURES["log_mel"], powers=None)
+    monkeypatch.setitem(AUDIO_FEATURES, "log_mel", entry)
+    made = (
+        lambda: conditions(features),
+        lambda: voice_perturbation.copies(features, 1),
+        lambda: augmentation.other_channel(
+            np.zeros((1, 2, 16), "f"), np.ones((1, 2), "f"), features, 0
+        ),
+    )
+    for make in made:
+        with pytest.raises(UserError, match="'log_mel' has no powers at its entry") as error:
+            make()
+        assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Copies of voices: each differs as it should, nothing else does; a clip draws its own."""
+"""Augmented copies: each differs as it should, nothing else does; a clip has its own draws."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import librosa
 import numpy as np
 import pytest
 
+from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.features.audio_features import fit_length, layer_of
 from emorec_tf.records import corruptions, voice_perturbation
 
+KINDS = [n for n, e in choices.entries("audio_features").items() if e.facts.powers is not None]
 RATE_HZ = 16000
 
 
@@ -29,7 +31,7 @@ def inputs_of(waveforms: list[np.ndarray], features: FeaturesConfig) -> dict[str
     return {"audio": audio, "audio_mask": mask, "faces": faces}
 
 
-@pytest.mark.parametrize("kind", ["log_mel", "fbank", "mel_db", "mfcc"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_copies_are_of_the_same_kind(kind: str) -> None:
     features = FeaturesConfig(audio_features=kind, clip_seconds=2.0)
     inputs = inputs_of([tone(500, 1.5), np.zeros(0, np.float32)], features)
@@ -47,7 +49,7 @@ def test_copies_are_of_the_same_kind(kind: str) -> None:
         assert not found["audio"][1].any(), "no sound stays no sound"
 
 
-def test_draws_depend_on_the_sound_alone() -> None:
+def test_draws_depend_on_the_audio_alone() -> None:
     features = FeaturesConfig(clip_seconds=2.0)
     both = inputs_of([tone(500, 1.5), tone(900, 1.2)], features)
     other = inputs_of([tone(700, 2.0), tone(500, 1.5)], features)
@@ -58,7 +60,7 @@ def test_draws_depend_on_the_sound_alone() -> None:
 
 
 def test_gain_moves_the_level_as_it_would_move_the_waveform(monkeypatch) -> None:
-    for name in ("STRETCH", "WARP", "COLOUR_DB"):
+    for name in ("STRETCH", "WARP", "TILT_DB"):
         monkeypatch.setattr(voice_perturbation, name, 0.0)
     features = FeaturesConfig(clip_seconds=2.0)
     inputs = inputs_of([tone(500, 1.5)], features)
@@ -71,7 +73,7 @@ def test_gain_moves_the_level_as_it_would_move_the_waveform(monkeypatch) -> None
 
 
 def test_time_is_stretched_as_librosa_does(monkeypatch) -> None:
-    for name in ("GAIN_DB", "WARP", "COLOUR_DB"):
+    for name in ("GAIN_DB", "WARP", "TILT_DB"):
         monkeypatch.setattr(voice_perturbation, name, 0.0)
     features = FeaturesConfig(clip_seconds=2.0)
     wave = tone(500, 1.5)

@@ -57,4 +57,4 @@ def test_it_is_saved_with_a_model(reloaded, tmp_path):
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     model.compile("sgd", Concordance())
     model.fit(np.ones((4, 2), "f"), series(count=4)[0], verbose=0)
-    assert isinstance(reloaded(model).loss, Concordance)
+    assert reloaded(model).loss == "Concordance"

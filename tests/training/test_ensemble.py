@@ -68,7 +68,7 @@ def test_classical_heads_of_a_kind_share_a_temperature(parts, tmp_path):
     np.testing.assert_allclose(found, [voice.temperature, 4, 4])  # twice and half of 4
 
 
-@pytest.mark.parametrize(("damage", "left"), [("no_voice", 1), ("no_face", 0)])
+@pytest.mark.parametrize(("damage", "left"), [("no_audio", 1), ("no_face", 0)])
 def test_with_one_modality_gone_the_other_decides_alone(damage, left, whole, parts):
     gone = getattr(corruptions, damage)
     together = calibration.scaled(logits(whole, gone), 1.0)

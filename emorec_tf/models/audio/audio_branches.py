@@ -1,22 +1,25 @@
-"""Audio branches: sound features to tokens. To add one, write a function and name it in the table.
+"""Audio branches: audio features to tokens.
 
-A branch takes the dict of model inputs, already standardised and masked, and its knobs as
-keyword arguments with literal defaults; it returns ``Tokens``. Here stand those that go along time;
-those that see a picture stand in ``audio_images``.
+To add one, write a function here and give it an entry in ``AUDIO_BRANCHES`` below; nothing else
+names it. A branch takes the dict of model inputs, already standardised and masked, and its
+arguments as keywords with literal defaults; it returns ``Tokens``. A Keras layer of its own needs
+``keras.saving.register_keras_serializable("emorec_tf")``. Branches along time are defined here;
+those that treat the features as an image are in ``image_nets``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import keras
 from keras import ops
 
+from emorec_tf.config.entries import Branch
 from emorec_tf.config.fields import check
 from emorec_tf.models.audio.functionals import functionals
 from emorec_tf.models.audio.image_nets import logmel_image, mfcc_cnn, resnet_se
 from emorec_tf.models.layers import Tensor, Tokens, halve
-from emorec_tf.models.pooling import one_token, pooled, sound_of
+from emorec_tf.models.pooling import masked_audio, one_token, pooled
 
 
 def conv1d(
@@ -35,14 +38,14 @@ def conv1d(
 
     Args:
         filters: channels of every convolution.
-        blocks: convolution + batch norm + ReLU + pooling by two, so often.
-        kernel: frames seen by one convolution.
+        blocks: number of convolution + batch norm + ReLU + pooling by two.
+        kernel: frames that one convolution covers.
         dropout: share of whole channels dropped after each block.
         pool: "attention", "mean_std" or "none" (one token per remaining frame).
     Source:
         The usual 1-D CNN for speech emotion; pooling as in Okabe et al. 2018.
     """
-    x, mask = sound_of(inputs)
+    x, mask = masked_audio(inputs)
     frames = x.shape[1]
     check(2**blocks <= frames, "blocks", blocks, f"fewer for clips of {frames} frames")
     for _ in range(blocks):
@@ -64,7 +67,7 @@ def lstm(
     dropout: float = 0.3,
     pool: str = "attention",
 ) -> Tokens:
-    """Bidirectional LSTM over frames thinned by a strided convolution.
+    """Bidirectional LSTM over frames subsampled by a strided convolution.
 
     Shapes:
         audio [B, T, M], audio_mask [B, T] -> [B, 1, 4 units]; pool="none": [B, S, 2 units]
@@ -72,13 +75,13 @@ def lstm(
     Args:
         units: state size of each direction.
         layers: LSTM layers on top of each other.
-        stride: frames joined into one step; 1 keeps all, at several times the cost.
+        stride: frames joined into one time step; 1 keeps all, at several times the cost.
         dropout: share of each layer's outputs dropped.
-        pool: "attention", "mean_std" or "none" (one token per step).
+        pool: "attention", "mean_std" or "none" (one token per time step).
     Source:
         Graves & Schmidhuber 2005, Framewise phoneme classification with bidirectional LSTM.
     """
-    x, mask = sound_of(inputs)
+    x, mask = masked_audio(inputs)
     x = keras.layers.Conv1D(units, stride + 1, strides=stride, padding="same", use_bias=False)(x)
     x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))  # [B, S, units]
     steps = keras.layers.MaxPooling1D(stride, padding="same")(mask[..., None])[..., 0]
@@ -96,9 +99,9 @@ def stacked_lstm(
     layers: int = 2,
     dropout: float = 0.2,
 ) -> Tokens:
-    """LSTMs over every frame, one way; the state after the last real frame is the answer.
+    """Unidirectional LSTMs over every frame; the token is the state after the last real frame.
 
-    The system itself answers after the last frame of the padding.
+    The original system takes the state after the last frame of the padding.
 
     Shapes:
         audio [B, T, M], audio_mask [B, T] -> [B, 1, units]
@@ -112,12 +115,12 @@ def stacked_lstm(
         short-term memory.
     """
     check(layers >= 1, "layers", layers, "at least 1")
-    x, mask = sound_of(inputs)
+    x, mask = masked_audio(inputs)
     for layer in range(layers):
         x = keras.layers.Dropout(dropout)(x) if layer else x
         rnn = keras.layers.LSTM(units, return_sequences=layer < layers - 1)
         x = rnn(x, mask=never_empty(mask))
-    return one_token(x, mask)  # masked steps hand on the state before them
+    return one_token(x, mask)  # masked time steps keep the state before them
 
 
 def fbank_conv(
@@ -129,9 +132,9 @@ def fbank_conv(
     pool: int = 5,
     dropout: float = 0.7,
 ) -> Tokens:
-    """One convolution that spans all bands, pooled in time and laid out as one long vector.
+    """One convolution that spans all bands, pooled in time and flattened.
 
-    For 691 or 692 frames of 23 bands these are 5,760 features from 29,568 weights.
+    For 691 or 692 frames of 23 bands this gives 5,760 features with 29,568 weights.
 
     Shapes:
         audio [B, T, M], audio_mask [B, T] -> [B, 1, S filters], S = ((T - kernel) / stride + 1) /
@@ -139,21 +142,21 @@ def fbank_conv(
 
     Args:
         filters: channels of the convolution.
-        kernel: frames it sees.
-        stride: frames from one of its steps to the next.
-        pool: steps of which the largest value is kept.
+        kernel: frames that it covers.
+        stride: frames from one of its outputs to the next.
+        pool: outputs of which the largest is kept.
         dropout: share of the features dropped.
     Source:
         The speech network on filter banks among the systems this zoo implements; its two dense
         layers are the fusion's.
     """
-    x, mask = sound_of(inputs)
+    x, mask = masked_audio(inputs)
     shortest = kernel + stride * (pool - 1)
     check(
         x.shape[1] >= shortest,
         "kernel",
         kernel,
-        f"less for clips of {x.shape[1]} frames; with stride and pool it takes {shortest}",
+        f"less for clips of {x.shape[1]} frames; with stride and pool it needs {shortest}",
     )
     x = keras.layers.Conv1D(filters, kernel, strides=stride, activation="relu")(x)
     x = keras.layers.MaxPooling1D(pool)(x)  # [B, S, filters]
@@ -162,7 +165,7 @@ def fbank_conv(
 
 
 def never_empty(mask: Tensor) -> Tensor:
-    """Mask for an LSTM, whose first step is always read: cuDNN takes no sequence of none.
+    """Mask for an LSTM with the first time step always set: cuDNN refuses empty sequences.
 
     Shapes:
         [B, S] -> bool [B, S]
@@ -171,13 +174,13 @@ def never_empty(mask: Tensor) -> Tensor:
     return ops.cast(ops.concatenate([first, mask[:, 1:]], axis=1), "bool")
 
 
-AUDIO_BRANCHES: dict[str, Callable[..., Tokens]] = {
-    "conv1d": conv1d,
-    "functionals": functionals,
-    "lstm": lstm,
-    "fbank_conv": fbank_conv,
-    "stacked_lstm": stacked_lstm,
-    "mfcc_cnn": mfcc_cnn,
-    "logmel_image": logmel_image,
-    "resnet_se": resnet_se,
+AUDIO_BRANCHES = {
+    "conv1d": Branch(conv1d, small="filters=8, blocks=2"),
+    "functionals": Branch(functionals, trainable=False, small="coefficients=6, parts=2"),
+    "lstm": Branch(lstm, small="units=4"),
+    "fbank_conv": Branch(fbank_conv, small="filters=4, dropout=0.1"),
+    "stacked_lstm": Branch(stacked_lstm, small="units=4"),
+    "mfcc_cnn": Branch(mfcc_cnn, small="width=0.05, dense=16, dropout=0.1"),
+    "logmel_image": Branch(logmel_image, small="width=0.05, dense=16, features=8, dropout=0.1"),
+    "resnet_se": Branch(resnet_se, small="width=4, blocks=(1, 1), reduction=1"),
 }

@@ -9,14 +9,14 @@ import numpy as np
 from keras import ops
 
 from emorec_tf.config.fields import check
-from emorec_tf.models.audio.modulations import modulations as rippling
-from emorec_tf.models.layers import Tensor, Tokens, mean_of
-from emorec_tf.models.pooling import one_token, sound_of, stretches
+from emorec_tf.models.audio import modulations as modulation
+from emorec_tf.models.layers import Tensor, Tokens, mean_of, present
+from emorec_tf.models.pooling import masked_audio, one_token, segments
 
 SMALLEST = 1e-6
 LAGS = (5, 15)  # frames: 50 and 150 ms at the usual hop, within and across syllables
 SLOWEST_BINS, BINS_JOINED = 32, 4  # rhythm: 32 bins of the clip's spectrum in time, by fours
-OCTAVES = 16  # groups of bands whose rhythm and togetherness are measured
+OCTAVES = 16  # groups of bands whose rhythm and correlation are measured
 
 
 def functionals(
@@ -29,26 +29,26 @@ def functionals(
 ) -> Tokens:
     """Statistics of bands, cepstra and their course over the clip; nothing to train.
 
-    Meant for a classical head: ``classifier: lda()``. Where speech is, is told by loudness: frames
-    within ``reach`` of the loudest. What is measured there: mean and deviation of each band, how
-    fast it changes; mean, deviation, skewness, kurtosis and autocorrelation of each cepstral
-    coefficient; mean and deviation of these in each of ``parts`` stretches of the speech; which
-    bands move together; rhythm; and how long and how loud it is.
+    Meant for a classical head: ``classifier: lda()``. Speech is detected by loudness: frames within
+    ``reach`` of the loudest. Measured there: mean, deviation and speed of change of each band;
+    mean, deviation, skewness, kurtosis and autocorrelation of each cepstral coefficient; mean and
+    deviation of these in each of ``parts`` segments of the speech; correlations between bands;
+    rhythm; and duration and loudness.
 
     Shapes:
         audio [B, T, M], audio_mask [B, T] -> [B, 1, E], [B, 1]
 
     Args:
         inputs: as every audio branch takes them.
-        coefficients: of the cosine transform over the bands.
-        parts: stretches of equal length, in which the course of the clip is kept.
-        reach: in deviations of the mean band over the training clips.
-        modulations: also how strongly the spectrogram ripples, by rate, width and direction.
+        coefficients: number of coefficients of the cosine transform over the bands.
+        parts: number of segments of equal length that describe the course of the clip.
+        reach: in standard deviations of the mean band over the training clips.
+        modulations: add the spectro-temporal modulations, by rate, scale and direction.
     Source:
         Functionals over low-level descriptors, as in Eyben et al. 2010, openSMILE; the set is this
         zoo's own.
     """
-    audio, mask = sound_of(inputs)
+    audio, mask = masked_audio(inputs)
     bands = audio.shape[-1]
     check(1 <= coefficients <= bands, "coefficients", coefficients, f"1 to {bands}, the bands")
     check(parts >= 1, "parts", parts, "at least 1")
@@ -63,17 +63,16 @@ def functionals(
         speeds(audio, real),
         moments(cepstra, speech, higher=True),
         speeds(cepstra, real),
-        *[together(cepstra, speech, lag) for lag in LAGS],
-        *[moments(cepstra, stretch) for stretch in stretches(speech, parts)],
+        *[autocorrelation(cepstra, speech, lag) for lag in LAGS],
+        *[moments(cepstra, segment) for segment in segments(speech, parts)],
         correlations(grouped(audio), speech),
         rhythm(grouped(audio), real),
         extent(level, speech, real),
     ]
     if modulations:
-        found.append(rippling(audio, speech, parts))
+        found.append(modulation.modulations(audio, speech, parts))
     features = ops.concatenate(found, axis=-1)
-    there = ops.max(real, axis=1, keepdims=True)
-    return one_token(features * there, mask)
+    return one_token(features * present(real), mask)
 
 
 def cosines(bands: int, count: int) -> np.ndarray:
@@ -102,7 +101,7 @@ def centred(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def moments(values: Tensor, weights: Tensor, higher: bool = False) -> Tensor:
-    """Mean and deviation, ``higher``: skewness and kurtosis too: -> [B, 2 E] or [B, 4 E]."""
+    """Mean and deviation, with ``higher`` also skewness and kurtosis: -> [B, 2 E] or [B, 4 E]."""
     mean, deviation, z = centred(values, weights)
     found = [mean, deviation]
     if higher:
@@ -112,14 +111,14 @@ def moments(values: Tensor, weights: Tensor, higher: bool = False) -> Tensor:
 
 
 def speeds(values: Tensor, real: Tensor) -> Tensor:
-    """Mean size and deviation of the change from frame to frame: -> [B, 2 E]."""
+    """Mean absolute value and deviation of the change between frames: -> [B, 2 E]."""
     step, both = values[:, 1:] - values[:, :-1], real[:, 1:] * real[:, :-1]
     size = mean_of(Tokens(ops.abs(step), both))
     return ops.concatenate([size, ops.sqrt(mean_of(Tokens(step * step, both)) + SMALLEST)], -1)
 
 
-def together(values: Tensor, weights: Tensor, lag: int) -> Tensor:
-    """Autocorrelation at a lag, both frames among the weighted: -> [B, E]."""
+def autocorrelation(values: Tensor, weights: Tensor, lag: int) -> Tensor:
+    """Autocorrelation at a lag, over pairs of weighted frames: -> [B, E]."""
     check(lag < values.shape[1], "clip_seconds", values.shape[1], f"more than {lag} frames")
     _, _, z = centred(values, weights)
     return mean_of(Tokens(z[:, lag:] * z[:, :-lag], weights[:, lag:] * weights[:, :-lag]))
@@ -152,7 +151,7 @@ def rhythm(values: Tensor, real: Tensor) -> Tensor:
 
 
 def extent(level: Tensor, speech: Tensor, real: Tensor) -> Tensor:
-    """How long the speech is, as frames and as a share, and how loud and steady: -> [B, 5]."""
+    """Duration of speech (frames, share); mean, deviation and peak of its level: [B, 5]."""
     mean, deviation, _ = centred(level[..., None], speech)
     long = ops.sum(speech, axis=1, keepdims=True)
     whole = ops.sum(real, axis=1, keepdims=True)

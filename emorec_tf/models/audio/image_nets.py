@@ -1,4 +1,4 @@
-"""Audio branches that take the features of a clip as a picture: time by bands, one channel."""
+"""Audio branches that treat the features of a clip as an image: time by bands, one channel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from keras import ops
 
 from emorec_tf.config.fields import check
 from emorec_tf.models.layers import Tensor, Tokens
-from emorec_tf.models.pooling import one_token, pooled, sound_of
+from emorec_tf.models.pooling import masked_audio, one_token, pooled
 
 # filters, kernel, stride, 3 x 3 pooling by two after it
 MFCC_LAYERS = (
@@ -39,7 +39,7 @@ def mfcc_cnn(
 ) -> Tokens:
     """Net like AlexNet over time and coefficients, averaged to 6 x 6, two dense layers.
 
-    The padding is part of the picture, as in the system itself: zeros, the mean after
+    The padding is part of the image, as in the original system: zeros, the mean after
     standardising.
 
     Shapes:
@@ -56,12 +56,12 @@ def mfcc_cnn(
         Krizhevsky 2014, One weird trick, arXiv 1404.5997.
     """
     check(norm in ("batch", "none"), "norm", norm, "batch or none")
-    sound, mask = sound_of(inputs)
-    side = min(sound.shape[1:])
+    audio, mask = masked_audio(inputs)
+    side = min(audio.shape[1:])
     check(
-        side >= MFCC_SMALLEST, "side of the picture", side, f"at least {MFCC_SMALLEST} for mfcc_cnn"
+        side >= MFCC_SMALLEST, "side of the image", side, f"at least {MFCC_SMALLEST} for mfcc_cnn"
     )
-    x = convolutions(sound[..., None], MFCC_LAYERS, width, norm == "batch", "valid")
+    x = convolutions(audio[..., None], MFCC_LAYERS, width, norm == "batch", "valid")
     x = averages(averages(x, 6, axis=1), 6, axis=2)  # [B, 6, 6, 256 width]
     x = keras.layers.Flatten()(x)
     for _ in range(2):
@@ -71,9 +71,9 @@ def mfcc_cnn(
 
 
 def averages(x: Tensor, count: int, axis: int) -> Tensor:
-    """Average so many even parts of an axis, which overlap where it is not a multiple.
+    """Average ``count`` equal parts of an axis, which overlap where it is not a multiple.
 
-    Shorter axes repeat: torch's rule for adaptive pooling, which Keras's layer only follows where
+    Shorter axes repeat: PyTorch's rule for adaptive pooling, which Keras's layer follows only where
     the axis is longer than ``count``.
 
     Shapes:
@@ -97,9 +97,9 @@ def logmel_image(
 ) -> Tokens:
     """Net like AlexNet with batch norm over time and mel bands, to 1000 features.
 
-    The system itself pools 2 x 2 by one, which leaves nearly the whole picture to the first dense
-    layer. Here AlexNet's 3 x 3 by two stand after convolutions 1, 2 and 5: at 282 x 128 they leave
-    9 x 4 x 256 = 9,216 numbers, as many as AlexNet's 6 x 6 x 256.
+    The original system pools 2 x 2 with stride one, which leaves nearly the whole image to the
+    first dense layer. Here AlexNet's pooling, 3 x 3 with stride two, follows convolutions 1, 2 and
+    5: at 282 x 128 it leaves 9 x 4 x 256 = 9,216 values, as many as AlexNet's 6 x 6 x 256.
 
     Shapes:
         audio [B, T, M], audio_mask [B, T] -> [B, 1, features]
@@ -111,11 +111,11 @@ def logmel_image(
         features: units of the second.
         dropout: after each dense layer.
     Source:
-        The speech network on mel pictures of 3 s among the systems this zoo implements; after
+        The speech network on mel images of 3 s among the systems this zoo implements; after
         Krizhevsky, Sutskever, Hinton 2012, ImageNet classification with deep CNNs.
     """
-    sound, mask = sound_of(inputs)
-    x = convolutions(sound[..., None], LOGMEL_LAYERS, width, True, "same")
+    audio, mask = masked_audio(inputs)
+    x = convolutions(audio[..., None], LOGMEL_LAYERS, width, True, "same")
     x = keras.layers.Flatten()(x)
     for units in (dense, features):
         x = keras.layers.Dense(units, activation="relu")(x)
@@ -130,7 +130,7 @@ def convolutions(
     batch_norm: bool,
     pool_padding: str,
 ) -> Tensor:
-    """Run a table of convolutions, each with ReLU: [B, T, M, 1] -> [B, T', M', filters]."""
+    """Apply a table of convolutions, each with ReLU: [B, T, M, 1] -> [B, T', M', filters]."""
     for filters, kernel, stride, pool in table:
         count = max(2, round(filters * width))
         x = keras.layers.Conv2D(
@@ -152,11 +152,11 @@ def resnet_se(
     dropout: float = 0.1,
     pool: str = "attention",
 ) -> Tokens:
-    """Residual net over time and bands; every block weighs its channels by what the clip holds.
+    """Residual net over time and bands with squeeze-and-excitation of its channels.
 
     Time and bands are halved by the first convolution, by the pooling after it, and by each stage
     but the first, which also doubles the channels. Padding is set to zero again after every layer
-    that would fill it and counts in no mean, so a clip gives the same features however far it is
+    that would fill it and enters no mean, so a clip gives the same features however far it is
     padded.
 
     Shapes:
@@ -167,9 +167,9 @@ def resnet_se(
         inputs: as every audio branch takes them.
         width: channels of the first stage.
         blocks: residual blocks of each stage.
-        reduction: of the channels inside a squeeze-and-excitation, never below 4.
+        reduction: of the channels inside squeeze-and-excitation; at least 4 remain.
         dropout: share of whole channels dropped after each stage.
-        pool: "attention", "mean_std" or "none" (one token per remaining moment).
+        pool: "attention", "mean_std" or "none" (one token per remaining frame).
     Source:
         Hu, Shen, Sun 2018, Squeeze-and-excitation networks, CVPR; He et al. 2016, Deep residual
         learning; pooling as in Okabe et al. 2018.
@@ -180,8 +180,8 @@ def resnet_se(
         blocks,
         "whole numbers above 0, such as (1, 1, 1)",
     )
-    sound, mask = sound_of(inputs)
-    x, mask = convolved(sound[..., None], mask, width, 2)
+    audio, mask = masked_audio(inputs)
+    x, mask = convolved(audio[..., None], mask, width, 2)
     x = keras.layers.MaxPooling2D(2, padding="same")(blanked(keras.layers.ReLU()(x), mask))
     mask = halved(mask)
     for stage, count in enumerate(blocks):
@@ -196,7 +196,7 @@ def resnet_se(
 def residual(
     x: Tensor, mask: Tensor, filters: int, stride: int, reduction: int
 ) -> tuple[Tensor, Tensor]:
-    """Two convolutions, their channels weighed, beside a short cut.
+    """Two convolutions with squeeze-and-excitation, beside a shortcut.
 
     Shapes:
         [B, T, M, C], mask [B, T] -> [B, T / stride, M / stride, filters], [B, T / stride]
@@ -211,7 +211,7 @@ def residual(
 
 
 def convolved(x: Tensor, mask: Tensor, filters: int, stride: int) -> tuple[Tensor, Tensor]:
-    """A 3 x 3 convolution with batch norm, around the same frames whatever the clip's length.
+    """A 3 x 3 convolution with batch norm, aligned to the same frames whatever the clip's length.
 
     Shapes:
         [B, T, M, C], mask [B, T] -> [B, T / stride, M / stride, filters], [B, T / stride]
@@ -223,17 +223,17 @@ def convolved(x: Tensor, mask: Tensor, filters: int, stride: int) -> tuple[Tenso
 
 
 def halved(mask: Tensor) -> Tensor:
-    """Mask of every two frames together, a last odd one alone: [B, T] -> [B, T / 2]."""
+    """Mask of pairs of frames, a last odd one alone: [B, T] -> [B, T / 2]."""
     return keras.layers.MaxPooling1D(2, padding="same")(mask[..., None])[..., 0]
 
 
 def blanked(x: Tensor, mask: Tensor) -> Tensor:
-    """Zero where there is no sound: [B, T, M, C], mask [B, T] -> [B, T, M, C]."""
+    """Set the padding to zero: [B, T, M, C], mask [B, T] -> [B, T, M, C]."""
     return x * ops.cast(mask, x.dtype)[..., None, None]
 
 
 def excited(x: Tensor, mask: Tensor, units: int) -> Tensor:
-    """Channels weighed by two dense layers that see their means over the sound.
+    """Scale channels by two dense layers of their means over the real frames.
 
     Shapes:
         [B, T, M, C], mask [B, T] -> [B, T, M, C]

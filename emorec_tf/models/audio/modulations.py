@@ -1,8 +1,8 @@
-"""How a spectrogram ripples: its modulations along time and over the bands, each by one filter.
+"""Spectro-temporal modulations of a spectrogram: along time and over the bands, by Gabor filters.
 
-Speech moves by syllables (2 to 16 Hz), by formants and by harmonics (ripples over the bands, which
-stand still, rise or fall). A Gabor filter hears one rate, one ripple and one direction; it is the
-product of a wave in time and one over the bands, so that these can be run one after the other.
+Speech varies with syllables (2 to 16 Hz) and with formants and harmonics (ripples over the bands,
+steady, rising or falling). A Gabor filter responds to one rate, one scale and one direction; it is
+the product of a wave in time and one over the bands, so the two are applied one after the other.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from keras import ops
 
 from emorec_tf.config.fields import check
 from emorec_tf.models.layers import Tensor, Tokens, mean_and_deviation, mean_of
-from emorec_tf.models.pooling import stretches
+from emorec_tf.models.pooling import segments
 
 PERIODS = (50.0, 25.0, 12.5, 6.25)  # frames: 2, 4, 8 and 16 Hz at the usual hop
-RIPPLES = (0.03, 0.06, 0.12, 0.25)  # cycles per band; beside them one filter without any
-PLACES, JOINED = 16, 4  # where filters over the bands are centred; of them, one in the course
-CYCLES = 1.5  # that each filter spans
-STEP = 4  # frames from one answer to the next
+RIPPLES = (0.03, 0.06, 0.12, 0.25)  # cycles per band; one more filter has none
+PLACES, JOINED = 16, 4  # centres of the filters over the bands; so many are averaged in segments
+CYCLES = 1.5  # length of each filter
+STEP = 4  # frames from one output to the next
 SMALLEST, FLOOR = 1e-6, 1e-3
 
 
 def modulations(audio: Tensor, speech: Tensor, parts: int) -> Tensor:
-    """Logarithms of the filters' mean and deviation over the speech, and of their course.
+    """Logarithms of the filters' mean and deviation over the speech, and of their segment means.
 
     Shapes:
         audio [B, T, M], speech [B, T] -> [B, 2 E + parts E / 4], E = 9 x 16 x 4
 
     Args:
-        audio: standardised, zero where there is none.
-        speech: 1 where speech is.
-        parts: stretches of equal length, of each of which the mean is kept, of four places at once.
+        audio: standardised, zero in the padding.
+        speech: 1 where there is speech.
+        parts: number of segments of equal length; their means are taken over four places at once.
 
     Raises:
         UserError: fewer bands than places.
@@ -40,22 +40,22 @@ def modulations(audio: Tensor, speech: Tensor, parts: int) -> Tensor:
         Chi, Ru & Shamma 2005, Multiresolution spectrotemporal analysis of complex sounds, JASA
         118(2); in emotion: Wu, Falk & Chan 2011, Speech Communication 53(5).
     """
-    sizes, heard = magnitudes(audio), speech[:, ::STEP]
-    steps, columns, rates = sizes.shape[1:]
-    coarse = ops.mean(ops.reshape(sizes, (-1, steps, columns // JOINED, JOINED, rates)), axis=3)
-    fine = ops.reshape(sizes, (-1, steps, columns * rates))
-    coarse = ops.reshape(coarse, (-1, steps, columns * rates // JOINED))
-    course = [mean_of(Tokens(coarse, stretch)) for stretch in stretches(heard, parts)]
-    found = [mean_and_deviation(Tokens(fine, heard)), *course]
+    sizes, speech = magnitudes(audio), speech[:, ::STEP]
+    times, columns, rates = sizes.shape[1:]
+    coarse = ops.mean(ops.reshape(sizes, (-1, times, columns // JOINED, JOINED, rates)), axis=3)
+    fine = ops.reshape(sizes, (-1, times, columns * rates))
+    coarse = ops.reshape(coarse, (-1, times, columns * rates // JOINED))
+    course = [mean_of(Tokens(coarse, segment)) for segment in segments(speech, parts)]
+    found = [mean_and_deviation(Tokens(fine, speech)), *course]
     return ops.log(ops.concatenate(found, axis=-1) + FLOOR)
 
 
 def magnitudes(audio: Tensor) -> Tensor:
-    """Size of each filter's answer at every fourth frame, the ends of the sound being silent.
+    """Magnitude of each filter's output at every fourth frame; beyond the ends lies silence.
 
     Shapes:
-        [B, T, M] -> [B, (T - 1) // 4 + 1, 9 x 16, 4]: at each of 16 places steady, then by each
-        ripple falling, then by each rising; last the rates
+        [B, T, M] -> [B, (T - 1) // 4 + 1, 9 x 16, 4]: at each of 16 places without a ripple, then
+        each ripple falling, then each rising; the last axis holds the rates
     """
     even, odd = over_bands(audio.shape[-1])
     cosine, sine = along_time(ops.matmul(audio, even))
@@ -70,7 +70,7 @@ def magnitudes(audio: Tensor) -> Tensor:
 
 
 def over_bands(bands: int) -> tuple[np.ndarray, np.ndarray]:
-    """Even filters over the bands, those without a ripple first, and odd: [M, 80], [M, 64]."""
+    """Even filters over the bands, those without a ripple first, then odd: [M, 80], [M, 64]."""
     check(bands >= PLACES, "modulations", bands, f"off for fewer than {PLACES} bands")
     middles = (np.arange(PLACES) + 0.5) * bands / PLACES - 0.5
     away = np.arange(bands)[:, None] - middles  # [M, 16]
@@ -86,7 +86,7 @@ def over_bands(bands: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def along_frames() -> np.ndarray:
-    """Cosines of all rates, then their sines, all deaf to what is constant: [1, L, 1, 8]."""
+    """Cosines of all rates, then their sines, all of mean zero: [1, L, 1, 8]."""
     longest = round(CYCLES * max(PERIODS)) | 1
     found = np.zeros((longest, len(PERIODS)), complex)
     for column, period in enumerate(PERIODS):
@@ -111,5 +111,5 @@ def along_time(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def size(real: Tensor, imaginary: Tensor) -> Tensor:
-    """Size of a complex number."""
+    """Absolute value of a complex number."""
     return ops.sqrt(ops.square(real) + ops.square(imaginary) + SMALLEST)

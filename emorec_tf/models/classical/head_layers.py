@@ -1,4 +1,4 @@
-"""A classical head as Keras layers: plain arrays in the model, nothing of scikit-learn in a run."""
+"""A classical head as Keras layers: a saved run holds plain arrays and needs no scikit-learn."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from emorec_tf.models.layers import Tensor, Tokens, mean_of
 
 Weighted: TypeAlias = tuple[keras.layers.Layer, list[np.ndarray]]  # and its weights
 
-SPEAKER_FEATURES = "speaker_features"  # what a model of enrolled speakers asks for: their mean
+SPEAKER_FEATURES = "speaker_features"  # input of speaker-adapted models: the speaker's mean
 
 
 @dataclass(frozen=True)
 class Found:
-    """The best of a search: z = components (x - mean) / scale - offset goes into the estimator."""
+    """Result of a search: the estimator takes z = components (x - mean) / scale - offset."""
 
     mean: np.ndarray  # [E]
     scale: np.ndarray  # [E]
@@ -28,15 +28,14 @@ class Found:
     estimator: Any
 
     def projected(self, features: np.ndarray) -> np.ndarray:
-        """Features [N, E] as the estimator takes them: [N, E], or [N, P] with PCA."""
+        """Project features [N, E] as the estimator takes them: [N, E], or [N, P] with PCA."""
         z = (features - self.mean) / self.scale
         return z if self.components is None else z @ self.components.T - self.offset
 
     def decisions(self, features: np.ndarray, means: np.ndarray | None = None) -> np.ndarray:
-        """scikit-learn's decision function [N, K]; of two classes, its one value is halved.
+        """Decision function of scikit-learn [N, K]; the one value of two classes is split.
 
-        ``means``: the speaker's mean features beside each clip's, [N, E], for a head that weighs
-        them.
+        ``means``: the mean features of each clip's speaker, [N, E], for a head that uses them.
         """
         z = self.projected(features)
         if means is not None:
@@ -48,15 +47,15 @@ class Found:
 
 
 def joined(branches: Sequence[Tokens]) -> Tensor:
-    """Mean features of the branches, one after the other, zero where one is absent: -> [B, E]."""
+    """Concatenate the branches' mean features, zero where one is absent: -> [B, E]."""
     return ops.concatenate([ops.cast(mean_of(t), "float32") for t in branches], axis=-1)
 
 
 def with_head(model: keras.Model, found: Found, enrolled: bool = False) -> keras.Model:
-    """Put what was found on a model of features: logits [B, K] are its decision function.
+    """Add the fitted head to a model of features: logits [B, K] are its decision function.
 
-    ``enrolled``: the model then asks for the mean of the speaker's features, ``speaker_features``
-    [B, E], and features are measured from it, or from what the head takes of it.
+    ``enrolled``: the model gets one more input, ``speaker_features`` [B, E], the mean of the
+    speaker's features, which is subtracted from the features, or used by the head's own weights.
     """
     x, inputs, offset = model.output, model.input, None
     if enrolled:
@@ -70,12 +69,12 @@ def with_head(model: keras.Model, found: Found, enrolled: bool = False) -> keras
         x = _put(layer, x)
     x = x if offset is None else x + offset
     whole = keras.Model(inputs, x, name=model.name)
-    whole.trainable = False  # no gradient shall move it
+    whole.trainable = False  # fitted already
     return whole
 
 
 def _put(layer: Weighted, x: Tensor) -> Tensor:
-    """Apply a layer and give it its weights."""
+    """Apply a layer and set its weights."""
     y = layer[0](x)
     layer[0].set_weights([np.asarray(w, np.float32) for w in layer[1]])
     return y
@@ -89,7 +88,7 @@ def _projection(found: Found) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _of_mean(found: Found) -> Weighted:
-    """Make the layer of what the mean of the speaker's features takes from the scores."""
+    """Make the layer that subtracts the speaker's share from the scores."""
     project, shift = _projection(found)
     coefficients = found.estimator.speaker_coef_.T
     dense = keras.layers.Dense(coefficients.shape[1], dtype="float32", name="speaker_classifier")
@@ -97,7 +96,7 @@ def _of_mean(found: Found) -> Weighted:
 
 
 def _layers(found: Found) -> list[Weighted]:
-    """Layers and their weights: one for a linear head, else scaling, PCA and machine."""
+    """Layers and their weights: one for a linear head, else scaling or PCA, and the machine."""
     components = found.components
     project, shift = _projection(found)
     machines = getattr(found.estimator, "estimators_", None)
@@ -132,7 +131,7 @@ def _layers(found: Found) -> list[Weighted]:
 
 
 def _support(machines: Sequence[Any], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Support vectors [S, P] of all machines, each once, and their coefficients [S, machines]."""
+    """Support vectors [S, P] of all machines without repetition, and coefficients [S, machines]."""
     vectors = np.zeros((len(rows), machines[0].support_vectors_.shape[1]))
     duals = np.zeros((len(rows), len(machines)))
     for number, machine in enumerate(machines):
@@ -143,7 +142,7 @@ def _support(machines: Sequence[Any], rows: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _two(values: np.ndarray) -> np.ndarray:
-    """Give two classes, for which there is one function, half of it each, with either sign."""
+    """Split the one function of two classes into a half for each, with opposite signs."""
     return np.concatenate([-values / 2, values / 2], -1) if values.shape[-1] == 1 else values
 
 
@@ -161,13 +160,13 @@ class KernelMachine(keras.layers.Layer):
     def __init__(
         self, kernel: str, gamma: float, degree: int, vectors: int, outputs: int, **kwargs: object
     ) -> None:
-        """``vectors``: how many support; ``outputs``: machines."""
+        """``vectors``: number of support vectors; ``outputs``: number of machines."""
         super().__init__(**kwargs)
         self.kernel, self.gamma, self.degree = kernel, gamma, degree
         self.vectors, self.outputs = vectors, outputs
 
     def build(self, shape: Sequence[int]) -> None:
-        """Make room for what was found."""
+        """Make the weights."""
         shapes = ((self.vectors, shape[-1]), (self.vectors, self.outputs), (self.outputs,))
         self.support, self.duals, self.bias = (
             self.add_weight(shape=s, name=n, initializer="zeros", trainable=False)
@@ -186,10 +185,10 @@ class KernelMachine(keras.layers.Layer):
         return ops.matmul(near, self.duals) + self.bias
 
     def compute_output_shape(self, shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """Give the shape without running."""
+        """Return the output shape."""
         return (*shape[:-1], self.outputs)
 
     def get_config(self) -> dict[str, object]:
-        """Return what the constructor needs."""
+        """Return the arguments of the constructor."""
         names = ("kernel", "gamma", "degree", "vectors", "outputs")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

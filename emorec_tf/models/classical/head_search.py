@@ -1,4 +1,4 @@
-"""Search for a classical head: KerasTuner, judged by UAR on speakers that the head has not met."""
+"""Hyperparameter search for a classical head: KerasTuner, by UAR on held-out speakers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from emorec_tf.models.classical.classifiers import Search
 from emorec_tf.models.classical.head_layers import Found
 
 SHOWN_TRIALS = 5
-LEAST_VARIANCE = 1e-10  # of a direction, as a share of the greatest
+LEAST_VARIANCE = 1e-10  # of a component, as a share of the largest
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Features [N, E] of clips, or of copies of them, class ids [N] and speakers [N].
+    """Features [N, E] of clips or of augmented copies, class ids [N] and speakers [N].
 
-    ``means``, [N, E]: mean features of each clip's speaker, where heads are to weigh them, and
-    over how many ``clips`` each is taken.
+    ``means``, [N, E]: mean features of each clip's speaker, for heads that use them, and the number
+    of ``clips`` behind each mean.
     """
 
     features: np.ndarray
@@ -32,7 +32,7 @@ class Rows:
     clips: int = 0
 
     def some(self, chosen: np.ndarray) -> Rows:
-        """Those rows, by number or by a mask [N]."""
+        """Select rows, by number or by a mask [N]."""
         return replace(
             self,
             features=self.features[chosen],
@@ -43,7 +43,7 @@ class Rows:
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
-    """All rows, one part after the other."""
+    """Concatenate parts."""
     means = [part.means for part in parts if part.means is not None]
     return Rows(
         np.concatenate([part.features for part in parts]),
@@ -54,50 +54,50 @@ def joined(parts: Sequence[Rows]) -> Rows:
     )
 
 
-Round = tuple[Rows, Rows]  # what a head is fitted to, and what it then answers
-Part = tuple[Found, Rows, Rows]  # and the projection of what it is fitted to
+Round = tuple[Rows, Rows]  # rows that a head is fitted to, and rows that it then predicts
+Part = tuple[Found, Rows, Rows]  # with the projection fitted to the first
 
 
 def parts_of(search: Search, rounds: Iterable[Round]) -> list[Part]:
-    """Fit the projection of each round, which is the same in every trial."""
+    """Fit the projection of each round once; it is the same in every trial."""
     return [(projection(search, fit.features), fit, judged) for fit, judged in rounds]
 
 
 def find(search: Search, parts: Sequence[Part], folder: Path, seed: int) -> Any:
-    """Search by UAR over what all rounds answer, going on where the same search was stopped.
+    """Search by the UAR of the predictions of all rounds; resume the same search if it was stopped.
 
     Args:
         search: what is tried.
-        parts: of speakers of their own; all classes are among what each head is fitted to.
-        folder: trials are kept in it, as JSON.
+        parts: with disjoint speakers; each head is fitted to all classes.
+        folder: for the trials, as JSON.
         seed: of the search.
 
     Returns:
-        The best settings, for ``fitted``; None where a head has none.
+        The best hyperparameters, for ``fitted``; None for a head without any.
     """
-    if weighs_speakers(search, parts[0][1]):
+    if uses_speakers(search, parts[0][1]):
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # KerasTuner calls what Python has deprecated
+        warnings.simplefilter("ignore")  # KerasTuner uses deprecated Python functions
         return _best(search, parts, folder, seed)
 
 
 def fitted(search: Search, settings: Any, rows: Rows, scaled: Found | None = None) -> Found:
-    """Fit scaling and PCA, unless that is done, and the head of these settings."""
+    """Fit scaling and PCA, unless given, and the head with these hyperparameters."""
     scaled = scaled or projection(search, rows.features)
     z = scaled.projected(rows.features)
-    if weighs_speakers(search, rows):
-        assert search.of_speakers is not None
-        head = search.of_speakers(z, rows.labels, rows.speakers, rows.clips)
+    if uses_speakers(search, rows):
+        assert search.fit_speakers is not None
+        head = search.fit_speakers(z, rows.labels, rows.speakers, rows.clips)
         return replace(scaled, estimator=head)
     with warnings.catch_warnings():
-        # heads at the ends of the range do not converge, which their figures tell
+        # heads at the ends of the range do not converge, which shows in their scores
         warnings.simplefilter("ignore")
         return replace(scaled, estimator=search.make(settings).fit(z, rows.labels))
 
 
 def answered(search: Search, settings: Any, parts: Sequence[Part]) -> np.ndarray:
-    """What heads of these settings answer in all rounds, one after the other: [N, K]."""
+    """Predict all rounds with heads of these hyperparameters, one after the other: [N, K]."""
     return np.concatenate(
         [
             fitted(search, settings, fit, scaled).decisions(judged.features, judged.means)
@@ -106,9 +106,9 @@ def answered(search: Search, settings: Any, parts: Sequence[Part]) -> np.ndarray
     )
 
 
-def weighs_speakers(search: Search, rows: Rows) -> bool:
-    """Whether the head takes the mean of a speaker's features beside those of the clip."""
-    return search.of_speakers is not None and rows.means is not None
+def uses_speakers(search: Search, rows: Rows) -> bool:
+    """Whether the head uses the mean of the speaker's features beside those of the clip."""
+    return search.fit_speakers is not None and rows.means is not None
 
 
 def projection(search: Search, features: np.ndarray) -> Found:
@@ -126,10 +126,10 @@ def projection(search: Search, features: np.ndarray) -> Found:
 
 
 def principal(z: np.ndarray, most: int) -> np.ndarray:
-    """Directions of the greatest variance of z [N, E], mean zero: orthonormal [at most most, E].
+    """Principal components of z [N, E], mean zero: orthonormal [at most ``most``, E].
 
-    By the smaller of the two products of z with itself: scikit-learn's PCA has but the larger one
-    for fewer rows than columns, or a singular value decomposition, and takes ten times as long.
+    From the smaller of the two products of z with itself: with fewer rows than columns,
+    scikit-learn's PCA uses the larger one or a singular value decomposition, ten times slower.
     """
     from scipy.linalg import eigh
 
@@ -137,33 +137,33 @@ def principal(z: np.ndarray, most: int) -> np.ndarray:
     product = z @ z.T if few else z.T @ z
     size = len(product)
     values, vectors = eigh(product, subset_by_index=[max(0, size - most), size - 1])
-    real = values > LEAST_VARIANCE * values.max()  # the mean has taken one direction
+    real = values > LEAST_VARIANCE * values.max()  # subtracting the mean removed one direction
     values, vectors = values[real][::-1], vectors[:, real][:, ::-1]
-    # turned round and transposed in memory too: products of mere views take ten times as long
+    # contiguous, as products of views take ten times as long
     vectors = np.ascontiguousarray(vectors)
     return np.ascontiguousarray((z.T @ vectors / np.sqrt(values) if few else vectors).T)
 
 
 def _best(search: Search, parts: Sequence[Part], folder: Path, seed: int) -> Any:
-    """Try all; return the best settings."""
+    """Run all trials; return the best hyperparameters."""
     import keras_tuner
     from sklearn.metrics import recall_score
 
     truth = np.concatenate([judged.labels for _, _, judged in parts])
-    sides = [(p.projected(fit.features), fit, p.projected(j.features)) for p, fit, j in parts]
+    rounds = [(p.projected(fit.features), fit, p.projected(j.features)) for p, fit, j in parts]
 
     class Tuner(keras_tuner.SklearnTuner):
-        """Keeps no models: they would be pickles, and the best one is soon fitted again."""
+        """Saves no models: they would be pickles, and fitting the best one again is fast."""
 
         def run_trial(self, trial: Any, *_: Any, **__: Any) -> dict[str, float]:
-            """Fit and judge the settings of a trial in every round."""
-            told = []
-            for z, fit, judged in sides:
+            """Fit and score the hyperparameters of a trial in every round."""
+            predictions = []
+            for z, fit, judged in rounds:
                 model = self.hypermodel.build(trial.hyperparameters)
-                told.append(model.fit(z, fit.labels).predict(judged))
+                predictions.append(model.fit(z, fit.labels).predict(judged))
             uar = recall_score(
                 truth,
-                np.concatenate(told),
+                np.concatenate(predictions),
                 labels=np.unique(truth),
                 average="macro",
                 zero_division=0,
@@ -171,7 +171,7 @@ def _best(search: Search, parts: Sequence[Part], folder: Path, seed: int) -> Any
             return {"score": float(uar)}
 
         def load_model(self, trial: Any) -> Any:
-            """There is nothing to load."""
+            """Nothing is saved."""
             raise NotImplementedError
 
     oracles = {
@@ -181,8 +181,8 @@ def _best(search: Search, parts: Sequence[Part], folder: Path, seed: int) -> Any
     oracle = oracles[search.oracle](
         objective=keras_tuner.Objective("score", "max"),
         max_trials=search.trials,
-        seed=seed + 1,  # 0 would mean one drawn by chance
-        max_consecutive_failed_trials=1,  # a failure is a mistake here, not bad luck
+        seed=seed + 1,  # 0 would mean a random one
+        max_consecutive_failed_trials=1,  # a failure here is an error in the code
     )
     oracle.verbose = 0
     tuner = Tuner(oracle, search.make, directory=str(folder.parent), project_name=folder.name)

@@ -22,7 +22,7 @@ XCEPTION_CLASSES = 7  # FER-2013's
 
 @dataclass(frozen=True)
 class Net:
-    """What a net says of each picture, and its layers with weights in the order of its file."""
+    """Output of a net for each image, and its layers with weights in the order of its file."""
 
     values: Tensor  # [N, E]
     layers: Sequence[keras.layers.Layer]
@@ -32,7 +32,7 @@ class Net:
 def mini_xception(
     inputs: Mapping[str, Tensor], *, weights: str = "none", frozen: bool = False
 ) -> Tokens:
-    """Mini-Xception on every face crop; its published weights know seven emotions.
+    """Mini-Xception on every face crop; its published weights classify seven emotions.
 
     Shapes:
         faces uint8 [B, F, H, W, C], face_mask [B, F] -> [B, F, 135]: means of the 128 last maps,
@@ -41,19 +41,19 @@ def mini_xception(
     Args:
         inputs: as every face branch takes them.
         weights: "none" or the path of the Keras HDF5 file.
-        frozen: keep these weights as they are.
+        frozen: do not train these weights.
     Source:
         Arriaga, Valdenegro-Toro, Plöger 2017, Real-time convolutional neural networks for emotion
         and gender classification, arXiv 1710.07557.
     """
     faces, mask = inputs["faces"], inputs["face_mask"]
-    net = xception_net(grey_pictures(faces, XCEPTION_PIXELS))
+    net = xception_net(grey_images(faces, XCEPTION_PIXELS))
     settle(net, weights, frozen)
     return Tokens(ByClip()(net.values, mask), mask)
 
 
-def grey_pictures(faces: Tensor, pixels: int) -> Tensor:
-    """Crops of all clips in one row, grey and resized.
+def grey_images(faces: Tensor, pixels: int) -> Tensor:
+    """Crops of all clips along one axis, grey and resized.
 
     Shapes:
         uint8 [B, F, H, W, C] -> float32 [B F, pixels, pixels, 1], 0 to 1
@@ -68,10 +68,10 @@ def grey_pictures(faces: Tensor, pixels: int) -> Tensor:
 
 
 def settle(net: Net, weights: str, frozen: bool) -> None:
-    """Load a net's weights where they are named, and keep them from training where that is asked.
+    """Load a net's weights if a file is named, and freeze them if asked.
 
     Raises:
-        UserError: nothing to keep, or the file is not of this net.
+        UserError: nothing to freeze, or the file is of another net.
     """
     check(not frozen or weights != "none", "frozen", frozen, "False where weights is 'none'")
     if weights != "none":
@@ -80,14 +80,14 @@ def settle(net: Net, weights: str, frozen: bool) -> None:
         layer.trainable = not frozen
 
 
-def xception_net(pictures: Tensor) -> Net:
+def xception_net(images: Tensor) -> Net:
     """Two convolutions, four separable blocks with shortcuts, a convolution to seven scores.
 
     Shapes:
         [N, 64, 64, 1], 0 to 1 -> values [N, 135]
     """
     made: list[keras.layers.Layer] = []
-    x = 2.0 * pictures - 1.0
+    x = 2.0 * images - 1.0
     for _ in range(2):
         x = _normed(made, keras.layers.Conv2D(8, 3, use_bias=False), x)
         x = keras.layers.ReLU()(x)
@@ -115,14 +115,14 @@ def _separable_block(made: list[keras.layers.Layer], filters: int, x: Tensor) ->
 
 
 def _normed(made: list[keras.layers.Layer], convolution: keras.layers.Layer, x: Tensor) -> Tensor:
-    """Convolve and normalise, and note both layers."""
+    """Convolve and normalise; add both layers to ``made``."""
     norm = keras.layers.BatchNormalization(momentum=0.9)
     made += [convolution, norm]
     return norm(convolution(x))
 
 
 def deepface_net(
-    pictures: Tensor, width: float = 1.0, dropout: float = 0.2, batch_norm: bool = False
+    images: Tensor, width: float = 1.0, dropout: float = 0.2, batch_norm: bool = False
 ) -> Net:
     """The expression net of the DeepFace package, up to its second fully connected layer.
 
@@ -139,7 +139,7 @@ def deepface_net(
         x = keras.layers.BatchNormalization(momentum=0.9)(x) if batch_norm else x
         return keras.layers.ReLU()(x)
 
-    x = keras.layers.MaxPooling2D(5, 2)(convolved(pictures, 64, 5))
+    x = keras.layers.MaxPooling2D(5, 2)(convolved(images, 64, 5))
     for filters in (64, 128):
         x = convolved(convolved(x, filters, 3), filters, 3)
         x = keras.layers.AveragePooling2D(3, 2)(x)

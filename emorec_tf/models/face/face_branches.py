@@ -1,7 +1,9 @@
-"""Face branches: face crops to tokens. To add one, write a function here and name it in the table.
+"""Face branches: face crops or mesh points to tokens.
 
-A branch takes the dict of model inputs (faces uint8, masks float32) and its knobs as keyword
-arguments with literal defaults; it returns ``Tokens``, one per picture or one per clip.
+To add one, write a function here and give it an entry in ``FACE_BRANCHES`` below; nothing else
+names it. A branch takes the dict of model inputs (faces uint8, masks float32) and its arguments as
+keywords with literal defaults; it returns ``Tokens``, one per frame or one per clip. A Keras layer
+of its own needs ``keras.saving.register_keras_serializable("emorec_tf")``.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Callable, Mapping
 import keras
 from keras import ops
 
+from emorec_tf.config.entries import Branch
 from emorec_tf.config.fields import check
 from emorec_tf.models.face.expression_nets import mini_xception
 from emorec_tf.models.face.frames_as_channels import frames_as_channels
@@ -79,14 +82,14 @@ def alexnet(
 
     Args:
         width: factor on all numbers of filters.
-        pixels: side to which crops are resized first; 0: as they are.
+        pixels: side to which crops are resized first; 0: no resizing.
         layout: "2012" (two towers) or "2014" (one tower, as in torchvision).
         dense: units of each fully connected layer; not scaled by width.
         dense_layers: fully connected layers before the fusion.
         dropout: before each fully connected layer.
         norm: "batch" after each convolution (trains from scratch on small corpora) or "none".
-        scaling: of pixels: "picture" (each picture's own mean and deviation) or "imagenet" (the
-            mean and deviation of ImageNet's RGB; grey is repeated).
+        scaling: of pixels: "picture" (each crop's own mean and deviation) or "imagenet" (the mean
+            and deviation of ImageNet's RGB; grey is repeated).
         weights: "none", "imagenet" (torchvision's file, downloaded once: 233 MB) or the path of a
             state dict of the same layout.
         frozen: "none", "convolutions", "first_dense" (these and the weights, not the bias, of the
@@ -105,7 +108,7 @@ def alexnet(
     if pixels:
         x = keras.layers.Resizing(pixels, pixels)(x)
     side = x.shape[1]
-    check(side >= SMALLEST_PIXELS, "side of a picture", side, f"at least {SMALLEST_PIXELS} pixels")
+    check(side >= SMALLEST_PIXELS, "side of a crop", side, f"at least {SMALLEST_PIXELS} pixels")
     if weights != "none":
         found = (width, layout, dense, dense_layers, norm, scaling, side)
         for value, (name, wanted) in zip(found, PRETRAINED.items(), strict=True):
@@ -166,32 +169,32 @@ def by_towers(x: Tensor, layers: list[keras.layers.Layer]) -> Tensor:
 def freeze(
     frozen: str, convolutions: list[keras.layers.Layer], connected: list[keras.layers.Layer]
 ) -> None:
-    """Keep loaded weights from training, as the knob ``frozen`` says."""
+    """Keep loaded weights from training, as the argument ``frozen`` says."""
     for layer in [*convolutions, *(connected if frozen == "all" else [])]:
         layer.trainable = frozen == "none"
     if frozen == "first_dense":
         connected[0].kernel.trainable = False
 
 
-def standardised(pictures: Tensor) -> Tensor:
-    """Take brightness and contrast from each picture: mean 0, deviation 1; empty stays zero.
+def standardised(images: Tensor) -> Tensor:
+    """Normalise brightness and contrast of each image: mean 0, deviation 1; empty stays zero.
 
     Shapes:
         uint8 [N, H, W, C] -> float [N, H, W, C]
     """
-    x = ops.cast(pictures, "float32") / 255.0
+    x = ops.cast(images, "float32") / 255.0
     mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
     deviation = ops.std(x, axis=(1, 2, 3), keepdims=True)
     return ops.cast((x - mean) / (deviation + 1e-3), keras.config.floatx())
 
 
-def as_imagenet(pictures: Tensor) -> Tensor:
+def as_imagenet(images: Tensor) -> Tensor:
     """Scale as torchvision's pretrained nets expect it; grey is repeated.
 
     Shapes:
         uint8 [N, H, W, C] -> float [N, H, W, 3]
     """
-    x = ops.cast(pictures, "float32") / 255.0
+    x = ops.cast(images, "float32") / 255.0
     x = ops.repeat(x, 3, axis=-1) if x.shape[-1] == 1 else x
     mean, deviation = (ops.array(v, "float32") for v in (IMAGENET_MEAN, IMAGENET_DEVIATION))
     return ops.cast((x - mean) / deviation, keras.config.floatx())
@@ -203,13 +206,13 @@ SCALINGS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 FROZEN = ("none", "convolutions", "first_dense", "all")
 
-FACE_BRANCHES: dict[str, Callable[..., Tokens]] = {
-    "alexnet": alexnet,
-    "face_hog": face_hog,
-    "face_mesh": face_mesh,
-    "face_statistics": face_statistics,
-    "frames_as_channels": frames_as_channels,
-    "landmark_distances": landmark_distances,
-    "lrcn": lrcn,
-    "mini_xception": mini_xception,
+FACE_BRANCHES = {
+    "alexnet": Branch(alexnet, small="width=0.1, dense=8"),
+    "face_hog": Branch(face_hog, small="units=4"),
+    "face_mesh": Branch(face_mesh, needs_mesh=True, small="units=4"),
+    "face_statistics": Branch(face_statistics, trainable=False, small="cells=4, parts=2"),
+    "frames_as_channels": Branch(frames_as_channels, small="filters=2"),
+    "landmark_distances": Branch(landmark_distances, needs_mesh=True, small="units=8, layers=1"),
+    "lrcn": Branch(lrcn, small="width=0.05, units=4"),
+    "mini_xception": Branch(mini_xception),
 }

@@ -1,4 +1,4 @@
-"""A face branch without time: the pictures of a clip are the channels of one."""
+"""A face branch without time: the frames of a clip are the channels of one image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emorec_tf.config.fields import check
 from emorec_tf.models.layers import (
     Tensor,
     Tokens,
-    fixed_pictures,
+    fixed_frames,
     present,
     standardised_by_training,
 )
@@ -25,10 +25,10 @@ def frames_as_channels(
     kernel: int = 5,
     dropout: float = 0.8,
 ) -> Tokens:
-    """Convolutions over grey crops stacked as channels of one picture.
+    """Convolutions over grey crops stacked as channels of one image.
 
     Eight crops of 100 x 100 end in 64 x 10 x 10 features, by 67,312 weights. Pixels are z-scored by
-    one mean and deviation, the running ones of training; missing pictures are zero, the mean.
+    one running mean and deviation of training; missing frames are zero, the mean.
 
     Shapes:
         faces uint8 [B, F, H, W, 1], face_mask [B, F] -> [B, 1, features], [B, 1]
@@ -45,7 +45,7 @@ def frames_as_channels(
     """
     faces, mask = inputs["faces"], inputs["face_mask"]
     height, width, channels = faces.shape[2:]
-    count = fixed_pictures(faces, "frames_as_channels")
+    count = fixed_frames(faces, "frames_as_channels")
     check(channels == 1, "face_channels", channels, "1 for frames_as_channels")
     pixels = ops.reshape(ops.cast(faces, "float32") / 255.0, (-1, count, height * width))
     x = scalar_scores(pixels, mask)
@@ -53,7 +53,7 @@ def frames_as_channels(
     for block in range(blocks):
         side = min(x.shape[1], x.shape[2])
         fits = side + 3 - kernel >= 2
-        check(fits, "side of a picture", height, f"larger for {blocks} blocks of kernel {kernel}")
+        check(fits, "side of a crop", height, f"larger for {blocks} blocks of kernel {kernel}")
         x = keras.layers.ZeroPadding2D(1)(x)
         x = keras.layers.Conv2D(filters * 2**block, kernel, activation="relu")(x)
         x = keras.layers.MaxPooling2D(2)(x)
@@ -62,7 +62,7 @@ def frames_as_channels(
 
 
 def scalar_scores(pixels: Tensor, mask: Tensor) -> Tensor:
-    """Z-score by one mean and deviation over all pixels of all real pictures.
+    """Z-score by one mean and deviation over all pixels of all real frames.
 
     Shapes:
         [B, F, P], mask [B, F] -> [B, F, P]

@@ -1,4 +1,4 @@
-"""A face branch of oriented gradients, with the mesh's parts where the records hold them."""
+"""A face branch of oriented gradients, with mesh parts where the records hold them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from emorec_tf.models.layers import (
 )
 
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
-LARGEST_SHARE = 0.2  # Dalal and Triggs: of one value in a block's energy, then scaled again
+LARGEST_SHARE = 0.2  # Dalal and Triggs: of one value in a block's energy, then normalised again
 
 
 def face_hog(
@@ -34,25 +34,26 @@ def face_hog(
     dropout: float = 0.5,
     pool: str = "none",
 ) -> Tokens:
-    """Histograms of oriented gradients, beside the mesh's parts in their own frames.
+    """Histograms of oriented gradients, with mesh parts in their own coordinates.
 
-    Gradients show wrinkles and teeth that no point marks; they need crops with the eyes at one
-    place (--face_align, the default). Without mesh points in the records it uses crops alone.
+    Gradients capture wrinkles and teeth, which no mesh point marks; they need crops with the eyes
+    at a fixed place (--face_align, the default). Without mesh points in the records, crops alone
+    are used.
 
     Shapes:
-        faces uint8 [B, F, H, W, C], face_mask [B, F], if there mesh [B, F, 478, 3] and
-        mesh_mask [B, F] -> [B, F or 1, units or 2 units], [B, F or 1]
+        faces uint8 [B, F, H, W, C], face_mask [B, F], optionally mesh [B, F, 478, 3]
+        and mesh_mask [B, F] -> [B, F or 1, units or 2 units], [B, F or 1]
 
     Args:
         inputs: as every face branch takes them.
-        cells: along each side of the crop; what does not divide is cut at the right and below.
-        orientations: bins over half a turn.
-        block: cells along each side of what is scaled together; blocks overlap by all but one.
-        mesh: use the mesh's parts, where the records hold them.
+        cells: along each side of the crop; the remainder is cut off at the right and bottom.
+        orientations: bins over 180 degrees.
+        block: cells along each side of a normalised block; blocks overlap by all but one.
+        mesh: use mesh parts, where the records hold them.
         units: of each embedding.
         dropout: before each embedding.
-        pool: "none" (one token for a picture) or "statistics" (one for the clip: mean and deviation
-            over its pictures, embedded together).
+        pool: "none" (one token per frame) or "statistics" (one per clip: mean and deviation over
+            its frames, embedded together).
     Source:
         Dalal & Triggs 2005, Histograms of oriented gradients for human detection, CVPR; without
         the Gaussian window.
@@ -104,15 +105,15 @@ def hog(grey: Tensor, cells: int, orientations: int, block: int) -> Tensor:
 
 
 def hog_around(grey: Tensor, cells: int, orientations: int, around: int) -> Tensor:
-    """Square roots of each cell's histogram, over the strength of the cells around it.
+    """Square roots of each cell's histogram, divided by the strength of the cells around it.
 
-    What a block's own scaling takes away stays: how strong a cell is beside its neighbours.
+    This keeps what normalisation by blocks removes: how strong a cell is beside its neighbours.
 
     Shapes:
         square [N, H, H], 0 to 255 -> [N, cells, cells, orientations]
     """
     cell = grey.shape[1] // cells
-    edge = cell // 2  # votes reach the cells next to their own
+    edge = cell // 2  # votes reach the neighbouring cells
     votes = oriented(ops.sqrt(grey), orientations)[:, : cell * cells, : cell * cells]
     votes = ops.pad(votes, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
     places = (np.arange(cell + 2 * edge) - edge + 0.5) / cell - 0.5
@@ -125,21 +126,21 @@ def hog_around(grey: Tensor, cells: int, orientations: int, around: int) -> Tens
 
 
 def mirrored(histograms: Tensor) -> Tensor:
-    """Mean of a face's left half and the mirror image of its right one, the middle with the left.
+    """Mean of a face's left half and its mirrored right half; the middle belongs to the left.
 
     Shapes:
         [N, R, C, orientations] -> [N, R, (C + 1) // 2, orientations]
     """
-    both = (histograms + ops.flip(histograms, axis=(2, 3))) / 2  # bins turn round as well
+    both = (histograms + ops.flip(histograms, axis=(2, 3))) / 2  # the bins are mirrored as well
     return both[:, :, : (histograms.shape[2] + 1) // 2]
 
 
 def oriented(grey: Tensor, orientations: int) -> Tensor:
-    """Gradients' lengths, shared between the two orientations next to each.
+    """Gradient magnitudes, interpolated between the two nearest orientations.
 
     Shapes:
-        [N, H, W] -> [N, H, W, orientations]; bin k is centred on (k + 1/2) / orientations of half
-        a turn
+        [N, H, W] -> [N, H, W, orientations]; bin k is centred on (k + 1/2) / orientations of 180
+        degrees
     """
     across = ops.pad(grey[:, :, 2:] - grey[:, :, :-2], ((0, 0), (0, 0), (1, 1)))
     down = ops.pad(grey[:, 2:] - grey[:, :-2], ((0, 0), (1, 1), (0, 0)))
@@ -151,7 +152,7 @@ def oriented(grey: Tensor, orientations: int) -> Tensor:
 
 
 def shares(cell: int, block: int) -> np.ndarray:
-    """How much of a pixel's vote goes to each cell of its block, by distance, along one side.
+    """Share of a pixel's vote for each cell of its block, by distance, along one side.
 
     Shapes:
         -> float32 [cell * block pixels, block]

@@ -12,7 +12,7 @@ from emorec_tf.models.face.mesh_geometry import distance, mesh_of, points
 from emorec_tf.models.layers import (
     Tensor,
     Tokens,
-    fixed_pictures,
+    fixed_frames,
     present,
     standardised_by_training,
 )
@@ -33,11 +33,11 @@ EYES = (36, 45)  # the mouth's unit: from outer corner to outer corner
 def landmark_distances(
     inputs: Mapping[str, Tensor], *, units: int = 128, layers: int = 2, dropout: float = 0.5
 ) -> Tokens:
-    """Six distances in each face, those of all pictures joined, then dense layers.
+    """Six distances in each face, those of all frames joined, then dense layers.
 
-    Needs records with --face_mesh. The system it follows divided by a point of the lip that moves
-    with expression and measured the mouth in pixels; here the lip's middle and the distance
-    between the eyes' outer corners stand in their place.
+    Needs records with --face_mesh. The original system divided by a point of the lip that moves
+    with expression and measured the mouth in pixels; here the middle of the lip and the distance
+    between the outer eye corners are used instead.
 
     Shapes:
         mesh [B, F, 478, 3], mesh_mask [B, F] -> [B, 1, units], [B, 1]
@@ -52,7 +52,7 @@ def landmark_distances(
         alignment with an ensemble of regression trees, for the 68 points.
     """
     mesh, mask = mesh_of(inputs, "landmark_distances")
-    count = fixed_pictures(mesh, "landmark_distances")
+    count = fixed_frames(mesh, "landmark_distances")
     x = standardised_by_training(six_distances(points(mesh, DLIB_68)), mask)
     x = ops.reshape(x, (-1, count * FEATURES))
     for _ in range(layers):
@@ -62,10 +62,10 @@ def landmark_distances(
 
 
 def six_distances(landmarks: Tensor) -> Tensor:
-    """Brows, halves of the upper lip, width and height of the mouth; free of the face's size.
+    """Brows, halves of the upper lip, width and height of the mouth; independent of face size.
 
     Shapes:
-        [..., 68, 3] -> [..., 6]; finite also where points fall together
+        [..., 68, 3] -> [..., 6]; finite also where points coincide
     """
     found = [
         total(landmarks, centre, ends) / distance(landmarks, *unit) for centre, ends, unit in SUMS

@@ -1,4 +1,4 @@
-"""A face branch that looks at each picture with an expression net and follows them with an LSTM."""
+"""A face branch of an expression net on each frame and an LSTM over the frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emorec_tf.models.face.expression_nets import (
     XCEPTION_PIXELS,
     Net,
     deepface_net,
-    grey_pictures,
+    grey_images,
     settle,
     xception_net,
 )
@@ -35,9 +35,9 @@ def lrcn(
     units: int = 200,
     dropout: float = 0.3,
 ) -> Tokens:
-    """Spatial transformer and expression net on every picture, bidirectional LSTM over them.
+    """Spatial transformer and expression net on every frame, bidirectional LSTM over them.
 
-    Pictures without a face are passed over; the token is both directions' last state.
+    Frames without a face are skipped; the token is the last state of both directions.
 
     Shapes:
         faces uint8 [B, F, H, W, C], face_mask [B, F] -> [B, 1, 2 units]
@@ -47,10 +47,10 @@ def lrcn(
         cnn: "deepface" (the DeepFace package's, 48 pixels) or "mini_xception" (64 pixels).
         width: factor on filters and units of "deepface"; the published weights need 1.
         weights: of the CNN: "none" or the path of its Keras HDF5 file.
-        frozen: keep these weights as they are.
+        frozen: do not train these weights.
         norm: "batch" in "deepface", without which it hardly trains from scratch; "none" as
             published, and for published weights.
-        stn: let a spatial transformer cut the pictures first.
+        stn: apply a spatial transformer to the crops first.
         units: state size of each direction.
         dropout: of the token.
     Source:
@@ -65,21 +65,21 @@ def lrcn(
     plain = weights == "none" and cnn == "deepface"
     check(norm == "none" or plain, "norm", norm, "none with weights, and with mini_xception")
     faces, mask = inputs["faces"], inputs["face_mask"]
-    pictures = grey_pictures(faces, PIXELS[cnn])
+    images = grey_images(faces, PIXELS[cnn])
     if stn:
-        pictures = spatial_transformer(pictures)
-    net = net_of(pictures, cnn, width, norm)
+        images = spatial_transformer(images)
+    net = net_of(images, cnn, width, norm)
     settle(net, weights, frozen)
     sequence = ByClip()(net.values, mask)  # [B, F, E]
-    # cuDNN takes padding at the end only; here any picture may lack a face.
+    # cuDNN takes padding at the end only; here any frame may lack a face.
     rnn = keras.layers.Bidirectional(keras.layers.LSTM(units, use_cudnn=False))
     x = rnn(sequence, mask=ops.cast(mask, "bool"))  # [B, 2 units]
     x = keras.layers.Dropout(dropout)(x)
     return Tokens(x[:, None], present(mask))
 
 
-def net_of(pictures: Tensor, cnn: str, width: float, norm: str) -> Net:
+def net_of(images: Tensor, cnn: str, width: float, norm: str) -> Net:
     """Build the chosen expression net."""
     if cnn == "deepface":
-        return deepface_net(pictures, width, batch_norm=norm == "batch")
-    return xception_net(pictures)
+        return deepface_net(images, width, batch_norm=norm == "batch")
+    return xception_net(images)

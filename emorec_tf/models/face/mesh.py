@@ -1,4 +1,4 @@
-"""A face branch of all mesh points: shape, motion and parts, freed of place, size and tilt."""
+"""A face branch of all mesh points: shape, motion and parts, free of position, size and tilt."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def face_mesh(
     local: bool = True,
     context: int = 3,
 ) -> Tokens:
-    """Mesh points turned upright, their motion, and each part in its own frame.
+    """Upright mesh points, their motion, and each part in its own coordinates.
 
-    Needs records with --face_mesh. The clip's mean, which tells who somebody is more than what he
-    shows, is taken from the motion; parts on their own scale are much the same for everybody.
+    Needs records with --face_mesh. The clip's mean, which reflects identity more than expression,
+    is subtracted from the motion; parts normalised in size vary little between people.
 
     Shapes:
         mesh [B, F, 478, 3], mesh_mask [B, F] -> [B, F, units], [B, F]
 
     Args:
         inputs: as every face branch takes them.
-        units: of a picture's embedding.
+        units: of a frame's embedding.
         dropout: before the embedding and after it.
         subset: "all" points or those of the "parts" (lips, eyes, brows).
-        deltas: add what differs from the clip's mean picture.
-        local: add lips, eyes and brows, each about its own middle and of its own size.
-        context: pictures that a convolution along time sees; 0: none.
+        deltas: add the differences from the clip's mean shape.
+        local: add lips, eyes and brows, each centred and normalised in size.
+        context: frames that a convolution along time covers; 0: no convolution.
     Source:
         Kartynnik et al. 2019, Real-time facial surface geometry from monocular video, for the
         points; part-wise shapes as in Cootes et al. 1995, Active shape models.
@@ -56,7 +56,7 @@ def face_mesh(
 
 
 def mesh_features(mesh: Tensor, mask: Tensor, *, subset: str, deltas: bool, local: bool) -> Tensor:
-    """Everything asked for, one vector for a picture.
+    """All features asked for, one vector per frame.
 
     Shapes:
         mesh in pixels [B, F, 478, 3], mask [B, F] -> [B, F, E]

@@ -1,4 +1,4 @@
-"""Mesh points freed of where, how large and how tilted the face is; ``keras.ops`` alone."""
+"""Mesh points without the position, size and tilt of the face; ``keras.ops`` alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.features.mesh_points import LEFT_EYE_CORNERS, PARTS, RIGHT_EYE_CORNERS
 from emorec_tf.models.layers import Tensor, present
 
-SMALLEST = 1e-3  # pixels: shorter distances are those of a mesh that is not there
+SMALLEST = 1e-3  # pixels: shorter distances are those of a missing mesh
 
 
 def mesh_of(inputs: Mapping[str, Tensor], branch: str) -> tuple[Tensor, Tensor]:
@@ -38,12 +38,12 @@ def length(vector: Tensor) -> Tensor:
 
 
 def distance(mesh: Tensor, one: int, other: int) -> Tensor:
-    """Distance between two points in the plane of the picture: [..., P, 3] -> [...]."""
+    """Distance between two points in the image plane: [..., P, 3] -> [...]."""
     return length(mesh[..., one, :2] - mesh[..., other, :2])
 
 
 def upright(mesh: Tensor) -> Tensor:
-    """Put the middle between the eyes at zero, the eyes level and one unit apart.
+    """Move the midpoint of the eyes to zero, the eyes level and one unit apart.
 
     Shapes:
         [..., P, 3] in pixels -> [..., P, 3] in distances between the eyes
@@ -58,7 +58,7 @@ def upright(mesh: Tensor) -> Tensor:
 
 
 def by_part(mesh: Tensor) -> Tensor:
-    """Lips, eyes and brows, each about its own middle and of size one, then the sizes' logarithms.
+    """Lips, eyes and brows, each centred and of size one, then the logarithms of the sizes.
 
     Shapes:
         upright [..., 478, 3] -> [..., 281]

@@ -1,4 +1,4 @@
-"""A spatial transformer: a small net looks where the face is, and the picture is cut anew there."""
+"""A spatial transformer: a small net locates the face, and the image is resampled there."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from emorec_tf.models.layers import Tensor
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # x' = x, y' = y
 
 
-def spatial_transformer(pictures: Tensor, filters: int = 20, kernel: int = 5) -> Tensor:
-    """Turn, shift and scale each picture as a localisation net of two convolutions says.
+def spatial_transformer(images: Tensor, filters: int = 20, kernel: int = 5) -> Tensor:
+    """Rotate, shift and scale each image by a localisation net of two convolutions.
 
-    It begins as the identity.
+    It starts as the identity.
 
     Shapes:
         float [N, H, W, C] -> [N, H, W, C]
     Source:
         Jaderberg et al. 2015, Spatial transformer networks, NeurIPS, section 3.
     """
-    x = pictures
+    x = images
     for _ in range(2):
         x = keras.layers.Conv2D(filters, kernel, activation="relu")(x)
         x = keras.layers.MaxPooling2D(2)(x)
     x = keras.layers.Dense(filters, activation="relu")(keras.layers.Flatten()(x))
-    # Zeros and "added to the identity", so that weight decay draws to the picture as it is.
+    # Zeros, added to the identity, so that weight decay pulls towards the unchanged image.
     change = keras.layers.Dense(len(IDENTITY), kernel_initializer="zeros", dtype="float32")(x)
-    return AffineSampling(dtype="float32")(pictures, change)
+    return AffineSampling(dtype="float32")(images, change)
 
 
 @keras.saving.register_keras_serializable("emorec_tf")
 class AffineSampling(keras.layers.Layer):
-    """Sample pictures bilinearly at places that an affine map gives, added to the identity.
+    """Sample images bilinearly at the places of an affine map, given relative to the identity.
 
-    Places run from -1 to 1 between the centres of the outermost pixels. Beyond the picture its
-    edge is repeated.
+    Places run from -1 to 1 between the centres of the outermost pixels. Beyond the image its edge
+    is repeated.
 
     Shapes:
-        pictures [N, H, W, C], change of the map (xx, xy, x, yx, yy, y) [N, 6] -> [N, H, W, C]
+        images [N, H, W, C], change of the map (xx, xy, x, yx, yy, y) [N, 6] -> [N, H, W, C]
     """
 
     def call(self, pictures: Tensor, change: Tensor) -> Tensor:
-        """Return the pictures as seen through the map."""
+        """Return the resampled images."""
         height, width, channels = pictures.shape[1:]
         rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
         y, x = (grid.ravel() for grid in np.meshgrid(rows, columns, indexing="ij"))

@@ -1,4 +1,4 @@
-"""A face branch without weights: statistics of gradients and of the mesh's parts over the clip."""
+"""A face branch without weights: statistics of gradients and of mesh parts over the clip."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from keras import ops
 from emorec_tf.config.fields import check
 from emorec_tf.models.face.hog import grey_of, hog, hog_around, mirrored
 from emorec_tf.models.face.mesh_geometry import by_part, mesh_of, upright
-from emorec_tf.models.layers import ByClip, Tensor, Tokens, fixed_pictures, mean_of, present
-from emorec_tf.models.pooling import stretches
+from emorec_tf.models.layers import ByClip, Tensor, Tokens, fixed_frames, mean_of, present
+from emorec_tf.models.pooling import segments
 
-FAR = 1e4  # beyond any value: takes what is not there out of a maximum
+FAR = 1e4  # beyond any value: excludes missing frames from a maximum
 
 
 def face_statistics(
@@ -28,29 +28,29 @@ def face_statistics(
 ) -> Tokens:
     """Mean, spread, course and speed of gradients and of lips, eyes and brows; nothing to train.
 
-    Meant for a classical head: ``classifier: lda()``. It needs crops with the eyes at one place
-    (--face_align, the default); without mesh points in the records it uses crops alone.
+    Meant for a classical head: ``classifier: lda()``. It needs crops with the eyes at a fixed place
+    (--face_align, the default). Without mesh points in the records, crops alone are used.
 
     Shapes:
-        faces uint8 [B, F, H, W, C], face_mask [B, F], if there mesh [B, F, 478, 3] and
-        mesh_mask [B, F] -> [B, 1, E], [B, 1]
+        faces uint8 [B, F, H, W, C], face_mask [B, F], optionally mesh [B, F, 478, 3]
+        and mesh_mask [B, F] -> [B, 1, E], [B, 1]
 
     Args:
         inputs: as every face branch takes them.
         cells: along each side of the crop.
-        orientations: bins over half a turn.
-        around: cells along each side of what a cell is measured by; 0: each by itself alone.
-        halves: describe the face by the mean of one half and the other's mirror image, which is to
-            train on mirrored copies and to answer by the mean over both, at half the features.
-        mesh: use the mesh's parts, where the records hold them.
-        parts: stretches of as many pictures, in which the course of the clip is kept.
+        orientations: bins over 180 degrees.
+        around: cells along each side of the region that normalises a cell; 0: the cell alone.
+        halves: describe the face by the mean of one half and the mirrored other half. It has the
+            effect of training on mirrored copies and averaging over both, at half the features.
+        mesh: use mesh parts, where the records hold them.
+        parts: number of segments of equal length that describe the course of the clip.
     Source:
         Dalal & Triggs 2005, Histograms of oriented gradients for human detection, CVPR; statistics
-        over the pictures in the manner of functionals of speech.
+        over the frames in the manner of functionals of speech.
     """
     check(parts >= 1, "parts", parts, "at least 1")
     faces, mask = inputs["faces"], ops.cast(inputs["face_mask"], "float32")
-    fixed_pictures(faces, "face_statistics")
+    fixed_frames(faces, "face_statistics")
     side = faces.shape[2]
     check(side >= 2 * cells, "cells", cells, "at most half the side of the crops")
     check(around >= 0, "around", around, "at least 0")
@@ -62,12 +62,12 @@ def face_statistics(
         real = ops.cast(real, "float32")
         shapes = by_part(upright(points))
         found += [*statistics(shapes, real, parts), *extremes(shapes, real)]
-    there = present(mask)
-    return Tokens((ops.concatenate(found, axis=-1) * there)[:, None], there)
+    any_face = present(mask)
+    return Tokens((ops.concatenate(found, axis=-1) * any_face)[:, None], any_face)
 
 
 def gradients(grey: Tensor, cells: int, orientations: int, around: int, halves: bool) -> Tensor:
-    """Histograms of each picture's cells, one after the other: [N, H, H] -> [N, E]."""
+    """Histograms of each image's cells, one after the other: [N, H, H] -> [N, E]."""
     if around:
         described = hog_around(grey, cells, orientations, around)
     else:
@@ -78,7 +78,7 @@ def gradients(grey: Tensor, cells: int, orientations: int, around: int, halves: 
 
 
 def statistics(values: Tensor, mask: Tensor, parts: int) -> list[Tensor]:
-    """Mean, deviation, mean of each stretch and mean size of the change, over real pictures.
+    """Mean, deviation, mean of each segment and mean absolute change, over real frames.
 
     Shapes:
         [B, F, E], mask [B, F] -> (3 + parts) of [B, E]
@@ -88,8 +88,8 @@ def statistics(values: Tensor, mask: Tensor, parts: int) -> list[Tensor]:
     away = (values - mean[:, None]) * mask[..., None]
     deviation = ops.sqrt(mean_of(Tokens(ops.square(away), mask)) + 1e-8)
     course = []
-    for share in stretches(mask, parts):
-        filled = present(share)  # an empty stretch is as the clip is in the mean
+    for share in segments(mask, parts):
+        filled = present(share)  # an empty segment gets the mean of the clip
         course.append(filled * mean_of(Tokens(values, share)) + (1 - filled) * mean)
     both = mask[:, 1:] * mask[:, :-1]
     speed = mean_of(Tokens(ops.abs(values[:, 1:] - values[:, :-1]), both))
@@ -97,9 +97,9 @@ def statistics(values: Tensor, mask: Tensor, parts: int) -> list[Tensor]:
 
 
 def extremes(values: Tensor, mask: Tensor) -> list[Tensor]:
-    """Largest and smallest over real pictures, zero without any: [B, F, E] -> 2 of [B, E]."""
+    """Largest and smallest over real frames, zero without any: [B, F, E] -> 2 of [B, E]."""
     real = mask[..., None]
-    there = present(mask)
+    any_face = present(mask)
     high = ops.max(values * real - FAR * (1 - real), axis=1)
     low = ops.min(values * real + FAR * (1 - real), axis=1)
-    return [high * there, low * there]
+    return [high * any_face, low * any_face]

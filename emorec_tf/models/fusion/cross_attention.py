@@ -1,4 +1,4 @@
-"""Cross-attention: every picture looks at the voice, every moment of the voice at the pictures."""
+"""Cross-attention between the frames of the face and the tokens of the audio."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def cross_attention(
     layers: int = 1,
     dropout: float = 0.2,
 ) -> Tensor:
-    """Let the tokens of voice and face look at each other, then pool both by attention.
+    """Cross-attention between audio and face tokens, then attentive pooling of both.
 
-    An audio branch with ``pool='none'`` gives the face more than one moment to look at; any number
-    of tokens works. An absent modality adds nothing, and the other goes on without it.
+    An audio branch with ``pool='none'`` gives more than one audio token to attend to; any number of
+    tokens works. An absent modality adds nothing to the other.
 
     Shapes:
         audio [B, S, Ea], face [B, F, Ef] -> logits [B, K]
@@ -45,13 +45,14 @@ def cross_attention(
     check(units >= 2 and units % 2 == 0 and units % heads == 0, "units", units, _allowed(heads))
     check(layers >= 1, "layers", layers, "at least 1")
     check(0 <= dropout < 1, "dropout", dropout, "0 to 1")
-    voice, look = entered(audio, units, "joint_voice"), entered(face, units, "joint_look")
+    # names of layers as saved models have them
+    audio, face = projected(audio, units, "joint_voice"), projected(face, units, "joint_look")
     for level in range(layers):
-        voice, look = (
-            crossed(voice, look, heads, dropout, f"joint_voice_{level}"),
-            crossed(look, voice, heads, dropout, f"joint_look_{level}"),
+        audio, face = (
+            crossed(audio, face, heads, dropout, f"joint_voice_{level}"),
+            crossed(face, audio, heads, dropout, f"joint_look_{level}"),
         )
-    x = ops.concatenate([summary(voice, "joint_voice"), summary(look, "joint_look")], axis=-1)
+    x = ops.concatenate([summary(audio, "joint_voice"), summary(face, "joint_look")], axis=-1)
     return class_scores(x, outputs, "joint", (), dropout)  # [B, 4 units] -> [B, K]
 
 
@@ -59,8 +60,8 @@ def _allowed(heads: int) -> str:
     return f"an even number that {heads} heads divide"
 
 
-def entered(tokens: Tokens, units: int, name: str) -> Tokens:
-    """Normalise and project a branch's tokens, and add when they were; masked ones are zero.
+def projected(tokens: Tokens, units: int, name: str) -> Tokens:
+    """Normalise and project a branch's tokens, and add a position code; masked ones are zero.
 
     Shapes:
         [B, S, E] -> [B, S, units]
@@ -74,8 +75,8 @@ def entered(tokens: Tokens, units: int, name: str) -> Tokens:
 def position_code(mask: Tensor, units: int) -> Tensor:
     """Sines and cosines of each token's time, as a share of the clip up to its last real token.
 
-    A share, so that a picture and a moment of the voice at the same time have the same code
-    whatever the number of either; padding at the end does not count.
+    As a share, an audio token and a frame at the same time have the same code whatever the number
+    of either; padding at the end does not count.
 
     Shapes:
         mask [B, S] -> [B, S, units]
@@ -89,21 +90,21 @@ def position_code(mask: Tensor, units: int) -> Tensor:
 
 
 def crossed(own: Tokens, other: Tokens, heads: int, dropout: float, name: str) -> Tokens:
-    """Add what each token finds among the other modality's, if anything, then a dense layer's.
+    """Add the attention to the other modality's tokens, then a feed-forward layer.
 
     Shapes:
         own [B, S, units], other [B, R, units] -> [B, S, units]
     """
     units = own.values.shape[-1]
-    asked = keras.layers.LayerNormalization(name=f"{name}_own_norm")(own.values)
-    shown = keras.layers.LayerNormalization(name=f"{name}_other_norm")(other.values)
-    look_up = keras.layers.MultiHeadAttention(
+    query = keras.layers.LayerNormalization(name=f"{name}_own_norm")(own.values)
+    value = keras.layers.LayerNormalization(name=f"{name}_other_norm")(other.values)
+    attend = keras.layers.MultiHeadAttention(
         heads, units // heads, dropout=dropout, use_bias=False, name=f"{name}_attention"
     )
-    # First among what can be looked at is nothing: zero, and all there is of an absent modality.
-    shown = ops.concatenate([ops.zeros_like(shown[:, :1]), shown], axis=1)
+    # A first token of zeros, always present, is all that can be attended to of an absent modality.
+    value = ops.concatenate([ops.zeros_like(value[:, :1]), value], axis=1)
     mask = ops.concatenate([ops.ones_like(other.mask[:, :1]), other.mask], axis=1)
-    found = look_up(asked, shown, attention_mask=ops.cast(mask, "bool")[:, None])
+    found = attend(query, value, attention_mask=ops.cast(mask, "bool")[:, None])
     x = own.values + keras.layers.Dropout(dropout)(found)
     y = keras.layers.LayerNormalization(name=f"{name}_norm")(x)
     y = keras.layers.Dense(2 * units, activation="relu", name=f"{name}_wide")(y)
@@ -112,7 +113,7 @@ def crossed(own: Tokens, other: Tokens, heads: int, dropout: float, name: str) -
 
 
 def summary(tokens: Tokens, name: str) -> Tensor:
-    """Attentive statistics, zero where there is nothing: [B, S, units] -> [B, 2 units]."""
+    """Attentive statistics, zero without any token: [B, S, units] -> [B, 2 units]."""
     x = keras.layers.LayerNormalization(name=f"{name}_out_norm")(tokens.values)
     pooled = attention(Tokens(x, tokens.mask))
     return pooled * ops.cast(present(tokens.mask), pooled.dtype)

@@ -1,4 +1,4 @@
-"""Fusions of features: both branches' vectors become one before anything is decided."""
+"""Feature-level fusions: both branches' vectors are joined before classification."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def concat(
     presence: bool = True,
     dropout: float = 0.2,
 ) -> Tensor:
-    """Join both branches' mean features; hidden layers of one size if asked for.
+    """Concatenate both branches' mean features; optional hidden layers of one size.
 
     ``concat(units=128, layers=2, norm=False, presence=False, dropout=0.7)`` is the head of the
     audio-visual system this zoo implements.
@@ -30,11 +30,11 @@ def concat(
         audio [B, S, Ea], face [B, F, Ef] -> logits [B, K]
 
     Args:
-        units: of each hidden layer; 0: the classes follow from the joined features at once.
-        layers: hidden layers, where there are units.
+        units: of each hidden layer; 0: no hidden layer.
+        layers: number of hidden layers, if units > 0.
         norm: layer normalisation of each branch's features.
-        presence: two more features say which of the two is there.
-        dropout: after each hidden layer; before the class layer where there is none.
+        presence: add two features that say which modality is present.
+        dropout: after each hidden layer; before the class layer if there is none.
     Source:
         Feature-level fusion by concatenation, as in the audio-visual systems this zoo implements.
     """
@@ -56,7 +56,7 @@ def concat_deep(
     scale: float = 0.0,
     dropout: float = 0.4,
 ) -> Tensor:
-    """Join both branches' mean features, then hidden layers of any sizes.
+    """Concatenate both branches' mean features, then hidden layers of any sizes.
 
     On two branches of 4096 features, ``concat_deep(hidden=(4096, 1024), dropout=0.85,
     scale=0.025)`` is the 8192-feature model; on 1000 and 400, ``concat_deep(hidden=(2096, 1024),
@@ -68,13 +68,13 @@ def concat_deep(
     Args:
         hidden: units of each hidden layer.
         batch_norm: batch normalisation before each ReLU.
-        scale: a number by which all features are multiplied. The 8192-feature model divided its
-            raw activations by 40 (0.025), which fits the one pair of networks they came from.
-            0: layer normalisation of each branch instead, which fits any.
+        scale: factor on all features. The 8192-feature model divided its raw activations by 40
+            (0.025), which suits only the two networks they came from. 0: layer normalisation of
+            each branch instead, which suits any.
         dropout: after each hidden layer.
     Source:
         The 8192-feature fusion and the late-fusion network among the systems this zoo implements;
-        there the features of the second were standardised over the training clips.
+        the latter standardised its features over the training clips.
     """
     check(bool(hidden) and all(_counts(u) for u in hidden), "hidden", hidden, "layer sizes above 0")
     check(scale >= 0, "scale", scale, "at least 0")
@@ -94,9 +94,9 @@ def _counts(units: object) -> bool:
 def gated(
     audio: Tokens, face: Tokens, outputs: int, *, units: int = 64, dropout: float = 0.2
 ) -> Tensor:
-    """Mix both branches feature by feature, by a gate that looks at both.
+    """Mix both branches feature by feature, by a gate computed from both.
 
-    Where one modality is absent the gate belongs to the other.
+    Where one modality is absent, the other is used alone.
 
     Shapes:
         audio [B, S, Ea], face [B, F, Ef] -> logits [B, K]
@@ -111,11 +111,12 @@ def gated(
     check(units >= 1, "units", units, "at least 1")
     check(0 <= dropout < 1, "dropout", dropout, "0 to 1")
     inner = keras.layers.Dropout(dropout)
-    heard, seen = inner(clip_features(audio, "audio")), inner(clip_features(face, "face"))
-    voice = keras.layers.Dense(units, activation="tanh", name="joint_voice")(heard)  # [B, units]
-    look = keras.layers.Dense(units, activation="tanh", name="joint_look")(seen)
-    both = ops.concatenate([heard, seen], axis=-1)
+    x_audio, x_face = inner(clip_features(audio, "audio")), inner(clip_features(face, "face"))
+    # layer names as saved models have them; [B, units]
+    h_audio = keras.layers.Dense(units, activation="tanh", name="joint_voice")(x_audio)
+    h_face = keras.layers.Dense(units, activation="tanh", name="joint_look")(x_face)
+    both = ops.concatenate([x_audio, x_face], axis=-1)
     gate = keras.layers.Dense(units, activation="sigmoid", name="joint_gate")(both)
     a, f = (ops.cast(present(t.mask), gate.dtype) for t in (audio, face))  # [B, 1]
-    mixed = a * (f * gate + 1 - f) * voice + f * (a * (1 - gate) + 1 - a) * look
+    mixed = a * (f * gate + 1 - f) * h_audio + f * (a * (1 - gate) + 1 - a) * h_face
     return class_scores(mixed, outputs, "joint", (), dropout)

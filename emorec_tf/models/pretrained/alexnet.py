@@ -1,4 +1,4 @@
-"""AlexNet with the weights torchvision publishes, in Keras' order of axes."""
+"""Torchvision's AlexNet weights in Keras' order of axes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emorec_tf.storage.downloads import model_path
 IMAGENET = (
     "alexnet-owt-7be5be79.pth",
     "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-    "7be5be79",  # the publisher names no more of the sha256 than the file's name does
+    "7be5be79",  # the published part of the sha256, which is in the file name
 )
 # torchvision's names of the five convolutions and the two layers before the classifier
 CONVOLUTIONS = ("features.0", "features.3", "features.6", "features.8", "features.10")
@@ -32,7 +32,7 @@ def load(
         dense: two; the first after a flattening of [H, W, C].
 
     Raises:
-        UserError: no such file, it cannot be had or read, or its shapes are another net's.
+        UserError: no such file, it cannot be downloaded or read, or its shapes are of another net.
     """
     path = model_path(None if weights == "imagenet" else weights, IMAGENET, "alexnet(weights=...)")
     tensors = state_dict(path)

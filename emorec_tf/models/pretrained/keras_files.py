@@ -1,6 +1,6 @@
 """Weights of a Keras HDF5 file (whole model or weights alone), as plain arrays by layer.
 
-Only the arrays are read; the model's description and anything it could run are left alone.
+Only the arrays are read; the model's description and any code in it are ignored.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def layer_weights(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
     except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise UserError(
-            f"{path}: cannot be read as a Keras HDF5 file ({reason}); fetch it anew, or save one "
-            f"with keras.Model.save('FILE.h5')"
+            f"{path}: cannot be read as a Keras HDF5 file ({reason}); download it again, or save "
+            f"one with keras.Model.save('FILE.h5')"
         ) from error
     return {layer: weights for layer, weights in stored.items() if weights}
 
@@ -56,7 +56,7 @@ def _names(group: Any, kind: str) -> list[str]:
 
 
 def _array(file: Any, dataset: Any) -> np.ndarray:
-    """Numbers that stand in this file as they are: no other file's, no text, none unpacked."""
+    """Read numbers stored in this file itself: no external file, no text, no virtual data set."""
     if dataset.dtype.kind != "f" or dataset.external or dataset.is_virtual:
         raise ValueError(f"{dataset.name} holds no plain numbers")
     if dataset.file.filename != file.filename or dataset.id.get_storage_size() < dataset.nbytes:
@@ -65,12 +65,12 @@ def _array(file: Any, dataset: Any) -> np.ndarray:
 
 
 def load_layers(layers: Sequence[keras.layers.Layer], path: str | Path, needed: str = "") -> None:
-    """Give ``layers`` the weights of the file's first layers, in order; any more are left.
+    """Give ``layers`` the weights of the file's first layers, in order; further ones are ignored.
 
     Args:
         layers: with weights, built.
         path: a Keras HDF5 file.
-        needed: what the file must be of, for the message.
+        needed: the net that the file must hold, for the message.
 
     Raises:
         UserError: it cannot be read, or a shape differs.

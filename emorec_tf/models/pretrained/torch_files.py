@@ -1,9 +1,9 @@
 """Tensors of a PyTorch state dict (.pth), without torch and without running its pickle.
 
-A pickle is a program. This one is read as a list of instructions, of which only those are followed
-that a dict of tensors needs; the few functions it may name are known here and only describe views
-of numbers. Both forms of ``torch.save`` are read: the archive (since torch 1.6) and the older file
-of consecutive pickles.
+A pickle is a program. It is read here as a list of instructions, and only those that a dict of
+tensors needs are followed; the few functions that it may name are known here and only describe
+views of numbers. Both forms of ``torch.save`` are read: the archive (since torch 1.6) and the older
+file of consecutive pickles.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ def state_dict(path: str | Path) -> dict[str, np.ndarray]:
         read = from_archive if data.startswith(ARCHIVE_START) else from_pickles
         views, storages = read(data)
         if not isinstance(views, dict):
-            raise ValueError(f"it holds {told(views)}, not a dict of tensors")
+            raise ValueError(f"it holds {described(views)}, not a dict of tensors")
         return {name: array_of(name, view, storages) for name, view in views.items()}
     except DAMAGED as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise UserError(
-            f"{path}: cannot be read as a PyTorch state dict ({reason}); fetch it anew, or save it "
-            f"with torch.save(model.state_dict(), FILE)"
+            f"{path}: cannot be read as a PyTorch state dict ({reason}); download it again, or "
+            f"save it with torch.save(model.state_dict(), FILE)"
         ) from error
 
 
@@ -134,9 +134,9 @@ def from_pickles(data: bytes) -> tuple[Any, dict[Storage, np.ndarray]]:
 
 
 def array_of(name: str, view: Any, storages: Mapping[Storage, np.ndarray]) -> np.ndarray:
-    """Cut a tensor out of its storage, never a number beyond it."""
+    """Slice a tensor out of its storage, never beyond it."""
     if not isinstance(view, View):
-        raise ValueError(f"{name} is {told(view)}, not a tensor")
+        raise ValueError(f"{name} is {described(view)}, not a tensor")
     numbers = [view.offset, *view.shape, *view.strides]
     if any(type(n) is not int or n < 0 for n in numbers) or len(view.shape) != len(view.strides):
         raise ValueError(f"{name} has an impossible shape")
@@ -166,7 +166,7 @@ TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def unpickled(file: io.BytesIO) -> tuple[Any, dict[str, Storage]]:
-    """Follow one pickle up to its end: what it holds, and the storages it names by key.
+    """Read one pickle up to its end: its value, and the storages it names by key.
 
     Raises:
         ValueError: an instruction or a name that no state dict needs.
@@ -207,7 +207,7 @@ def unpickled(file: io.BytesIO) -> tuple[Any, dict[str, Storage]]:
 
 
 def since_mark(stack: list[Any]) -> list[Any]:
-    """Take what was put on the stack after the last mark, and the mark."""
+    """Pop everything after the last mark, and the mark."""
     place = max(i for i, value in enumerate(stack) if value is MARK)
     values = stack[place + 1 :]
     del stack[place:]
@@ -224,7 +224,7 @@ def set_items(stack: list[Any], pairs: list[Any]) -> None:
 def extend(stack: list[Any], values: list[Any]) -> None:
     """Put values at the end of the list on top."""
     if not isinstance(stack[-1], list):
-        raise ValueError(f"it appends to {told(stack[-1])}")
+        raise ValueError(f"it appends to {described(stack[-1])}")
     stack[-1].extend(values)
 
 
@@ -232,7 +232,7 @@ def build(stack: list[Any]) -> None:
     """Drop the attributes of a dict, such as the ``_metadata`` of torch's modules."""
     stack.pop()
     if not isinstance(stack[-1], dict):
-        raise ValueError(f"it gives attributes to {told(stack[-1])}")
+        raise ValueError(f"it gives attributes to {described(stack[-1])}")
 
 
 FILLED: dict[str, Callable[[list[Any]], None]] = {
@@ -249,16 +249,18 @@ def storage_of(identity: Any) -> Storage:
     kind, storage_class, key, _, count = identity[:5]
     if kind != "storage" or any(part is not None for part in identity[5:]):
         raise ValueError("it names a storage in a way of very old versions")
-    if told(storage_class) not in STORAGES:
-        raise ValueError(f"its numbers are {told(storage_class)}, known are {', '.join(STORAGES)}")
+    dtype = STORAGES.get(described(storage_class))
+    if dtype is None:
+        known = ", ".join(STORAGES)
+        raise ValueError(f"its numbers are {described(storage_class)}, known are {known}")
     if type(count) is not int or count < 0 or not isinstance(key, str):
         raise ValueError("a storage has an impossible size or name")
-    return Storage(key, np.dtype(STORAGES[told(storage_class)]), count)
+    return Storage(key, np.dtype(dtype), count)
 
 
 def called(function: Any, arguments: tuple[Any, ...]) -> Any:
-    """Do what one of the three known functions would."""
-    name = told(function)
+    """Return what one of the three known functions would."""
+    name = described(function)
     if name == "collections OrderedDict" and not arguments:
         return {}
     if name == "torch._utils _rebuild_parameter":
@@ -268,6 +270,6 @@ def called(function: Any, arguments: tuple[Any, ...]) -> Any:
     raise ValueError(f"it asks for {name}, which no state dict needs")
 
 
-def told(value: Any) -> str:
+def described(value: Any) -> str:
     """Name a value of the file for a message."""
     return value.name if isinstance(value, Global) else type(value).__name__
