@@ -20,7 +20,7 @@ from typing import Literal
 
 from emorec_tf import __version__
 from emorec_tf.cli import guarded, parse
-from emorec_tf.config.clip import EMOTIONS, Clip
+from emorec_tf.config.clip import EMOTIONS, MODALITIES, Clip
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.fields import option
 from emorec_tf.datasets import corpora as datasets
@@ -44,7 +44,7 @@ class PrepareOptions:
     records: str | None = option(None, "folder to write, e.g. records/ravdess")
     classes: str | None = option(None, "8, 7 (calm merged into neutral), or a comma list")
     label: str | None = option(None, "which label, where a corpus has several")
-    modality: Literal["auto", "01", "02", "03"] = option("auto", "ravdess files to use")
+    modality: str = option("auto", f"ravdess files to use: auto, {', '.join(MODALITIES)}")
     runner: Literal["local", "beam"] = option(
         "local", "local: processes of this machine; beam: Apache Beam, on any engine it knows"
     )

@@ -64,7 +64,7 @@ def prepared(given: Mapping[str, Any]) -> tuple[Config, records_dir.Records]:
     """
     wanted = {k: v for k, v in given.items() if config.section_of(k) == "features"}
     settings = config.build(given)
-    for kind in choices.TABLES:
+    for kind in choices.NETWORK:
         choices.check(kind, getattr(settings.model, kind))
     if settings.data.records is None:
         cluster.refuse("preparing the demo corpus", "give --records on a disk that all share")

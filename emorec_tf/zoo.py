@@ -30,7 +30,7 @@ def run(argv: Sequence[str] | None) -> int:
     for kind in choices.TABLES:
         table = Table(kind, "what it is", "knobs")
         for entry in choices.entries(kind).values():
-            knobs = ", ".join(f"{k}={v!r}" for k, v in entry.knobs.items())
+            knobs = ", ".join(f"{k}={v!r}" for k, v in entry.arguments.items())
             table.add_row(entry.name, entry.summary, knobs)
         console.print(table)
     return 0

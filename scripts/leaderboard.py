@@ -21,7 +21,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.evaluation import comparison, crossval_files
 from emorec_tf.evaluation.crossval_results import FinishedRun, read
 from emorec_tf.evaluation.model_card import between, percent
-from emorec_tf.evaluation.report.published_results import MODALITIES, PUBLISHED
+from emorec_tf.evaluation.report.published_results import PUBLISHED, modality_of
 from emorec_tf.inference import predictor
 from emorec_tf.storage.files import read_csv
 from emorec_tf.tasks import metrics
@@ -99,9 +99,7 @@ def ours(run: FinishedRun, clip: str | None) -> tuple[str, ...]:
     """One of our rows."""
     scores, facts = scores_of(run), run.facts
     fusion = choices.parse(str(facts["config"]["fusion"]))[0]
-    modality = (
-        "audio + video" if facts["config"]["ensemble"] else MODALITIES.get(fusion, "audio + video")
-    )
+    modality = "audio + video" if facts["config"]["ensemble"] else modality_of(fusion)
     mode = run.mode + (f" by {facts['enrol']} clips" if facts["enrol"] else "")
     return (
         f"**{run.name}**",

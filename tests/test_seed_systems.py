@@ -146,7 +146,7 @@ SMALL_KNOBS = {
 def shrunk(choice: str, kind: str) -> str:
     """The same choice with its wide knobs made narrow."""
     name, knobs = choices.check(kind, choice)
-    there = choices.entries(kind)[name].knobs
+    there = choices.entries(kind)[name].arguments
     small = {k: v for k, v in SMALL_KNOBS.items() if there.get(k)}
     knobs |= {k: v for k, v in small.items() if k in knobs or k != "pca"}
     inside = ", ".join(f"{k}={v!r}" for k, v in knobs.items())
@@ -220,6 +220,6 @@ def test_runs_end_to_end(
 def test_every_config_can_be_read() -> None:
     for path in sorted(CONFIGS.glob("*.yaml")):
         settings = config.build(config.read_yaml(path))
-        for kind in choices.TABLES:
+        for kind in choices.NETWORK:
             choices.check(kind, getattr(settings.model, kind))
         assert dataclasses.asdict(settings)

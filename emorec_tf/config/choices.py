@@ -1,8 +1,9 @@
-"""Choice strings: a name or a call with literal knobs, looked up in a table of plain functions.
+"""Choice strings: a name or a call with literal arguments, looked up in a table of entries.
 
 ``conv1d`` and ``conv1d(units=64, dropout=0.3)`` mean the same on the command line, in YAML and in
-a search. The tables live at the foot of the modules that hold the functions. ``check`` and
-``entries`` read those modules as text, so that listing and refusing need no TensorFlow.
+a search. The tables stand at the foot of the modules named in ``TABLES``; an entry names a function
+and the facts about it (see ``entries``). ``check``, ``entries`` and ``facts`` read those modules as
+text, so that listing and refusing need no TensorFlow.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import emorec_tf
+from emorec_tf.config import entries as rows
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
 
@@ -24,73 +26,103 @@ TABLES = {
     "face": ("models.face.face_branches", "FACE_BRANCHES"),
     "fusion": ("models.fusion.fusions", "FUSIONS"),
     "classifier": ("models.classical.classifiers", "CLASSIFIERS"),
+    "audio_features": ("features.audio_features", "AUDIO_FEATURES"),
 }
+NETWORK = ("audio", "face", "fusion", "classifier")  # what a network is made of; calls are allowed
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of a table: its name, what it does, and its knobs with their defaults."""
+    """One entry of a table, read as text."""
 
     name: str
     summary: str
-    knobs: dict[str, Any]
+    arguments: dict[str, Any]  # with their defaults
     source: str
+    facts: Any  # a row of ``entries``: Branch, Fusion, Classifier or AudioFeature
 
 
 @functools.cache
 def entries(kind: str) -> dict[str, Entry]:
     """Read the table of ``kind`` (audio, face, ...) from its source, without importing it."""
     module, table = TABLES[kind]
-    tree = ast.parse(_file(f"emorec_tf.{module}").read_text(encoding="utf-8"))
-    functions = _functions(tree)
+    tree = _parsed(f"emorec_tf.{module}")
     for node in tree.body:
         target = getattr(node, "target", None) or (getattr(node, "targets", None) or [None])[0]
         if isinstance(target, ast.Name) and target.id == table:
-            names = ast.literal_eval(ast.unparse(_keys(node.value)))  # type: ignore[attr-defined]
-            values = [v.id for v in node.value.values]  # type: ignore[attr-defined]
-            return {n: _entry(n, functions[f]) for n, f in zip(names, values, strict=True)}
+            value: Any = node.value  # type: ignore[attr-defined]
+            found = zip(map(ast.literal_eval, value.keys), value.values, strict=True)
+            return {name: _entry(name, call, tree) for name, call in found}
     raise LookupError(f"{module}.py has no table {table}")
 
 
-def _file(module: str) -> Path:
-    """Source file of a module of the package."""
-    return Path(emorec_tf.__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
+@functools.cache
+def _parsed(module: str) -> ast.Module:
+    """Source of a module of the package, parsed."""
+    path = Path(emorec_tf.__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _functions(tree: ast.Module) -> dict[str, ast.FunctionDef]:
-    """Functions by name that stand in a file, or that it imports from the package's others."""
-    found: dict[str, ast.FunctionDef] = {}
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("emorec_tf."):
-            path = _file(str(node.module))
-            if not path.is_file():  # a room, not a module
-                continue
-            there = _named(ast.parse(path.read_text(encoding="utf-8")))
-            found |= {a.asname or a.name: there[a.name] for a in node.names if a.name in there}
-    return found | _named(tree)
-
-
-def _named(tree: ast.Module) -> dict[str, ast.FunctionDef]:
-    return {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
-
-
-def _keys(table: ast.Dict) -> ast.List:
-    return ast.List(elts=[k for k in table.keys if k is not None], ctx=ast.Load())
-
-
-def _entry(name: str, function: ast.FunctionDef) -> Entry:
-    knobs = {
+def _entry(name: str, call: ast.Call, tree: ast.Module) -> Entry:
+    """Read ``Branch(function, fact=literal, ...)``."""
+    facts = {str(k.arg): _fact(k.value) for k in call.keywords}
+    row = getattr(rows, ast.unparse(call.func))(ast.unparse(call.args[0]), **facts)
+    function = _function(tree, row.function)
+    arguments = {
         a.arg: ast.literal_eval(d)
         for a, d in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)
         if d is not None
     }
     doc = ast.get_docstring(function) or ""
     source = doc.partition("Source:")[2].strip()
-    return Entry(name, doc.partition("\n")[0], knobs, " ".join(source.split()))
+    return Entry(name, doc.partition("\n")[0], arguments, " ".join(source.split()), row)
+
+
+def _fact(value: ast.expr) -> Any:
+    """A literal, or the name of a function."""
+    return value.id if isinstance(value, ast.Name) else ast.literal_eval(value)
+
+
+def _function(tree: ast.Module, name: str) -> ast.FunctionDef:
+    """Find a function in a file, or in the module of the package from which the file imports it."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return node
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if name == (alias.asname or alias.name):
+                    return _function(_parsed(str(node.module)), alias.name)
+    raise LookupError(f"no function {name} for the entry of a table")
+
+
+def entry(kind: str, name: str) -> Entry:
+    """Return the entry of this name.
+
+    Raises:
+        UserError: there is none; the message names the nearest.
+    """
+    table = entries(kind)
+    if name not in table:
+        raise UserError(f"unknown {kind} {name!r}; {nearest(name, table)}")
+    return table[name]
+
+
+def facts(kind: str, choice: str) -> Any:
+    """Return the facts about a choice: the row that its entry holds (see ``entries``).
+
+    Raises:
+        UserError: no such entry.
+    """
+    return entry(kind, parse(choice)[0]).facts
+
+
+def described(kind: str) -> str:
+    """Name all entries with their summaries, for help."""
+    return ", ".join(f"{e.name} ({e.summary.rstrip('.')})" for e in entries(kind).values())
 
 
 def parse(choice: str) -> tuple[str, dict[str, Any]]:
-    """Split ``name`` or ``name(key=literal, ...)`` into the name and its knobs.
+    """Split ``name`` or ``name(key=literal, ...)`` into the name and its arguments.
 
     Raises:
         UserError: not a name or a call with keyword literals.
@@ -100,40 +132,48 @@ def parse(choice: str) -> tuple[str, dict[str, Any]]:
         if isinstance(node, ast.Name):
             return node.id, {}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
-            knobs = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
-            if len(knobs) == len(node.keywords):
-                return node.func.id, knobs
+            arguments = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
+            if len(arguments) == len(node.keywords):
+                return node.func.id, arguments
     except (SyntaxError, ValueError):
         pass
     raise UserError(f"{choice!r} is neither a name nor a call such as 'lstm(units=64)'")
 
 
 def check(kind: str, choice: str) -> tuple[str, dict[str, Any]]:
-    """Parse ``choice`` and refuse unknown names and knobs, before anything heavy is loaded."""
-    name, knobs = parse(choice)
-    table = entries(kind)
-    if name not in table:
-        raise UserError(f"unknown {kind} {name!r}; {nearest(name, table)}")
-    defaults = table[name].knobs
-    for knob, value in knobs.items():
-        if knob not in defaults:
-            raise UserError(f"{kind} {name!r} has no knob {knob!r}; {nearest(knob, defaults)}")
-        if not _alike(value, defaults[knob]):
+    """Parse ``choice`` and refuse unknown names and arguments, before anything heavy is loaded.
+
+    Returns:
+        The name, and the arguments by the names they have now.
+
+    Raises:
+        UserError: no such entry or argument, or a value of another type than the default.
+    """
+    name, given = parse(choice)
+    found = entry(kind, name)
+    given = {found.facts.renamed.get(argument, argument): v for argument, v in given.items()}
+    defaults = found.arguments
+    for argument, value in given.items():
+        if argument not in defaults:
             raise UserError(
-                f"{kind} {name!r}: {knob} is {value!r}; it must be like {defaults[knob]!r}"
+                f"{kind} {name!r} has no argument {argument!r}; {nearest(argument, defaults)}"
             )
-    return name, knobs
+        if not _alike(value, defaults[argument]):
+            raise UserError(
+                f"{kind} {name!r}: {argument} is {value!r}; it must be like {defaults[argument]!r}"
+            )
+    return name, given
 
 
 def _alike(value: Any, default: Any) -> bool:
-    """Say whether a knob's value has the type of its default; an int serves as a float."""
+    """Say whether an argument has the type of its default; an int serves as a float."""
     number = isinstance(default, float) and type(value) is int
     return default is None or number or type(value) is type(default)
 
 
 def resolve(kind: str, choice: str) -> functools.partial[Any]:
-    """Return the chosen function with its knobs bound."""
-    name, knobs = check(kind, choice)
+    """Return the chosen function with its arguments bound."""
+    name, arguments = check(kind, choice)
     module, table = TABLES[kind]
-    functions = getattr(importlib.import_module(f"emorec_tf.{module}"), table)
-    return functools.partial(functions[name], **knobs)
+    row = getattr(importlib.import_module(f"emorec_tf.{module}"), table)[name]
+    return functools.partial(row.function, **arguments)

@@ -18,6 +18,9 @@ EMOTIONS = (
     "boredom",
 )
 
+# What a media file holds, where a corpus has several of one clip; the order is the preference.
+MODALITIES = ("audio_visual", "video_only", "audio_only")
+
 
 @dataclass(frozen=True)
 class Clip:

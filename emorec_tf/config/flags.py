@@ -20,6 +20,7 @@ from emorec_tf.errors import UserError
 ON_OFF = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 # What help calls the value of a text field; ``option(..., metavar="...")`` goes before it.
 METAVARS = {
+    "audio_features": "NAME",
     "classes": "LIST",
     "crossval": "FOLDER",
     "dataset": "NAME",
@@ -30,6 +31,7 @@ METAVARS = {
     "host": "ADDRESS",
     "label": "NAME",
     "mesh_model": "FILE",
+    "modality": "NAME",
     "out": "PATH",
     "protocol": "NAME",
     "records": "FOLDER",

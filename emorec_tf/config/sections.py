@@ -13,10 +13,14 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
+from emorec_tf.config import choices
+from emorec_tf.config.clip import MODALITIES
 from emorec_tf.config.fields import check, option
 from emorec_tf.config.train_config import TrainConfig
 
 __all__ = ["DataConfig", "FeaturesConfig", "ModelConfig", "TrainConfig"]
+
+OLD_MODALITIES = ("01", "02", "03")  # RAVDESS's file codes, which older configs have
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,10 @@ class DataConfig:
         "(default: the first of them)",
         metavar="NAME",
     )
-    modality: Literal["auto", "01", "02", "03"] = option(
-        "auto", "ravdess files: 01 audio-video, 02 video only, 03 audio only, auto: what there is"
+    modality: str = option(
+        "auto",
+        f"which files, of a corpus that has several for a clip (ravdess): "
+        f"{', '.join(MODALITIES)}; auto: all there are",
     )
     records: str | None = option(
         None,
@@ -78,7 +84,9 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuse enrolment with no clips, and a continuous scale of emotion classes."""
+        """Refuse enrolment with no clips, emotions on a continuous scale, unknown modalities."""
+        known = self.modality in ("auto", *MODALITIES, *OLD_MODALITIES)
+        check(known, "modality", self.modality, " or ".join(("auto", *MODALITIES)))
         wanted = self.enrol in (None, "self") or int(self.enrol) >= 1
         check(wanted, "enrol", self.enrol, "a number of clips from 1, or self")
         named = self.target_scale == "bins" or self.target != "emotion"
@@ -100,8 +108,8 @@ class FeaturesConfig:
     clip_seconds: float = option(
         4.0, "length of one example in seconds; of longer clips the middle is used"
     )
-    audio_features: Literal["log_mel", "fbank", "mfcc", "mel_db"] = option(
-        "log_mel", "log_mel; fbank: Kaldi's; mfcc and mel_db (decibels): librosa's"
+    audio_features: str = option(
+        "log_mel", f"what is computed from the audio: {choices.described('audio_features')}"
     )
     mfcc_count: int = option(20, "number of MFCC coefficients (audio_features mfcc)", expert=True)
     trim_db: float = option(
@@ -162,8 +170,8 @@ class FeaturesConfig:
 
     @property
     def centred(self) -> bool:
-        """Whether spectra stand around their moment, reaching past the ends, as in librosa."""
-        return self.audio_features in ("mfcc", "mel_db")
+        """Whether audio frames lie around their moment, past both ends, as in librosa."""
+        return bool(choices.entry("audio_features", self.audio_features).facts.centred)
 
     @property
     def audio_frames(self) -> int:
@@ -173,11 +181,13 @@ class FeaturesConfig:
 
     @property
     def audio_width(self) -> int:
-        """Numbers that describe the sound at one moment."""
-        return self.mfcc_count if self.audio_features == "mfcc" else self.mel_bands
+        """Values of one audio frame."""
+        width = choices.entry("audio_features", self.audio_features).facts.width
+        return width if isinstance(width, int) else int(getattr(self, width))
 
     def __post_init__(self) -> None:
         """Refuse settings that no signal can satisfy."""
+        width = choices.entry("audio_features", self.audio_features).facts.width
         check(self.sample_rate_hz >= 4000, "sample_rate_hz", self.sample_rate_hz, "at least 4000")
         check(self.hop_samples >= 1, "hop_seconds", self.hop_seconds, "at least one sample")
         check(
@@ -194,7 +204,7 @@ class FeaturesConfig:
         )
         check(self.mel_bands >= 1, "mel_bands", self.mel_bands, "at least 1")
         check(
-            1 <= self.mfcc_count <= self.mel_bands or self.audio_features != "mfcc",
+            1 <= self.mfcc_count <= self.mel_bands or width != "mfcc_count",
             "mfcc_count",
             self.mfcc_count,
             f"1 to mel_bands ({self.mel_bands})",

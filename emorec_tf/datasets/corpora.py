@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from emorec_tf.config.clip import EMOTIONS, Clip
+from emorec_tf.config.clip import EMOTIONS, MODALITIES, Clip
 from emorec_tf.config.fields import nearest
 from emorec_tf.datasets.corpus import Corpus, clip_named, files_named
 from emorec_tf.datasets.discovery import join
@@ -21,7 +21,6 @@ from emorec_tf.storage.paths import place
 
 __all__ = ["DATASETS", "Corpus", "class_names", "clip_from_path", "clips", "merge_classes"]
 
-MODALITIES = ("auto", "01", "02", "03")
 _LOG = logging.getLogger(__name__)
 
 
@@ -41,18 +40,20 @@ def clips(
         source: The folder of the corpus; for several, as many, joined by ",".
         classes: See ``merge_classes``.
         label: Which labels, for a corpus with several kinds (crema-d: intended, perceived).
-        modality: Which files of a corpus that names it (ravdess): "01" film with sound, "02"
-            film only, "03" sound only, "auto" all of them, joined, 01 before the others.
+        modality: Which files of a corpus that has several of a clip (ravdess): one of
+            ``MODALITIES``, or the corpus's own code; "auto" all of them, joined, those with video
+            and audio before the others.
 
     Raises:
         UserError: If a name is unknown, the folder is missing or holds no file of the corpus,
-            an emotion code is unknown, or a clip is there twice.
+            an emotion code is unknown, or two files are the same clip.
     """
     sources = _sources(dataset, source)
     corpora = [DATASETS[name] for name in sources]
     _check_choice("label", label, sources, sum((c.labels for c in corpora), ()))
-    named = any("<modality>" in c.pattern for c in corpora)
-    _check_choice("modality", modality, sources, MODALITIES if named else MODALITIES[:1])
+    codes = {code: name for c in corpora for code, name in c.modalities.items()}
+    modality = codes.get(modality, modality)
+    _check_choice("modality", modality, sources, ("auto", *(MODALITIES if codes else ())))
     parts = {name: _clips_of(name, folder, label, modality) for name, folder in sources.items()}
     joined = parts[dataset] if dataset in parts else common(parts, classes)
     return merge_classes(joined, classes)
@@ -138,6 +139,9 @@ DATASETS: dict[str, Corpus] = {
         r"-(?P<statement>0[12])-0(?P<repetition>[12])-0?(?P<speaker>\d{1,2})",
         clip_id="{channel}-{emotion}-{intensity}-{statement}-0{repetition}-{speaker:0>2}",
         codes={f"{number:02d}": name for number, name in enumerate(EMOTIONS[:8], start=1)},
+        modalities={"01": "audio_visual", "02": "video_only", "03": "audio_only"},
+        id_stem="03-{clip_id}",
+        bookkeeping=("channel", "repetition"),
         values={
             "channel": {"01": "speech", "02": "song"},
             "intensity": {"01": "normal", "02": "strong"},
@@ -158,6 +162,7 @@ DATASETS: dict[str, Corpus] = {
         speaker_count=4,
         pattern=r"(?P<speaker>DC|JE|JK|KL)[/_](?P<emotion>[a-z]{1,2})0?(?P<number>\d{1,2})",
         clip_id="{speaker}_{emotion}{number:0>2}",
+        bookkeeping=("number",),
         codes={
             "n": "neutral",
             "h": "happy",
@@ -206,6 +211,7 @@ DATASETS: dict[str, Corpus] = {
         pattern=r"MSP-IMPROV-S(?P<statement>\d\d)(?P<target>[A-Z])"
         r"-(?P<speaker>[FM]0(?P<session>\d))-(?P<scenario>[A-Z])-(?P<turn>[A-Z]+\d+)",
         clip_id="MSP-IMPROV-S{statement}{target}-{speaker}-{scenario}-{turn}",
+        bookkeeping=("target", "turn"),
         men=("M01", "M02", "M03", "M04", "M05", "M06"),
         finish=msp_improv_labels,
     ),
@@ -221,6 +227,7 @@ DATASETS: dict[str, Corpus] = {
         speaker_count=10,
         pattern=r"(?P<speaker>\d\d)(?P<statement>[ab]\d\d)(?P<emotion>[A-Z])(?P<version>[a-z])",
         clip_id="{speaker}{statement}{emotion}{version}",
+        bookkeeping=("version",),
         codes={
             "N": "neutral",
             "F": "happy",

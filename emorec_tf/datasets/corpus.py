@@ -37,10 +37,28 @@ class Corpus:
     clip_id: str = ""
     codes: Mapping[str, str] = field(default_factory=dict, hash=False)
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
+    # Codes of the group "modality", which has several files of one clip, by MODALITIES.
+    modalities: Mapping[str, str] = field(default_factory=dict, hash=False)
+    id_stem: str = "{clip_id}"  # name, without suffix, of a file that has this clip id
     men: tuple[str, ...] | None = None  # the male speakers; None: not known from the name
+    bookkeeping: tuple[str, ...] = ()  # traits that number recordings: no groups of people
     # (clips, source, label) -> clips: adds what is not in the names, leaves out with a log line
     finish: Callable[[list[Clip], str, str], list[Clip]] | None = None
     read: Callable[[str, str], list[Clip]] | None = None  # (source, label) -> clips
+
+
+def matched(corpus: Corpus, stem: str) -> dict[str, str] | None:
+    """Return the groups of the pattern in a path without suffix; None where it does not match."""
+    match = re.fullmatch(rf"(?:.*/)?{corpus.pattern}", stem) if corpus.pattern else None
+    return match.groupdict() if match else None
+
+
+def take_named(corpus: Corpus, stem: str) -> str | None:
+    """Return the clip id of a path without suffix, if it names one of several files of a clip."""
+    groups = matched(corpus, stem) if corpus.modalities else None
+    if groups is None or (corpus.codes and groups.get("emotion") not in corpus.codes):
+        return None
+    return corpus.clip_id.format_map(groups)
 
 
 def clip_named(dataset: str, corpus: Corpus, path: str) -> tuple[Clip, str] | None:
@@ -52,10 +70,9 @@ def clip_named(dataset: str, corpus: Corpus, path: str) -> tuple[Clip, str] | No
         UserError: If the path has the form of the corpus but an emotion code that it has not.
     """
     stem = PurePosixPath(path).with_suffix("").as_posix()
-    match = re.fullmatch(rf"(?:.*/)?{corpus.pattern}", stem) if is_media(path) else None
-    if match is None:
+    groups = matched(corpus, stem) if is_media(path) else None
+    if groups is None:
         return None
-    groups = match.groupdict()
     code = groups.get("emotion")
     if code is not None and corpus.codes and code not in corpus.codes:
         known = ", ".join(f"{c} {name}" for c, name in corpus.codes.items())
@@ -67,13 +84,13 @@ def clip_named(dataset: str, corpus: Corpus, path: str) -> tuple[Clip, str] | No
         session=groups.get("session", ""),
         traits=_traits(corpus, groups),
     )
-    return clip, groups.get("modality", "")
+    return clip, corpus.modalities.get(groups.get("modality", ""), "")
 
 
 def _traits(corpus: Corpus, groups: Mapping[str, str]) -> dict[str, str]:
     fields = ("speaker", "session", "emotion", "modality")
-    told = {key: text for key, text in groups.items() if key not in fields}
-    traits = {key: corpus.values.get(key, {}).get(text, text) for key, text in told.items()}
+    others = {key: text for key, text in groups.items() if key not in fields}
+    traits = {key: corpus.values.get(key, {}).get(text, text) for key, text in others.items()}
     if corpus.men is not None:
         traits["sex"] = "male" if groups["speaker"] in corpus.men else "female"
     return traits
@@ -82,17 +99,17 @@ def _traits(corpus: Corpus, groups: Mapping[str, str]) -> dict[str, str]:
 def files_named(
     name: str, corpus: Corpus, source: str, modality: str
 ) -> Iterator[tuple[Clip, str, str]]:
-    """Yield what each file below a folder tells by its name, for ``media_files.join``."""
+    """Yield what the name of each file below a folder says, for ``discovery.join``."""
     # The folder's own name counts too: SAVEE's speaker is one, and may itself be the source.
     root = place(source).resolve().as_posix()
-    strangers = []
+    others = []
     for path in files_below(source):
-        read = clip_named(name, corpus, f"{root}/{path}")
-        if read is None:
-            strangers += [path] if is_media(path) else []
-        elif modality in ("auto", read[1] or "auto"):
-            yield read[0], str(place(source) / path), read[1]
-    if strangers:
+        found = clip_named(name, corpus, f"{root}/{path}")
+        if found is None:
+            others += [path] if is_media(path) else []
+        elif modality in ("auto", found[1] or "auto"):
+            yield found[0], str(place(source) / path), found[1]
+    if others:
         _LOG.warning(
-            "left out %d files not named like %s's, such as %s", len(strangers), name, strangers[0]
+            "left out %d files not named like %s's, such as %s", len(others), name, others[0]
         )

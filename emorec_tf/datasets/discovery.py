@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from emorec_tf.config.clip import Clip
+from emorec_tf.config.clip import MODALITIES, Clip
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import Remote, place
 
@@ -85,13 +85,14 @@ def found(names: Sequence[str]) -> list[str]:
     return paths
 
 
-def _rank(path: str, modality: str, role: str) -> tuple[str, int] | None:
+def _rank(path: str, modality: str, role: str) -> tuple[int, int] | None:
     """Return how well a file serves as "video" or "audio" (lowest is best); None: not at all."""
-    if modality == {"video": "03", "audio": "02"}[role]:
+    if modality == {"video": "audio_only", "audio": "video_only"}[role]:
         return None
+    preference = MODALITIES.index(modality) if modality else 0
     suffixes = VIDEO_SUFFIXES if role == "video" else AUDIO_SUFFIXES + VIDEO_SUFFIXES
     suffix = PurePosixPath(path).suffix.lower()
-    return (modality, suffixes.index(suffix)) if suffix in suffixes else None
+    return (preference, suffixes.index(suffix)) if suffix in suffixes else None
 
 
 def join(found: Iterable[tuple[Clip, str, str]]) -> list[Clip]:
@@ -99,13 +100,13 @@ def join(found: Iterable[tuple[Clip, str, str]]) -> list[Clip]:
 
     Args:
         found: What one file's name or row tells, as (clip without files, file, modality), where
-            modality is "01" film with sound, "02" film only, "03" sound only or "" (by suffix).
+            modality is one of ``MODALITIES``, or "" (by suffix).
 
     Raises:
         UserError: If two files have the same id and format, or if one id has different labels.
     """
     labels: dict[str, tuple[Clip, str]] = {}
-    files: dict[str, dict[str, dict[tuple[str, int], str]]] = defaultdict(
+    files: dict[str, dict[str, dict[tuple[int, int], str]]] = defaultdict(
         lambda: {"video": {}, "audio": {}}
     )
     for clip, path, modality in found:
@@ -125,7 +126,7 @@ def join(found: Iterable[tuple[Clip, str, str]]) -> list[Clip]:
 
 
 def _with_files(
-    clip: Clip, video: dict[tuple[str, int], str], audio: dict[tuple[str, int], str]
+    clip: Clip, video: dict[tuple[int, int], str], audio: dict[tuple[int, int], str]
 ) -> Clip:
     return replace(
         clip,

@@ -19,7 +19,7 @@ from emorec_tf.tasks import metrics
 ENOUGH_SPEAKERS = 10
 NOTHING_FOLLOWS = f"nothing follows from fewer than {ENOUGH_SPEAKERS} speakers"
 MOST_VALUES = 8  # a trait with more values says more about clips than about groups of people
-NOT_SLICED = ("channel", "repetition", "number", "version", "target", "turn")
+BOOKKEEPING = {trait for corpus in DATASETS.values() for trait in corpus.bookkeeping}
 AGE_BANDS = ((0, 29, "under 30"), (30, 49, "30 to 49"), (50, 200, "50 and over"))
 Traits = Mapping[str, Mapping[str, str]]  # {clip id: {trait: value}}
 
@@ -65,19 +65,16 @@ def _told_by_name(clip_id: str, dataset: str, with_emotion: bool) -> Mapping[str
     name, _, bare = clip_id.rpartition("/") if "+" in dataset else (dataset, "", clip_id)
     if name not in DATASETS or not DATASETS[name].pattern:
         return {}
-    for path in (f"{bare}.wav", f"03-{bare}.wav"):  # ravdess ids leave out the modality
-        try:
-            told = clip_from_path(name, path)
-        except UserError:
-            continue
-        if told:
-            return _traits(told[0], with_emotion)
-    return {}
+    try:
+        named = clip_from_path(name, f"{DATASETS[name].id_stem.format(clip_id=bare)}.wav")
+    except UserError:
+        return {}
+    return _traits(named[0], with_emotion) if named else {}
 
 
 def groups(clip_ids: Sequence[str], traits: Traits) -> dict[str, np.ndarray]:
     """Return {trait: value of each clip [N]} of the traits worth slicing by; "" where unknown."""
-    names = sorted({name for told in traits.values() for name in told} - set(NOT_SLICED))
+    names = sorted({name for told in traits.values() for name in told} - BOOKKEEPING)
     found = {}
     for name in names:
         values = [_banded(name, traits.get(clip_id, {}).get(name, "")) for clip_id in clip_ids]

@@ -5,7 +5,6 @@ To add a kind, write its layer and a function that makes it, and name it in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,9 +12,16 @@ import numpy as np
 from keras import ops
 
 from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.config.entries import AudioFeature
 from emorec_tf.features import filterbanks
+from emorec_tf.features.powers import (
+    POWER_FLOOR,
+    cepstral_powers,
+    decibel_powers,
+    floored_log_powers,
+    log_powers,
+)
 
-POWER_FLOOR = 1e-6  # of log_mel: about -100 dB of a full-scale sine in a 25 ms Hann window
 KALDI_FLOOR = float(np.finfo(np.float32).eps)
 DECIBEL_FLOOR = 1e-10  # librosa's amin
 DECIBEL_RANGE = 80.0  # librosa's top_db
@@ -212,29 +218,46 @@ def settings(features: FeaturesConfig) -> dict[str, Any]:
     return {name: getattr(features, name) for name in names.split()}
 
 
-def log_mel(features: FeaturesConfig) -> MelPower:
-    """Log-mel spectrogram."""
+def log_mel(features: FeaturesConfig) -> keras.layers.Layer:
+    """Log-mel spectrogram.
+
+    Source:
+        The HTK Book, section 5.4, for the mel scale.
+    """
     return LogMel(**settings(features))
 
 
-def fbank(features: FeaturesConfig) -> MelPower:
-    """Kaldi's filter banks."""
+def fbank(features: FeaturesConfig) -> keras.layers.Layer:
+    """Kaldi's filter banks.
+
+    Source:
+        Povey et al. 2011, The Kaldi speech recognition toolkit.
+    """
     return Fbank(**settings(features))
 
 
-def mel_db(features: FeaturesConfig) -> MelPower:
-    """Mel spectrogram in decibels, as librosa's."""
+def mel_db(features: FeaturesConfig) -> keras.layers.Layer:
+    """Mel spectrogram in decibels, as librosa's.
+
+    Source:
+        ``librosa.feature.melspectrogram`` and ``librosa.power_to_db``.
+    """
     return MelDecibels(**settings(features))
 
 
-def mfcc(features: FeaturesConfig) -> MelPower:
-    """Mel-frequency cepstral coefficients, as librosa's."""
+def mfcc(features: FeaturesConfig) -> keras.layers.Layer:
+    """Mel-frequency cepstral coefficients, as librosa's.
+
+    Source:
+        Davis & Mermelstein 1980, IEEE TASSP 28(4); ``librosa.feature.mfcc``.
+    """
     return Mfcc(features.mfcc_count, **settings(features))
 
 
-def layer_of(features: FeaturesConfig) -> MelPower:
-    """Make the layer that ``features`` describes: waveform [B, samples] -> [B, T, M]."""
-    return AUDIO_FEATURES[features.audio_features](features)
+def layer_of(features: FeaturesConfig) -> keras.layers.Layer:
+    """Make the layer that ``features`` describes: waveform [B, samples] -> [B, T, width]."""
+    layer: keras.layers.Layer = AUDIO_FEATURES[features.audio_features].function(features)
+    return layer
 
 
 def fit_length(waveform: np.ndarray, features: FeaturesConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -257,9 +280,34 @@ def fit_length(waveform: np.ndarray, features: FeaturesConfig) -> tuple[np.ndarr
     return padded, mask
 
 
-AUDIO_FEATURES: dict[str, Callable[[FeaturesConfig], MelPower]] = {
-    "log_mel": log_mel,
-    "fbank": fbank,
-    "mfcc": mfcc,
-    "mel_db": mel_db,
+AUDIO_FEATURES = {
+    "log_mel": AudioFeature(
+        log_mel,
+        centred=False,
+        width="mel_bands",
+        powers=floored_log_powers,
+        loudness_step=0.69,
+    ),
+    "fbank": AudioFeature(
+        fbank,
+        centred=False,
+        width="mel_bands",
+        powers=log_powers,
+        loudness_step=0.69,
+    ),
+    "mfcc": AudioFeature(
+        mfcc,
+        centred=True,
+        width="mfcc_count",
+        powers=cepstral_powers,
+        loudness_step=0.0,
+        spectral=False,
+    ),
+    "mel_db": AudioFeature(
+        mel_db,
+        centred=True,
+        width="mel_bands",
+        powers=decibel_powers,
+        loudness_step=3.0,
+    ),
 }

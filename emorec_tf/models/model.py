@@ -14,7 +14,6 @@ from emorec_tf.config.config import Config, FeaturesConfig, TrainConfig
 from emorec_tf.config.fields import check
 from emorec_tf.config.schema import PICTURE_ARRAYS, schema
 from emorec_tf.models.classical.head_layers import joined
-from emorec_tf.models.fusion.fusions import UNIMODAL
 from emorec_tf.models.layers import ModalityDropout, Still, Tensor, Tokens
 from emorec_tf.tasks import tasks
 from emorec_tf.training.distributed import cluster
@@ -77,13 +76,10 @@ def build_model(
     inputs = input_tensors(config.features, any_frames=config.train.train_frames > 0)
     masks = inputs["audio_mask"], inputs["face_mask"]
     fusion_name, _ = choices.check("fusion", config.model.fusion)
-    check(
-        config.features.face_frames > 0 or fusion_name == "audio_only",
-        "fusion",
-        fusion_name,
-        "audio_only, because the records hold no pictures (face_frames 0)",
-    )
-    if config.model.modality_dropout and fusion_name not in UNIMODAL:
+    uses = choices.facts("fusion", config.model.fusion).uses
+    if not config.features.face_frames:
+        check_without_frames(fusion_name)
+    if config.model.modality_dropout and len(uses) > 1:
         dropout = ModalityDropout(
             config.model.modality_dropout, seed=config.train.seed, dtype="float32"
         )
@@ -98,14 +94,26 @@ def build_model(
     face_tokens = branch("face", config.model.face, seen, face_inputs, frozen)
     name = f"emorec_{fusion_name}"
     if choices.check("classifier", config.model.classifier)[0] != "none":
-        used = {"audio_only": [audio_tokens], "face_only": [face_tokens]}
-        features = joined(used.get(fusion_name, [audio_tokens, face_tokens]))
+        tokens = {"audio": audio_tokens, "face": face_tokens}
+        features = joined([tokens[kind] for kind in uses])
         features = keras.layers.Identity(name="features", dtype="float32")(features)
         return keras.Model(inputs, features, name=name)
     fuse = choices.resolve("fusion", config.model.fusion)
     task = tasks.of(config.data, classes)
     outputs = task.head(fuse(audio_tokens, face_tokens, task.outputs))
     return keras.Model(inputs, outputs, name=name)
+
+
+def check_without_frames(fusion: str) -> None:
+    """Refuse a fusion that uses the face, for records without frames."""
+    fusions = choices.entries("fusion").values()
+    audio_alone = [entry.name for entry in fusions if "face" not in entry.facts.uses]
+    check(
+        fusion in audio_alone,
+        "fusion",
+        fusion,
+        f"{' or '.join(audio_alone)}, because the records hold no frames (face_frames 0)",
+    )
 
 
 def standardising(mean: np.ndarray, deviation: np.ndarray, scalar: bool) -> keras.layers.Layer:

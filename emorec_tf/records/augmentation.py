@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.schema import PICTURE_ARRAYS
 from emorec_tf.features.mesh_points import MIRRORED
@@ -23,8 +24,6 @@ from emorec_tf.records.voice_perturbation import COLOUR_DB, COLOURS, GAIN_DB, NO
 
 # Faces: at most 11 degrees, an eighth of the size, and a share of the side.
 TURN, ZOOM, SHIFT = 0.2, 0.12, 0.07
-# 3 dB in the units of each kind of features
-LOUDER = {"log_mel": 0.69, "fbank": 0.69, "mel_db": 3.0, "mfcc": 0.0}
 JITTER = 0.003  # deviation of mesh points, as a share of the face's width
 
 
@@ -118,13 +117,14 @@ def varied_voice(
     rows = rows or rows_of(audio)
     draws = tf.unstack(rows.uniform([5], seed, -1.0, 1.0), axis=1)
     stretch, shift = 1.0 + 0.15 * draws[0], 0.10 * frames * draws[1]
-    bend = 0.0 if kind == "mfcc" else 1.0
+    facts = choices.facts("audio_features", kind)
+    bend = 1.0 if facts.spectral else 0.0
     warp, lift = 1.0 + 0.08 * bend * draws[2], 0.03 * bands * bend * draws[3]
     level = (audio - mean) * mask[..., None]  # padding is the mean, as in the model
     moved = stretched(level[..., None], warp, lift, stretch, shift)[..., 0]
     real = stretched(mask[..., None, None], tf.ones(batch), tf.zeros(batch), stretch, shift)
     real = tf.cast(real[:, :, 0, 0] > 0.5, tf.float32)
-    moved = moved + (LOUDER[kind] * draws[4])[:, None, None]
+    moved = moved + (facts.loudness_step * draws[4])[:, None, None]
 
     silent = spans(frames, max(2, frames // 10), seed + 1, rows)[:, :, None]
     deaf = spans(bands, max(2, bands // 6), seed + 2, rows)[:, None, :]

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.features import filterbanks
-from emorec_tf.features.audio_features import POWER_FLOOR
+from emorec_tf.features.audio_features import AUDIO_FEATURES
+from emorec_tf.features.powers import Powers
 
-Powers = Callable[[np.ndarray], np.ndarray]
 Inputs = dict[str, np.ndarray]
 Damage = Callable[[Inputs], Inputs]
 DARK = 0.3  # share of the light that is left
-LEAST_POWER = 1e-10  # what decibels and Kaldi's logarithms are kept from falling below
 
 
 def clean(inputs: Inputs) -> Inputs:
@@ -76,22 +74,14 @@ def powers_of(features: FeaturesConfig, math: Any = np) -> tuple[Powers, Powers]
     """Functions from features [..., width] to powers in mel bands [..., M], and back.
 
     ``math`` has exp, log and maximum: NumPy, or TensorFlow's for its tensors.
+
+    Raises:
+        UserError: the entry of these audio features does not say how they become power.
     """
-    cosines = np.eye(features.mel_bands)
-    if features.audio_features == "mfcc":
-        cosines = filterbanks.cosine_matrix(features.mel_bands, features.mfcc_count).astype(
-            np.float64
-        )
-    if features.audio_features == "log_mel":  # its floor is added, not a bound
-        return (
-            lambda logs: math.maximum(math.exp(logs) - POWER_FLOOR, 0),
-            lambda power: math.log(power + POWER_FLOOR),
-        )
-    unit = 1.0 if features.audio_features == "fbank" else 10 / np.log(10)  # else decibels
-    return (
-        lambda logs: math.exp(logs @ cosines.T / unit),
-        lambda power: unit * math.log(math.maximum(power, LEAST_POWER)) @ cosines,
-    )
+    entry = AUDIO_FEATURES[features.audio_features]
+    entry.check_powers(features.audio_features)
+    powers: tuple[Powers, Powers] = entry.powers(features, math)
+    return powers
 
 
 def table(

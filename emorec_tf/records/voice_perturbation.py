@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.records import corruptions
 from emorec_tf.records.corruptions import Damage, Inputs
@@ -38,7 +39,7 @@ def copy(features: FeaturesConfig, number: int) -> Damage:
         augmentation for speech recognition, for the stretching; noise as in ``robustness``.
     """
     to_power, from_power = corruptions.powers_of(features)
-    warp = 0.0 if features.audio_features == "mfcc" else WARP
+    warp = WARP if choices.facts("audio_features", features.audio_features).spectral else 0.0
 
     def of_clip(audio: np.ndarray, frames: int) -> np.ndarray:
         random = np.random.default_rng([number, zlib.crc32(audio.tobytes())])

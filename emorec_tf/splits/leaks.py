@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from emorec_tf.config.clip import Clip
+from emorec_tf.datasets.corpora import DATASETS
+from emorec_tf.datasets.corpus import take_named
 from emorec_tf.datasets.discovery import is_media
 from emorec_tf.errors import UserError
 from emorec_tf.splits.splits import natural
@@ -16,8 +17,6 @@ from emorec_tf.splits.splits import natural
 ROLES = ("train", "validation", "test")
 PAIRS = (("train", "test"), ("validation", "test"), ("train", "validation"))
 SHOWN = 5  # names in a line
-# RAVDESS: the first field tells 01 film with sound, 02 film, 03 sound of one and the same take.
-RAVDESS_NAME = re.compile(r"(?:^|/)0[123]-(0[12]-0[1-8]-0[12]-0[12]-0[12]-\d\d)$")
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class Row:
 def recording_of(path: str) -> str:
     """Name the recording behind a path: one for RAVDESS's 01-, 02-, 03- and for a1.wav, a1.avi."""
     stem = posixpath.splitext(path)[0] if is_media(path) else path
-    take = RAVDESS_NAME.search(stem)
-    return f"ravdess {take[1]}" if take else stem
+    takes = ((name, take_named(corpus, stem)) for name, corpus in DATASETS.items())
+    return next((f"{name} {take}" for name, take in takes if take), stem)
 
 
 def leaks(

@@ -68,7 +68,7 @@ def classical(
     search = choices.resolve("classifier", settings.model.classifier)(train.class_weights)
     enrol = settings.data.enrol
     clips_enrol = enrol if isinstance(enrol, int) else 0
-    beside = bool(clips_enrol and search.of_speakers)  # the head itself weighs the speaker's mean
+    beside = bool(clips_enrol and search.fit_speakers)  # the head itself weighs the speaker's mean
     everybody = [c for s in sides.values() for c in s]
     own = speaker_means(features, begun, opened, everybody, adapt) if clips_enrol else {}
 

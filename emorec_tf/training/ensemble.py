@@ -16,8 +16,6 @@ from emorec_tf.models.model import input_tensors
 from emorec_tf.training import inner_cv, run_dir
 from emorec_tf.training.run_dir import Run
 
-MASK_OF = {"audio_only": "audio_mask", "face_only": "face_mask"}
-
 
 def product(
     features: FeaturesConfig, members: Sequence[Run], validated: bool = False
@@ -85,5 +83,7 @@ def judged(
     """Logarithms of one member's probabilities, zero where it has nothing to judge: [B, K]."""
     logits = ops.cast(expert({name: inputs[name] for name in expert.input}), "float32")
     logs = ops.log_softmax(logits / temperature)
-    mask = MASK_OF.get(choices.parse(member.config.model.fusion)[0])
-    return logs if mask is None else logs * ops.cast(present(inputs[mask]), "float32")
+    uses = choices.facts("fusion", member.config.model.fusion).uses
+    if len(uses) > 1:
+        return logs
+    return logs * ops.cast(present(inputs[f"{uses[0]}_mask"]), "float32")

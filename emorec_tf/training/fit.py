@@ -127,7 +127,6 @@ def run_epochs(
     import keras
 
     from emorec_tf.models import model as models
-    from emorec_tf.models.fusion import fusions
     from emorec_tf.records import input_pipeline
     from emorec_tf.training.distributed import replicas
 
@@ -144,8 +143,7 @@ def run_epochs(
         with strategy.scope():
             model.optimizer.build(model.trainable_variables)  # in the order of the whole model
             models.compile_model(above, settings, 0, begun.task, model.optimizer)
-    fusion, _ = choices.parse(begun.config.model.fusion)
-    uses, rating = fusions.UNIMODAL.get(fusion, ("audio", "face")), begun.task.rating
+    uses, rating = choices.facts("fusion", begun.config.model.fusion).uses, begun.task.rating
     stream = functools.partial(
         input_pipeline.training,
         opened,

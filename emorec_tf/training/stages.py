@@ -40,10 +40,6 @@ if TYPE_CHECKING:
     import keras
 
 
-FIXED = ("functionals", "face_statistics")  # branches without weights
-HEADED = ("concat", "audio_only", "face_only")  # fusions whose head a classifier can replace
-
-
 @dataclass(frozen=True)
 class Step:
     """A run that comes first."""
@@ -79,13 +75,16 @@ def check_steps(settings: Config) -> None:
     """
     for file in files_of(named(settings)):
         own, values = of_file(file, settings), read_yaml(file)
-        heard, seen = (own.model.fusion.startswith(f"{kind}_only") for kind in ("audio", "face"))
+        uses = choices.facts("fusion", own.model.fusion).uses
         for name in [n for n in values if section_of(n) == "features"]:
-            other = heard if name.startswith("face_") else seen  # that branch is not used
+            needed = ("face" if name.startswith("face_") else "audio") in uses
             used = getattr(settings.features, name)
-            if used != values[name] and not other:
+            if used != values[name] and needed:
                 print(f"note: {file} has {name} {values[name]}; the records have {used}")
     check_members(settings)
+    if settings.train.augment_channel or settings.train.augmented_copies:
+        name = settings.features.audio_features
+        choices.facts("audio_features", name).check_powers(name)
     if not has_classifier(settings):
         refit = settings.train.refit and settings.model.ensemble is None
         check(not refit, "refit", True, "off unless a classifier or members are asked for")
@@ -94,17 +93,18 @@ def check_steps(settings: Config) -> None:
             check(not given, name, given, "0 without a classifier; members have their own")
         return
     choice, fusion = settings.model.classifier, choices.parse(settings.model.fusion)[0]
+    replaceable = [n for n, e in choices.entries("fusion").items() if e.facts.head_replaceable]
     choices.resolve("classifier", choice)(settings.train.class_weights)  # refuses wrong knobs
-    heads = f"{', '.join(HEADED)} under a classifier, which takes the head's place"
-    check(fusion in HEADED, "fusion", fusion, heads)
-    used = {"audio_only": ["audio"], "face_only": ["face"]}.get(fusion, ["audio", "face"])
+    heads = f"{', '.join(replaceable)} under a classifier, which takes the head's place"
+    check(fusion in replaceable, "fusion", fusion, heads)
+    used = choices.facts("fusion", fusion).uses
     heard = "audio" in used or not settings.train.augmented_copies
     check(
         heard, "augmented_copies", settings.train.augmented_copies, "0 where the face alone is used"
     )
-    names = {kind: choices.parse(getattr(settings.model, kind))[0] for kind in used}
+    branches = {kind: choices.facts(kind, getattr(settings.model, kind)) for kind in used}
     if settings.train.pretrain is None:
-        check_trained(settings, [f"{kind}_branch" for kind in used if names[kind] not in FIXED])
+        check_trained(settings, [f"{kind}_branch" for kind in used if branches[kind].trainable])
     scale = settings.data.target_scale
     check(scale == "bins", "target_scale", scale, "bins under a classifier")
 
@@ -180,7 +180,7 @@ def of_file(file: Path, settings: Config) -> Config:
     classifier = has_classifier(own) and settings.model.ensemble is None
     if own.train.pretrain or own.model.ensemble or classifier:
         raise UserError(f"pretrain: {file} has steps of its own; name those here instead")
-    for kind in choices.TABLES:
+    for kind in choices.NETWORK:
         choices.check(kind, getattr(own.model, kind))
     same = {name: getattr(settings.train, name) for name in ("seed", "precision", "jit")}
     if settings.model.ensemble and "precision" in values:

@@ -28,7 +28,6 @@ SHARED = {
     "keep": "it decides which epoch is scored",
     "refit": "the score is that of the first fit",
 }
-UNIMODAL = {"audio_only": ("audio",), "face_only": ("face",)}  # branches that are used
 CLOSE_DIGITS = 4  # of a number from a range: more would say nothing
 
 
@@ -69,7 +68,7 @@ def searchable() -> list[str]:
 
 def default(base: Config) -> dict[str, Any]:
     """Return the section that is searched where a config has none."""
-    used = UNIMODAL.get(catalog.parse(base.model.fusion)[0], ("audio", "face"))
+    used = catalog.facts("fusion", base.model.fusion).uses
     section: dict[str, Any] = {
         "learning_rate": {"min": 3e-4, "max": 1e-2, "sampling": "log"},
         "weight_decay": {"min": 1e-3, "max": 1e-1, "sampling": "log"},
@@ -79,7 +78,8 @@ def default(base: Config) -> dict[str, Any]:
     if len(used) == 2:
         section["modality_dropout"] = [0.0, 0.15, 0.3]
     for kind in used:
-        if "dropout" in catalog.entries(kind)[catalog.parse(getattr(base.model, kind))[0]].knobs:
+        name, _ = catalog.parse(getattr(base.model, kind))
+        if "dropout" in catalog.entry(kind, name).arguments:
             section[f"{kind}.dropout"] = {"min": 0.0, "max": 0.6, "step": 0.1}
     return section
 
@@ -128,7 +128,7 @@ def setting(name: str, given: Any, section: Mapping[str, Any], base: Config) -> 
     hint = typing.get_type_hints(SECTIONS[where])[name]
     axis = axis_of(name, given, hint)
     for value in axis.values or (axis.low, axis.high):
-        if name in catalog.TABLES:
+        if name in catalog.NETWORK:
             catalog.check(name, value)
         build({name: int(value) if axis.whole and not axis.values else value}, base)
     return axis
@@ -140,12 +140,12 @@ def knob(name: str, given: Any, section: Mapping[str, Any], base: Config) -> Axi
     A knob that a choice of the section sets itself stays as it is set there.
     """
     kind, _, own = name.partition(".")
-    if kind not in catalog.TABLES:
-        raise UserError(f"search: {name}: {kind!r} has no knobs; {nearest(kind, catalog.TABLES)}")
+    if kind not in catalog.NETWORK:
+        raise UserError(f"search: {name}: {kind!r} has no knobs; {nearest(kind, catalog.NETWORK)}")
     listed = section.get(kind)
     choices = listed if isinstance(listed, list) else [catalog.parse(getattr(base.model, kind))[0]]
     parsed = {str(choice): catalog.check(kind, str(choice)) for choice in choices}
-    knobs = {c: catalog.entries(kind)[called].knobs for c, (called, _) in parsed.items()}
+    knobs = {c: catalog.entries(kind)[called].arguments for c, (called, _) in parsed.items()}
     having = [c for c in parsed if own in knobs[c]]
     if not having:
         known = {k for there in knobs.values() for k in there}
@@ -266,7 +266,7 @@ def picked(space: Sequence[Axis], values: Mapping[str, Any]) -> dict[str, Any]:
 def applied(chosen: Mapping[str, Any], base: Config) -> Config:
     """Put what was picked into the settings; a knob replaces what the choice had."""
     fields = {name: value for name, value in chosen.items() if "." not in name}
-    for kind in catalog.TABLES:
+    for kind in catalog.NETWORK:
         own = {n.partition(".")[2]: v for n, v in chosen.items() if n.startswith(f"{kind}.")}
         if own:
             name, knobs = catalog.parse(fields.get(kind, getattr(base.model, kind)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import re
@@ -20,12 +21,46 @@ def test_entries_equal_the_imported_table(kind):
     table = getattr(importlib.import_module(f"emorec_tf.{module}"), name)
     read = choices.entries(kind)
     assert list(read) == list(table)
-    for choice, function in table.items():
-        parameters = inspect.signature(function).parameters.values()
-        knobs = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        assert read[choice].knobs == knobs
-        assert read[choice].summary == (inspect.getdoc(function) or "").splitlines()[0]
+    for choice, row in table.items():
+        parameters = inspect.signature(row.function).parameters.values()
+        arguments = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        assert read[choice].arguments == arguments
+        assert read[choice].summary == (inspect.getdoc(row.function) or "").splitlines()[0]
         assert read[choice].source
+
+
+@pytest.mark.parametrize("kind", choices.TABLES)
+def test_facts_equal_those_of_the_imported_table(kind):
+    module, name = choices.TABLES[kind]
+    table = getattr(importlib.import_module(f"emorec_tf.{module}"), name)
+    for choice, row in table.items():
+        facts = choices.facts(kind, choice)
+        assert type(facts) is type(row)
+        for field in dataclasses.fields(row):
+            fact = getattr(row, field.name)
+            assert getattr(facts, field.name) == (fact.__name__ if callable(fact) else fact)
+
+
+def test_arguments_of_tests_exist_and_old_ones_lead_to_new_ones():
+    for kind in choices.NETWORK:
+        for entry in choices.entries(kind).values():
+            choices.check(kind, f"{entry.name}({entry.facts.small})")
+            assert set(entry.facts.renamed.values()) <= set(entry.arguments)
+            assert not set(entry.facts.renamed) & set(entry.arguments)
+    old, new = "lda(offsets=0.5, shrinkage=0.3)", "lda(speaker_shrinkage=0.5, shrinkage=0.3)"
+    assert choices.check("classifier", old) == choices.check("classifier", new)
+    assert choices.resolve("classifier", old).keywords["speaker_shrinkage"] == 0.5
+
+
+def test_facts_of_fusions():
+    uses = {name: e.facts.uses for name, e in choices.entries("fusion").items()}
+    assert {name: used for name, used in uses.items() if used != ("audio", "face")} == {
+        "audio_only": ("audio",),
+        "face_only": ("face",),
+    }
+    replaceable = [n for n, e in choices.entries("fusion").items() if e.facts.head_replaceable]
+    assert replaceable == ["concat", "audio_only", "face_only"]
+    assert choices.facts("fusion", "face_only(units=3)").uses == ("face",)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +89,11 @@ def test_parse_refuses(choice):
     ("kind", "choice", "told"),
     [
         ("audio", "conv2d", "unknown audio 'conv2d'; did you mean 'conv1d'"),
-        ("audio", "lstm(unit=3)", "'lstm' has no knob 'unit'; did you mean 'units'"),
+        ("audio", "lstm(unit=3)", "'lstm' has no argument 'unit'; did you mean 'units'"),
         ("audio", "lstm(units='many')", "units is 'many'; it must be like 64"),
         ("audio", "lstm(units=1.5)", "units is 1.5"),
         ("face", "vgg", "unknown face 'vgg'; known are alexnet"),
+        ("audio_features", "mfccs", "unknown audio_features 'mfccs'; did you mean 'mfcc'"),
         ("fusion", "concat(units=True)", "units is True"),
     ],
 )
@@ -66,7 +102,7 @@ def test_check_refuses(kind, choice, told):
         choices.check(kind, choice)
 
 
-def test_resolve_binds_the_knobs():
+def test_resolve_binds_the_arguments():
     bound = choices.resolve("face", "alexnet(width=1, layout='2012')")
     assert bound.func.__name__ == "alexnet"
     assert bound.keywords == {"width": 1, "layout": "2012"}

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from emorec_tf.config import choices
 from emorec_tf.config.config import (
     SECTIONS,
     Config,
+    DataConfig,
     FeaturesConfig,
     ModelConfig,
     TrainConfig,
@@ -77,6 +79,7 @@ def test_stamp_changes_with_every_setting():
         (FeaturesConfig, {"face_frames": -1}),
         (FeaturesConfig, {"face_pixels": 4}),
         (FeaturesConfig, {"face_margin": -0.1}),
+        (DataConfig, {"modality": "04"}),
         (ModelConfig, {"modality_dropout": 0.5}),
         (TrainConfig, {"epochs": 0}),
         (TrainConfig, {"batch_size": 0}),
@@ -89,6 +92,31 @@ def test_impossible_settings(section, wrong):
     (name, value), *_ = wrong.items()
     with pytest.raises(UserError, match=f"{name} is {re.escape(repr(value))}"):
         section(**wrong)
+
+
+def test_audio_features_are_those_of_the_table():
+    hint = "unknown audio_features 'log_mell'; did you mean 'log_mel'"
+    with pytest.raises(UserError, match=hint):
+        FeaturesConfig(audio_features="log_mell")
+    with pytest.raises(UserError, match="unknown audio_features"):
+        FeaturesConfig(audio_features="log_mel()")
+    with pytest.raises(UserError, match="mfcc_count is 65; it must be 1 to mel_bands"):
+        FeaturesConfig(audio_features="mfcc", mfcc_count=65)
+    assert FeaturesConfig(mfcc_count=65).audio_width == 64
+    assert FeaturesConfig(audio_features="mfcc").audio_width == 20
+    names = choices.entries("audio_features")
+    centred = {name: FeaturesConfig(audio_features=name).centred for name in names}
+    assert centred == {"log_mel": False, "fbank": False, "mfcc": True, "mel_db": True}
+
+
+def test_fingerprints_are_those_of_older_records():
+    """They are stored with every record and run there is, so they may never change."""
+    assert FeaturesConfig().stamp() == "6bb837b0"
+
+
+def test_old_codes_of_files_go_on_working():
+    for modality in ("auto", "audio_visual", "video_only", "audio_only", "01", "02", "03"):
+        assert DataConfig(modality=modality).modality == modality
 
 
 def test_build():

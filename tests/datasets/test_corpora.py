@@ -28,6 +28,7 @@ TRAITS_OF = {
     "emodb": {"sex": "male", "statement": "a01"},
 }
 SPEAKER_OF = {"ravdess": "2", "savee": "DC", "crema-d": "1001", "msp-improv": "F01", "emodb": "03"}
+assert set(SPEAKER_OF) == set(TRAITS_OF) <= set(BY_NAME)
 
 
 @pytest.fixture
@@ -72,12 +73,23 @@ def test_row_is_complete(name):
 @pytest.mark.parametrize("name", BY_NAME)
 def test_example_parses_and_a_mangled_one_does_not(name):
     example = DATASETS[name].example
-    clip, _ = clip_from_path(name, example)
-    assert clip.speaker == SPEAKER_OF[name]
-    assert TRAITS_OF[name].items() <= clip.traits.items()
+    clip, modality = clip_from_path(name, example)
+    assert clip.speaker
+    assert clip.emotion in (*DATASETS[name].emotions, *([] if DATASETS[name].codes else [""]))
+    assert modality in ("", *DATASETS[name].modalities.values())
+    assert set(DATASETS[name].bookkeeping) <= set(clip.traits)
+    again, _ = clip_from_path(name, DATASETS[name].id_stem.format(clip_id=clip.clip_id) + ".wav")
+    assert again == clip
     stem, suffix = example.rsplit(".", 1)
     for mangled in (f"{stem}.txt", f"{stem[:-2]}.{suffix}", f"{stem}_.{suffix}", f"x{suffix}"):
         assert clip_from_path(name, mangled) is None
+
+
+@pytest.mark.parametrize("name", SPEAKER_OF)
+def test_what_an_example_says(name):
+    clip, _ = clip_from_path(name, DATASETS[name].example)
+    assert clip.speaker == SPEAKER_OF[name]
+    assert TRAITS_OF[name].items() <= clip.traits.items()
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -108,7 +120,10 @@ def test_ravdess_joins_by_id_and_prefers_the_film_with_sound(make):
     )
     for modality, video, audio in (
         ("auto", "01", "01"),
-        ("01", "01", "01"),
+        ("audio_visual", "01", "01"),
+        ("video_only", "02", None),
+        ("audio_only", None, "03"),
+        ("01", "01", "01"),  # codes of the file names, as settings were before
         ("02", "02", None),
         ("03", None, "03"),
     ):
@@ -124,7 +139,7 @@ def test_ravdess_without_the_film_with_sound(make):
     assert Path(clip.video).name.startswith("02")
     assert Path(clip.audio).name.startswith("03")
     assert (clip.speaker, clip.emotion) == ("12", "surprised")
-    assert "modality 01" in refused("ravdess", source, modality="01")
+    assert "modality audio_visual" in refused("ravdess", source, modality="01")
 
 
 def test_ravdess_songs_only_where_nothing_else(make, caplog):
@@ -179,7 +194,8 @@ def test_user_mistakes(make, tmp_path):
     assert "one kind" in refused("emodb", f"{source}/a", label="perceived")
     assert "one kind" in refused("emodb", f"{source}/a", modality="01")
     assert "'perceived'" in refused("crema-d", source, label="percieved")
-    assert "04" in refused("ravdess", source, modality="04")
+    assert "'04'" in refused("ravdess", source, modality="04")
+    assert "'video_only'" in refused("ravdess", source, modality="vide_only")
 
 
 def test_files_of_others_are_counted(make, caplog):

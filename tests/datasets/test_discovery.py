@@ -42,7 +42,7 @@ def test_join_prefers_lossless_sound_and_keeps_the_film():
 
 
 def test_join_by_modality():
-    (clip,) = join(found("02.mp4", modality="02") + found("03.mp4", modality="03"))
+    (clip,) = join(found("02.mp4", modality="video_only") + found("03.mp4", modality="audio_only"))
     assert (clip.video, clip.audio) == ("02.mp4", "03.mp4")
 
 

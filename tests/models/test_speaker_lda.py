@@ -1,4 +1,4 @@
-"""speaker_offsets: Gaussians conditioned the long way, and scikit-learn's analysis at both ends."""
+"""speaker_lda: Gaussians conditioned the long way; scikit-learn's analysis at both ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.models.classical import head_layers, head_search, speaker_lda
 
 CLASSES, SPEAKERS, EACH, WIDTH = 3, 5, 8, 4
-HALF = {"balanced": True, "shrinkage": 0.2, "offsets": 0.5}
+HALF = {"balanced": True, "shrinkage": 0.2, "speaker_shrinkage": 0.5}
 
 
 def clips() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -29,12 +29,12 @@ def clips() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def parts(z: np.ndarray, labels: np.ndarray, speakers: np.ndarray):
-    """Means, W and B, told by averages over the balanced clips and by scikit-learn's shrinkage."""
+    """Means, W and B, from averages over the balanced clips and by scikit-learn's shrinkage."""
     means = np.stack([z[labels == k].mean(0) for k in range(CLASSES)])
     offsets = np.stack([z[speakers == s].mean(0) for s in np.unique(speakers)])
     own = z - means[labels] - np.repeat(offsets, CLASSES * EACH, axis=0)
     within = shrunk_covariance(np.cov(own.T, bias=True), HALF["shrinkage"])
-    return means, within, shrunk_covariance(np.cov(offsets.T), HALF["offsets"])
+    return means, within, shrunk_covariance(np.cov(offsets.T), HALF["speaker_shrinkage"])
 
 
 def differences(scores: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_from_very_many_clips_it_is_scikit_learns_without_the_speakers_means():
     mean_of = {s: z[speakers == s].mean(0) for s in speakers}
     away = z - np.stack([mean_of[s] for s in speakers])
     theirs = LinearDiscriminantAnalysis(solver="lsqr").fit(away, labels)
-    settings = {"balanced": False, "shrinkage": 0.0, "offsets": 0.5}
+    settings = {"balanced": False, "shrinkage": 0.0, "speaker_shrinkage": 0.5}
     found = speaker_lda.fitted(z, labels, speakers, clips=10**9, **settings)
     np.testing.assert_allclose(found.speaker_coef_, found.coef_, atol=1e-5)
     ours = away @ found.coef_.T + found.intercept_
@@ -72,7 +72,7 @@ def test_from_very_many_clips_it_is_scikit_learns_without_the_speakers_means():
 def test_the_model_weighs_features_and_the_speakers_mean(tmp_path):
     z, labels, speakers = clips()
     features = z * np.logspace(-1, 2, WIDTH) + 3
-    search = choices.resolve("classifier", "lda(pca=3, shrinkage=0.2, offsets=0.5)")(True)
+    search = choices.resolve("classifier", "lda(pca=3, shrinkage=0.2, speaker_shrinkage=0.5)")(True)
     means = features[::-1]
     rows = head_search.Rows(features, labels, speakers, means, 5)
     found = head_search.fitted(search, None, rows)
@@ -93,5 +93,5 @@ def test_what_cannot_be_told_is_refused():
     z, labels, _ = clips()
     with pytest.raises(UserError, match="two training speakers"):
         speaker_lda.fitted(z, labels, np.full(len(z), "one"), clips=3, **HALF)
-    with pytest.raises(UserError, match="offsets is"):
-        choices.resolve("classifier", "lda(offsets=0.5)")(True)
+    with pytest.raises(UserError, match="speaker_shrinkage is"):
+        choices.resolve("classifier", "lda(speaker_shrinkage=0.5)")(True)

@@ -106,7 +106,7 @@ def test_keras_tuner_draws_only_what_can_be_built():
         assert set(chosen) == set(drawn), "what is inactive is not drawn either"
         made = search_space.applied(chosen, BASE)
         seen.add(made.model.audio.partition("(")[0])
-        for kind in choices.TABLES:
+        for kind in choices.NETWORK:
             choices.check(kind, getattr(made.model, kind))
         assert 3e-4 <= made.train.learning_rate <= 0.01
         assert made.train.batch_size in (8, 16, 24, 32)

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from emorec_tf.config import choices
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import comparison
 from emorec_tf.evaluation.crossval_results import FinishedRun
@@ -17,7 +18,8 @@ from emorec_tf.evaluation.report.report_tables import Row, Table, points
 from emorec_tf.storage.files import rows_to_csv
 
 PUBLISHED = Path(__file__).with_name("published.yaml")
-MODALITIES = {"audio_only": "audio", "face_only": "video"}
+BOTH = ("audio", "face")
+WORDS = {"audio": "audio", "face": "video"}  # as published systems are described
 
 
 def compared(runs: Sequence[FinishedRun]) -> Table | None:
@@ -104,12 +106,18 @@ def _published_line(line: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def modality_of(fusion: str) -> str:
+    """Say what a fusion uses: audio, video or both; of one that is not known any more, both."""
+    entry = choices.entries("fusion").get(fusion)
+    return " + ".join(WORDS[kind] for kind in (entry.facts.uses if entry else BOTH))
+
+
 def _our_line(run: FinishedRun, scores: Mapping[str, Any]) -> dict[str, Any]:
     fusion = str(run.facts.get("config", {}).get("fusion", "")).partition("(")[0]
     worth = "; means nothing for new speakers" if run.leaky else ""
     return {
         "system": run.name,
-        "modality": MODALITIES.get(fusion, "audio + video"),
+        "modality": modality_of(fusion),
         "metric": "UAR",
         "percent": 100 * scores["uar"],
         "protocol": f"{run.facts['protocol']}, {run.mode}, {len(run.classes)} classes",

@@ -7,11 +7,12 @@ those that see a picture stand in ``audio_images``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import keras
 from keras import ops
 
+from emorec_tf.config.entries import Branch
 from emorec_tf.config.fields import check
 from emorec_tf.models.audio.functionals import functionals
 from emorec_tf.models.audio.image_nets import logmel_image, mfcc_cnn, resnet_se
@@ -171,13 +172,13 @@ def never_empty(mask: Tensor) -> Tensor:
     return ops.cast(ops.concatenate([first, mask[:, 1:]], axis=1), "bool")
 
 
-AUDIO_BRANCHES: dict[str, Callable[..., Tokens]] = {
-    "conv1d": conv1d,
-    "functionals": functionals,
-    "lstm": lstm,
-    "fbank_conv": fbank_conv,
-    "stacked_lstm": stacked_lstm,
-    "mfcc_cnn": mfcc_cnn,
-    "logmel_image": logmel_image,
-    "resnet_se": resnet_se,
+AUDIO_BRANCHES = {
+    "conv1d": Branch(conv1d, small="filters=8, blocks=2"),
+    "functionals": Branch(functionals, trainable=False, small="coefficients=6, parts=2"),
+    "lstm": Branch(lstm, small="units=4"),
+    "fbank_conv": Branch(fbank_conv, small="filters=4, dropout=0.1"),
+    "stacked_lstm": Branch(stacked_lstm, small="units=4"),
+    "mfcc_cnn": Branch(mfcc_cnn, small="width=0.05, dense=16, dropout=0.1"),
+    "logmel_image": Branch(logmel_image, small="width=0.05, dense=16, features=8, dropout=0.1"),
+    "resnet_se": Branch(resnet_se, small="width=4, blocks=(1, 1), reduction=1"),
 }

@@ -1,7 +1,9 @@
-"""Classical heads: what scikit-learn tries on the fused features of trained branches.
+"""Classical heads: scikit-learn estimators on the joined features of the branches.
 
-To add one, write a function and name it in the table. It gives the estimators to try;
-``head_search`` tries them, and ``head_layers`` writes the best one into the model as Keras layers.
+To add one, write a function here and give it an entry in ``CLASSIFIERS`` below; nothing else names
+it. The function says which estimators to try; ``head_search`` tries them, and ``head_layers``
+writes the best one into the model as Keras layers: any with ``coef_`` and ``intercept_``, and
+support vector machines, one against the rest.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from emorec_tf.config.entries import Classifier
 from emorec_tf.config.fields import check
 from emorec_tf.models.classical import speaker_lda
 
@@ -20,25 +23,25 @@ DEGREE = 3  # of kernel poly, scikit-learn's own
 
 @dataclass(frozen=True)
 class Search:
-    """What is tried."""
+    """Which estimators are tried, and how."""
 
     make: Callable[[Any], Any]  # KerasTuner's HyperParameters to an untrained estimator
     pca: int
     trials: int
     oracle: str
-    # Features [N, P], class ids [N], speakers and how many clips enrol one, to what is fitted;
-    # None: under --enrol, features are measured from the speaker's mean.
-    of_speakers: Callable[[np.ndarray, np.ndarray, np.ndarray, int], Any] | None = None
+    # Features [N, P], class ids [N], speakers [N] and the number of enrolment clips, to the fitted
+    # scores; None: under --enrol, the speaker's mean is subtracted from the features.
+    fit_speakers: Callable[[np.ndarray, np.ndarray, np.ndarray, int], Any] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse searches that cannot be made."""
+        """Refuse impossible searches."""
         check(self.pca >= 0, "pca", self.pca, "at least 0")
         check(self.trials >= 1, "trials", self.trials, "at least 1")
         check(self.oracle in ("bayesian", "random"), "oracle", self.oracle, "bayesian or random")
 
 
 def none(balanced: bool) -> None:
-    """No classical head: the fusion's own layer, trained with everything else.
+    """No classical head: the fusion's own output layer, trained with everything else.
 
     Source:
         The default of this zoo.
@@ -50,11 +53,10 @@ def logreg(balanced: bool, *, pca: int = 0, trials: int = 20, oracle: str = "bay
     """Multinomial logistic regression, C from 1e-10 to 1e10.
 
     Args:
-        balanced: every class counts the same.
-        pca: components kept of the standardised features, as many as there can be at most; 0: all
-            features as they are.
+        balanced: give every class the same weight.
+        pca: largest number of components kept of the standardised features; 0: no PCA.
         trials: values of C that are tried.
-        oracle: bayesian or random: how the next one is chosen.
+        oracle: bayesian or random search.
     Source:
         Late fusion of the LRCN-and-AlexNet system this zoo implements, which searched the same
         range on its test fold.
@@ -84,13 +86,12 @@ def svm(
     """Support vector machines, one against the rest, C from 1e-2 to 1e2.
 
     Args:
-        balanced: both sides of each machine count the same.
-        kernel: linear, poly, rbf, or any: the search chooses.
-        gamma: width of poly and rbf; fixed, not searched.
-        pca: components kept of the standardised features, as many as there can be at most; 0: all
-            features as they are.
+        balanced: give both classes of each machine the same weight.
+        kernel: linear, poly, rbf, or any: searched.
+        gamma: coefficient of poly and rbf; fixed, not searched.
+        pca: largest number of components kept of the standardised features; 0: no PCA.
         trials: settings that are tried.
-        oracle: bayesian or random: how the next one is chosen.
+        oracle: bayesian or random search.
     Source:
         Late fusion of the LRCN-and-AlexNet system this zoo implements: same range, kernels, gamma.
     """
@@ -119,22 +120,22 @@ def lda(
     *,
     pca: int = 600,
     shrinkage: float | None = None,
-    offsets: float | None = None,
+    speaker_shrinkage: float | None = None,
     trials: int = 12,
 ) -> Search:
     """Linear discriminant analysis with a shrunken covariance, after PCA.
 
-    Needs no gradient and few clips: the head for features that nobody trained. Its scores are
-    logarithms of probabilities, up to a constant.
+    It is fitted in closed form and needs few clips, which suits branches without weights. Its
+    scores are log probabilities up to a constant.
 
     Args:
-        balanced: every class is as likely as the others, however many clips it has.
-        pca: components kept of the standardised features, as many as there can be at most; 0: all
-            features as they are.
-        shrinkage: share of the covariance that is made a sphere; None: searched, 0.02 to 0.9.
-        offsets: share of the covariance of speakers that is made a sphere, for runs with
-            --enrol K, where so much of a speaker's mean is removed as K clips tell of him (see
-            speaker_offsets); None: all of it.
+        balanced: take all classes as equally likely, however many clips each has.
+        pca: largest number of components kept of the standardised features; 0: no PCA.
+        shrinkage: of the within-class covariance towards a multiple of the identity; None:
+            searched, 0.02 to 0.9.
+        speaker_shrinkage: likewise, of the between-speaker covariance, for runs with --enrol K: a
+            speaker's mean is then removed as far as K clips determine it (see ``speaker_lda``);
+            None: it is removed entirely.
         trials: values of shrinkage that are tried.
     Source:
         Fisher 1936, The use of multiple measurements; Friedman 1989, Regularized discriminant
@@ -142,10 +143,15 @@ def lda(
     """
     allowed = "from 0 to 1, or None: searched"
     check(shrinkage is None or 0 <= shrinkage <= 1, "shrinkage", shrinkage, allowed)
-    given = offsets is None or (shrinkage is not None and 0 <= offsets <= 1)
-    check(given, "offsets", offsets, "from 0 to 1, with a shrinkage that is given; or None")
+    both = shrinkage is not None and speaker_shrinkage is not None
+    check(
+        speaker_shrinkage is None or (both and 0 <= speaker_shrinkage <= 1),
+        "speaker_shrinkage",
+        speaker_shrinkage,
+        "from 0 to 1, with a shrinkage that is given; or None",
+    )
 
-    def of_speakers(z: np.ndarray, y: np.ndarray, speakers: np.ndarray, clips: int) -> Any:
+    def fit_speakers(z: np.ndarray, y: np.ndarray, speakers: np.ndarray, clips: int) -> Any:
         return speaker_lda.fitted(
             z,
             y,
@@ -153,17 +159,17 @@ def lda(
             clips=clips,
             balanced=balanced,
             shrinkage=shrinkage or 0.0,
-            offsets=offsets or 0.0,
+            speaker_shrinkage=speaker_shrinkage or 0.0,
         )
 
     def make(hp: Any) -> Any:
         from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
         class Analysis(LinearDiscriminantAnalysis):
-            """With the classes equally likely if asked for, whatever their number of clips."""
+            """Takes the classes as equally likely where ``balanced``."""
 
             def fit(self, x: Any, y: Any) -> Any:
-                """Fit, then take the logarithms of the classes' shares out of the scores."""
+                """Fit, then subtract the logarithms of the class priors from the scores."""
                 fitted: Any = super().fit(x, y)
                 if balanced:
                     logs = np.log(fitted.priors_)
@@ -177,12 +183,12 @@ def lda(
         return Analysis(solver="lsqr", shrinkage=share)
 
     trials = trials if shrinkage is None else 1
-    return Search(make, pca, trials, "bayesian", None if offsets is None else of_speakers)
+    return Search(make, pca, trials, "bayesian", fit_speakers if both else None)
 
 
-CLASSIFIERS: dict[str, Callable[..., Search | None]] = {
-    "none": none,
-    "lda": lda,
-    "logreg": logreg,
-    "svm": svm,
+CLASSIFIERS = {
+    "none": Classifier(none),
+    "lda": Classifier(lda, small="pca=6, trials=2", renamed={"offsets": "speaker_shrinkage"}),
+    "logreg": Classifier(logreg, small="pca=6, trials=2"),
+    "svm": Classifier(svm, small="pca=6, trials=2"),
 }

@@ -87,8 +87,8 @@ def fitted(search: Search, settings: Any, rows: Rows, scaled: Found | None = Non
     scaled = scaled or projection(search, rows.features)
     z = scaled.projected(rows.features)
     if weighs_speakers(search, rows):
-        assert search.of_speakers is not None
-        head = search.of_speakers(z, rows.labels, rows.speakers, rows.clips)
+        assert search.fit_speakers is not None
+        head = search.fit_speakers(z, rows.labels, rows.speakers, rows.clips)
         return replace(scaled, estimator=head)
     with warnings.catch_warnings():
         # heads at the ends of the range do not converge, which their figures tell
@@ -108,7 +108,7 @@ def answered(search: Search, settings: Any, parts: Sequence[Part]) -> np.ndarray
 
 def weighs_speakers(search: Search, rows: Rows) -> bool:
     """Whether the head takes the mean of a speaker's features beside those of the clip."""
-    return search.of_speakers is not None and rows.means is not None
+    return search.fit_speakers is not None and rows.means is not None
 
 
 def projection(search: Search, features: np.ndarray) -> Found:

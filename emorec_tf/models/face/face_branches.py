@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import keras
 from keras import ops
 
+from emorec_tf.config.entries import Branch
 from emorec_tf.config.fields import check
 from emorec_tf.models.face.expression_nets import mini_xception
 from emorec_tf.models.face.frames_as_channels import frames_as_channels
@@ -203,13 +204,13 @@ SCALINGS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 FROZEN = ("none", "convolutions", "first_dense", "all")
 
-FACE_BRANCHES: dict[str, Callable[..., Tokens]] = {
-    "alexnet": alexnet,
-    "face_hog": face_hog,
-    "face_mesh": face_mesh,
-    "face_statistics": face_statistics,
-    "frames_as_channels": frames_as_channels,
-    "landmark_distances": landmark_distances,
-    "lrcn": lrcn,
-    "mini_xception": mini_xception,
+FACE_BRANCHES = {
+    "alexnet": Branch(alexnet, small="width=0.1, dense=8"),
+    "face_hog": Branch(face_hog, small="units=4"),
+    "face_mesh": Branch(face_mesh, needs_mesh=True, small="units=4"),
+    "face_statistics": Branch(face_statistics, trainable=False, small="cells=4, parts=2"),
+    "frames_as_channels": Branch(frames_as_channels, small="filters=2"),
+    "landmark_distances": Branch(landmark_distances, needs_mesh=True, small="units=8, layers=1"),
+    "lrcn": Branch(lrcn, small="width=0.05, units=4"),
+    "mini_xception": Branch(mini_xception),
 }

@@ -12,10 +12,9 @@ read single pictures, as does ``face_only(average='probabilities')``; the rest r
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from keras import ops
 
+from emorec_tf.config.entries import Fusion
 from emorec_tf.config.fields import check
 from emorec_tf.models.fusion.cross_attention import cross_attention
 from emorec_tf.models.fusion.feature_level import concat, concat_deep, gated
@@ -246,17 +245,15 @@ def averaged(
     return log_of(WeightedAverage(audio_weight, dtype="float32")(p_audio, p_face, *there))
 
 
-FUSIONS: dict[str, Callable[..., Tensor]] = {
-    "concat": concat,
-    "concat_deep": concat_deep,
-    "gated": gated,
-    "cross_attention": cross_attention,
-    "weighted_average": weighted_average,
-    "multi_frame_average": multi_frame_average,
-    "shared_weights": shared_weights,
-    "added_logits": added_logits,
-    "audio_only": audio_only,
-    "face_only": face_only,
+FUSIONS = {
+    "concat": Fusion(concat, head_replaceable=True),
+    "concat_deep": Fusion(concat_deep, small="hidden=(8, 8)"),
+    "gated": Fusion(gated, small="units=8"),
+    "cross_attention": Fusion(cross_attention, small="units=8"),
+    "weighted_average": Fusion(weighted_average),
+    "multi_frame_average": Fusion(multi_frame_average),
+    "shared_weights": Fusion(shared_weights),
+    "added_logits": Fusion(added_logits),
+    "audio_only": Fusion(audio_only, uses=("audio",), head_replaceable=True),
+    "face_only": Fusion(face_only, uses=("face",), head_replaceable=True),
 }
-# these look at one branch alone: dropping its modality would only take clips away from them
-UNIMODAL = {"audio_only": ("audio",), "face_only": ("face",)}

@@ -1,0 +1,77 @@
+"""Entries of the tables of choices: a function, and the facts that other code needs about it.
+
+A fact is a literal, or the name of a function of the same file: ``choices`` reads the tables as
+text, so that help, searches and reports know the facts without loading TensorFlow. Read as text,
+``function`` and any other function are given by their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+from emorec_tf.errors import UserError
+
+
+@dataclass(frozen=True)
+class Row:
+    """What every entry has."""
+
+    function: Any
+    _: KW_ONLY
+    small: str = ""  # arguments that make it small and fast, for tests: "units=4"
+    # arguments of older configs, by the names they have now
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Branch(Row):
+    """An audio branch or a face branch: model inputs to ``Tokens``."""
+
+    _: KW_ONLY
+    trainable: bool = True  # False: no weights, so nothing has to train it before a classifier
+    needs_mesh: bool = False  # of face branches: whether records without mesh points are refused
+
+
+@dataclass(frozen=True)
+class Fusion(Row):
+    """A fusion: the tokens of both branches to logits."""
+
+    _: KW_ONLY
+    uses: tuple[str, ...] = ("audio", "face")  # branches that it reads
+    head_replaceable: bool = False  # whether a classifier can stand in place of its head
+
+
+@dataclass(frozen=True)
+class Classifier(Row):
+    """A classical head: what is tried on the joined features of the branches."""
+
+
+@dataclass(frozen=True)
+class AudioFeature(Row):
+    """An audio feature: ``FeaturesConfig`` to the layer that turns a waveform into it."""
+
+    _: KW_ONLY
+    centred: bool  # frames lie around their moment, past both ends, as in librosa; else inside
+    width: str | int  # values of one frame: a number, or the setting that holds it
+    # (features, math) to functions from values [..., width] to mel powers [..., M] and back;
+    # None: there is no way, so noise and other channels cannot be simulated
+    powers: Any
+    loudness_step: float  # what 3 dB more add to each value; 0: augmentation leaves loudness alone
+    spectral: bool = True  # values are bands of frequency, which augmentation may warp
+
+    def check_powers(self, name: str) -> None:
+        """Refuse a feature that does not say how it becomes power.
+
+        Args:
+            name: of the feature, for the message.
+
+        Raises:
+            UserError: its entry has ``powers=None``.
+        """
+        if self.powers is None:
+            raise UserError(
+                f"audio_features {name!r} has no powers at its entry, so noise and other channels "
+                f"cannot be simulated; turn off what needs them, or give the entry powers"
+            )
