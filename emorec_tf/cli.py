@@ -45,7 +45,7 @@ EXAMPLES = {
     "serve": "--run ravdess-av --port 8080",
     "ship": "--run runs/ravdess-concat --out saved_models/my-model",
     "export": "--run ravdess-av --format litert,onnx --out exported",
-    "audit": "splits.csv --sound",
+    "audit": "splits.csv",
     "zoo": "",
 }
 

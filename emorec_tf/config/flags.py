@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import re
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ ON_OFF = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 METAVARS = {
     "audio_features": "NAME",
     "classes": "LIST",
+    "clips": "PATH",
     "crossval": "FOLDER",
     "dataset": "NAME",
     "enrol": "FOLDER",
@@ -84,6 +86,9 @@ class Help(DefaultHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         return action.help or ""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if action.metavar == SWITCH:
