@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,13 +14,12 @@ from emorec_tf.config import config
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import run_card
-from emorec_tf.features import face_detection, face_tracks
-from emorec_tf.features.decoded import Film, Sound
-from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TRACK_SECONDS, Look
-from emorec_tf.inference import long_media, model_store, predictor
+from emorec_tf.features import face_tracks
+from emorec_tf.features.decoded import AudioTrack, FaceTrack
+from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TRACK_SECONDS, TrackFrame
+from emorec_tf.inference import devices, media_answer, model_store, predictor
 from emorec_tf.inference.long_media import Settings
-from emorec_tf.inference.predictor import Inputs, Opened, batch_of, clip_of, inputs_of, maker_of
-from emorec_tf.media.samplers import resampled
+from emorec_tf.inference.predictor import Inputs, Predictor, batch_of
 from emorec_tf.training import run_dir
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def load(
     Raises:
         UserError: no such run, or a damaged one.
     """
-    ready = predictor.opened(
+    ready = predictor.load(
         str(model_store.folder_of(name_or_folder)), face_model, mesh_model, enrol=enrol
     )
     return Model(ready)
@@ -62,7 +61,7 @@ def load(
 class Model:
     """A run that answers. Made by ``load``."""
 
-    ready: Opened
+    ready: Predictor
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -88,7 +87,7 @@ class Model:
             UserError: it cannot be read.
         """
         check(windows in ("auto", "on", "off"), "windows", windows, "auto, on or off")
-        return long_media.film_answer(self.ready, str(path), Settings(windows=windows)).told
+        return media_answer.answer_media(self.ready, str(path), Settings(windows=windows)).answer
 
     def predict_arrays(
         self,
@@ -114,28 +113,28 @@ class Model:
         features = self.ready.run.config.features
         seconds = min(max(lengths), max(TRACK_SECONDS, features.clip_seconds))
         start = (max(lengths) - seconds) / 2
-        sound = film = None
+        audio = faces = None
         if waveform is not None:
             part = waveform[round(start * sample_rate_hz) :][: round(seconds * sample_rate_hz)]
-            heard = resampled(part.astype(np.float32), sample_rate_hz, features.sample_rate_hz)
-            sound = Sound(heard, seconds, ())
+            audio = AudioTrack(part.astype(np.float32), sample_rate_hz, seconds)
         if len(pictures) and features.face_frames:
-            film = Film(self._looks(pictures, pictures_hz, start, seconds), seconds, (), "")
-        held = replace(self.ready, read=lambda _: (sound, film))
-        told = predictor.clip_answer(held, "arrays", speech_check=False).as_dict()
+            faces = FaceTrack(self._looks(pictures, pictures_hz, start, seconds), seconds)
+        clip = self.ready.answer_decoded("arrays", audio, faces, speech_check=False)
+        told = clip.as_dict()
         del told["clip"]
         return told
 
-    def _looks(self, pictures: Any, pictures_hz: float, start: float, seconds: float) -> list[Look]:
+    def _looks(
+        self, pictures: Any, pictures_hz: float, start: float, seconds: float
+    ) -> list[TrackFrame]:
         """Follow the main face through those pictures that a film's track would hold."""
-        detect = face_detection.FACE_DETECTORS[self.ready.run.config.features.face_detector]
         count = max(1, int(seconds * TRACK_RATE_HZ))
         targets = start + (np.arange(count) + 0.5) * seconds / count
         times = np.arange(len(pictures)) / pictures_hz
         # Of two that are equally near the earlier one, as of a film.
         nearest = np.abs(targets[:, None] - times).argmin(1)
         shown = ((times[i] - start, np.asarray(pictures[i])) for i in np.unique(nearest))
-        return face_tracks.track(shown, detect(self.ready.face_model))
+        return face_tracks.track(shown, self.ready.reader.detector)
 
     def inputs(self, paths: Sequence[str | Path]) -> Inputs:
         """Make what the network eats of clips: {array name: [B, ...]}, as in training.
@@ -143,8 +142,7 @@ class Model:
         Raises:
             UserError: one of them cannot be read.
         """
-        make = maker_of(self.ready.read, self.ready.assemble)
-        return batch_of(*(make(clip_of(str(path)))[0] for path in paths))
+        return batch_of(*(self.ready.example(str(path)) for path in paths))
 
     def embedding(self, path: str | Path) -> np.ndarray:
         """What the branches make of a clip before they are fused.
@@ -157,7 +155,7 @@ class Model:
             UserError: it cannot be read, or the run has no such branches or was trained with
                 ``--enrol``.
         """
-        inputs, _ = inputs_of(maker_of(self.ready.read, self.ready.assemble), str(path))
+        inputs = batch_of(self.ready.example(str(path)))
         tokens = self._below.predict_on_batch(inputs)
         means = []
         for kind in (kind for kind in KINDS if f"{kind}_tokens" in tokens):
@@ -220,7 +218,7 @@ def build_model(
     check(len(set(classes)) == len(classes) >= 2, "classes", classes, "two or more, once")
     run = run_dir.load(model_store.folder_of(weights)) if weights else None
     chosen = config.build(settings, run.config if run else None)
-    predictor.import_quickly()
+    devices.import_quickly()
     from emorec_tf.models.model import build_model
 
     known = run_dir.load_model(run.model_file) if run else None
