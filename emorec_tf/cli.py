@@ -75,12 +75,30 @@ def _renamed(word: str) -> str:
     return f"--{new}{equals}{value}" if new else word
 
 
+class _Messages(logging.Handler):
+    """Prints the library's messages plainly: warnings to standard error, the rest to output."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message to the stream that is the current one."""
+        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        print(self.format(record), file=stream, flush=True)
+
+
+def show_messages() -> None:
+    """Let the library's log messages be seen, once for this process."""
+    log = logging.getLogger("emorec_tf")
+    log.setLevel(logging.INFO)
+    if not any(isinstance(handler, _Messages) for handler in log.handlers):
+        log.addHandler(_Messages())
+
+
 def guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """Run a command; turn what the user can mend into one line and a non-zero exit code."""
     for name, level in QUIET.items():
         os.environ.setdefault(name, level)
     # its advice on retracing is for programmers; models of several kinds in one process cause it
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    show_messages()
     try:
         return run(argv)
     except UserError as error:
