@@ -225,7 +225,7 @@ def open_source(source: int | str, feed: Feed, stack: ExitStack) -> list[Any]:
     if not readers:
         raise UserError(f"{'; '.join(missing)}; give --live FILE to play a video instead")
     for line in missing:
-        log.warning("note: %s", line)
+        log.warning("%s", line)
     return readers
 
 

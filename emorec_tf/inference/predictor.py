@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from emorec_tf.features.decoded import AudioTrack, Decoded, FaceTrack, Reader
     from emorec_tf.features.examples import Assembler, Seen
     from emorec_tf.media.container import Source
-    from emorec_tf.records.input_pipeline import Adapt
+    from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
 Inputs: TypeAlias = dict[str, np.ndarray]
 Maker: TypeAlias = "Callable[[Clip], tuple[Inputs, Seen]]"
@@ -43,7 +43,7 @@ class Predictor:
     model: keras.Model
     reader: Reader
     assembler: Assembler
-    adapt: Adapt
+    adapt: SpeakerAdapter
     abstain_below: float = 0.0
 
     def read(self, source: Source) -> Decoded:
@@ -166,7 +166,7 @@ def load(
     if run.task.rating and abstain_below:
         raise UserError(f"run {run_folder} estimates {run.task.rating}; drop --abstain_below")
     if run.temperature is None and not run.task.rating:
-        log.warning("note: %s is not calibrated; evaluate does it", run_folder)
+        log.warning("%s is not calibrated; evaluate does it", run_folder)
     devices.import_quickly()
     from emorec_tf.features import decoded, examples, face_detection
 
@@ -218,26 +218,16 @@ def check_enrolment(run: run_dir.Run, folder: str | None) -> None:
         )
 
 
-def adapter(run: run_dir.Run, model: keras.Model, make: Maker, folder: str | None) -> Adapt:
-    """Make what puts a clip on the scale of training: by the folder's clips, or the clip's own."""
-    from emorec_tf.training import speaker_adaptation
+def adapter(
+    run: run_dir.Run, model: keras.Model, make: Maker, folder: str | None
+) -> SpeakerAdapter:
+    """Make what adapts clips to their speaker: by the folder's clips, or the clip's own audio."""
+    from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
-    standard, below = (
-        speaker_adaptation.standard_of(model),
-        speaker_adaptation.features_model(model),
-    )
-    if run.config.data.enrol is None:
-        return speaker_adaptation.unmoved
+    own = SpeakerAdapter.for_model(model, run.config.data.enrol)
     if folder is None:
-        return speaker_adaptation.alone(standard) if standard else speaker_adaptation.unmoved
-    clips = [inputs_of(make, path)[0] for path in found([folder])]
-    voices = [c["audio"][0][c["audio_mask"][0] > 0] for c in clips]
-    own = speaker_adaptation.of_voices(voices)
-    heard = speaker_adaptation.known(own, standard) if standard else speaker_adaptation.unmoved
-    if below is None:
-        return heard
-    features = [below.predict_on_batch(heard(c, None)) for c in clips]
-    return speaker_adaptation.with_mean(heard, np.mean(features, axis=0))
+        return own
+    return own.fit_speaker([inputs_of(make, path)[0] for path in found([folder])], model)
 
 
 def inputs_of(make: Maker, path: str) -> tuple[Inputs, Seen]:

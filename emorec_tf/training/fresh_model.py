@@ -35,8 +35,9 @@ def build(config: Config, classes: tuple[str, ...], run: run_dir.Run | None) -> 
     trained = run_dir.load_model(run.model_file) if run else None
     mean, variance = _standard(trained, config.features.audio_width)
     model = build_model(config, classes, mean, np.sqrt(variance))
-    for layer in model.layers if trained is not None else ():
-        other = next((n for n in trained.layers if n.name == layer.name), None)
+    theirs = {layer.name: layer for layer in trained.layers} if trained is not None else {}
+    for layer in model.layers:
+        other = theirs.get(layer.name)
         if other and [w.shape for w in layer.weights] == [w.shape for w in other.weights]:
             layer.set_weights(other.get_weights())
     return model
