@@ -95,8 +95,8 @@ def prepare(
     """Decode a corpus once: audio features and face crops of every clip, as TFRecords.
 
     An interrupted call goes on where it stopped; a finished one returns at once. Clips that cannot
-    be used are left out with a warning in the log. Several processes decode, so a script that
-    calls this needs ``if __name__ == "__main__":``.
+    be used are left out; ``refused`` of the result says why. Several processes decode, so a script
+    that calls this needs ``if __name__ == "__main__":``.
 
     Args:
         source: folder of the corpus; None: the demo corpus, which is generated.
@@ -169,7 +169,7 @@ def train(
 
     >>> emorec_tf.train({"fusion": "audio_only", "epochs": 1}, records="records", run="runs/voice",
     ...                 audio="conv1d(filters=8, blocks=2)", batch_size=4)
-    Run('runs/voice', 3 classes, validation UAR 0...)
+    Run('runs/voice', 3 classes, validation UAR ...)
     """
     given = settings_of(config, {**settings, "records": _path(records)})
     complete, opened = experiment.resolve(given)

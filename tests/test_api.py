@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_films import PICTURES_HZ, SOUND_HZ, taken_apart, write
+from made_videos import AUDIO_HZ, FRAMES_HZ, taken_apart, write
 from places import ROOT
 from untrained_runs import on_disk
 
@@ -147,15 +147,15 @@ def test_arrays_are_answered_as_the_film_they_make(
 ) -> None:
     pictures, wave = taken_apart(clip)
     told = model.predict_clip(write(tmp_path / "film.mov", pictures, wave, lossless=True))
-    got = model.predict_arrays(wave, SOUND_HZ, pictures, PICTURES_HZ)
+    got = model.predict_arrays(wave, AUDIO_HZ, pictures, FRAMES_HZ)
     assert set(got) == set(told) - {"clip"}
     assert list(got["probabilities"].values()) == pytest.approx(
         list(told["probabilities"].values()), abs=0.01
     )
     assert got["emotion"] == told["emotion"]
-    heard = model.predict_arrays(wave, SOUND_HZ)
+    heard = model.predict_arrays(wave, AUDIO_HZ)
     assert (heard["face_present"], heard["audio_present"]) == (False, True)
-    seen = model.predict_arrays(frames=np.stack(pictures), frame_rate_hz=PICTURES_HZ)
+    seen = model.predict_arrays(frames=np.stack(pictures), frame_rate_hz=FRAMES_HZ)
     assert (seen["face_present"], seen["audio_present"]) == (True, False)
     for wrong, said in (
         ({}, "waveform"),

@@ -58,7 +58,7 @@ RESULTS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A run directory, and what it was started with."""
 
@@ -69,6 +69,21 @@ class Run:
     source: Mapping[str, Any]  # dataset, licence, label meaning
     # pretraining stages by name of their folder: config, folder and, when done, score
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line: folder, what it answers, its score."""
+        what = f"{len(self.classes)} classes" if self.classes else self.config.data.target
+        return f"Run({str(self.folder)!r}, {what}, {self._score()})"
+
+    def _score(self) -> str:
+        name = self.task.score
+        try:
+            found = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+            return f"test {name.upper()} {found[name]:.2f}"
+        except (OSError, ValueError, KeyError, TypeError):  # not scored yet
+            scores = self.scores(self.history)
+        last = scores[-1:] if self.config.train.keep == "last" else [max(scores, default=0)]
+        return f"validation {name.upper()} {last[0]:.2f}" if scores else "not trained yet"
 
     @property
     def task(self) -> tasks.Task:
