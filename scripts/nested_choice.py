@@ -125,7 +125,7 @@ def chosen(folders: list[Path]) -> tuple[list[str], Answers]:
     for folder in folders:
         if not crossval_files.is_done(folder):
             raise UserError(f"{folder} is not done; the same crossval command goes on")
-        figures = inner_cv.figures(run_dir.load(folder))
+        figures = inner_cv.scores(run_dir.load(folder))
         if figures is None:
             raise UserError(f"{folder} has no answers of inner folds; set inner_folds")
         inner.append(figures)

@@ -114,7 +114,9 @@ def test_real_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     flags = [f"--face_detector={DETECTOR}", "--face_frames=4", "--workers=1"]
     assert prepare.main([*where, *flags]) == 0
     run, there = run_dir.load(folder), records_dir.open_records(tmp_path / "records")
-    logits, clips = answers.logits_of(run_dir.load_model(run.model_file), there, there.clips)
+    logits, clips = answers.logits_of(
+        run_dir.load_model(run.model_file), answers.ClipBatches(there, there.clips)
+    )
     of_video = {Path(str(c.video)).name: row for c, row in zip(clips, logits, strict=True)}
     out = exported(folder, tmp_path / "exported")
     for video in videos:

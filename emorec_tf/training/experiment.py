@@ -106,7 +106,7 @@ class Experiment:
     def summary(self) -> str:
         """Say in one line what is trained on and who is left to test."""
         data, subsets = self.settings.data, self.subsets
-        tested = f"test speakers {', '.join(self.split.test)} stay unseen"
+        tested = f"test speakers {', '.join(self.split.test)} are held out"
         if not self.split.test:
             tested = "no speaker is held out to test it on"
         if self.split.leaky:

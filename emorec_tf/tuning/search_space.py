@@ -135,10 +135,7 @@ def setting(name: str, given: Any, section: Mapping[str, Any], base: Config) -> 
 
 
 def hyperparameter(name: str, given: Any, section: Mapping[str, Any], base: Config) -> Axis:
-    """Check the line of a hyperparameter against every choice that has it.
-
-    One that a choice of the section sets itself stays as it is set there.
-    """
+    """Check a hyperparameter against every choice that has it and does not set it itself."""
     kind, _, own = name.partition(".")
     if kind not in catalog.NETWORK:
         raise UserError(

@@ -117,11 +117,12 @@ def test_facts_that_the_report_needs(finished: Path):
 
 
 def of_validation_speakers(folder: Path) -> float:
-    """Fit the temperature of a run anew, to its validation speakers' logits alone."""
+    """Fit the temperature of a run again, to its validation speakers' logits alone."""
     loaded = run_dir.load(folder)
     opened = records_dir.open_records(str(loaded.config.data.records))
     clips = [c for c in opened.clips if c.speaker in loaded.split.validation]
-    logits, clips = answers.logits_of(run_dir.load_model(loaded.model_file), opened, clips)
+    batches = answers.ClipBatches(opened, clips)
+    logits, clips = answers.logits_of(run_dir.load_model(loaded.model_file), batches)
     return calibration.temperature(
         logits, np.array([loaded.classes.index(c.emotion) for c in clips])
     )
@@ -192,7 +193,7 @@ def test_leaky_folds_are_stamped(demo_records: Path, tmp_path: Path, capsys):
     assert crossval.main(command(demo_records, folder, *more)) == 0
     out = capsys.readouterr().out
     assert "note: LEAKY" in out
-    assert "LEAKY: no figure for new speakers" in out
+    assert "LEAKY: no score for new speakers" in out
     for file in (folder / "crossval.json", *folder.rglob("metrics.json")):
         assert json.loads(file.read_text())["leaky"] is True
     facts = facts_of(folder)
@@ -237,7 +238,7 @@ def test_a_folder_that_is_something_else_is_left_alone(demo_records: Path, tmp_p
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_damaged_plan_is_named_and_made_anew(
+def test_a_damaged_plan_is_named_and_written_again(
     finished: Path, demo_records: Path, tmp_path, capsys
 ):
     folder = tmp_path / "cv"

@@ -122,10 +122,12 @@ def test_the_epoch_is_chosen_by_concordance(folds):
     assert best == max(reached)
     test = tasks.of(run.config.data, ())
     opened = open_records(str(run.config.data.records))
+    from emorec_tf.training import experiment
     from emorec_tf.training import logits as answers
 
-    clips = answers.scored_sides(run, opened)["validation"]
-    raw, clips = answers.logits_of(run_dir.load_model(run.model_file), opened, clips)
+    clips = experiment.of_run(run, opened).scored("validation")
+    batches = answers.ClipBatches(opened, clips)
+    raw, clips = answers.logits_of(run_dir.load_model(run.model_file), batches)
     found = test.figures(test.truth(clips), test.answers(raw, None))
     assert found["ccc"] == pytest.approx(best, abs=1e-4)
     assert "val_rmse" in run.history[0]
@@ -186,7 +188,7 @@ def test_folds_are_pooled(folds, capsys):
     assert not (folds / "temperatures.csv").exists()
     with pytest.raises(UserError, match="only runs that name classes are compared"):
         comparison.read(folds)
-    crossval_files.print_table(found, folds)
+    crossval.print_table(found, folds)
     assert "CCC per seed" in capsys.readouterr().out
 
 

@@ -13,7 +13,7 @@ from conftest import TRAIN_FLAGS
 from emorec_tf import evaluate, train
 from emorec_tf.records import corruptions, records_dir
 from emorec_tf.tasks import calibration
-from emorec_tf.training import ensemble, run_dir
+from emorec_tf.training import ensemble, experiment, run_dir
 from emorec_tf.training import logits as answers
 
 COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
@@ -48,7 +48,8 @@ def logits(run: run_dir.Run, damage=None) -> np.ndarray:
     opened = records_dir.open_records(str(run.config.data.records))
     clips = [c for c in opened.clips if c.speaker in run.split.test]
     model = run_dir.load_model(run.model_file)
-    return answers.logits_of(model, opened, clips, damage=damage)[0]
+    batches = answers.ClipBatches(opened, clips)
+    return answers.logits_of(model, batches, corruption=damage)[0]
 
 
 def test_the_answer_is_the_product_of_the_members(whole, parts):
@@ -102,9 +103,9 @@ def test_refitted_heads_keep_the_temperature_of_the_first_fit(parts):
     )
     assert np.abs(np.asarray(first.kernel) - np.asarray(again.kernel)).max() > 1e-4
     opened = records_dir.open_records(str(face.config.data.records))
-    clips = answers.scored_sides(face, opened)["validation"]
+    clips = experiment.of_run(face, opened).scored("validation")
     model = run_dir.load_model(face.validated_file)
-    raw, clips = answers.logits_of(model, opened, clips)
+    raw, clips = answers.logits_of(model, answers.ClipBatches(opened, clips))
     wanted = calibration.temperature(raw, face.task.truth(clips))
     assert face.temperature == pytest.approx(wanted, rel=1e-3)
 

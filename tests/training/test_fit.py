@@ -1,4 +1,4 @@
-"""fitting: two processes train a run as one does, also when one of them is killed."""
+"""fit: two processes train a run as one does, also when one of them is killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emorec_tf import train
 from emorec_tf.training import run_dir
 from emorec_tf.training.distributed import cluster
 
-# what is drawn inside the network is drawn anew on each machine; augmentation is not
+# what is random inside the network differs between machines; augmentation does not
 UNDRAWN = [
     *TRAIN_FLAGS,
     "--audio=conv1d(filters=8, blocks=2, dropout=0.0)",
