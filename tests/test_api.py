@@ -11,15 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_films import PICTURES_HZ, SOUND_HZ, taken_apart, write
+from made_videos import AUDIO_HZ as SOUND_HZ
+from made_videos import FRAMES_HZ as PICTURES_HZ
+from made_videos import taken_apart, write
 from places import ROOT
 from untrained_runs import on_disk
 
 import emorec_tf
-from emorec_tf import api, predict
+from emorec_tf import api
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
-from emorec_tf.inference import model_store
+from emorec_tf.inference import media_answer, model_store
 
 DOCS = ROOT / "docs"
 
@@ -60,7 +62,7 @@ def test_models_are_found_by_name(
 
 
 def test_the_answer_is_the_command_s(model: api.Model, demo_run: Path, clip: Path) -> None:
-    assert model.predict_clip(clip) == predict.film_answer(str(demo_run), str(clip))
+    assert model.predict_clip(clip) == media_answer.load(str(demo_run))(str(clip)).answer
     assert "windows" in model.predict_clip(clip, windows="on")
     assert model.classes == ("neutral", "happy", "sad")
     assert "Limits of use" in model.card
