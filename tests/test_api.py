@@ -76,10 +76,11 @@ def workplace(
     return folder
 
 
-EXAMPLES = [getattr(api, name) for name in emorec_tf.__all__ if hasattr(api, name)] + [api.Model]
+QUICK = (api.list_models, api.load, api.evaluate, api.build_model, api.Model)
+SLOW = [pytest.param(f, marks=pytest.mark.slow) for f in (api.prepare, api.train, api.crossval)]
 
 
-@pytest.mark.parametrize("documented", EXAMPLES, ids=lambda documented: documented.__name__)
+@pytest.mark.parametrize("documented", [*QUICK, *SLOW], ids=lambda documented: documented.__name__)
 def test_examples_of_the_docstrings(
     documented: object, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +202,7 @@ def test_a_fresh_model_takes_over_what_fits(model: api.Model, demo_run: Path) ->
         emorec_tf.build_model(["x"])
 
 
+@pytest.mark.slow
 def test_the_scripts_of_the_docs_run(
     demo_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

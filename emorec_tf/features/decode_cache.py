@@ -125,7 +125,7 @@ def write(cache: Cache | None, key: str, entry: Entry) -> None:
         cache.folder.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(pack(entry))
         temporary.replace(cache.folder / f"{key}{SUFFIX}")
-    except OSError:  # a full disk: whoever writes what is needed will say so
+    except OSError:  # a full disk: the writer of what is needed will say so
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     cache.writes += 1

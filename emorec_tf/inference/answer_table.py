@@ -70,12 +70,11 @@ def shortened(paths: Sequence[str]) -> tuple[str, list[str]]:
 
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """Make a table in which every word stands whole."""
-    from rich import box
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SQUARE)
+    table = Table()
     for name, *column in zip(columns, *rows, strict=True):
         parts = [name, *column]
         if name == NEXT:

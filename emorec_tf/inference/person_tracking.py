@@ -1,8 +1,8 @@
 """Faces found in a video's frames become people.
 
-A person is a place that moves little from frame to frame. Faces are not recognised: somebody who
-leaves and comes back elsewhere is a new person, and somebody who takes another's place is taken
-for them.
+A person is a place that moves little from frame to frame. Faces are not recognised: a person
+who leaves and comes back elsewhere is a new one, and one who takes another's place is taken for
+them.
 """
 
 from __future__ import annotations
@@ -97,6 +97,6 @@ def closeness(person: Person, seconds: float, face: Face) -> float:
 
 
 def in_order(crowd: Sequence[Person], seen: Sequence[int]) -> dict[int, int]:
-    """Number those who were ``seen`` from 1: by first appearance, then from left to right."""
+    """Number the people who were ``seen`` from 1: by first appearance, then from left to right."""
     first = sorted(seen, key=lambda i: (crowd[i].seconds[0], crowd[i].faces[0].x, i))
     return {index: number for number, index in enumerate(first, 1)}

@@ -27,7 +27,7 @@ from emorec_tf.inference.answers import MediaAnswer
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.predictor import Predictor
 from emorec_tf.serving import responses
-from emorec_tf.serving.job_queue import FullError, GoneError, LateError, Line
+from emorec_tf.serving.job_queue import FullError, GoneError, JobQueue, LateError
 from emorec_tf.serving.uploads import Body, RefusedError, received
 
 GONE_STATUS = 499  # seen by the metrics alone
@@ -85,7 +85,7 @@ class Server:
     model: Predictor
     settings: Settings
     limits: Limits
-    line: Line
+    jobs: JobQueue
     registry: CollectorRegistry
     requests: Counter = field(repr=False)
 
@@ -106,16 +106,16 @@ def app(
                      registry=registry)  # fmt: skip
     requests = Counter("emorec_requests", "Answers by path and status", ["path", "status"],
                        registry=registry)  # fmt: skip
-    line = Line(limits.queue, took.observe)
+    jobs = JobQueue(limits.queue, took.observe)
     waiting = Gauge("emorec_queue_length", "Clips waiting besides the one that is answered",
                     registry=registry)  # fmt: skip
-    waiting.set_function(lambda: max(0, line.taken - 1))
-    server = Server(model, settings or Settings(), limits, line, registry, requests)
+    waiting.set_function(lambda: max(0, jobs.taken - 1))
+    server = Server(model, settings or Settings(), limits, jobs, registry, requests)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> Any:
         yield
-        line.close()
+        jobs.close()
 
     made = FastAPI(
         title="emorec_tf", version=__version__, docs_url=None, redoc_url=None, lifespan=life
@@ -181,11 +181,11 @@ async def answered(
     limits, deadline = server.limits, time.monotonic() + server.limits.seconds
     body = Body(request, int(limits.upload_mb * 1e6))
     try:
-        with server.line.place():
+        with server.jobs.place():
             async with received(body, limits.seconds) as upload:
                 work = partial(responses.answer, server.model, upload.path, upload.name,
                                upload.abstain_below, server.settings)  # fmt: skip
-                found = await server.line.answer(work, deadline, request.is_disconnected)
+                found = await server.jobs.answer(work, deadline, request.is_disconnected)
                 return answer_of(found, shape(found))
     except FullError as error:
         response = refusal(
@@ -245,7 +245,7 @@ async def script(_server: Server, _: Request) -> Response:
 
 
 async def healthz(server: Server, _: Request) -> Response:
-    """Say that the server lives, and which run it answers by."""
+    """Say that the server is up, and which run it answers by."""
     return JSONResponse({"status": "ok", "run": server.model.run.folder.resolve().name})
 
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-LOOK_SECONDS = 0.5  # so often a waiting request looks whether its client is still there
+POLL_SECONDS = 0.5  # between checks whether the client of a waiting request is still there
 NEWEST_SHARE = 0.2  # of the running mean of seconds a clip takes
 
 
@@ -38,8 +38,8 @@ class GoneError(Exception):
     """The client has left before it was answered."""
 
 
-class Line:
-    """A bounded line of clips before one worker thread.
+class JobQueue:
+    """A bounded queue of clips before one worker thread.
 
     Args:
         queue: how many may wait besides the one that is answered.
@@ -107,7 +107,7 @@ class Line:
         try:
             while True:
                 left = deadline - time.monotonic()
-                await asyncio.wait({future}, timeout=max(0.0, min(left, LOOK_SECONDS)))
+                await asyncio.wait({future}, timeout=max(0.0, min(left, POLL_SECONDS)))
                 if future.done():
                     return future.result()
                 if left <= 0:

@@ -28,7 +28,7 @@ from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.inference import media_answer, predictor
 from emorec_tf.inference.predictor import Predictor
 from emorec_tf.serving import uploads
-from emorec_tf.serving.job_queue import GoneError, LateError, Line
+from emorec_tf.serving.job_queue import GoneError, JobQueue, LateError
 
 pytest.importorskip("fastapi", reason="needs the extra 'serve'")
 import httpx
@@ -197,7 +197,7 @@ def test_names_are_only_shown() -> None:
     assert len(uploads.display_name("x" * 5000)) == uploads.NAME_LENGTH
 
 
-def test_a_full_line_and_the_time_limit(ready: Predictor, clip: Path) -> None:
+def test_a_full_queue_and_the_time_limit(ready: Predictor, clip: Path) -> None:
     free, busy = threading.Event(), threading.Event()
 
     def slow(inputs: Any, clip_ids: Any) -> Any:
@@ -249,7 +249,7 @@ def test_one_at_a_time_and_none_for_clients_that_left() -> None:
         return True
 
     async def go() -> list[Any]:
-        line, inside, most = Line(queue=9), 0, 0
+        jobs, inside, most = JobQueue(queue=9), 0, 0
 
         def work(check: Any) -> None:
             nonlocal inside, most
@@ -259,14 +259,14 @@ def test_one_at_a_time_and_none_for_clients_that_left() -> None:
             inside -= 1
 
         soon = time.monotonic() + 20
-        await asyncio.gather(*(line.answer(work, soon, here) for _ in range(4)))
+        await asyncio.gather(*(jobs.answer(work, soon, here) for _ in range(4)))
         found: list[Any] = [most]
         for late, gone in ((time.monotonic() - 1, here), (soon, left)):
             try:
-                await line.answer(lambda _: time.sleep(1), late, gone)
+                await jobs.answer(lambda _: time.sleep(1), late, gone)
             except (LateError, GoneError) as error:
                 found.append(type(error))
-        line.close()
+        jobs.close()
         return found
 
     assert asyncio.run(go()) == [1, LateError, GoneError]

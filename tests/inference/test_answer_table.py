@@ -41,11 +41,9 @@ def printed(answers: list[dict[str, Any]], width: int, top: int = 3) -> str:
 
 
 def rows_of(text: str) -> list[list[str]]:
-    return [
-        [cell.strip() for cell in line.split("│")[1:-1]]
-        for line in text.splitlines()
-        if "│" in line
-    ]
+    """Cells of the rows' first lines; a second one has no clip and no time."""
+    lines = [line.split("│")[1:-1] for line in text.replace("┃", "│").splitlines() if "│" in line]
+    return [[cell.strip() for cell in line] for line in lines if line[0].strip()]
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
