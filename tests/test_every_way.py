@@ -17,12 +17,14 @@ import pytest
 from conftest import DETECTOR
 from places import DATA
 
-from emorec_tf import evaluate, export, predict, prepare
+from emorec_tf import export, predict
 from emorec_tf.api import load
 from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.exporting import parity
 from emorec_tf.exporting.export_graph import serving
 from emorec_tf.inference import predictor
+from emorec_tf.prepare import main as prepare_main
 from emorec_tf.records import records_dir
 from emorec_tf.training import logits as answers
 from emorec_tf.training import run_dir
@@ -92,7 +94,7 @@ def test_a_demo_video(
     demo_run: Path, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     video = min((demo_clips / "clips").glob("actor04_*.mp4"))
-    assert evaluate.main(["--run", str(demo_run)]) == 0
+    assert evaluate_main(["--run", str(demo_run)]) == 0
     with (demo_run / "predictions.csv").open(encoding="utf-8") as file:
         (row,) = (r for r in csv.DictReader(file) if Path(r["clip_id"]).name == video.stem)
     wanted = {name: float(row[name]) for name in run_dir.load(demo_run).classes}
@@ -112,7 +114,7 @@ def test_real_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         shutil.copy(video, source)
     where = ["--dataset=ravdess", f"--source={source}", f"--records={tmp_path / 'records'}"]
     flags = [f"--face_detector={DETECTOR}", "--face_frames=4", "--workers=1"]
-    assert prepare.main([*where, *flags]) == 0
+    assert prepare_main([*where, *flags]) == 0
     run, there = run_dir.load(folder), records_dir.open_records(tmp_path / "records")
     logits, clips = answers.logits_of(
         run_dir.load_model(run.model_file), answers.ClipBatches(there, there.clips)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from made_videos import joined, taken_apart, write
 
-from emorec_tf import evaluate, predict
+from emorec_tf import predict
 from emorec_tf.datasets.discovery import found
+from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.inference import media_answer
 from emorec_tf.inference.long_media import Settings
 
@@ -22,7 +23,7 @@ def answers(out: str) -> list[dict[str, object]]:
 def test_same_probabilities_as_evaluate(
     demo_run: Path, demo_clips: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert evaluate.main(["--run", str(demo_run)]) == 0
+    assert evaluate_main(["--run", str(demo_run)]) == 0
     capsys.readouterr()
     videos = sorted(str(p) for p in (demo_clips / "clips").glob("actor04_*.mp4"))
     assert predict.main(["--run", str(demo_run), "--json", *videos]) == 0

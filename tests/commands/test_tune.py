@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from emorec_tf import train, tune
+from emorec_tf import tune
 from emorec_tf.config import config
 from emorec_tf.errors import UserError
 from emorec_tf.records import records_dir
 from emorec_tf.storage import locks
 from emorec_tf.storage.files import read_csv, rows_to_csv
+from emorec_tf.train import main as train_main
 from emorec_tf.training import experiment, run_dir
 from emorec_tf.tuning import search, search_files, search_run
 from emorec_tf.tuning import trials as search_trials
@@ -114,7 +115,7 @@ def test_best_yaml_is_what_train_takes_and_gives_the_trial_again(finished: Path,
     assert header[0].startswith(f"# Trial {best['trial']}, the best of 3 (1 failed): val_uar ")
     assert header[1].startswith("# python -m emorec_tf.tune --config ")
     assert "Nothing was chosen on the test speakers actor04" in text
-    assert train.main(["--config", str(finished / "best.yaml"), "--run", str(tmp_path / "r")]) == 0
+    assert train_main(["--config", str(finished / "best.yaml"), "--run", str(tmp_path / "r")]) == 0
     again, trial = run_dir.load(tmp_path / "r"), run_dir.load(finished / "trials" / best["trial"])
     assert again.config == trial.config
     assert again.split == trial.split

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from conftest import TRAIN_FLAGS
 
-from emorec_tf import evaluate, train
+from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.records import corruptions, records_dir
 from emorec_tf.tasks import calibration
+from emorec_tf.train import main as train_main
 from emorec_tf.training import ensemble, experiment, run_dir
 from emorec_tf.training import logits as answers
 
@@ -35,7 +36,7 @@ def whole(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> run_d
         f"ensemble: {folder / 'voice.yaml'}, {folder / 'face.yaml'}\nrefit: true\n"
     )
     where = ["--records", str(demo_records), "--run", str(folder / "run")]
-    assert train.main(["--config", str(folder / "both.yaml"), *where, *COMMON]) == 0
+    assert train_main(["--config", str(folder / "both.yaml"), *where, *COMMON]) == 0
     return run_dir.load(folder / "run")
 
 
@@ -90,7 +91,7 @@ def test_it_is_a_run_like_any_other(whole, parts, capsys):
     assert len(whole.history) == 1
     assert whole.temperature is not None
     assert all(p.split == whole.split for p in parts)
-    assert evaluate.main(["--run", str(whole.folder)]) == 0
+    assert evaluate_main(["--run", str(whole.folder)]) == 0
     assert "UAR" in capsys.readouterr().out
 
 
@@ -123,7 +124,7 @@ def test_what_does_not_go_together_gets_one_line(text, said, demo_records, tmp_p
     (tmp_path / "voice.yaml").write_text(VOICE)
     (tmp_path / "wrong.yaml").write_text(text.replace(": voi", f": {tmp_path}/voi"))
     where = ["--records", str(demo_records), "--run", str(tmp_path / "run")]
-    assert train.main(["--config", str(tmp_path / "wrong.yaml"), *where, *COMMON]) == 1
+    assert train_main(["--config", str(tmp_path / "wrong.yaml"), *where, *COMMON]) == 1
     error = capsys.readouterr().err.strip()
     assert said.split("voise")[0] in error
     assert len(error.splitlines()) == 1

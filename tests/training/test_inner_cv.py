@@ -19,12 +19,13 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emorec_tf import crossval, train
+from emorec_tf.crossval import main as crossval_main
 from emorec_tf.errors import UserError
 from emorec_tf.models.classical.head_search import Rows
 from emorec_tf.records import records_dir
 from emorec_tf.storage.files import read_csv
 from emorec_tf.tasks import calibration
+from emorec_tf.train import main as train_main
 from emorec_tf.training import ensemble, experiment, inner_cv, run_dir, train_run
 from emorec_tf.training import logits as answers
 
@@ -46,7 +47,7 @@ def whole(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> run_d
     (folder / "face.yaml").write_text(FACE)
     (folder / "both.yaml").write_text("ensemble: voice.yaml, face.yaml\nrefit: true\n")
     where = ["--records", str(demo_records), "--run", str(folder / "run")]
-    assert train.main(["--config", str(folder / "both.yaml"), *where, *COMMON]) == 0
+    assert train_main(["--config", str(folder / "both.yaml"), *where, *COMMON]) == 0
     return run_dir.load(folder / "run")
 
 
@@ -163,7 +164,7 @@ def test_too_few_speakers_and_damage_are_one_line(members, tmp_path):
     ],
 )
 def test_wrong_settings(flags, said, demo_records, capsys):
-    assert train.main(["--records", str(demo_records), "--run", "nowhere", *flags]) == 1
+    assert train_main(["--records", str(demo_records), "--run", "nowhere", *flags]) == 1
     assert said in capsys.readouterr().err
     assert not Path("nowhere").exists()
 
@@ -177,7 +178,7 @@ def test_training_speakers_choose_among_candidates(demo_records, tmp_path):
         config.write_text(FACE.replace("pca=4", f"pca={pca}"))
         where = ["--records", str(demo_records), "--run", str(folder), "--seeds", "1"]
         told = ["--config", str(config), "--protocol", "group_kfold:2"]
-        assert crossval.main([*told, *where]) == 0
+        assert crossval_main([*told, *where]) == 0
         folders.append(folder)
     script = [sys.executable, "scripts/nested_choice.py", *map(str, folders)]
     done = subprocess.run(script, capture_output=True, text=True, check=True, env=os.environ)

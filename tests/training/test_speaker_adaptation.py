@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from conftest import TRAIN_FLAGS
 
-from emorec_tf import evaluate, predict, train
+from emorec_tf import predict
 from emorec_tf.config.config import DataConfig
 from emorec_tf.errors import UserError
+from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.records import input_pipeline, records_dir
+from emorec_tf.train import main as train_main
 from emorec_tf.training import run_dir, speaker_adaptation
 from emorec_tf.training.enrolment import enrolment_clips
 
@@ -56,8 +58,8 @@ def test_evaluate_and_predict_agree(
 ):
     folder = tmp_path / "run"
     where = ["--records", str(demo_records), "--run", str(folder), f"--enrol={enrol}"]
-    assert train.main([*where, *flags]) == 0
-    assert evaluate.main(["--run", str(folder)]) == 0
+    assert train_main([*where, *flags]) == 0
+    assert evaluate_main(["--run", str(folder)]) == 0
     said = capsys.readouterr().out
     by = "the clip alone" if enrol == "self" else "2 enrolment clips"
     assert f"speaker-adapted by {by}" in " ".join(said.split())
@@ -91,7 +93,7 @@ def test_evaluate_and_predict_agree(
 def test_features_are_measured_from_the_mean_of_the_speakers_own(demo_records: Path, tmp_path):
     folder = tmp_path / "run"
     where = ["--records", str(demo_records), "--run", str(folder), "--enrol=2"]
-    assert train.main([*where, *CLASSICAL]) == 0
+    assert train_main([*where, *CLASSICAL]) == 0
     model = run_dir.load_model(run_dir.load(folder).model_file)
     below, head = speaker_adaptation.features_model(model), model.get_layer("classifier")
     opened = records_dir.open_records(demo_records)

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from conftest import TRAIN_FLAGS
 
-from emorec_tf import evaluate, train
 from emorec_tf.config import config
 from emorec_tf.errors import UserError
+from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.models import model as models
 from emorec_tf.records import input_pipeline
 from emorec_tf.records import records_dir as records
+from emorec_tf.train import main as train_main
 from emorec_tf.training import experiment, run_dir, stages, train_run
 
 COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
@@ -46,7 +47,7 @@ def command(records: Path, config: Path, run: Path, *more: str) -> list[str]:
 @pytest.fixture(scope="module")
 def fused(configs: Path, demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stages") / "fused"
-    assert train.main(command(demo_records, configs / "fused.yaml", folder)) == 0
+    assert train_main(command(demo_records, configs / "fused.yaml", folder)) == 0
     return folder
 
 
@@ -96,9 +97,9 @@ def test_a_finished_run_needs_its_stages_no_more(
 ) -> None:
     copy = tmp_path / "alone"
     shutil.copytree(fused, copy)
-    assert train.main(command(demo_records, configs / "fused.yaml", copy)) == 0
+    assert train_main(command(demo_records, configs / "fused.yaml", copy)) == 0
     assert "is finished" in capsys.readouterr().out
-    assert evaluate.main(["--run", str(copy)]) == 0
+    assert evaluate_main(["--run", str(copy)]) == 0
     assert not (tmp_path / "first").exists()
 
 
@@ -107,7 +108,7 @@ def test_runs_beside_each_other_share_stages(
 ) -> None:
     before = times(fused.parent / "first")
     beside = fused.parent / "head"
-    assert train.main(command(demo_records, configs / "head.yaml", beside)) == 0
+    assert train_main(command(demo_records, configs / "head.yaml", beside)) == 0
     assert times(fused.parent / "first") == before
     said = capsys.readouterr().out
     assert said.count("trained already") == 2
@@ -117,8 +118,8 @@ def test_runs_beside_each_other_share_stages(
     assert [r["epoch"] for r in run.history] == ["1"]
     assert run.temperature is not None
     assert type(run_dir.load_model(run.model_file).layers[-1]).__name__ == "Dense"
-    assert evaluate.main(["--run", str(beside)]) == 0
-    assert train.main(command(demo_records, configs / "head.yaml", beside)) == 0
+    assert evaluate_main(["--run", str(beside)]) == 0
+    assert train_main(command(demo_records, configs / "head.yaml", beside)) == 0
     assert "head is finished (1 epochs)" in capsys.readouterr().out
     files = [p for p in fused.parent.rglob("*") if p.is_file()]
     assert not [
@@ -135,14 +136,14 @@ def test_nothing_left_for_gradients_is_one_epoch(
     arguments = command(demo_records, configs / "average.yaml", folder)
     before = {p: p.stat().st_mtime_ns for p in (fused.parent / "first").rglob("*.keras")}
     for more in ([], ["--overwrite"]):
-        assert train.main([*arguments, *more]) == 0
+        assert train_main([*arguments, *more]) == 0
         assert {
             p: p.stat().st_mtime_ns for p in (fused.parent / "first").rglob("*.keras")
         } == before
     run = run_dir.load(folder)
     assert not run_dir.load_model(run.model_file).trainable_weights
     assert len(run.history) == 1
-    assert train.main(arguments) == 0
+    assert train_main(arguments) == 0
     assert "average is finished (1 epochs)" in capsys.readouterr().out
 
 
@@ -152,14 +153,14 @@ def test_a_changed_stage_is_refused(
     shutil.copytree(configs, tmp_path / "configs")
     config, voice = (tmp_path / "configs" / f"{name}.yaml" for name in ("fused", "voice"))
     voice.write_text(VOICE + "dropout_that_is_none: 1\n")
-    assert train.main(command(demo_records, config, fused)) == 1
+    assert train_main(command(demo_records, config, fused)) == 1
     assert "dropout_that_is_none" in capsys.readouterr().err
     voice.write_text(VOICE.replace("epochs: 2", "epochs: 3"))
-    assert train.main(command(demo_records, config, fused, f"--pretrain={voice}")) == 1
+    assert train_main(command(demo_records, config, fused, f"--pretrain={voice}")) == 1
     assert "pretrain was" in capsys.readouterr().err
     kept = (configs / "voice.yaml").read_text()
     (configs / "voice.yaml").write_text(voice.read_text())
-    assert train.main(command(demo_records, configs / "fused.yaml", fused)) == 1
+    assert train_main(command(demo_records, configs / "fused.yaml", fused)) == 1
     (configs / "voice.yaml").write_text(kept)
     assert "a config of pretrain has changed" in capsys.readouterr().err
 
@@ -201,7 +202,7 @@ def test_killed_in_a_stage_it_resumes_there(
     before = stage(tmp_path / "run", "long").history
     assert 1 <= len(before) < 30, "killed too late to test anything"
     assert not (tmp_path / "run" / "last.keras").exists()
-    assert train.main(arguments) == 0
+    assert train_main(arguments) == 0
     capsys.readouterr()
     history = stage(tmp_path / "run", "long").history
     assert [r["epoch"] for r in history] == [str(e) for e in range(1, 31)]
@@ -226,7 +227,7 @@ def test_wrong_stages_get_one_line(
 ) -> None:
     (configs / "wrong.yaml").write_text(text)
     arguments = command(demo_records, configs / "wrong.yaml", tmp_path / "run", *more)
-    assert train.main(arguments) == 1
+    assert train_main(arguments) == 1
     error = capsys.readouterr().err.strip()
     assert said in error
     assert len(error.splitlines()) == 1
@@ -249,7 +250,7 @@ def test_stages_that_do_not_fit_get_one_line(
 ) -> None:
     (configs / "unfit.yaml").write_text(text)
     folder = tmp_path / "unfit"
-    assert train.main(command(demo_records, configs / "unfit.yaml", folder)) == 1
+    assert train_main(command(demo_records, configs / "unfit.yaml", folder)) == 1
     error = capsys.readouterr().err.strip()
     assert said in error
     assert len(error.splitlines()) == 1
