@@ -1,4 +1,4 @@
-"""Clips as vectors: which clips are alike, and do they share an emotion across speakers?
+"""Compare clips by their embeddings: do near clips of different speakers share an emotion?
 
 python docs/own_dataset.py --out own          # or any run, and any clips
 python docs/embeddings.py --model own/run --source own/clips --out embeddings.npz
@@ -23,15 +23,15 @@ found = clips("folder", given.source)
 vectors = np.stack([model.embedding(str(clip.video)) for clip in found])
 np.savez(given.out, ids=[clip.clip_id for clip in found], vectors=vectors)
 
-# The nearest clip of anybody else, by the angle between the vectors.
-apart = vectors - vectors.mean(0)
-apart /= np.linalg.norm(apart, axis=1, keepdims=True) + 1e-9
-alike = apart @ apart.T
+# The nearest clip of another speaker, by the angle between the embeddings.
+centred = vectors - vectors.mean(0)
+centred /= np.linalg.norm(centred, axis=1, keepdims=True) + 1e-9
+cosine = centred @ centred.T
 speakers = np.array([clip.speaker for clip in found])
-alike[speakers[:, None] == speakers[None]] = -np.inf
-nearest = alike.argmax(1)
+cosine[speakers[:, None] == speakers[None]] = -np.inf
+nearest = cosine.argmax(1)
 for clip, other in zip(found[:6], nearest, strict=False):
     print(f"{clip.clip_id}: nearest {found[other].clip_id}")
 same = np.mean([c.emotion == found[other].emotion for c, other in zip(found, nearest, strict=True)])
-print(f"{len(found)} vectors of {vectors.shape[1]} numbers in {given.out}; the nearest clip of")
-print(f"somebody else has the same emotion in {same:.0%}")
+print(f"{len(found)} embeddings of {vectors.shape[1]} values in {given.out}")
+print(f"the nearest clip of another speaker has the same emotion in {same:.0%} of cases")

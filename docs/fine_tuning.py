@@ -1,4 +1,4 @@
-"""Another question for a trained network: its layers, new classes, plain Keras from there on.
+"""Fine-tune a trained network: its layers, new classes, plain Keras from there on.
 
 python docs/own_dataset.py --out own          # or any run, and any clips
 python docs/fine_tuning.py --model own/run --source own/clips --out smiling.keras
@@ -21,7 +21,7 @@ parser.add_argument("--out", type=Path, default=Path("smiling.keras"))
 given = parser.parse_args()
 known = emorec_tf.load(given.model)
 
-# Clips become arrays as in training; the last speaker is kept for the test.
+# Clips become arrays as in training; the last speaker is held out for the test.
 found = clips("folder", given.source)
 inputs = known.inputs([str(clip.video) for clip in found])
 smiles = np.array([int(clip.emotion == "happy") for clip in found])
@@ -29,7 +29,7 @@ kept = np.array([clip.speaker == max(clip.speaker for clip in found) for clip in
 training = {name: array[~kept] for name, array in inputs.items()}
 test = {name: array[kept] for name, array in inputs.items()}
 
-# Every layer that still fits has its weights; the new output layer has none yet.
+# Layers of equal shape keep their trained weights; the new output layer starts from random ones.
 network = emorec_tf.build_model(["not smiling", "smiling"], weights=given.model)
 import keras  # noqa: E402 - after emorec_tf, which loads it faster
 
@@ -44,6 +44,6 @@ network.fit(training, smiles[~kept], batch_size=6, epochs=20, verbose=0)
 _, before = network.evaluate(training, smiles[~kept], verbose=0)
 _, after = network.evaluate(test, smiles[kept], verbose=0)
 chance = max(smiles[kept].mean(), 1 - smiles[kept].mean())
-print(f"accuracy {before:.0%} in training, {after:.0%} on a speaker never met ({chance:.0%} blind)")
+print(f"accuracy {before:.0%} in training, {after:.0%} on a new speaker (chance {chance:.0%})")
 network.save(given.out)
 print(f"written: {given.out}")

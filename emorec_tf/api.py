@@ -1,248 +1,288 @@
-"""The zoo from Python: what models there are, one of them to ask, a fresh one to train further."""
+"""The package from Python: prepare, train, score and use models, without a command line.
+
+All of it can be had from the package: ``emorec_tf.train(...)``. What a caller can put right raises
+``emorec_tf.UserError``, one line that says what, where and the way out. Progress is logged to
+``logging.getLogger("emorec_tf")`` at INFO; nothing is printed.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from emorec_tf.config import config
-from emorec_tf.config.fields import check
-from emorec_tf.errors import UserError
-from emorec_tf.evaluation import run_card
-from emorec_tf.features import face_detection, face_tracks
-from emorec_tf.features.decoded import Film, Sound
-from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TRACK_SECONDS, Look
-from emorec_tf.inference import long_media, model_store, predictor
-from emorec_tf.inference.long_media import Settings
-from emorec_tf.inference.predictor import Inputs, Opened, batch_of, clip_of, inputs_of, maker_of
-from emorec_tf.media.samplers import resampled
-from emorec_tf.training import run_dir
+from emorec_tf.config import choices
+from emorec_tf.config import config as configs
+from emorec_tf.config.given import Given, settings_of
+from emorec_tf.evaluation import crossvalidation, score_run
+from emorec_tf.inference import devices, model_store, predictor
+from emorec_tf.inference.model import Model
+from emorec_tf.records import prepare_records
+from emorec_tf.records.prepare_records import Preparation
+from emorec_tf.records.records_dir import Records
+from emorec_tf.storage import paths
+from emorec_tf.training import experiment, fresh_model, run_dir, train_run
+from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:
     import keras
 
-KINDS = ("audio", "face")
+__all__ = [
+    "Model",
+    "Records",
+    "Run",
+    "build_model",
+    "crossval",
+    "evaluate",
+    "list_models",
+    "load",
+    "prepare",
+    "train",
+]
+_CLIPS = ("classes", "label", "modality")  # settings of a corpus that prepare knows
+_SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "seed")
 
 
 def list_models() -> list[str]:
-    """Name the runs that ``load`` finds: those that come with the package, and in runs."""
+    """Name the models that ``load`` finds: those of the package, and the runs in ``runs``.
+
+    >>> "demo-concat" in emorec_tf.list_models()
+    True
+    """
     return sorted(model_store.found())
 
 
 def load(
-    name_or_folder: str | Path,
+    name_or_folder: str | Path | Run,
     *,
     face_model: str | None = None,
     mesh_model: str | None = None,
     enrol: str | None = None,
 ) -> Model:
-    """Open a run to ask it.
+    """Load a trained model.
 
     Args:
-        name_or_folder: one of ``list_models()``, or a folder that ``train`` wrote.
-        face_model: face detector's model file, where it has none inside.
-        mesh_model: face mesh's model file, where MediaPipe has none inside.
-        enrol: folder of unlabelled clips of the speaker, for a run that knows speakers by clips.
+        name_or_folder: one of ``list_models()``, a folder that ``train`` wrote, or what ``train``
+            returned.
+        face_model: face detector's model file, where the detector's package has none.
+        mesh_model: face mesh's model file, where MediaPipe has none.
+        enrol: folder of unlabelled clips of the speaker, for a run that was trained with
+            ``enrol=N``.
 
     Raises:
-        UserError: no such run, or a damaged one.
+        UserError: no such run, or a damaged one; enrolment clips that do not fit it.
+
+    >>> emorec_tf.load("runs/demo-concat")
+    Model('demo-concat', classes neutral, happy, sad, from audio and face)
     """
-    ready = predictor.opened(
-        str(model_store.folder_of(name_or_folder)), face_model, mesh_model, enrol=enrol
-    )
-    return Model(ready)
+    folder = str(_folder(name_or_folder))
+    return Model(predictor.load(folder, face_model, mesh_model, enrol=enrol))
 
 
-@dataclass(frozen=True)
-class Model:
-    """A run that answers. Made by ``load``."""
+def prepare(
+    source: str | Path | None = None,
+    records: str | Path | None = None,
+    *,
+    dataset: str | None = None,
+    config: Given = None,
+    workers: int | None = None,
+    face_model: str | None = None,
+    mesh_model: str | None = None,
+    overwrite: bool = False,
+    **settings: Any,
+) -> Records:
+    """Decode a corpus once: audio features and face crops of every clip, as TFRecords.
 
-    ready: Opened
+    An interrupted call goes on where it stopped; a finished one returns at once. Clips that cannot
+    be used are left out; ``refused`` of the result says why. Several processes decode, so a script
+    that calls this needs ``if __name__ == "__main__":``.
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the K classes, in the order of the network's outputs; () for a rating."""
-        return self.ready.run.classes
+    Args:
+        source: folder of the corpus; None: the demo corpus, which is generated.
+        records: folder to write; None: ``records/<dataset>``.
+        dataset: name of a corpus (``python -m emorec_tf.zoo`` lists them); None: ``folder``, which
+            reads <speaker>/<emotion>/ or a labels.csv, or ``demo`` without a source.
+        config: settings: a Config, ``{field: value}``, or the path of a YAML file.
+        workers: processes that decode; None: one for each processor.
+        face_model: face detector's model file, where the detector's package has none.
+        mesh_model: face mesh's model file, where MediaPipe has none.
+        overwrite: replace records that were made from other clips or settings.
+        settings: single settings, such as ``face_frames=5`` or ``classes="7"``.
 
-    @property
-    def card(self) -> str:
-        """Markdown: what it was trained and tested on, and the limits of use."""
-        return run_card.card_of(self.ready.run)
+    Raises:
+        UserError: an unknown setting or corpus, no clips, records of other settings in the way, or
+            no clip that can be used.
 
-    @cached_property
-    def network(self) -> keras.Model:
-        """The Keras model ``{array name: [B, ...]} -> logits [B, K]``, or a rating [B, 1]."""
-        return run_dir.load_model(self.ready.run.model_file)
-
-    def predict_clip(
-        self, path: str | Path, windows: Literal["auto", "on", "off"] = "auto"
-    ) -> dict[str, Any]:
-        """Answer a film of any length, a sound or a picture: the object of ``predict --json``.
-
-        Raises:
-            UserError: it cannot be read.
-        """
-        check(windows in ("auto", "on", "off"), "windows", windows, "auto, on or off")
-        return long_media.film_answer(self.ready, str(path), Settings(windows=windows)).told
-
-    def predict_arrays(
-        self,
-        waveform: np.ndarray | None = None,
-        sample_rate_hz: int = 0,
-        pictures: Sequence[np.ndarray] | np.ndarray = (),
-        pictures_hz: float = 0.0,
-    ) -> dict[str, Any]:
-        """Answer what is in memory, its middle as of a clip; whether it is speech is not checked.
-
-        Args:
-            waveform: float [samples], mono, within -1 to 1; None: no sound.
-            sample_rate_hz: of the waveform.
-            pictures: uint8 RGB [F, height, width, 3]; (): none.
-            pictures_hz: pictures a second.
-
-        Raises:
-            UserError: neither sound nor pictures, or of another shape, type or rate.
-        """
-        _check_arrays(waveform, sample_rate_hz, pictures, pictures_hz)
-        lengths = [len(pictures) / pictures_hz if len(pictures) else 0.0]
-        lengths += [len(waveform) / sample_rate_hz] if waveform is not None else []
-        features = self.ready.run.config.features
-        seconds = min(max(lengths), max(TRACK_SECONDS, features.clip_seconds))
-        start = (max(lengths) - seconds) / 2
-        sound = film = None
-        if waveform is not None:
-            part = waveform[round(start * sample_rate_hz) :][: round(seconds * sample_rate_hz)]
-            heard = resampled(part.astype(np.float32), sample_rate_hz, features.sample_rate_hz)
-            sound = Sound(heard, seconds, ())
-        if len(pictures) and features.face_frames:
-            film = Film(self._looks(pictures, pictures_hz, start, seconds), seconds, (), "")
-        held = replace(self.ready, read=lambda _: (sound, film))
-        told = predictor.clip_answer(held, "arrays", speech_check=False).as_dict()
-        del told["clip"]
-        return told
-
-    def _looks(self, pictures: Any, pictures_hz: float, start: float, seconds: float) -> list[Look]:
-        """Follow the main face through those pictures that a film's track would hold."""
-        detect = face_detection.FACE_DETECTORS[self.ready.run.config.features.face_detector]
-        count = max(1, int(seconds * TRACK_RATE_HZ))
-        targets = start + (np.arange(count) + 0.5) * seconds / count
-        times = np.arange(len(pictures)) / pictures_hz
-        # Of two that are equally near the earlier one, as of a film.
-        nearest = np.abs(targets[:, None] - times).argmin(1)
-        shown = ((times[i] - start, np.asarray(pictures[i])) for i in np.unique(nearest))
-        return face_tracks.track(shown, detect(self.ready.face_model))
-
-    def inputs(self, paths: Sequence[str | Path]) -> Inputs:
-        """Make what the network eats of clips: {array name: [B, ...]}, as in training.
-
-        Raises:
-            UserError: one of them cannot be read.
-        """
-        make = maker_of(self.ready.read, self.ready.assemble)
-        return batch_of(*(make(clip_of(str(path)))[0] for path in paths))
-
-    def embedding(self, path: str | Path) -> np.ndarray:
-        """What the branches make of a clip before they are fused.
-
-        Shapes:
-            -> float32 [E]: the mean over time of the voice's features, then of the face's; zero
-            where there is none.
-
-        Raises:
-            UserError: it cannot be read, or the run has no such branches or was trained with
-                ``--enrol``.
-        """
-        inputs, _ = inputs_of(maker_of(self.ready.read, self.ready.assemble), str(path))
-        tokens = self._below.predict_on_batch(inputs)
-        means = []
-        for kind in (kind for kind in KINDS if f"{kind}_tokens" in tokens):
-            values, mask = (np.asarray(tokens[f"{kind}_tokens{m}"])[0] for m in ("", "_mask"))
-            means.append((values * mask[:, None]).sum(0) / max(mask.sum(), 1.0))
-        return np.concatenate(means).astype(np.float32)
-
-    @cached_property
-    def _below(self) -> keras.Model:
-        import keras
-
-        run = self.ready.run
-        names = {f"{kind}_tokens{mask}" for kind in KINDS for mask in ("", "_mask")}
-        tokens = {n.name: n.output for n in self.network.layers if n.name in names}
-        if not tokens or run.config.data.enrol is not None:
-            why = "was trained with --enrol" if tokens else "has no branches of its own"
-            raise UserError(f"run {run.folder} {why}, so it gives no embedding; take another")
-        return keras.Model(self.network.input, tokens)
+    >>> emorec_tf.prepare("clips", "own", clip_seconds=1.0, face_frames=0, mel_bands=16)
+    Records('own', folder: 24 clips, 4 speakers, 3 emotions)
+    """
+    given = settings_of(config, settings)
+    name = dataset or given.get("dataset") or ("folder" if source else "demo")
+    if source is None and name == "demo":
+        source = prepare_records.demo_source()
+    features = configs.build({k: v for k, v in given.items() if k in _features()}).features
+    values: dict[str, Any] = {
+        "dataset": name,
+        "source": source and str(source),
+        "records": str(records or f"records/{name}"),
+        "face_model": face_model,
+        "mesh_model": mesh_model,
+        "overwrite": overwrite,
+        **{key: given[key] for key in _CLIPS if key in given},
+    }
+    if workers is not None:
+        values["workers"] = workers
+    return prepare_records.prepare(Preparation(**values), features)
 
 
-def _check_arrays(waveform: Any, sample_rate_hz: int, pictures: Any, pictures_hz: float) -> None:
-    """Refuse what is no sound and no film."""
-    heard, seen = waveform is not None, len(pictures) > 0
-    check(heard or seen, "waveform", waveform, "an array, where there are no pictures")
-    if heard:
-        fits = (
-            np.ndim(waveform) == 1 and len(waveform) and np.issubdtype(waveform.dtype, np.floating)
-        )
-        check(bool(fits), "waveform", _told(waveform), "float [samples], not empty")
-        check(sample_rate_hz > 0, "sample_rate_hz", sample_rate_hz, "above 0")
-    if seen:
-        one = np.asarray(pictures[0])
-        fits = one.ndim == 3 and one.shape[2] == 3 and one.dtype == np.uint8
-        check(bool(fits), "pictures", _told(one), "uint8 RGB [F, height, width, 3]")
-        check(pictures_hz > 0, "pictures_hz", pictures_hz, "above 0")
+def _features() -> set[str]:
+    return {field.name for field in dataclasses.fields(configs.FeaturesConfig)}
 
 
-def _told(array: np.ndarray) -> str:
-    return f"{array.dtype} {list(array.shape)}"
+def train(
+    config: Given = None,
+    *,
+    records: str | Path | Records | None = None,
+    run: str | Path | None = None,
+    overwrite: bool = False,
+    **settings: Any,
+) -> Run:
+    """Train a model on prepared records; go on where the same call stopped.
+
+    Args:
+        config: settings: a Config, ``{field: value}``, or the path of a YAML file.
+        records: what ``prepare`` returned, or its folder; None: those of the settings, or the demo
+            corpus.
+        run: folder to write; None: ``runs/<dataset>-<fusion>``.
+        overwrite: remove an earlier run in that folder.
+        settings: single settings, such as ``fusion="gated"`` or ``epochs=10``; they go before
+            ``config``.
+
+    Returns:
+        The run, for ``evaluate`` and ``load``: ``folder``, ``config``, ``classes``, ``split``,
+        ``history`` (one row per epoch).
+
+    Raises:
+        UserError: an unknown setting or choice, records of other features, a split that cannot be
+            made, or a run with other settings in the way.
+
+    >>> emorec_tf.train({"fusion": "audio_only", "epochs": 1}, records="records", run="runs/voice",
+    ...                 audio="conv1d(filters=8, blocks=2)", batch_size=4)
+    Run('runs/voice', 3 classes, validation UAR ...)
+    """
+    given = settings_of(config, {**settings, "records": _path(records)})
+    complete, opened = experiment.resolve(given)
+    fusion, _ = choices.parse(complete.model.fusion)
+    folder = paths.place(run or f"runs/{complete.data.dataset}-{fusion}")
+    return train_run.train(experiment.make(complete, opened), folder, overwrite=overwrite)
+
+
+def evaluate(
+    run: str | Path | Run, *, records: str | Path | Records | None = None
+) -> dict[str, Any]:
+    """Score a run on its test speakers and write the scores into its folder.
+
+    Args:
+        run: what ``train`` returned, its folder or its name.
+        records: the records, where they have moved since training.
+
+    Returns:
+        What metrics.json holds. Of classes: ``uar`` and ``war`` (0 to 1), ``macro_f1``, their
+        intervals ``uar_ci95`` and ``war_ci95`` [low, high] (95 %, over speakers; None for one),
+        ``per_class_recall`` {class: 0 to 1}, ``confusion`` counts, ``ece`` (0 to 1). Of ratings:
+        ``ccc``, ``pcc`` (-1 to 1) and ``rmse``.
+
+    Raises:
+        UserError: no such run, one without test speakers, or records of other features.
+
+    >>> scores = emorec_tf.evaluate("runs/demo-concat")
+    >>> 0 <= scores["uar"] <= 1
+    True
+    """
+    opened = run if isinstance(run, Run) else run_dir.load(_folder(run))
+    return score_run.evaluate(opened, records)
+
+
+def crossval(
+    config: Given = None,
+    *,
+    protocol: str,
+    records: str | Path | Records | None = None,
+    run: str | Path | None = None,
+    seeds: int = 3,
+    folds: Sequence[int] | None = None,
+    allow_partial: bool = False,
+    overwrite: bool = False,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Train and score every fold of a protocol with several seeds; go on after an interruption.
+
+    Args:
+        config: settings: a Config, ``{field: value}``, or the path of a YAML file.
+        protocol: name of a protocol, such as ravdess/contiguous6, group_kfold:5 or loso.
+        records: what ``prepare`` returned, or its folder.
+        run: folder to write; None: ``runs/cv-<dataset>``.
+        seeds: how often each fold is trained, with random seeds 0, 1, 2, ...
+        folds: numbers of the folds to train here, from 0; None: all.
+        allow_partial: go on with fewer speakers or clips than the protocol has.
+        overwrite: remove an earlier cross-validation in that folder.
+        settings: single settings; they go before ``config``. Speakers and random seeds are set by
+            ``protocol`` and ``seeds``.
+
+    Returns:
+        Scores over all folds that are done, as in ``evaluate``, with ``uar_per_seed`` {seed: 0 to
+        1} and ``uar_spread`` (standard deviation over seeds).
+
+    Raises:
+        UserError: an unknown setting or protocol, one that does not fit the records, or a leak.
+
+    >>> scores = emorec_tf.crossval({"fusion": "audio_only", "epochs": 1}, records="records",
+    ...     protocol="group_kfold:2", seeds=1, run="runs/cv-voice", batch_size=4,
+    ...     audio="conv1d(filters=8, blocks=2)")
+    >>> scores["coverage"]["folds_done"]
+    2
+    """
+    given = settings_of(config, {**settings, "records": _path(records)})
+    given = {name: value for name, value in given.items() if name not in _SET_BY_PROTOCOL}
+    complete, opened = experiment.resolve(given)
+    planned = crossvalidation.plan(complete, opened, protocol, allow_partial)
+    chosen = planned.chosen(None if folds is None else ",".join(map(str, folds)))
+    folder = Path(run or f"runs/cv-{complete.data.dataset}")
+    return crossvalidation.crossval(planned, folder, seeds=seeds, folds=chosen, overwrite=overwrite)
 
 
 def build_model(
-    classes: Sequence[str], *, weights: str | Path | None = None, **settings: Any
+    classes: Sequence[str], *, weights: str | Path | Run | None = None, **settings: Any
 ) -> keras.Model:
-    """Build a fresh Keras model, to be trained by ``fit`` as any other.
+    """Build a fresh Keras model, to be compiled and fitted as any other.
 
     Args:
         classes: names of the K classes, in the order of the outputs.
-        weights: a run whose settings, standardisation and, where they fit, layers are taken over;
-            an output layer of as many classes is taken over too.
-        settings: fields of the YAML configs, such as ``fusion="concat"`` or ``face_frames=5``; they
-            go before those of ``weights``.
+        weights: a run (or its name or folder) whose settings and standardisation are used, and the
+            weights of its layers where name and shapes are equal; so an output layer of as many
+            classes is copied too.
+        settings: settings such as ``fusion="concat"`` or ``face_frames=5``; they go before those
+            of ``weights``.
 
     Returns:
-        ``{array name: [B, ...]} -> logits [B, K]``; ``Model.inputs`` makes its arrays.
+        {array name: [B, ...]} -> logits [B, K]; ``Model.inputs`` makes its arrays.
 
     Raises:
         UserError: an unknown setting or choice, fewer than two classes, no such run.
+
+    >>> emorec_tf.build_model(["smiling", "other"], weights="runs/demo-concat").output_shape
+    (None, 2)
     """
-    check(len(set(classes)) == len(classes) >= 2, "classes", classes, "two or more, once")
-    run = run_dir.load(model_store.folder_of(weights)) if weights else None
-    chosen = config.build(settings, run.config if run else None)
-    predictor.import_quickly()
-    from emorec_tf.models.model import build_model
-
-    known = run_dir.load_model(run.model_file) if run else None
-    mean, variance = _standard(known, chosen.features.audio_width)
-    made = build_model(chosen, tuple(classes), mean, np.sqrt(variance))
-    if known is not None:
-        _take_over(made, known)
-    return made
+    run = run_dir.load(_folder(weights)) if weights else None
+    chosen = configs.build(settings_of(None, settings), run.config if run else None)
+    devices.import_quickly()
+    return fresh_model.build(chosen, tuple(classes), run)
 
 
-def _standard(known: keras.Model | None, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of each band, as a known model has them, or 0 and 1."""
-    found = [n for n in known.layers if n.name == "standardise"] if known is not None else []
-    if not found or np.size(found[0].mean) != width:
-        return np.zeros(width, np.float32), np.ones(width, np.float32)
-    return np.ravel(np.asarray(found[0].mean)), np.ravel(np.asarray(found[0].variance))
+def _path(records: str | Path | Records | None) -> str | Path | None:
+    return records.folder if isinstance(records, Records) else records
 
 
-def _take_over(made: keras.Model, known: keras.Model) -> None:
-    """Give layers the weights of those of the same name and shapes."""
-    theirs = {layer.name: layer for layer in known.layers}
-    for layer in made.layers:
-        other = theirs.get(layer.name)
-        if other and [w.shape for w in layer.weights] == [w.shape for w in other.weights]:
-            layer.set_weights(other.get_weights())
+def _folder(run: str | Path | Run) -> Path:
+    return run.folder if isinstance(run, Run) else model_store.folder_of(run)

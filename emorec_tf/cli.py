@@ -1,39 +1,85 @@
-"""What all commands share: flags from dataclasses, errors in one line, the ``emorec`` verbs."""
+"""What all commands share: flags from dataclasses, output, errors in one line, the verbs."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import importlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from emorec_tf import __version__
 from emorec_tf.config import config
 from emorec_tf.config.fields import nearest
-from emorec_tf.config.flags import Parser, add_fields
+from emorec_tf.config.flags import Parser, one_spelling, typed
 from emorec_tf.errors import UserError
 
+Options = TypeVar("Options")
+
 VERBS = {
-    "prepare": "decode a corpus once: clips in, TFRecords of log-mel and face crops out",
-    "train": "train a model on records; without records, on the built-in demo corpus",
-    "evaluate": "score a run on its test speakers, with intervals over speakers",
-    "crossval": "train and score all folds of a protocol, by several seeds",
-    "tune": "search settings and knobs with KerasTuner, judged on validation speakers",
-    "report": "make one page of cross-validated runs, with pictures, tables and model cards",
-    "predict": "name the emotion in clips or folders of clips",
-    "serve": "a web page and an HTTP API for a run, on this machine",
-    "ship": "pack a run for others: weights, card, licence and checksums in one folder",
-    "export": "write a run to files that other programs load, compared with the run",
-    "audit": "find leaks in a split file, anyone's",
-    "zoo": "list the datasets, branches and fusions there are",
+    "prepare": "decode a corpus once: clips in, TFRecords of audio features and face crops out",
+    "train": "train a model on prepared records, or on the built-in demo corpus",
+    "evaluate": "score a run on its test speakers, with confidence intervals",
+    "crossval": "train and score every fold of a cross-validation protocol, with several seeds",
+    "tune": "search hyperparameters with KerasTuner, judged on the validation speakers",
+    "report": "write one HTML page about cross-validated runs: scores, plots, model cards",
+    "predict": "recognise the emotion in videos, audio files, images or folders of them",
+    "serve": "run a web page and an HTTP API for a model on this machine",
+    "ship": "package a model for others: weights, card, licence and checksums in one folder",
+    "export": "convert a model to SavedModel, LiteRT or ONNX and compare it with the original",
+    "audit": "check a train/test split file for speakers or clips on both sides",
+    "zoo": "list what the zoo offers: models, datasets, branches, fusions, classifiers",
 }
+EXAMPLES = {
+    "prepare": "--dataset ravdess --source data/ravdess --records records/ravdess",
+    "train": "--records records/ravdess --fusion concat --epochs 30 --run runs/ravdess-concat",
+    "evaluate": "--run runs/ravdess-concat",
+    "crossval": "--records records/ravdess --protocol ravdess/contiguous6 --run runs/cv-concat",
+    "tune": "--records records/ravdess --trials 20 --out runs/tuned-ravdess",
+    "report": "--run runs/cv-concat runs/cv-gated --out report.html",
+    "predict": "interview.mp4 --timeline interview.png",
+    "serve": "--run ravdess-av --port 8080",
+    "ship": "--run runs/ravdess-concat --out saved_models/my-model",
+    "export": "--run ravdess-av --format litert,onnx --out exported",
+    "audit": "splits.csv",
+    "zoo": "",
+}
+
+COMPARED = (
+    "These are set by prepare and read from the records; with --records they are only checked "
+    "against them, without it they shape the records of the demo corpus."
+)
+
+DEFAULTS_SUIT = "The defaults suit most uses."
 
 # TensorFlow's and MediaPipe's notes on start-up; errors still show. Set before they are imported.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "GLOG_minloglevel": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
+
+
+def parse_options(
+    argv: Sequence[str] | None,
+    verb: str,
+    options: type[Options],
+    *sections: type,
+    config_flag: bool = True,
+) -> tuple[Options, dict[str, Any]]:
+    """Parse flags into a command's own options, and the settings of ``sections`` that were given.
+
+    Args:
+        argv: words of the command line; None: those of this process.
+        verb: name of the command.
+        options: dataclass of the command's own flags.
+        sections: dataclasses of settings.
+        config_flag: whether there is a ``--config FILE`` of settings.
+    """
+    given = parse(argv, verb, options, *sections, config_flag=config_flag)
+    own = {f.name for f in dataclasses.fields(options)}  # type: ignore[arg-type]
+    made = options(**{name: given.pop(name) for name in list(given) if name in own})
+    return made, given
 
 
 def parse(
@@ -41,52 +87,118 @@ def parse(
 ) -> dict[str, Any]:
     """Parse flags into ``{field: value}``, holding only what the user gave.
 
-    Every field of the dataclasses ``groups`` becomes a flag (or, with ``positional=True`` in its
-    metadata, a list of positional arguments; with ``several=True``, a flag that takes a list).
+    Every field of the dataclasses ``groups`` becomes a flag; ``config.fields.option`` says how.
     Precedence: defaults < ``--config`` < flags; keys of a YAML file that belong to other commands
     are checked for spelling, then left out.
     """
+    line = f"python -m emorec_tf.{verb}"
+    positional = [
+        f" [{f.name} ...]"
+        for group in groups
+        for f in dataclasses.fields(group)
+        if f.metadata.get("positional")
+    ]
     parser = Parser(
-        prog=f"python -m emorec_tf.{verb}",
-        description=f"emorec {verb}: {VERBS[verb]}.",
+        prog=line,
+        usage=f"{line} [flags]{''.join(positional)}\n\nexample:\n"
+        f"  {line} {EXAMPLES.get(verb, '')}".rstrip(),
+        description=f"{VERBS[verb][:1].upper()}{VERBS[verb][1:]}.",
         allow_abbrev=False,
     )
     if config_flag:
-        parser.add_argument("--config", type=str, help="YAML file of settings; flags override it")
-    for group in groups:
-        section = parser.add_argument_group(
-            group.__name__.removesuffix("Config").removesuffix("Options").lower(),
-        )
-        add_fields(section, group)
-    words = [_renamed(word) for word in (sys.argv[1:] if argv is None else argv)]
+        text = "YAML file of settings, one 'name: value' a line; flags override it"
+        parser.add_argument("--config", type=str, metavar="FILE", help=text)
+    add_groups(parser, verb, groups)
+    words = sys.argv[1:] if argv is None else argv
+    known = set(parser.values)
+    renamed = dict(config.RENAMED)
+    if "run" in known and not known & {"model", "fusion"}:  # a command that uses a trained model
+        renamed["model"] = "run"
+    words = one_spelling(words, renamed, parser.switches())
     given = dict(vars(parser.parse_args(words, defaults=False)))
     path = given.pop("config", None)
     from_file = config.read_yaml(path) if path else {}
-    known = {f.name for group in groups for f in dataclasses.fields(group)}
     wanted = {k: v for k, v in from_file.items() if k in known}
-    checked = vars(parser.parse_object(wanted, defaults=False)) if wanted else {}
-    return {**{k: checked[k] for k in wanted}, **given}
+    return {**typed(parser, wanted, f"config {path}: "), **given}
 
 
-def _renamed(word: str) -> str:
-    """Give a flag of an older version the name it has now."""
-    flag, equals, value = word.partition("=")
-    new = config.RENAMED.get(flag.removeprefix("--")) if flag.startswith("--") else None
-    return f"--{new}{equals}{value}" if new else word
+def add_groups(parser: Parser, verb: str, groups: Sequence[type]) -> None:
+    """Add all flags: a section of the help for each section of a config, expert ones at the foot.
+
+    What features are is set by prepare; elsewhere all their flags are expert ones.
+    """
+    late: list[tuple[str, str, list[dataclasses.Field[Any]], type]] = []
+    for group in groups:
+        compared = group is config.FeaturesConfig and verb != "prepare"
+        fields = dataclasses.fields(group)
+        rare = [f for f in fields if compared or f.metadata.get("expert")]
+        title, about = group.__name__.removesuffix("Config").lower(), _first_line(group)
+        own = group not in config.SECTIONS.values()
+        section = parser if own or compared else parser.add_argument_group(title, about)
+        parser.add(section, [f for f in fields if f not in rare], group)
+        if rare:
+            title = f"expert {'flags' if own else title}"
+            late.append((title, COMPARED if compared else DEFAULTS_SUIT, rare, group))
+    for title, about, rare, group in late:
+        parser.add(parser.add_argument_group(title, about), rare, group)
+
+
+def _first_line(group: type) -> str:
+    return (group.__doc__ or "").partition("\n")[0].replace("``", "'")
+
+
+class Console(logging.Handler):
+    """Print log records as a command's output: information plainly, warnings to stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record; the streams are looked up now, as they may be redirected."""
+        grave = record.levelno >= logging.WARNING
+        before = f"{record.levelname.lower()}: " if grave else ""
+        print(before + record.getMessage(), file=sys.stderr if grave else sys.stdout, flush=True)
+
+
+@contextlib.contextmanager
+def console() -> Iterator[None]:
+    """Show what the package logs while a command runs; a command within it changes nothing.
+
+    ``EMOREC_LOG=warning`` shows less, ``EMOREC_LOG=debug`` more.
+
+    Raises:
+        UserError: an unknown level in ``EMOREC_LOG``.
+    """
+    package = logging.getLogger("emorec_tf")
+    if any(isinstance(handler, Console) for handler in package.handlers):
+        yield
+        return
+    handler, before = Console(), package.level
+    level = os.environ.get("EMOREC_LOG", "info").upper()
+    known = logging.getLevelNamesMapping()
+    if level not in known:
+        raise UserError(f"EMOREC_LOG is {level.lower()!r}; {nearest(level, known).lower()}")
+    package.addHandler(handler)
+    package.setLevel(level)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(before)
 
 
 def guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
-    """Run a command; turn what the user can mend into one line and a non-zero exit code."""
+    """Run a command and print what it logs; turn a user's error into one line and exit code 1."""
     for name, level in QUIET.items():
         os.environ.setdefault(name, level)
     # its advice on retracing is for programmers; models of several kinds in one process cause it
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        return run(argv)
+        with console():
+            return run(argv)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("stopped; what was finished is kept, the same command goes on", file=sys.stderr)
+        print(
+            "stopped; what was finished is kept; run the same command to continue", file=sys.stderr
+        )
         return 130
     except BrokenPipeError:  # the reader (head, less) has gone; nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -110,7 +222,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv and argv[0] not in {"-h", "--help"}:
         print(f"error: unknown verb {argv[0]!r}; {nearest(argv[0], VERBS)}", file=sys.stderr)
         return 2
-    print(f"emorec_tf {__version__}\nusage: emorec VERB [flags]; emorec VERB --help\n")
+    print(f"emorec_tf {__version__}: emotion recognition from speech and face\n")
+    print("usage: emorec VERB [flags]\n       emorec VERB --help\n")
     for verb, line in VERBS.items():
         print(f"  {verb:10s} {line}")
+    print(f"\nexample:\n  emorec predict {EXAMPLES['predict']}")
     return 0

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emorec_tf import prepare
+from emorec_tf.prepare import main as prepare_main
 from emorec_tf.storage.files import read_csv
 
 BEAM = "--runner=DirectRunner --direct_num_workers=2 --direct_running_mode=multi_threading"
@@ -93,7 +93,7 @@ def main() -> int:
         folder = given.scratch / runner
         started = time.monotonic()
         with contextlib.redirect_stderr(io.StringIO()):
-            prepare.main([*where, "--records", str(folder), "--allow_refused", *more, *flags])
+            prepare_main([*where, "--records", str(folder), "--allow_refused", *more, *flags])
         seconds = time.monotonic() - started
         found[runner] = sums(folder)
         rows = read_csv(folder / "report.csv")

@@ -19,7 +19,7 @@ from emorec_tf.tasks import metrics
 
 def main(model: str, dataset: str, source: str) -> None:
     """Predict each clip of a shared emotion and print the scores."""
-    ready = predictor.opened(model)
+    ready = predictor.load(model)
     known = ready.run.classes
     clips = corpora.clips(dataset, source)
     both = [name for name in known if name in {clip.emotion for clip in clips}]
@@ -27,7 +27,7 @@ def main(model: str, dataset: str, source: str) -> None:
     columns = [known.index(name) for name in both]
     predictions = []
     for clip in clips:
-        answer = predictor.clip_answer(ready, str(clip.video or clip.audio), speech_check=False)
+        answer = ready.answer_clip(str(clip.video or clip.audio), speech_check=False)
         shares = np.array(list(answer.probabilities.values()))[columns]
         predictions.append(shares / shares.sum())
     labels, speakers = [clip.emotion for clip in clips], [clip.speaker for clip in clips]

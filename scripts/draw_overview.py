@@ -20,9 +20,9 @@ mpl.use("agg")
 
 from matplotlib.figure import Figure
 
-from emorec_tf import predict
 from emorec_tf.config.clip import Clip
 from emorec_tf.features import examples
+from emorec_tf.inference import predictor
 from emorec_tf.media import decode
 from emorec_tf.training import run_dir
 
@@ -31,7 +31,7 @@ def main(run: str, path: str, out: str) -> None:
     """Decode, extract features, predict and draw."""
     features = run_dir.load(run).config.features
     example, _ = examples.maker(features)(Clip(path, "", "", video=path, audio=path))
-    answer = predict.predictor(run)(path)
+    answer = predictor.load(run).answer_clip(path, speech_check=False)
     video = decode.decode(path, sample_rate_hz=16000, clip_seconds=None, frame_count=1)
     figure = Figure(figsize=(11, 3.2), dpi=120)
     grid = figure.add_gridspec(2, 3, width_ratios=(1.25, 1.6, 1.3), wspace=0.5, hspace=0.45)

@@ -145,11 +145,11 @@ def training_seconds(run: FinishedRun) -> list[float]:
 
 def seconds_a_clip(run: FinishedRun, clip: str) -> float:
     """Median seconds from a file to its prediction."""
-    ready = predictor.opened(str(folds_of(run)[0]))
+    ready = predictor.load(str(folds_of(run)[0]))
     spent = []
     for _ in range(REPEATS + 1):
         start = time.perf_counter()
-        predictor.clip_answer(ready, clip, speech_check=True)
+        ready.answer_clip(clip, speech_check=True)
         spent.append(time.perf_counter() - start)
     return statistics.median(spent[1:])
 

@@ -76,11 +76,11 @@ def main() -> None:
 
 def one(folder: str, cache: str, *flags: str) -> None:
     """Train one epoch in this process and print its peak memory."""
-    from emorec_tf import train
+    from emorec_tf.train import main as train_main
 
     run = f"{folder}-run"
     arguments = ["--records", folder, "--run", run, "--overwrite", "--epochs=1", "--cache", cache]
-    code = train.main([*arguments, *flags])
+    code = train_main([*arguments, *flags])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak {peak:,.0f} MiB")
     sys.exit(code)

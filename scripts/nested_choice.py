@@ -132,7 +132,7 @@ def chosen(folders: list[Path]) -> tuple[list[str], Answers]:
     for folder in folders:
         if not crossval_files.is_done(folder):
             raise UserError(f"{folder} is not done; run the same crossval command to resume")
-        scores = inner_cv.figures(run_dir.load(folder))
+        scores = inner_cv.scores(run_dir.load(folder))
         if scores is None:
             raise UserError(f"{folder} has no inner cross-validation; set inner_folds")
         inner.append(scores)

@@ -80,6 +80,7 @@ def main() -> None:
     from emorec_tf.models.fusion import fusions
     from emorec_tf.records import input_pipeline
     from emorec_tf.records import records_dir as records
+    from emorec_tf.tasks import tasks
 
     opened = records.open_records(given.records)
     clips, classes = opened.clips, opened.emotions
@@ -99,9 +100,10 @@ def main() -> None:
             streams = {"tensors": held(opened, clips, settings.train, mean, uses, given.batches)}
             for cache in ("memory", "none"):
                 own = config.build({"cache": cache}, settings).train
-                streams[cache] = input_pipeline.training(
-                    opened, clips, classes, own, mean, 0, uses=uses
-                )
+                task = tasks.of(settings.data, classes)
+                streams[cache] = input_pipeline.TrainingStream(
+                    opened, clips, task, own, mean, uses=uses
+                ).batches(0)
             steps = min(given.batches, len(clips) // settings.train.batch_size)
             spent = epochs_of(network, streams, steps, given.repeats)
             base = np.array(spent["tensors"])

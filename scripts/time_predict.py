@@ -47,32 +47,39 @@ def parts(ready: Any, detect: Any, path: str) -> dict[str, float]:
             frame_rate_hz=face_tracks.TRACK_RATE_HZ if features.face_frames else 0.0,
             sparse=True,
         )
-        return recording, list(recording.pictures())
+        return recording, list(recording.distinct_frames())
 
     (recording, pictures), spent["decode"] = timed(read)
     looks, spent["face"] = timed(lambda: face_tracks.track(pictures, detect))
-    sound = decoded.sound_of(decoded.entry_of_sound(recording), features.sample_rate_hz)
-    seen = decoded.Film(looks, recording.seconds, (), "")
-    (example, _), spent["features"] = timed(lambda: ready.assemble(sound, seen, path))
-    _, spent["model"] = timed(lambda: ready.tell(predictor.batch_of(example)))
+    audio = decoded.audio_of(decoded.entry_of_audio(recording))
+    seen = decoded.FaceTrack(looks, recording.seconds)
+    (example, _), spent["features"] = timed(lambda: ready.assemble(audio, seen, path))
+    _, spent["model"] = timed(lambda: ready.answer(predictor.batch_of(example)))
     return spent
+
+
+def seconds_of(path: str) -> float:
+    """How long a file lasts."""
+    from emorec_tf.media.container import open_media
+
+    with open_media(path) as source:
+        return float(source.seconds)
 
 
 def main(run: str, clips: list[str]) -> None:
     """Print the times."""
     from emorec_tf.features import face_detection
     from emorec_tf.inference import predictor
-    from emorec_tf.media import decode_windows
 
     print(f"cold start       {min(cold_seconds(run, clips[0]) for _ in range(REPEATS)):6.2f} s")
-    ready = predictor.opened(run)
+    ready = predictor.load(run)
     features = ready.run.config.features
     detect = face_detection.FACE_DETECTORS[features.face_detector](None)
-    _, first = timed(lambda: predictor.clip_answer(ready, clips[0], speech_check=True))
+    _, first = timed(lambda: ready.answer_clip(clips[0], speech_check=True))
     print(f"first clip       {first:6.2f} s, with the run loaded")
     rounds = [path for path in clips for _ in range(REPEATS)]
-    spent = [timed(lambda p=path: predictor.clip_answer(ready, p, True))[1] for path in rounds]
-    lasted = [min(decode_windows.length_of(path), features.clip_seconds) for path in rounds]
+    spent = [timed(lambda p=path: ready.answer_clip(p, True))[1] for path in rounds]
+    lasted = [min(seconds_of(path), features.clip_seconds) for path in rounds]
     print(f"further clip     {statistics.median(spent):6.2f} s")
     print(f"real-time factor {sum(spent) / sum(lasted):6.2f} of the clip's window")
     steps = [parts(ready, detect, path) for path in rounds]

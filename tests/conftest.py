@@ -131,12 +131,12 @@ def demo_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def demo_records(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same corpus, prepared with tiny features in shards of five clips."""
-    from emorec_tf import prepare
+    from emorec_tf.prepare import main as prepare_main
 
     folder = tmp_path_factory.mktemp("records") / "demo"
     source = ["--source", str(demo_clips), "--records", str(folder)]
     where = [*source, "--workers=2", "--clips_per_shard=5"]
-    assert prepare.main(["--dataset=demo", *where, *FEATURE_FLAGS]) == 0
+    assert prepare_main(["--dataset=demo", *where, *FEATURE_FLAGS]) == 0
     return folder
 
 
@@ -192,9 +192,9 @@ TRAIN_FLAGS = [
 @pytest.fixture(scope="session")
 def demo_run(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A concat run of three epochs on the small demo records."""
-    from emorec_tf import train
+    from emorec_tf.train import main as train_main
 
     folder = tmp_path_factory.mktemp("runs") / "demo-concat"
     where = ["--records", str(demo_records), "--run", str(folder)]
-    assert train.main([*where, "--epochs=3", *TRAIN_FLAGS]) == 0
+    assert train_main([*where, "--epochs=3", *TRAIN_FLAGS]) == 0
     return folder

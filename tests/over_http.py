@@ -1,4 +1,4 @@
-"""An application of ``serve`` on a free port of this machine, for tests that ask it."""
+"""An application of ``serve`` on a free port of this machine, for tests."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from typing import Any
 import httpx
 import uvicorn
 
-from emorec_tf import serve
+from emorec_tf.serving.listening import address_of, listening
 
 
 @contextmanager
 def reached(application: Any) -> Iterator[httpx.Client]:
     """Serve an application from a thread of this process."""
-    with serve.bound("127.0.0.1", 0) as door:
+    with listening("127.0.0.1", 0) as listener:
         # uvicorn's own set-up of logging closes absl's handler, and with it pytest's stream
         server = uvicorn.Server(uvicorn.Config(application, log_config=None))
-        thread = threading.Thread(target=lambda: server.run(sockets=[door]))
+        thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
         thread.start()
-        base = f"http://127.0.0.1:{door.getsockname()[1]}"
         try:
-            with httpx.Client(base_url=base, timeout=60, trust_env=False) as client:
+            with httpx.Client(base_url=address_of(listener), timeout=60, trust_env=False) as client:
                 yield client
         finally:
             server.should_exit = True

@@ -49,7 +49,7 @@ def stream(part: input_pipeline.Part | None = None) -> tf.data.Dataset:
 
 def trained(precision: str) -> dict[str, Any]:
     """Two short epochs by stochastic gradient descent: figures, weights, moving statistics."""
-    strategy = model.strategy()
+    strategy = cluster.strategy()
     keras.utils.set_random_seed(0)
     keras.mixed_precision.set_global_policy(precision)
     with strategy.scope():
@@ -65,7 +65,7 @@ def trained(precision: str) -> dict[str, Any]:
         )
     keras.mixed_precision.set_global_policy("float32")
     fitted = training.fit(
-        fit.share(stream, strategy), epochs=2, steps_per_epoch=STEPS, verbose=0, shuffle=False
+        fit.share(stream), epochs=2, steps_per_epoch=STEPS, verbose=0, shuffle=False
     )
     sync.average_statistics(whole)
     answers = model.undistributed(whole).predict_on_batch({"sound": np.ones((3, 6), np.float32)})
@@ -85,7 +85,7 @@ def main(devices: int, *precisions: str) -> None:
             cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(devices)]
         )
     told = {precision: trained(precision) for precision in precisions}
-    sync.told_by_chief(True)
+    sync.decided_by_chief(True)
     print("TOLD " + json.dumps(told), flush=True)
 
 

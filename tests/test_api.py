@@ -1,8 +1,10 @@
-"""The zoo from Python: found, asked, cut at its tokens, trained further; and the docs' scripts."""
+"""The package from Python: prepared, trained, scored, asked, trained further; the docs' scripts."""
 
 from __future__ import annotations
 
+import doctest
 import json
+import logging
 import runpy
 import shutil
 import subprocess
@@ -11,15 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_films import PICTURES_HZ, SOUND_HZ, taken_apart, write
+from made_videos import AUDIO_HZ, FRAMES_HZ, taken_apart, write
 from places import ROOT
 from untrained_runs import on_disk
 
 import emorec_tf
-from emorec_tf import api, predict
+from emorec_tf import api
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
-from emorec_tf.inference import model_store
+from emorec_tf.inference import media_answer, model_store
 
 DOCS = ROOT / "docs"
 
@@ -42,6 +44,78 @@ def test_import_is_light() -> None:
         _ = emorec_tf.lode
 
 
+def test_names_are_those_of_the_api_whatever_is_imported() -> None:
+    code = "import importlib, emorec_tf\n"
+    code += "from emorec_tf.train import main\n"
+    code += "for verb in ('train', 'prepare', 'evaluate', 'crossval'):\n"
+    code += "    module = importlib.import_module(f'emorec_tf.{verb}')\n"
+    code += "    assert module.main and callable(getattr(emorec_tf, verb)), verb\n"
+    code += "assert emorec_tf.UserError is importlib.import_module('emorec_tf.errors').UserError\n"
+    code += "print(dir(emorec_tf))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    public = "UserError __version__ build_model crossval evaluate list_models load prepare train"
+    assert done.stdout == f"{public.split()}\n"
+    assert emorec_tf.__all__ == public.split()
+
+
+def test_a_library_does_not_print(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("emorec_tf.some.module").warning("for whoever configures logging")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.fixture(scope="module")
+def workplace(
+    demo_clips: Path, demo_records: Path, demo_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What the examples of the docstrings find in their working directory."""
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "clips").symlink_to(demo_clips)
+    (folder / "records").symlink_to(demo_records)
+    shutil.copytree(demo_run, folder / "runs" / "demo-concat")
+    shutil.copy(min((demo_clips / "clips").glob("actor04*.mp4")), folder / "clip.mp4")
+    return folder
+
+
+QUICK = (api.list_models, api.load, api.evaluate, api.build_model, api.Model)
+SLOW = [pytest.param(f, marks=pytest.mark.slow) for f in (api.prepare, api.train, api.crossval)]
+
+
+@pytest.mark.parametrize("documented", [*QUICK, *SLOW], ids=lambda documented: documented.__name__)
+def test_examples_of_the_docstrings(
+    documented: object, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workplace)
+    finder = doctest.DocTestFinder(recurse=False)
+    (example,) = finder.find(documented, globs={"emorec_tf": emorec_tf})
+    assert example.examples
+    told: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    assert not runner.run(example, out=told.append).failed, "".join(told)
+
+
+def test_trained_as_by_the_command(
+    demo_records: Path, demo_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings in every form go on with the run that the command made, and change nothing in it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(demo_run, tmp_path / "run")
+    before = (tmp_path / "run" / "best.keras").read_bytes()
+    made = api.run_dir.load("run")
+    settings = {"epochs": 3, "test_speakers": ["actor04"], "validation_speakers": ["actor03"]}
+    more = {"audio": made.config.model.audio, "face": made.config.model.face}
+    for config in (made.config, {**settings, **more, "batch_size": 4, "learning_rate": 1e-2}):
+        again = emorec_tf.train(config, records=demo_records, run=tmp_path / "run")
+        assert again.config == made.config
+    assert (tmp_path / "run" / "best.keras").read_bytes() == before
+    assert "\n" not in repr(again)
+    with pytest.raises(UserError, match="epochs was 3, is 4"):
+        emorec_tf.train(made.config, records=demo_records, run=tmp_path / "run", epochs=4)
+    with pytest.raises(UserError, match="unknown setting 'epocs'; did you mean 'epochs'"):
+        emorec_tf.train(epocs=4)
+    with pytest.raises(UserError, match="epochs is 'many'; it must be a whole number"):
+        emorec_tf.train({"epochs": "many"})
+
+
 def test_models_are_found_by_name(
     tmp_path: Path, features: FeaturesConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,7 +134,8 @@ def test_models_are_found_by_name(
 
 
 def test_the_answer_is_the_command_s(model: api.Model, demo_run: Path, clip: Path) -> None:
-    assert model.predict_clip(clip) == predict.film_answer(str(demo_run), str(clip))
+    assert model.predict_clip(clip) == media_answer.load(str(demo_run))(str(clip)).answer
+    assert repr(model) == "Model('demo-concat', classes neutral, happy, sad, from audio and face)"
     assert "windows" in model.predict_clip(clip, windows="on")
     assert model.classes == ("neutral", "happy", "sad")
     assert "Limits of use" in model.card
@@ -73,23 +148,23 @@ def test_arrays_are_answered_as_the_film_they_make(
 ) -> None:
     pictures, wave = taken_apart(clip)
     told = model.predict_clip(write(tmp_path / "film.mov", pictures, wave, lossless=True))
-    got = model.predict_arrays(wave, SOUND_HZ, pictures, PICTURES_HZ)
+    got = model.predict_arrays(wave, AUDIO_HZ, pictures, FRAMES_HZ)
     assert set(got) == set(told) - {"clip"}
     assert list(got["probabilities"].values()) == pytest.approx(
         list(told["probabilities"].values()), abs=0.01
     )
     assert got["emotion"] == told["emotion"]
-    heard = model.predict_arrays(wave, SOUND_HZ)
+    heard = model.predict_arrays(wave, AUDIO_HZ)
     assert (heard["face_present"], heard["audio_present"]) == (False, True)
-    seen = model.predict_arrays(pictures=np.stack(pictures), pictures_hz=PICTURES_HZ)
+    seen = model.predict_arrays(frames=np.stack(pictures), frame_rate_hz=FRAMES_HZ)
     assert (seen["face_present"], seen["audio_present"]) == (True, False)
     for wrong, said in (
         ({}, "waveform"),
         ({"waveform": wave}, "sample_rate_hz"),
         ({"waveform": np.stack([wave, wave]), "sample_rate_hz": 8000}, "not empty"),
         ({"waveform": wave.astype(np.int16), "sample_rate_hz": 8000}, "float"),
-        ({"pictures": [p.astype(float) for p in pictures], "pictures_hz": 10}, "uint8"),
-        ({"pictures": pictures}, "pictures_hz"),
+        ({"frames": [p.astype(float) for p in pictures], "frame_rate_hz": 10}, "uint8"),
+        ({"frames": pictures}, "frame_rate_hz"),
     ):
         with pytest.raises(UserError, match=said):
             model.predict_arrays(**wrong)  # type: ignore[arg-type]
@@ -127,6 +202,7 @@ def test_a_fresh_model_takes_over_what_fits(model: api.Model, demo_run: Path) ->
         emorec_tf.build_model(["x"])
 
 
+@pytest.mark.slow
 def test_the_scripts_of_the_docs_run(
     demo_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -143,8 +219,9 @@ def test_the_scripts_of_the_docs_run(
         runpy.run_path(str(DOCS / name), run_name="__main__")
     told = capsys.readouterr().out
     assert "24 clips of 4 speakers" in told
-    assert "on a speaker never met" in told
-    assert "24 vectors of" in told
+    assert "Records('own/records', folder: 24 clips, 4 speakers, 3 emotions)" in told
+    assert "on a new speaker" in told
+    assert "24 embeddings of" in told
     assert json.loads((tmp_path / "own" / "run" / "metrics.json").read_text())["n"] == 6
     assert np.load(tmp_path / "embeddings.npz")["vectors"].shape[0] == 24
     assert (tmp_path / "smiling.keras").exists()

@@ -13,9 +13,12 @@ import pytest
 import yaml
 from places import ROOT
 
-from emorec_tf import evaluate, export, predict, prepare, train
+from emorec_tf import export, predict
 from emorec_tf.config import choices, config
 from emorec_tf.config.config import Config
+from emorec_tf.evaluate import main as evaluate_main
+from emorec_tf.prepare import main as prepare_main
+from emorec_tf.train import main as train_main
 
 CONFIGS = ROOT / "configs"
 BASELINES = (
@@ -181,7 +184,7 @@ def records_of(demo_clips: Path, small_configs: Path, tmp_path_factory: Any) -> 
         stamp = config.build(config.read_yaml(path)).features.stamp()
         where = ["--source", str(demo_clips), "--records", str(folder / stamp), "--workers=2"]
         if not (folder / stamp / "records.json").exists():
-            assert prepare.main(["--config", str(path), *where, "--allow_refused"]) == 0
+            assert prepare_main(["--config", str(path), *where, "--allow_refused"]) == 0
         return folder / stamp
 
     return prepared
@@ -203,8 +206,8 @@ def test_runs_end_to_end(
     runs = tmp_path_factory.getbasetemp() / "baseline-runs"
     run = str(runs / name)
     where = ["--config", str(small_configs / f"{name}.yaml"), "--records", str(records_of(name))]
-    assert train.main([*where, "--run", run]) == 0
-    assert evaluate.main(["--run", run]) == 0
+    assert train_main([*where, "--run", run]) == 0
+    assert evaluate_main(["--run", run]) == 0
     found = json.loads(Path(run, "metrics.json").read_text(encoding="utf-8"))
     assert found["test_speakers"] == ["actor04"]
     assert 0 <= found["uar"] <= 1

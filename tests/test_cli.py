@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import importlib
+import logging
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from emorec_tf import __version__
-from emorec_tf.cli import VERBS, guarded, main, parse
+from emorec_tf import __version__, cli
+from emorec_tf.cli import EXAMPLES, VERBS, console, guarded, main, parse, parse_options
 from emorec_tf.config import config
 from emorec_tf.config.fields import option
 from emorec_tf.errors import UserError
@@ -27,6 +30,9 @@ class SomeOptions:
 @dataclass(frozen=True)
 class SomeNames:
     names: tuple[str, ...] = option((), "names", positional=True)
+    others: tuple[str, ...] = option((), "other names", several=True)
+    check: bool = option(True, "look twice")
+    json: bool = option(False, "print JSON", expert=True)
 
 
 GROUPS = (SomeOptions, config.FeaturesConfig, config.TrainConfig)
@@ -53,6 +59,41 @@ def test_only_what_was_given():
     assert names == {"names": ["a", "b"], "run": "r"}
 
 
+@pytest.mark.parametrize(
+    ("argv", "augment"),
+    [
+        (["--augment"], True),
+        (["--no_augment"], False),
+        (["--augment", "false"], False),
+        (["--augment=false"], False),
+        (["--augment", "True"], True),
+        (["--augment", "off"], False),
+        (["--augment=on"], True),
+        (["--no_augment", "--augment"], True),
+    ],
+)
+def test_switches(argv, augment):
+    assert parse([*argv, "--epochs", "3"], "train", *GROUPS) == {"augment": augment, "epochs": 3}
+
+
+def test_a_switch_takes_no_file_for_its_value():
+    for argv in (["--json", "a.mp4", "--no_check"], ["a.mp4", "--json", "--check", "off"]):
+        found = parse(argv, "predict", SomeNames, config_flag=False)
+        assert found == {"json": True, "names": ["a.mp4"], "check": False}
+
+
+def test_options_apart_from_settings():
+    made, given = parse_options(["--epochs", "3", "--run", "r"], "train", *GROUPS)
+    assert made == SomeOptions(run="r")
+    assert given == {"epochs": 3}
+
+
+def test_a_model_is_a_run_where_none_is_trained():
+    assert parse(["--model", "x"], "predict", SomeOptions, config_flag=False) == {"run": "x"}
+    with pytest.raises(SystemExit):
+        parse(["--model", "x"], "train", *config.SECTIONS.values(), SomeOptions)
+
+
 def test_flags_override_the_file(tmp_path: Path):
     path = tmp_path / "c.yaml"
     path.write_text("epochs: 3\nlearning_rate: 1e-3\nfusion: concat\nrun: x\nface_channels: 3\n")
@@ -69,9 +110,16 @@ def test_flags_override_the_file(tmp_path: Path):
     [
         (["--epocs", "3"], "did you mean '--epochs'"),
         (["--epoch", "3"], "did you mean '--epochs'"),
-        (["--epochs", "many"], "--epochs"),
-        (["--face_channels", "2"], "--face_channels"),
-        (["--precision", "float8"], "--precision"),
+        (["--no_augmnt"], "unknown flag --no_augmnt; did you mean '--no_augment'"),
+        (["--epochs", "many"], "--epochs is 'many'; it must be a whole number"),
+        (["--epochs", "2.5"], "--epochs is '2.5'; it must be a whole number"),
+        (["--epochs"], "--epochs needs a value: a whole number"),
+        (["--learning_rate", "x"], "--learning_rate is 'x'; it must be a number"),
+        (["--augment=maybe"], "--augment is 'maybe'; it must be true or false"),
+        (["--face_channels", "2"], "--face_channels is '2'; it must be 1 or 3"),
+        (["--face_align", "no way"], "it must be true or false or mesh"),
+        (["--cache", "mem"], "it must be memory, disk or none; did you mean 'memory'?"),
+        (["3"], "unexpected word '3'"),
     ],
 )
 def test_wrong_flags(capsys, argv, told):
@@ -89,8 +137,14 @@ def test_wrong_value_in_a_file(capsys, tmp_path: Path):
     with pytest.raises(SystemExit):
         parse(["--config", str(tmp_path / "c.yaml")], "train", *GROUPS)
     error = capsys.readouterr().err
-    assert "epochs" in error
+    assert f"config {tmp_path}/c.yaml: epochs is 'many'; it must be a whole number" in error
     assert error.count("\n") == 1
+
+
+def test_on_and_off_in_a_file(tmp_path: Path):
+    (tmp_path / "c.yaml").write_text("augment: off\njit: on\nrefit: true\n")
+    found = parse(["--config", str(tmp_path / "c.yaml")], "train", *GROUPS)
+    assert found == {"augment": False, "jit": "on", "refit": True}
 
 
 def test_help_explains_every_flag(capsys):
@@ -100,7 +154,52 @@ def test_help_explains_every_flag(capsys):
     assert left.value.code == 0
     for name in config.flat(config.Config()):
         section = config.section_of(name)
-        assert (f"  --{name} " in text) == (section in ("features", "train"))
+        shown = f"  --{name} " in text or f"  --{name}, --no_{name}\n" in text
+        shown = shown or f"  --{name}, --no_{name} " in text
+        assert shown == (section in ("features", "train"))
+    for type_of_python in ("type:", "null", "<class", "Literal", "NoneType"):
+        assert type_of_python not in text
+    for line in (
+        "--epochs N ",
+        "--learning_rate X ",
+        "--run FOLDER ",
+        "--cache {memory,disk,none}",
+    ):
+        assert f"  {line}" in text
+    assert "(default: 30)" in text
+    assert f"emorec_tf.train {EXAMPLES['train']}\n" in text
+
+
+def test_help_shows_common_flags_first(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"], "train", *GROUPS)
+    text = capsys.readouterr().out
+    order = ["--run", "--epochs", "read from the records", "--clip_seconds", "--precision"]
+    places = [text.index(f"  {flag}" if flag[0] == "-" else flag) for flag in order]
+    assert places == sorted(places)
+    with pytest.raises(SystemExit):
+        parse(["--help"], "prepare", config.FeaturesConfig)
+    text = capsys.readouterr().out
+    assert "read from the records" not in text
+    assert text.index("  --mel_bands N") < text.index("expert features") < text.index("--trim_db")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_examples_parse(verb, monkeypatch, capsys):
+    class StoppedError(Exception):
+        pass
+
+    real = cli.parse
+
+    def parse_only(argv, *arguments, **more):
+        real(argv, *arguments, **more)
+        raise StoppedError
+
+    module = importlib.import_module(f"emorec_tf.{verb}")
+    for place in (module, cli):
+        monkeypatch.setattr(place, "parse", parse_only, raising=False)
+    with pytest.raises(StoppedError):
+        module.main(shlex.split(EXAMPLES[verb]))
 
 
 def failing(error: BaseException):
@@ -123,6 +222,35 @@ def test_guarded(capsys, error, code, told):
     text = capsys.readouterr().err
     assert told in text
     assert text.count("\n") == 1
+
+
+def test_the_log_is_the_output(capsys):
+    log = logging.getLogger("emorec_tf.some.module")
+
+    def run(argv):
+        log.info("3 of %d clips", 5)
+        log.warning("no face")
+        log.debug("nothing to see")
+        return guarded(lambda _: log.info("once") or 0) if argv is None else 0
+
+    assert guarded(run) == guarded(run, ["again"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "3 of 5 clips\nonce\n3 of 5 clips\n"
+    assert told.err == "warning: no face\n" * 2
+    log.info("after the command")
+    assert capsys.readouterr().out == ""
+
+
+def test_how_much_is_logged(capsys, monkeypatch):
+    log = logging.getLogger("emorec_tf.some.module")
+    monkeypatch.setenv("EMOREC_LOG", "warning")
+    with console():
+        log.info("unseen")
+        log.error("seen")
+    assert capsys.readouterr() == ("", "error: seen\n")
+    monkeypatch.setenv("EMOREC_LOG", "loud")
+    assert guarded(lambda _: 0) == 1
+    assert capsys.readouterr().err.startswith("error: EMOREC_LOG is 'loud'; known are critical, ")
 
 
 def test_a_defect_keeps_its_traceback():
@@ -154,6 +282,7 @@ def test_verbs(capsys):
     assert main([]) == 0
     text = capsys.readouterr().out
     assert all(f"  {verb}" in text for verb in VERBS)
+    assert list(EXAMPLES) == list(VERBS)
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"emorec_tf {__version__}\n"
     assert main(["trian"]) == 2

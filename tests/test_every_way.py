@@ -1,6 +1,6 @@
-"""One film, every way to ask: from the mp4 on, all give the probabilities of training's evaluation.
+"""One video, every interface: from the mp4 on, all give the probabilities of evaluation.
 
-The ways share the decoder and the face detector; a SavedModel, a LiteRT and an ONNX file get the
+All share the decoder and the face detector; a SavedModel, a LiteRT and an ONNX file get the
 samples and crops and compute everything else in their own runtimes.
 """
 
@@ -17,12 +17,14 @@ import pytest
 from conftest import DETECTOR
 from places import DATA
 
-from emorec_tf import evaluate, export, predict, prepare
+from emorec_tf import export, predict
 from emorec_tf.api import load
 from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.exporting import parity
 from emorec_tf.exporting.export_graph import serving
-from emorec_tf.inference.predictor import opened
+from emorec_tf.inference import predictor
+from emorec_tf.prepare import main as prepare_main
 from emorec_tf.records import records_dir
 from emorec_tf.training import logits as answers
 from emorec_tf.training import run_dir
@@ -45,79 +47,81 @@ Shares = dict[str, float]
 def exported(run: Path, out: Path) -> Path:
     import keras
 
-    keras.utils.clear_session()  # as in a process of its own, names of operations begin anew
+    keras.utils.clear_session()  # as in a process of its own, names of operations start again
     assert export.main(["--run", str(run), "--out", str(out), f"--format={','.join(EXACT)}"]) == 0
     return out
 
 
-def by_predict(run: Path, film: Path, capsys: pytest.CaptureFixture[str]) -> Shares:
+def by_predict(run: Path, video: Path, capsys: pytest.CaptureFixture[str]) -> Shares:
     capsys.readouterr()
-    assert predict.main([str(film), "--run", str(run), "--json"]) == 0
+    assert predict.main([str(video), "--run", str(run), "--json"]) == 0
     return dict(json.loads(capsys.readouterr().out)["probabilities"])
 
 
-def by_http(run: Path, film: Path) -> Shares:
-    with reached(app.app(opened(str(run)))) as client:
-        answer = client.post("/predict", files={"clip": (film.name, film.read_bytes())})
+def by_http(run: Path, video: Path) -> Shares:
+    with reached(app.app(predictor.load(str(run)))) as client:
+        answer = client.post("/predict", files={"clip": (video.name, video.read_bytes())})
     assert answer.status_code == 200
     return dict(answer.json()["probabilities"])
 
 
-def by_runtime(exported: Path, run: Path, film: Path, name: str) -> Shares:
+def by_runtime(exported: Path, run: Path, video: Path, name: str) -> Shares:
     loaded = run_dir.load(run)
     served = serving(loaded, run_dir.load_model(loaded.model_file))
-    (case,) = parity.clip_cases(served, [str(film)], None, None)
+    (case,) = parity.clip_cases(served, [str(video)], None, None)
     made = export.FORMATS[name]
     found = made.read(exported / made.place)(case.raw)["probabilities"][0]
     return dict(zip(loaded.classes, map(float, found), strict=True))
 
 
 def all_equal(
-    run: Path, exported: Path, film: Path, wanted: Shares, capsys: pytest.CaptureFixture[str]
+    run: Path, exported: Path, video: Path, wanted: Shares, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ways: dict[str, Callable[[], Shares]] = {
-        "predict": lambda: by_predict(run, film, capsys),
-        "python": lambda: load(run).predict_clip(film)["probabilities"],
-        "http": lambda: by_http(run, film),
+        "predict": lambda: by_predict(run, video, capsys),
+        "python": lambda: load(run).predict_clip(video)["probabilities"],
+        "http": lambda: by_http(run, video),
     }
     for name in EXACT:
-        ways[name] = lambda name=name: by_runtime(exported, run, film, name)  # type: ignore[misc]
+        ways[name] = lambda name=name: by_runtime(exported, run, video, name)  # type: ignore[misc]
     assert sum(wanted.values()) == pytest.approx(1, abs=1e-4)
     assert max(wanted.values()) - min(wanted.values()) > 0.01  # else equality would say little
     for name, ask in ways.items():
         assert ask() == pytest.approx(wanted, abs=TOLERANCE), name
 
 
-def test_a_demo_film(
+def test_a_demo_video(
     demo_run: Path, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    film = min((demo_clips / "clips").glob("actor04_*.mp4"))
-    assert evaluate.main(["--run", str(demo_run)]) == 0
+    video = min((demo_clips / "clips").glob("actor04_*.mp4"))
+    assert evaluate_main(["--run", str(demo_run)]) == 0
     with (demo_run / "predictions.csv").open(encoding="utf-8") as file:
-        (row,) = (r for r in csv.DictReader(file) if Path(r["clip_id"]).name == film.stem)
+        (row,) = (r for r in csv.DictReader(file) if Path(r["clip_id"]).name == video.stem)
     wanted = {name: float(row[name]) for name in run_dir.load(demo_run).classes}
-    all_equal(demo_run, exported(demo_run, tmp_path / "exported"), film, wanted, capsys)
+    all_equal(demo_run, exported(demo_run, tmp_path / "exported"), video, wanted, capsys)
 
 
-def test_real_films(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    films = [REAL / "clips/Actor_12/01-01-05-02-02-01-12.mp4"]
-    films += [REAL / "native/Actor_01/01-01-08-01-01-02-01.mp4"]
-    if not all(film.exists() for film in films):
+def test_real_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    videos = [REAL / "clips/Actor_12/01-01-05-02-02-01-12.mp4"]
+    videos += [REAL / "native/Actor_01/01-01-08-01-01-02-01.mp4"]
+    if not all(video.exists() for video in videos):
         pytest.skip("no shared/ravdess beside the project")
     features = FeaturesConfig(face_detector=DETECTOR, face_frames=4)  # type: ignore[arg-type]
     folder = on_disk(tmp_path / "run", features)
     source = tmp_path / "source"
     source.mkdir()
-    for film in films:
-        shutil.copy(film, source)
+    for video in videos:
+        shutil.copy(video, source)
     where = ["--dataset=ravdess", f"--source={source}", f"--records={tmp_path / 'records'}"]
     flags = [f"--face_detector={DETECTOR}", "--face_frames=4", "--workers=1"]
-    assert prepare.main([*where, *flags]) == 0
+    assert prepare_main([*where, *flags]) == 0
     run, there = run_dir.load(folder), records_dir.open_records(tmp_path / "records")
-    logits, clips = answers.logits_of(run_dir.load_model(run.model_file), there, there.clips)
-    of_film = {Path(str(c.video)).name: row for c, row in zip(clips, logits, strict=True)}
+    logits, clips = answers.logits_of(
+        run_dir.load_model(run.model_file), answers.ClipBatches(there, there.clips)
+    )
+    of_video = {Path(str(c.video)).name: row for c, row in zip(clips, logits, strict=True)}
     out = exported(folder, tmp_path / "exported")
-    for film in films:
-        shares = np.ravel(run.task.answers(of_film[film.name][None], run.temperature))
+    for video in videos:
+        shares = np.ravel(run.task.answers(of_video[video.name][None], run.temperature))
         wanted = dict(zip(run.classes, map(float, shares), strict=True))
-        all_equal(folder, out, film, wanted, capsys)
+        all_equal(folder, out, video, wanted, capsys)

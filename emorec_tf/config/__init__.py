@@ -1,1 +1,1 @@
-"""What was decided: settings, choices, and what a clip and an example are."""
+"""Settings and their flags, choices, and what a clip and an example are."""

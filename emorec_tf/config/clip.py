@@ -1,4 +1,4 @@
-"""What one labelled recording is: the noun that every other module passes on."""
+"""Clip: one labelled recording, which every other module passes on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Clip:
     """One labelled recording on disk. Nothing is decoded yet.
 
     Modalities and labels are joined by ``clip_id``, never by position in a listing.
-    ``video`` and ``audio`` name the same file where one film holds both; ``None`` says that the
+    ``video`` and ``audio`` name the same file where one file holds both; ``None`` says that the
     corpus has no such modality for this clip.
     """
 
@@ -37,7 +37,7 @@ class Clip:
     video: str | None = None
     audio: str | None = None
     session: str = ""
-    activation: float | None = None  # 1 (calm) to 5 (excited)
+    activation: float | None = None  # arousal, 1 (calm) to 5 (excited)
     valence: float | None = None  # 1 (negative) to 5 (positive)
     start_seconds: float = 0.0
     end_seconds: float | None = None  # None: to the end of the file

@@ -1,4 +1,4 @@
-"""Config: the four sections together, read from YAML, saved with every run.
+"""Config: the four sections together, read from YAML and saved with every run.
 
 Field names are unique over all sections, so a YAML file is flat and every field is also a flag.
 No TensorFlow here: help must answer at once.
@@ -47,7 +47,7 @@ class Config:
     train: TrainConfig = TrainConfig()
 
 
-# Names that settings had before; old YAML files, runs and flags go on working.
+# Former names of settings; old YAML files, runs and flags go on working.
 RENAMED = {
     "augment_microphone": "augment_channel",
     "frozen": "freeze_branches",
@@ -59,7 +59,7 @@ SECTIONS: dict[str, type] = {f.name: type(f.default) for f in dataclasses.fields
 
 
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give settings of an older version the names they have now."""
+    """Give settings of an older version their present names."""
     return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
@@ -110,7 +110,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise UserError(f"config {path} must hold 'name: value' lines, it holds {type(values)}")
+        raise UserError(f"config {path} must hold 'name: value' lines, one setting each")
     return renamed(values)
 
 
@@ -127,7 +127,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             raise UserError(
                 f"config {path}: unknown setting {name!r}; {nearest(str(name), flat(Config()))}"
             )
-    for key in ("pretrain", "ensemble"):  # what these name stands beside this file
+    for key in ("pretrain", "ensemble"):  # these name files beside this one
         if isinstance(values.get(key), str):
             names = [n.strip() for n in values[key].split(",") if n.strip()]
             values[key] = ",".join(str(Path(path).parent / name) for name in names)

@@ -1,4 +1,4 @@
-"""How a setting is declared, checked and, where misspelt, guessed."""
+"""How a setting is declared and checked, and what a misspelt name may have meant."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from emorec_tf.errors import UserError
 
 
 def option(default: Any, help_text: str, **metadata: Any) -> Any:
-    """Make a dataclass field that documents itself in ``--help``."""
+    """Make a dataclass field that documents itself in ``--help``.
+
+    Args:
+        default: value where the user gives none.
+        help_text: what it does; where the default is None, also what that means.
+        metadata: ``expert=True`` shows the flag at the foot of the help; ``metavar="FOLDER"`` names
+            its value there; ``positional=True`` takes words without a flag, ``several=True``
+            several words after the flag.
+    """
     return field(default=default, metadata={"help": help_text, **metadata})
 
 
@@ -22,9 +30,15 @@ def check(condition: bool, name: str, value: Any, allowed: str) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Say what the user may have meant: ``did you mean 'epochs'?`` or the list of what there is."""
+    """Suggest what the user may have meant: ``did you mean 'epochs'?``, or list all names."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
     if close:
+        best = _likeness(name, close[0])
+        close = [c for c in close if _likeness(name, c) > best - 0.1]
         return f"did you mean {' or '.join(repr(c) for c in close)}?"
     return f"known are {', '.join(known)}"
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, other, one).ratio()

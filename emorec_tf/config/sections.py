@@ -1,7 +1,8 @@
-"""The four sections of a config, each field with its meaning, default and bounds.
+"""The four sections of a config: every setting with its meaning, default and bounds.
 
-``data`` fixes which clips, ``features`` the bytes of the records, ``model`` the weights, ``train``
-the run. Every field is a flag and a line of YAML, by a name that no other section has.
+``data`` chooses clips, labels and speakers, ``features`` the contents of the records, ``model`` the
+network and ``train`` how it is trained. Every field is a flag and a line of YAML; no name stands in
+two sections.
 """
 
 from __future__ import annotations
@@ -15,17 +16,25 @@ from typing import Literal
 from emorec_tf.config import choices
 from emorec_tf.config.clip import MODALITIES
 from emorec_tf.config.fields import check, option
+from emorec_tf.config.train_config import TrainConfig
+
+__all__ = ["DataConfig", "FeaturesConfig", "ModelConfig", "TrainConfig"]
 
 OLD_MODALITIES = ("01", "02", "03")  # RAVDESS's file codes, which older configs have
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which clips, which labels, which speakers on which side."""
+    """Which clips, labels and speakers."""
 
-    dataset: str = option("demo", "corpus name, or several joined by + (ravdess+savee)")
+    dataset: str = option(
+        "demo", "corpus name, or several joined by + (ravdess+savee)", metavar="NAME"
+    )
     label: str | None = option(
-        None, "which label of a corpus that has several (crema-d: intended or perceived)"
+        None,
+        "label set of a corpus that has several, such as crema-d's intended and perceived "
+        "(default: the first of them)",
+        metavar="NAME",
     )
     modality: str = option(
         "auto",
@@ -33,88 +42,116 @@ class DataConfig:
         f"{', '.join(MODALITIES)}; auto: all there are",
     )
     records: str | None = option(
-        None, "folder of prepared records; none: the demo corpus is built and used"
+        None,
+        "folder of prepared records (default: those of the demo corpus, generated on first use)",
     )
     classes: str | None = option(
-        None, "8, 7 (calm merged into neutral), or a comma list of emotions; none: all there are"
+        None,
+        "8, 7 (calm merged into neutral), or a comma list of emotions (default: all in the corpus)",
+        metavar="LIST",
     )
     test_speakers: str | None = option(
         None,
-        "comma list of speakers held out for testing, or none for nobody (a model to be shipped); "
-        "without it, the last quarter",
+        "comma list of speakers held out for testing; the word none holds out no speaker, for a "
+        "final model (default: the last quarter of the speakers)",
+        metavar="LIST",
     )
     train_speakers: str | None = option(
-        None, "comma list of speakers to train on; none: all that are not held out"
+        None,
+        "comma list of speakers to train on (default: all that are not held out)",
+        metavar="LIST",
     )
     validation_speakers: str | None = option(
         None,
-        "comma list of training speakers used to stop early; none: drawn by --seed, an eighth",
+        "comma list of training speakers used for validation, which chooses the epoch and the "
+        "temperature (default: one eighth of the training speakers, drawn with --seed)",
+        metavar="LIST",
     )
     target: Literal["emotion", "activation", "valence"] = option(
-        "emotion", "what is learned; activation and valence: ratings from 1 to 5"
+        "emotion",
+        "what is predicted: the emotion class, or a rating from 1 to 5 of activation (arousal) or "
+        "valence",
     )
     target_scale: Literal["bins", "continuous"] = option(
         "bins",
-        "of activation and valence: three classes, cut at 2.5 and 3.5, or the rating itself",
+        "for activation and valence: bins classifies into low, medium and high (cut at 2.5 and "
+        "3.5), continuous predicts the rating itself",
     )
     enrol: int | Literal["self"] | None = option(
         None,
-        "normalise each voice by so many unlabelled clips of its speaker, which are not scored, or "
-        "self: by the clip alone; none: test speakers stay unseen",
+        "speaker normalisation: N unlabelled enrolment clips per speaker (not scored), or self for "
+        "each clip by itself (default: none, speaker-independent)",
     )
 
     def __post_init__(self) -> None:
-        """Refuse an enrolment by no clips, emotions on a scale, and files of an unknown kind."""
+        """Refuse enrolment with no clips, emotions on a continuous scale, unknown modalities."""
         known = self.modality in ("auto", *MODALITIES, *OLD_MODALITIES)
         check(known, "modality", self.modality, " or ".join(("auto", *MODALITIES)))
         wanted = self.enrol in (None, "self") or int(self.enrol) >= 1
         check(wanted, "enrol", self.enrol, "a number of clips from 1, or self")
         named = self.target_scale == "bins" or self.target != "emotion"
-        check(named, "target_scale", self.target_scale, "bins unless target is a rating")
+        check(
+            named, "target_scale", self.target_scale, "bins unless target is activation or valence"
+        )
 
     @property
     def mode(self) -> str:
-        """How the model knows a test speaker: named beside every figure."""
+        """Unseen (speaker-independent) or enrolled (speaker-adapted); stored beside scores."""
         return "enrolled" if self.enrol else "unseen"
 
 
 @dataclass(frozen=True)
 class FeaturesConfig:
-    """Everything that decides the bytes of a record; hashed into the stamp of the records."""
+    """How a clip becomes arrays: audio features and face crops."""
 
-    sample_rate_hz: int = option(16000, "sound is resampled to this rate, in hertz")
-    clip_seconds: float = option(4.0, "length of one example; longer clips give their middle")
+    sample_rate_hz: int = option(16000, "audio is resampled to this rate, in hertz")
+    clip_seconds: float = option(
+        4.0, "length of one example in seconds; of longer clips the middle is used"
+    )
     audio_features: str = option(
         "log_mel", f"what is computed from the audio: {choices.described('audio_features')}"
     )
-    mfcc_count: int = option(20, "coefficients of mfcc")
+    mfcc_count: int = option(20, "number of MFCC coefficients (audio_features mfcc)", expert=True)
     trim_db: float = option(
-        0.0, "cut silence at both ends, quieter than the loudest frame by so many dB; 0: keep it"
+        0.0,
+        "trim leading and trailing silence: audio that is this many dB quieter than the loudest "
+        "frame; 0: no trimming",
+        expert=True,
     )
-    window_seconds: float = option(0.025, "analysis window of the spectrum, in seconds")
-    hop_seconds: float = option(0.010, "step between spectra, in seconds")
-    mel_bands: int = option(64, "bands of the log-mel spectrogram")
-    mel_min_hz: float = option(50.0, "lower edge of the first mel band, in hertz")
-    mel_max_hz: float = option(8000.0, "upper edge of the last mel band, in hertz")
-    face_frames: int = option(8, "pictures taken from each clip at most; 0: none")
+    window_seconds: float = option(
+        0.025, "length of the spectrum's analysis window, in seconds", expert=True
+    )
+    hop_seconds: float = option(
+        0.010, "step from one analysis window to the next, in seconds", expert=True
+    )
+    mel_bands: int = option(64, "number of mel bands")
+    mel_min_hz: float = option(50.0, "lower edge of the lowest mel band, in hertz", expert=True)
+    mel_max_hz: float = option(8000.0, "upper edge of the highest mel band, in hertz", expert=True)
+    face_frames: int = option(8, "most video frames used per clip; 0: no face input")
     face_sampling: Literal["even", "rate", "adaptive"] = option(
         "even",
-        "even: evenly spaced in time; rate: face_rate_hz a second from the start; adaptive: evenly "
-        "spaced among those with a face, and clips with fewer than face_frames are refused",
+        "which video frames are used; even: evenly spaced in time; rate: face_rate_hz per second "
+        "from the start; adaptive: evenly spaced among the frames with a face; clips with fewer "
+        "than face_frames such frames are refused",
+        expert=True,
     )
-    face_rate_hz: float = option(3.0, "pictures a second of face_sampling rate")
+    face_rate_hz: float = option(3.0, "frames per second, with --face_sampling rate", expert=True)
     face_pixels: int = option(48, "side of the square face crop, in pixels")
-    face_channels: Literal[1, 3] = option(1, "1: grey crops, 3: RGB crops")
-    face_margin: float = option(0.1, "room around the face, as a share of the box's side")
+    face_channels: Literal[1, 3] = option(1, "1: greyscale crops, 3: RGB crops")
+    face_margin: float = option(
+        0.1, "margin around the detected face, as a fraction of the box's side", expert=True
+    )
     face_align: bool | Literal["mesh"] = option(
         True,
-        "true: turn and scale each crop so that the eyes, as the detector finds them, are level; "
-        "mesh: by the corners of the eyes in the face mesh, which stand stiller; false: the box",
+        "true: rotate and scale each crop so that the detector's eye points are level; mesh: align "
+        "by face-mesh eye corners (more stable than detector eyes); false: crop the detected box",
+        expert=True,
     )
     face_detector: Literal["mediapipe", "yunet", "dlib"] = option(
-        "mediapipe", "mediapipe: faces that fill the picture; yunet: small faces; dlib: HOG"
+        "mediapipe",
+        "mediapipe: for faces close to the camera; yunet: also finds small faces; dlib: HOG",
     )
-    face_mesh: bool = option(False, "also keep the 478 points of MediaPipe's face mesh")
+    face_mesh: bool = option(False, "also store the 478 points of MediaPipe's face mesh")
 
     @property
     def clip_samples(self) -> int:
@@ -138,7 +175,7 @@ class FeaturesConfig:
 
     @property
     def audio_frames(self) -> int:
-        """Spectra of one example; where not centred, the last window lies inside the clip."""
+        """Spectra of one example (T); where not centred, the last window ends within the clip."""
         reach = 0 if self.centred else self.window_samples
         return 1 + (self.clip_samples - reach) // self.hop_samples
 
@@ -179,117 +216,60 @@ class FeaturesConfig:
         check(self.face_margin >= 0, "face_margin", self.face_margin, "at least 0")
 
     def stamp(self) -> str:
-        """Eight hexadecimal digits that change with any setting here."""
+        """Fingerprint of the settings: eight hexadecimal digits that change with any of them."""
         text = json.dumps(dataclasses.asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which network. Each choice is a name or a call with knobs: ``lstm(units=64)``."""
+    """Which network. ``python -m emorec_tf.zoo`` lists the choices and their arguments."""
 
-    audio: str = option("conv1d", "audio branch, a name or a call such as 'lstm(units=64)'")
-    face: str = option("alexnet", "face branch, a name or a call such as 'alexnet(width=0.5)'")
-    fusion: str = option("concat", "how audio and face are joined, a name or a call")
+    audio: str = option(
+        "conv1d",
+        "audio branch, a name or a call such as 'lstm(units=64)'; audio_only and face_only of "
+        "--fusion leave the other branch out",
+        metavar="CHOICE",
+    )
+    face: str = option(
+        "alexnet", "face branch, a name or a call such as 'alexnet(width=0.5)'", metavar="CHOICE"
+    )
+    fusion: str = option(
+        "concat",
+        "how the two branches are joined: concat, gated, audio_only, ..., or a call",
+        metavar="CHOICE",
+    )
     standardise: Literal["bands", "scalar"] = option(
-        "bands", "sound has mean 0 and deviation 1 over the training clips: by band, or over all"
+        "bands",
+        "audio features are scaled to mean 0 and standard deviation 1 over the training clips; "
+        "bands: each band by itself, scalar: all bands together",
+        expert=True,
     )
     audio_length: Literal["all", "mean_plus_deviation"] = option(
         "all",
-        "frames the audio branch is given: all there are, or as many as the training clips' mean "
-        "length and one standard deviation; later ones are cut",
+        "audio frames that the branch gets; all: every one; mean_plus_deviation: mean length of "
+        "the training clips plus one standard deviation, and the rest is cut off",
+        expert=True,
     )
     classifier: str = option(
-        "none", "classical head on the fused features, found on validation speakers: 'svm()'"
+        "none",
+        "classical classifier in place of the network's output layer, such as 'svm()'; its "
+        "hyperparameters are chosen on the validation speakers",
+        metavar="CHOICE",
     )
     ensemble: str | None = option(
         None,
-        "comma list of configs (YAML files beside this one), each trained for itself: the answer "
-        "is the product of their probabilities, and the other settings of the model have no say",
+        "comma list of configs (YAML files beside this one) to ensemble (product of experts); "
+        "other model settings are ignored (default: none)",
+        metavar="LIST",
+        expert=True,
     )
     modality_dropout: float = option(
-        0.15, "share of training clips whose voice (and as many whose face) is taken away"
+        0.15, "probability of dropping each modality during training (ModDrop)"
     )
 
     def __post_init__(self) -> None:
-        """Refuse shares that leave no clip with both modalities."""
+        """Refuse probabilities that leave no clip with both modalities."""
         check(
             0 <= self.modality_dropout < 0.5, "modality_dropout", self.modality_dropout, "0 to 0.5"
         )
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How the weights are found."""
-
-    epochs: int = option(30, "passes over the training clips")
-    batch_size: int = option(32, "clips per step, over all devices together")
-    learning_rate: float = option(3e-3, "peak of the one-cycle cosine schedule")
-    weight_decay: float = option(2e-2, "AdamW's decoupled weight decay")
-    label_smoothing: float = option(0.05, "share of the label spread over all classes")
-    class_weights: bool = option(True, "weigh clips so that every class counts the same")
-    augment: bool = option(True, "mask bands and time, shift, mirror and vary light in training")
-    augment_channel: bool = option(
-        False,
-        "in training, hear half of the voices as by other microphones: up to 20 dB louder or "
-        "quieter, of another colour, half of them in noise of 10 to 35 dB",
-    )
-    train_frames: int = option(
-        0, "pictures of each clip in a training step, drawn anew each time; 0: all of them"
-    )
-    pretrain: str | None = option(
-        None,
-        "comma list of configs (YAML files beside this one) whose branches are trained first",
-    )
-    freeze_branches: bool = option(
-        False, "leave branches that were trained first as they are; only the fusion is trained"
-    )
-    refit: bool = option(
-        False,
-        "fit the classifier that was found, or those of members, to training and validation "
-        "speakers together; the temperature stays that of the first fit, made without the latter",
-    )
-    inner_folds: int = option(
-        0,
-        "with refit: deal training and validation speakers to so many folds, and let answers for "
-        "speakers that a classical head has not met choose its settings and fit its temperature; "
-        "0: the validation speakers do both",
-    )
-    augmented_copies: int = option(
-        0,
-        "so many copies of each clip, with other pace, pitch and microphone (as in "
-        "augment_channel), to which a classical head is fitted beside the clips",
-    )
-    keep: Literal["best", "last"] = option(
-        "best", "which epoch the run keeps: best validation UAR (CCC of ratings), or the last"
-    )
-    patience: int = option(0, "stop after so many epochs without better validation UAR; 0: never")
-    cache: Literal["memory", "disk", "none"] = option(
-        "memory",
-        "where training keeps its examples: memory (fastest, refused where they do not fit); disk: "
-        "shards are copied to this machine once; none: read anew in every epoch. Same result",
-    )
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
-        "float32", "arithmetic of the layers; mixed_bfloat16 is fast where the processor has it"
-    )
-    jit: Literal["auto", "on", "off"] = option("auto", "XLA; auto: on a GPU only")
-    seed: int = option(0, "seed of weights, order, augmentation and validation speakers")
-
-    def __post_init__(self) -> None:
-        """Refuse runs that cannot train."""
-        check(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        check(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        check(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
-        check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 to 1")
-        check(self.train_frames >= 0, "train_frames", self.train_frames, "at least 0")
-        check(
-            not self.freeze_branches or self.pretrain is not None,
-            "freeze_branches",
-            self.freeze_branches,
-            "off unless pretrain names what is trained first",
-        )
-        check(self.patience >= 0, "patience", self.patience, "at least 0")
-        check(self.augmented_copies >= 0, "augmented_copies", self.augmented_copies, "at least 0")
-        folds = self.inner_folds
-        check(folds == 0 or folds >= 2, "inner_folds", folds, "at least 2, or 0")
-        check(folds == 0 or self.refit, "inner_folds", folds, "0 unless refit is on")

@@ -1,8 +1,8 @@
 """The files of a cross-validation: joined from its finished folds, whenever one is finished.
 
 ``crossval.json`` says what was planned and what is done, ``predictions.csv`` holds the out-of-fold
-answers, ``temperatures.csv`` and ``robustness.csv`` a line or eight per seed and fold,
-``metrics.json`` the figures of all together. Each fold is a run in ``seed-S/fold-NAME``. No
+predictions, ``temperatures.csv`` and ``robustness.csv`` a line or eight per seed and fold,
+``metrics.json`` the metrics of all together. Each fold is a run in ``seed-S/fold-NAME``. No
 TensorFlow here: what is joined was written by ``evaluate``.
 """
 
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf import evaluate
 from emorec_tf.config.config import renamed
 from emorec_tf.errors import UserError
 from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
@@ -23,7 +22,7 @@ from emorec_tf.tasks import tasks
 from emorec_tf.training import run_dir
 
 FACTS = "crossval.json"
-ANSWERS = "predictions"
+PREDICTIONS = "predictions"
 EMOTION = {"target": "emotion", "target_scale": "bins"}  # where a file is older than targets
 KEPT = ("dataset", "target", "target_scale", "label_meaning", "protocol", "protocol_stamp",
         "leaky", "mode", "enrol")  # fmt: skip
@@ -43,7 +42,7 @@ def is_done(folder: Path) -> bool:
     run = run_dir.load(folder)
     try:
         scored = _metrics(folder)
-    except ValueError:  # damaged: evaluate writes it anew
+    except ValueError:  # damaged: evaluate writes it again
         return False
     return run.is_finished() and scored.get("epochs") == len(run.history)
 
@@ -59,7 +58,7 @@ def planned(folder: Path) -> dict[str, Any]:
         _ = [facts[key] for key in ("config", "protocol_stamp", "seeds", "folds")]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{folder / FACTS} is damaged; delete it, and the same command makes it anew"
+            f"{folder / FACTS} is damaged; delete it, and the same command writes it again"
         ) from error
     return {**facts, "config": renamed(facts["config"])}
 
@@ -73,21 +72,23 @@ def join(folder: Path) -> dict[str, Any]:
         done = [pair for pair in pairs if is_done(fold_folder(folder, *pair))]
         if not done:
             return {}
-        figures = {pair: _metrics(fold_folder(folder, *pair)) for pair in done}
+        metrics = {pair: _metrics(fold_folder(folder, *pair)) for pair in done}
         predictions = [
-            _marked(r, *p) | _baseline(figures[p]) for p in done for r in _table(folder, p, ANSWERS)
+            _with_fold(r, *p) | _baseline(metrics[p])
+            for p in done
+            for r in _table(folder, p, PREDICTIONS)
         ]
         robustness = [
             {"condition": r["condition"], "seed": p[0], "fold": p[1], **r}
             for p in done
             for r in _table(folder, p, "robustness")
         ]
-        temperatures = [_temperature(figures[p], *p) for p in done if facts["classes"]]
+        temperatures = [_temperature(metrics[p], *p) for p in done if facts["classes"]]
         facts["done"] = done
-        facts["parameters"] = figures[done[0]]["parameters"]
+        facts["parameters"] = metrics[done[0]]["parameters"]
         facts["seconds"] = round(sum(_seconds(fold_folder(folder, *p)) for p in done), 1)
         found = pooled(predictions, facts)
-        tables = {ANSWERS: predictions, "temperatures": temperatures, "robustness": robustness}
+        tables = {PREDICTIONS: predictions, "temperatures": temperatures, "robustness": robustness}
         for name, table in tables.items():
             if table:  # ratings have no temperature
                 write_atomically(folder / f"{name}.csv", rows_to_csv(table))
@@ -97,16 +98,16 @@ def join(folder: Path) -> dict[str, Any]:
 
 
 def pooled(rows: list[Row], facts: dict[str, Any]) -> dict[str, Any]:
-    """Figures of all out-of-fold answers together.
+    """Metrics of all out-of-fold predictions together.
 
     With the same clips in each seed, UAR and WAR of all together are the means over the seeds.
-    The interval draws speakers, each with his clips of all seeds.
+    The interval resamples speakers, each with their clips of all seeds.
     """
     task = tasks.of_facts(facts)
-    truth, told = task.read(rows)
+    truth, answers = task.read(rows)
     seeds = np.array([row["seed"] for row in rows])
     per_seed = {
-        str(seed): task.figures(truth[seeds == seed], told[seeds == seed])[task.score]
+        str(seed): task.figures(truth[seeds == seed], answers[seeds == seed])[task.score]
         for seed in sorted(set(seeds.tolist()))
     }
     values = list(per_seed.values())
@@ -129,38 +130,8 @@ def pooled(rows: list[Row], facts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def print_table(found: dict[str, Any], folder: Path) -> None:
-    """Print the figures of all folds that are done."""
-    from rich.console import Console
-    from rich.table import Table
-
-    if not found:
-        return
-    leaky = "LEAKY: no figure for new speakers\n" if found["leaky"] else ""
-    title = f"{leaky}{folder}: {found['protocol']}, {evaluate.known(found).rstrip(',')}"
-    table = Table(title=title, show_header=False)
-    for line in evaluate.lines(found):
-        table.add_row(*line)
-    score = tasks.of_facts(found).score
-    name, spread = score.upper(), found[f"{score}_spread"]
-    seeds = "  ".join(f"{value:.3f}" for value in found[f"{score}_per_seed"].values())
-    table.add_row(f"{name} per seed", seeds + (f" (sd {spread:.3f})" if spread is not None else ""))
-    if "ece" in found:
-        table.add_row("calibration error", calibration_line(folder))
-    coverage = found["coverage"]
-    done = f"{coverage['folds_done']} of {coverage['folds_planned']}"
-    table.add_row("folds times seeds", f"{done} done")
-    rows = read_csv(folder / "robustness.csv")
-    for condition in dict.fromkeys(row["condition"] for row in rows):
-        values = [float(row[score]) for row in rows if row["condition"] == condition]
-        mean = sum(values) / len(values)
-        table.add_row(f"{name}, {condition}", f"{mean:.3f} (mean of folds)")
-    Console().print(table)
-    print(f"written: {folder}/crossval.json, metrics.json, predictions.csv, robustness.csv, ...")
-
-
 def calibration_line(folder: Path) -> str:
-    """Say what the temperatures did to unseen speakers, in the mean of the folds."""
+    """Say what temperature scaling did to the test speakers, in the mean of the folds."""
     rows = read_csv(folder / "temperatures.csv")
     before, after = (
         sum(float(row[f"ece_{when}"]) for row in rows) / len(rows) for when in ("before", "after")
@@ -182,20 +153,20 @@ def _seconds(folder: Path) -> float:
     return sum(float(row["seconds"]) for row in read_csv(folder / "history.csv"))
 
 
-def _marked(row: dict[str, str], seed: int, fold: str) -> Row:
-    """Say after clip, speaker and label which seed and fold answered."""
+def _with_fold(row: dict[str, str], seed: int, fold: str) -> Row:
+    """Put seed and fold after clip, speaker and label."""
     head = {key: row[key] for key in ("clip_id", "speaker", "label")}
     return {**head, "seed": seed, "fold": fold, **row}
 
 
-def _baseline(figures: dict[str, Any]) -> Row:
-    """Give every rating what its fold's training clips have in the mean."""
-    return {"baseline": figures["baseline"]["prediction"]} if "baseline" in figures else {}
+def _baseline(metrics: dict[str, Any]) -> Row:
+    """Mean rating of the fold's training clips, where ratings are estimated."""
+    return {"baseline": metrics["baseline"]["prediction"]} if "baseline" in metrics else {}
 
 
-def _temperature(figures: dict[str, Any], seed: int, fold: str) -> Row:
-    row = {"seed": seed, "fold": fold, "temperature": f"{figures['temperature']:.6g}"}
+def _temperature(metrics: dict[str, Any], seed: int, fold: str) -> Row:
+    row = {"seed": seed, "fold": fold, "temperature": f"{metrics['temperature']:.6g}"}
     for key in BEFORE_AND_AFTER:
         name = key if key.endswith("_before") else f"{key}_after"
-        row[name] = f"{figures[key]:.6g}"
+        row[name] = f"{metrics[key]:.6g}"
     return row

@@ -1,8 +1,8 @@
-"""What a cross-validated run left behind, read back from its files and checked. No TensorFlow.
+"""Results of a cross-validation, read back from its files and checked. No TensorFlow.
 
-``crossval.json`` facts, ``predictions.csv`` the out-of-fold answers, ``temperatures.csv``,
-``robustness.csv`` and one ``history.csv`` per seed and fold. A run that was shared out over
-machines is several such folders; ``joined`` makes one of them again.
+``crossval.json`` facts, ``predictions.csv`` the out-of-fold predictions, ``temperatures.csv``,
+``robustness.csv`` and one ``history.csv`` per seed and fold. A cross-validation that was shared
+out over machines is several such folders; ``joined`` makes one of them again.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from emorec_tf.config.config import renamed
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation.comparison import Predictions
+from emorec_tf.evaluation.crossval_files import EMOTION, FACTS
 from emorec_tf.storage.files import read_csv
 from emorec_tf.tasks import tasks
 
-FACTS = "crossval.json"
 NEEDED = ("protocol", "protocol_stamp", "mode", "leaky", "classes", "seeds", "folds", "dataset",
           "target", "target_scale")  # fmt: skip
-EMOTION = {"target": "emotion", "target_scale": "bins"}  # where a file is older than targets
 # parts of one run may lie elsewhere and share out the seeds; all else must be equal
 MAY_DIFFER = ("records", "run", "seed", "source", "workers")
 MODES = ("unseen", "enrolled")
@@ -36,7 +35,7 @@ Table = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """Answers on clips that the answering model never saw, one per clip and seed."""
+    """Out-of-fold predictions, one per clip and seed, and what is known of them."""
 
     name: str
     folders: tuple[Path, ...]
@@ -46,7 +45,7 @@ class FinishedRun:
     labels: np.ndarray
     seeds: np.ndarray
     folds: np.ndarray
-    heard: np.ndarray  # [N] of bool: the clip has sound
+    heard: np.ndarray  # [N] of bool: the clip has audio
     seen: np.ndarray  # [N] of bool: a face was found
     truth: np.ndarray  # [N] of class ids, or of ratings
     answers: np.ndarray  # [N, K] of probabilities, or [N] of ratings
@@ -72,37 +71,35 @@ class FinishedRun:
 
     @property
     def missing(self) -> list[str]:
-        """What was planned and is not there yet: "fold 3 of seed 1"."""
-        there = set(zip(self.seeds, self.folds, strict=True))
+        """What was planned and is not done yet: "fold 3 of seed 1"."""
+        done = set(zip(self.seeds, self.folds, strict=True))
         folds = [str(fold["name"]) for fold in self.facts["folds"]]
         planned = [(str(seed), fold) for seed in self.facts["seeds"] for fold in folds]
-        return [
-            f"fold {fold} of seed {seed}" for seed, fold in planned if (seed, fold) not in there
-        ]
+        return [f"fold {fold} of seed {seed}" for seed, fold in planned if (seed, fold) not in done]
 
     @property
     def mode(self) -> str:
-        """How the model knows those it is tested on; a leaky run has them on all sides."""
+        """What the model knows of test speakers; in a leaky run they are in all subsets."""
         return "known" if self.leaky else str(self.facts["mode"])
 
     @property
     def leaky(self) -> bool:
-        """Whether the same speakers stand on all sides."""
+        """Whether the same speakers are in all subsets."""
         return bool(self.facts["leaky"])
 
     def predictions(self) -> Predictions:
-        """Return the answers in the form that runs are compared in."""
+        """Return the predictions in the form that runs are compared in."""
         ids = tuple(f"{c}@{s}" for c, s in zip(self.clip_ids, self.seeds, strict=True))
         protocol = f"{self.facts['protocol']} {self.facts['protocol_stamp']} {self.mode}"
-        people, labels = tuple(map(str, self.speakers)), tuple(map(str, self.labels))
-        return Predictions(self.name, protocol, self.classes, ids, people, labels, self.answers)
+        speakers, labels = tuple(map(str, self.speakers)), tuple(map(str, self.labels))
+        return Predictions(self.name, protocol, self.classes, ids, speakers, labels, self.answers)
 
 
 def read(folder: str | Path) -> FinishedRun:
     """Read the folder of a run.
 
     Raises:
-        UserError: no such run, a damaged file, or speakers that stood on both sides of a fold.
+        UserError: no such run, a damaged file, or speakers in two subsets of a fold.
     """
     folder = Path(folder)
     facts = _facts(folder)
@@ -123,12 +120,12 @@ def read(folder: str | Path) -> FinishedRun:
         robustness=_table(folder / "robustness.csv", task.shown[1:], ("condition", "seed", "fold")),
         histories=_histories(folder, ("epoch", "val_loss", f"val_{task.score}")),
     )
-    _check_sides(run)
+    _check_subsets(run)
     return run
 
 
 def joined(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
-    """Make one run of those that answered different folds or seeds of one plan.
+    """Make one run of those that did different folds or seeds of one plan.
 
     Returns:
         The runs in the order given, each name once (a second "cv" becomes "cv-2").
@@ -196,7 +193,7 @@ def _facts(folder: Path) -> dict[str, Any]:
         if lacking or facts["mode"] not in MODES or not facts["folds"] or unnamed:
             raise ValueError(f"no {', '.join(lacking or ['such values as crossval writes'])}")
         for fold in facts["folds"]:
-            _ = [fold[side] for side in ("name", "train", "validation", "test")]
+            _ = [fold[key] for key in ("name", "train", "validation", "test")]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}); run crossval again to mend it") from error
     return {"notes": [], **facts}
@@ -207,7 +204,7 @@ def _histories(folder: Path, columns: Sequence[str]) -> dict[tuple[str, str], Ta
     for path in sorted(folder.glob("seed-*/fold-*/history.csv")):
         key = (path.parent.parent.name[len("seed-") :], path.parent.name[len("fold-") :])
         table = _table(path, columns)
-        if all("loss" in row for row in table):  # else no gradient trained it: there is no curve
+        if all("loss" in row for row in table):  # else there is no curve: not trained by gradient
             found[key] = table
     return found
 
@@ -252,7 +249,7 @@ def _answers(rows: Table, task: tasks.Task) -> dict[str, np.ndarray]:
 
 
 def _possible(found: Mapping[str, np.ndarray], task: tasks.Task) -> np.ndarray:
-    """Tell [N] which answers can be: shares that add up to 1, or ratings from 1 to 5."""
+    """Which predictions are valid, [N]: shares that add up to 1, or ratings from 1 to 5."""
     answers = found["answers"]
     if task.classes:
         return (np.abs(answers.sum(1) - 1) < 0.01) & (answers >= 0).all(1)
@@ -260,17 +257,17 @@ def _possible(found: Mapping[str, np.ndarray], task: tasks.Task) -> np.ndarray:
     return ((rated >= 1) & (rated <= 5)).all(0)
 
 
-def _check_sides(run: FinishedRun) -> None:
-    """Refuse answers on speakers that the answering model knew, unless the run says LEAKY."""
-    sides = {str(fold["name"]): fold for fold in run.facts["folds"]}
+def _check_subsets(run: FinishedRun) -> None:
+    """Refuse predictions about speakers that the model was trained on, unless the run is LEAKY."""
+    folds = {str(fold["name"]): fold for fold in run.facts["folds"]}
     for speaker, fold in sorted(set(zip(run.speakers, run.folds, strict=True))):
-        if fold not in sides:
+        if fold not in folds:
             raise UserError(
                 f"{run.folders[0]}: {FACTS} knows no fold {str(fold)!r}; run crossval again"
             )
-        known = {*map(str, sides[fold]["train"]), *map(str, sides[fold]["validation"])}
+        known = {*map(str, folds[fold]["train"]), *map(str, folds[fold]["validation"])}
         if speaker in known and not run.leaky:
             raise UserError(
                 f"{run.folders[0]}: speaker {speaker} trained or validated in fold {fold} that "
-                "tests him; its figures are worthless, run crossval again"
+                "tests them; its scores are worthless, run crossval again"
             )

@@ -47,7 +47,7 @@ def clip_cases(
     for path in paths:
         example, _ = predictor.inputs_of(make, path)
         clip = Clip(clip_id=path, speaker="", emotion="", video=path, audio=path)
-        heard = examples.hear(clip, features)
+        heard = examples.waveform_of(clip, features)
         cases.append(case(served, path, np.zeros(0) if heard is None else heard, example))
     return cases
 

@@ -125,7 +125,7 @@ def write(cache: Cache | None, key: str, entry: Entry) -> None:
         cache.folder.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(pack(entry))
         temporary.replace(cache.folder / f"{key}{SUFFIX}")
-    except OSError:  # a full disk: whoever writes what is needed will say so
+    except OSError:  # a full disk: the writer of what is needed will say so
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     cache.writes += 1
@@ -135,24 +135,24 @@ def write(cache: Cache | None, key: str, entry: Entry) -> None:
 
 def cull(cache: Cache) -> None:
     """Drop the least recently used entries of a folder that has outgrown its bound."""
-    there = files(cache.folder)
-    spare = sum(size for _, size, _ in there)
-    if spare <= cache.limit_bytes:
+    entries = files(cache.folder)
+    total = sum(size for _, size, _ in entries)
+    if total <= cache.limit_bytes:
         return
-    for _, size, path in sorted(there):
-        if spare <= CULL_TO_SHARE * cache.limit_bytes:
+    for _, size, path in sorted(entries):
+        if total <= CULL_TO_SHARE * cache.limit_bytes:
             return
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-        spare -= size
+        total -= size
 
 
 def clear(folder: Path) -> tuple[int, int]:
     """Drop all entries, also unfinished ones; return how many there were and their bytes."""
-    there = files(folder)
-    for _, _, path in there:
+    entries = files(folder)
+    for _, _, path in entries:
         path.unlink(missing_ok=True)
-    return len(there), sum(size for _, size, _ in there)
+    return len(entries), sum(size for _, size, _ in entries)
 
 
 def files(folder: Path) -> list[tuple[int, int, Path]]:

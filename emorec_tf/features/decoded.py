@@ -1,7 +1,7 @@
-"""What a clip holds, decoded once: its sound, its track of faces, the mesh in them.
+"""What a clip holds, decoded once: its audio, its face track, the mesh in each frame.
 
 Each comes from the cache where there is one, under the content of the clip's file and what was
-asked. Sound is kept at its own rate, so that every feature set finds it. Detector and mesh are
+asked. Audio is kept at its own rate, so that every feature set finds it. Detector and mesh are
 loaded when a clip first needs them, so a warm cache loads neither.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,141 +24,167 @@ from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.features import decode_cache, face_detection, face_tracks
 from emorec_tf.features.decode_cache import Cache, Entry, key_of
-from emorec_tf.features.face_tracks import Look
+from emorec_tf.features.face_tracks import TrackFrame
 from emorec_tf.media import decode as media
-from emorec_tf.media.samplers import resampled
+from emorec_tf.media.container import Source, open_media
 
 LAYOUT = 2  # of entries; raised when anything is decoded or laid out in another way
+KEPT_AS = {"audio": "sound", "video": "film"}  # in the keys of entries, also of older versions
 PACKAGES = {"mediapipe": ("mediapipe",), "dlib": ("dlib", "dlib-bin"), "yunet": ()}
 
 
 @dataclass(frozen=True)
-class Sound:
-    """Float32 [samples], mono, or ``None``, and of how many seconds it is the sound."""
+class AudioTrack:
+    """Mono audio of ``seconds``: float32 [samples] at its own rate, or ``None``."""
 
     waveform: np.ndarray | None
+    rate_hz: int
     seconds: float
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Film:
-    """Pictures a few times a second; ``key`` names them in the cache ("": there is none)."""
+class FaceTrack:
+    """Frames a few times a second; ``key`` names them in the cache ("": they are not kept)."""
 
-    looks: list[Look]
+    frames: list[TrackFrame]
     seconds: float
-    notes: tuple[str, ...]
-    key: str
+    notes: tuple[str, ...] = ()
+    key: str = ""
 
 
-Read = Callable[[Clip], tuple[Sound | None, Film | None]]
-FindPoints = Callable[[Film, int], np.ndarray | None]
+Decoded = tuple[AudioTrack | None, FaceTrack | None]  # ``None`` where there is no file for it
+FindPoints = Callable[[FaceTrack, int], np.ndarray | None]
 
 
-def reader(
-    features: FeaturesConfig, face_model: str | None = None, cache: Cache | None = None
-) -> Read:
-    """Make the function that decodes clips; ``None`` stands for what a clip has no file for.
+class Reader:
+    """Decodes clips, or takes them from the cache.
 
-    Raises:
-        UserError: by the returned function, for a clip that cannot be read.
+    Args:
+        features: settings of the run or the records.
+        face_model: face detector's model file, where it has none inside.
+        cache: of decoded clips; none: nothing is kept.
     """
-    window = max(face_tracks.TRACK_SECONDS, features.clip_seconds)
-    detector = functools.cache(
-        lambda: face_detection.FACE_DETECTORS[features.face_detector](face_model)
-    )
 
-    @functools.cache
-    def asked(what: str) -> list[Any]:
-        if what == "sound":
-            return []
-        made_by = versions(*PACKAGES[features.face_detector])
-        return [features.face_detector, *made_by, face_model and content_of(face_model)]
+    def __init__(
+        self, features: FeaturesConfig, face_model: str | None = None, cache: Cache | None = None
+    ) -> None:
+        """Keep the settings; nothing is loaded yet."""
+        self.features, self.face_model, self.cache = features, face_model, cache
+        self.window_seconds = max(face_tracks.TRACK_SECONDS, features.clip_seconds)
 
-    def key(clip: Clip, content: str, what: str) -> str:
-        part = (clip.start_seconds, clip.end_seconds, window)
-        return content and key_of(LAYOUT, versions(), content, *part, what, *asked(what))
+    @functools.cached_property
+    def detector(self) -> face_detection.Detector:
+        """The face detector, loaded when it is first needed."""
+        return face_detection.FACE_DETECTORS[self.features.face_detector](self.face_model)
 
-    def decode(clip: Clip, path: str, wanted: list[str]) -> dict[str, Entry]:
-        recording = media.decode(
-            path,
-            sample_rate_hz=None,
-            clip_seconds=window,
-            frame_rate_hz=face_tracks.TRACK_RATE_HZ,
-            start_seconds=clip.start_seconds,
-            end_seconds=clip.end_seconds,
-            want_audio="sound" in wanted,
-            want_video="film" in wanted,
-            sparse=True,
-        )
-        entries = {"sound": entry_of_sound(recording)}
-        if "film" in wanted:
-            entries["film"] = entry_of_film(recording, lambda picture: detector()(picture))
-        return {what: entries[what] for what in wanted}
+    def read(self, clip: Clip) -> Decoded:
+        """Decode a clip; ``None`` stands for what it has no file for.
 
-    def read(clip: Clip) -> tuple[Sound | None, Film | None]:
-        films = clip.video if features.face_frames else None
-        paths = {what: p for what, p in (("sound", clip.audio), ("film", films)) if p}
-        contents = {path: content_of(path) if cache else "" for path in set(paths.values())}
-        keys = {what: key(clip, contents[path], what) for what, path in paths.items()}
-        found = {what: entry for what in paths if (entry := decode_cache.read(cache, keys[what]))}
+        Raises:
+            UserError: it cannot be read.
+        """
+        videos = clip.video if self.features.face_frames else None
+        paths = {what: p for what, p in (("audio", clip.audio), ("video", videos)) if p}
+        contents = {path: content_of(path) if self.cache else "" for path in set(paths.values())}
+        keys = {what: self._key(clip, contents[path], what) for what, path in paths.items()}
+        found = {w: entry for w in paths if (entry := decode_cache.read(self.cache, keys[w]))}
         for path in sorted({path for what, path in paths.items() if what not in found}):
             # One pass where one file holds both.
-            wanted = [what for what in paths if paths[what] == path and what not in found]
-            for what, entry in decode(clip, path, wanted).items():
+            missing = [what for what in paths if paths[what] == path and what not in found]
+            with open_media(path) as source:
+                entries = self._decode(source, missing, clip.start_seconds, clip.end_seconds)
+            for what, entry in entries.items():
                 found[what] = entry
-                decode_cache.write(cache, keys[what], entry)
-        sound, film = found.get("sound"), found.get("film")
-        rate_hz = features.sample_rate_hz
-        return sound and sound_of(sound, rate_hz), film and film_of(film, keys["film"])
+                decode_cache.write(self.cache, keys[what], entry)
+        audio, video = found.get("audio"), found.get("video")
+        return audio and audio_of(audio), video and faces_of(video, keys["video"])
 
-    return read
+    def read_source(self, source: Source) -> Decoded:
+        """Decode the middle of an open file, as of a clip that is all of it; nothing is kept.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        wanted = ["audio", "video"] if self.features.face_frames else ["audio"]
+        entries = self._decode(source, wanted)
+        faces = faces_of(entries["video"]) if "video" in entries else None
+        return audio_of(entries["audio"]), faces
+
+    def _decode(
+        self, source: Source, what: Sequence[str], start: float = 0.0, end: float | None = None
+    ) -> dict[str, Entry]:
+        """Decode audio, video or both in one pass, and lay them out as entries of the cache."""
+        wanted = media.Wanted(
+            clip_seconds=self.window_seconds,
+            frame_rate_hz=face_tracks.TRACK_RATE_HZ,
+            start_seconds=start,
+            end_seconds=end,
+            want_audio="audio" in what,
+            want_video="video" in what,
+            sparse=True,
+        )
+        recording = media.decode_part(source, wanted)
+        entries = {"audio": entry_of_audio(recording)} if "audio" in what else {}
+        if "video" in what:
+            entries["video"] = entry_of_video(recording, lambda image: self.detector(image))
+        return entries
+
+    def _key(self, clip: Clip, content: str, what: str) -> str:
+        part = (clip.start_seconds, clip.end_seconds, self.window_seconds)
+        made_by = self._made_by if what == "video" else ()
+        return content and key_of(LAYOUT, versions(), content, *part, KEPT_AS[what], *made_by)
+
+    @functools.cached_property
+    def _made_by(self) -> list[Any]:
+        """What decides the faces that are found."""
+        name, file = self.features.face_detector, self.face_model
+        return [name, *versions(*PACKAGES[name]), file and content_of(file)]
 
 
-def entry_of_sound(recording: media.Recording) -> Entry:
-    """Lay a recording's sound out for the cache."""
-    facts = {"seconds": recording.seconds, "notes": recording.sound_notes}
-    facts["rate_hz"] = recording.sound_rate_hz
+def entry_of_audio(recording: media.Recording) -> Entry:
+    """Lay a recording's audio out for the cache."""
+    facts = {"seconds": recording.seconds, "notes": recording.audio_notes}
+    facts["rate_hz"] = recording.audio_rate_hz
     return facts, {} if recording.waveform is None else {"waveform": recording.waveform}
 
 
-def sound_of(entry: Entry, rate_hz: int) -> Sound:
-    """Give back a sound as it was laid out, at the rate that is wanted."""
+def audio_of(entry: Entry) -> AudioTrack:
+    """Give back audio as it was laid out."""
     facts, arrays = entry
-    waveform = arrays.get("waveform")
-    if waveform is not None:
-        waveform = resampled(waveform, facts["rate_hz"], rate_hz)
-    return Sound(waveform, facts["seconds"], tuple(facts["notes"]))
+    return AudioTrack(
+        arrays.get("waveform"), facts["rate_hz"], facts["seconds"], tuple(facts["notes"])
+    )
 
 
-def entry_of_film(recording: media.Recording, detect: face_detection.Detector) -> Entry:
-    """Follow the face through a recording's pictures and lay the track out for the cache."""
-    facts = {"seconds": recording.seconds, "notes": recording.picture_notes}
-    return facts, face_tracks.to_arrays(face_tracks.track(recording.pictures(), detect))
+def entry_of_video(recording: media.Recording, detect: face_detection.Detector) -> Entry:
+    """Follow the face through a recording's frames and lay the track out for the cache."""
+    facts = {"seconds": recording.seconds, "notes": recording.video_notes}
+    return facts, face_tracks.to_arrays(face_tracks.track(recording.distinct_frames(), detect))
 
 
-def film_of(entry: Entry, key: str) -> Film:
-    """Give back a film as it was laid out."""
+def faces_of(entry: Entry, key: str = "") -> FaceTrack:
+    """Give back a face track as it was laid out."""
     facts, arrays = entry
-    looks = face_tracks.from_arrays(arrays)
-    return Film(looks, facts["seconds"], tuple(facts["notes"]), key)
+    frames = face_tracks.from_arrays(arrays)
+    return FaceTrack(frames, facts["seconds"], tuple(facts["notes"]), key)
 
 
-def mesher(mesh_model: str | None = None, cache: Cache | None = None) -> FindPoints:
-    """Make the function that finds mesh points, float32 [478, 3], in one picture of a film.
+def mesh_finder(mesh_model: str | None = None, cache: Cache | None = None) -> FindPoints:
+    """Make the function that finds mesh points, float32 [478, 3], in one frame of a track.
 
-    It takes the film and the picture's index, and gives ``None`` where there is no face.
+    It takes the track and the frame's index, and gives ``None`` where there is no face.
     """
     load = functools.cache(lambda: face_detection.face_mesh(mesh_model))
-    asked = functools.cache(
+    made_by = functools.cache(
         lambda: ["mesh", *versions("mediapipe"), mesh_model and content_of(mesh_model)]
     )
 
-    def find(film: Film, index: int) -> np.ndarray | None:
-        key = film.key and key_of(LAYOUT, film.key, index, *asked())
+    def find(faces: FaceTrack, index: int) -> np.ndarray | None:
+        key = faces.key and key_of(LAYOUT, faces.key, index, *made_by())
         entry = decode_cache.read(cache, key)
         if entry is None:
-            points = face_tracks.points_of(film.looks[index], load())
+            points = face_tracks.points_of(faces.frames[index], load())
             entry = {}, {} if points is None else {"points": points}
             decode_cache.write(cache, key, entry)
         return entry[1].get("points")

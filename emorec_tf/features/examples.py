@@ -1,4 +1,4 @@
-"""Clip to example: the dict of fixed-shape arrays that models eat (see ``schema``).
+"""Clip to example: the dict of fixed-shape arrays that are model inputs (see ``schema``).
 
 ``prepare`` and ``predict`` both come through here, so training and use cannot drift apart.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,12 +20,15 @@ from emorec_tf.errors import UserError
 from emorec_tf.features import decoded, face_detection
 from emorec_tf.features.audio_features import fit_length, layer_of
 from emorec_tf.features.decode_cache import Cache
-from emorec_tf.features.decoded import Film, FindPoints, Sound
+from emorec_tf.features.decoded import AudioTrack, FaceTrack
 from emorec_tf.features.face_tracks import REGION_BOXES, by_mesh, crop_of
-from emorec_tf.features.frame_sampling import SAMPLINGS, Shown
+from emorec_tf.features.frame_sampling import SAMPLINGS, TrackTimes
+from emorec_tf.media.samplers import resampled
 
 TRIM_FRAME_SAMPLES, TRIM_HOP_SAMPLES = 2048, 512
 TRIM_FLOOR = 1e-10  # of a frame's mean square
+
+Example: TypeAlias = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,12 @@ class Seen:
     notes: tuple[str, ...]
 
 
-Assemble = Callable[[Sound | None, Film | None, str], tuple[dict[str, np.ndarray], Seen]]
-
-
 def maker(
     features: FeaturesConfig,
     face_model: str | None = None,
     mesh_model: str | None = None,
     cache: Cache | None = None,
-) -> Callable[[Clip], tuple[dict[str, np.ndarray], Seen]]:
+) -> Callable[[Clip], tuple[Example, Seen]]:
     """Return the function that makes examples; it loads detector and mesh when first needed.
 
     What is decoded is taken from ``cache`` and kept there; the arrays are the same without one.
@@ -61,44 +61,46 @@ def maker(
     most = (REGION_BOXES - 1) / 2
     check(features.face_margin <= most, "face_margin", features.face_margin, f"0 to {most}")
     face_detection.single_thread()
-    read = decoded.reader(features, face_model, cache)
-    assemble = assembler(features, mesh_model, cache)
-    return lambda clip: assemble(*read(clip), str(clip.video or clip.audio))
+    reader = decoded.Reader(features, face_model, cache)
+    assembler = Assembler(features, mesh_model, cache)
+    return lambda clip: assembler.assemble(*reader.read(clip), str(clip.video or clip.audio))
 
 
-def assembler(
-    features: FeaturesConfig, mesh_model: str | None = None, cache: Cache | None = None
-) -> Assemble:
-    """Return the second half of ``maker``: what was decoded of the file named to an example.
+class Assembler:
+    """The second half of ``maker``: makes an example of what was decoded.
 
-    Raises:
-        UserError: by the returned function: there is nothing, or too few faces for adaptive
-            sampling.
+    Args:
+        features: settings of the run or the records.
+        mesh_model: face mesh's model file, where MediaPipe has none inside.
+        cache: of mesh points; none: nothing is kept.
     """
-    meshed = features.face_mesh or features.face_align == "mesh"
-    find_points = decoded.mesher(mesh_model, cache) if meshed else None
-    spectrum = compiled(layer_of(features))
 
-    def make(
-        sound: Sound | None, film: Film | None, path: str
-    ) -> tuple[dict[str, np.ndarray], Seen]:
-        heard = sound is not None and sound.waveform is not None
-        if not heard and not (film and film.looks):
-            raise UserError(f"{path} holds neither sound nor pictures")
-        example = {name: np.zeros(s.shape, s.dtype) for name, s in schema(features).items()}
-        digest, frames = "", 0
-        voice = voice_of(sound, features) if sound else None
-        if voice is not None and len(voice):
-            padded, example["audio_mask"] = fit_length(voice, features)
-            found = np.asarray(spectrum(padded[None]))[0]
-            example["audio"] = found * example["audio_mask"][:, None]
-            if voice.any():  # silence is the same in many clips, and no leak
-                digest = hashlib.sha256(voice.tobytes()).hexdigest()
-        if film is not None and film.looks:
-            chosen = choose(film, features, path)
-            frames = len(chosen)
-            see(film, chosen, features, find_points, example)
-        parts = [part for part in (sound, film) if part]
+    def __init__(
+        self, features: FeaturesConfig, mesh_model: str | None = None, cache: Cache | None = None
+    ) -> None:
+        """Prepare the audio features; the mesh is loaded when it is first needed."""
+        meshed = features.face_mesh or features.face_align == "mesh"
+        self.features = features
+        self.find_points = decoded.mesh_finder(mesh_model, cache) if meshed else None
+        self.spectrum = compiled(layer_of(features))
+
+    def assemble(
+        self, audio: AudioTrack | None, faces: FaceTrack | None, name: str
+    ) -> tuple[Example, Seen]:
+        """Make an example of the file ``name``.
+
+        Raises:
+            UserError: there is nothing, or too few faces for adaptive sampling.
+        """
+        features = self.features
+        has_audio = audio is not None and audio.waveform is not None
+        if not has_audio and not (faces and faces.frames):
+            raise UserError(f"{name} holds neither audio nor video frames")
+        example = {key: np.zeros(s.shape, s.dtype) for key, s in schema(features).items()}
+        frames, digest = 0, self._fill_audio(audio, example) if audio else ""
+        if faces is not None and faces.frames:
+            frames = self._fill_faces(faces, name, example)
+        parts = [part for part in (audio, faces) if part]
         seen = Seen(
             audio_present=bool(example["audio_mask"].any()),
             faces_found=int(example["face_mask"].sum()),
@@ -109,7 +111,51 @@ def assembler(
         )
         return example, seen
 
-    return make
+    def _fill_audio(self, audio: AudioTrack, example: Example) -> str:
+        """Fill in the audio features; return the hash of the waveform, "" for silence."""
+        waveform = window_waveform(audio, self.features)
+        if waveform is None or not len(waveform):
+            return ""
+        padded, example["audio_mask"] = fit_length(waveform, self.features)
+        found = np.asarray(self.spectrum(padded[None]))[0]
+        example["audio"] = found * example["audio_mask"][:, None]
+        # Silence is the same in many clips, and no leak.
+        return hashlib.sha256(waveform.tobytes()).hexdigest() if waveform.any() else ""
+
+    def _fill_faces(self, faces: FaceTrack, name: str, example: Example) -> int:
+        """Fill in crops, points and their masks; frames without a face stay zero and masked.
+
+        Returns:
+            How many frames were chosen.
+        """
+        chosen = choose(faces, self.features, name)
+        for slot, index in enumerate(chosen):
+            if index in chosen[:slot]:  # the same frame serves two moments
+                for key in PICTURE_ARRAYS:
+                    if key in example:
+                        example[key][slot] = example[key][chosen.index(index)]
+            else:
+                self._fill_face(faces, index, slot, example)
+        return len(chosen)
+
+    def _fill_face(self, faces: FaceTrack, index: int, slot: int, example: Example) -> None:
+        features, frame = self.features, faces.frames[index]
+        points = self.find_points(faces, index) if self.find_points else None
+        if features.face_align == "mesh" and points is not None:
+            frame = by_mesh(frame, points)
+        crop = crop_of(
+            frame,
+            size_pixels=features.face_pixels,
+            margin=features.face_margin,
+            align=bool(features.face_align),
+            channels=features.face_channels,
+        )
+        if crop is not None:
+            example["faces"][slot] = crop
+            example["face_mask"][slot] = 1
+        if points is not None and features.face_mesh:
+            example["mesh"][slot] = points
+            example["mesh_mask"][slot] = 1
 
 
 def compiled(layer: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
@@ -120,14 +166,14 @@ def compiled(layer: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
     return tf.function(layer) if keras.backend.backend() == "tensorflow" else layer
 
 
-def hear(clip: Clip, features: FeaturesConfig) -> np.ndarray | None:
-    """The clip's sound alone, just as its spectrum is made from it: float32 [samples].
+def waveform_of(clip: Clip, features: FeaturesConfig) -> np.ndarray | None:
+    """The clip's audio alone, just as its features are made from it: float32 [samples].
 
     Raises:
         UserError: the clip cannot be read.
     """
-    sound, _ = decoded.reader(replace(features, face_frames=0))(clip)
-    return voice_of(sound, features) if sound else None
+    audio, _ = decoded.Reader(replace(features, face_frames=0)).read(clip)
+    return window_waveform(audio, features) if audio else None
 
 
 def window_of(seconds: float, features: FeaturesConfig) -> tuple[float, float]:
@@ -136,21 +182,22 @@ def window_of(seconds: float, features: FeaturesConfig) -> tuple[float, float]:
     return (seconds - length) / 2, length
 
 
-def voice_of(sound: Sound, features: FeaturesConfig) -> np.ndarray | None:
-    """Cut the middle out of the sound, without the silence at its ends where that is asked.
+def window_waveform(audio: AudioTrack, features: FeaturesConfig) -> np.ndarray | None:
+    """Resample audio and cut its middle, without the silence at its ends where that is asked.
 
     Shapes:
         -> float32 [samples], at most ``clip_samples``
     """
-    if sound.waveform is None:
+    if audio.waveform is None:
         return None
+    rate = features.sample_rate_hz
+    waveform = resampled(audio.waveform, audio.rate_hz, rate)
     if features.trim_db:
-        kept = trimmed(sound.waveform, features.trim_db)
+        kept = trimmed(waveform, features.trim_db)
         first = max(0, len(kept) - features.clip_samples) // 2
         return kept[first:][: features.clip_samples]
-    start, length = window_of(sound.seconds, features)
-    rate = features.sample_rate_hz
-    return sound.waveform[round(start * rate) :][: round(length * rate)]
+    start, length = window_of(audio.seconds, features)
+    return waveform[round(start * rate) :][: round(length * rate)]
 
 
 def trimmed(waveform: np.ndarray, trim_db: float) -> np.ndarray:
@@ -168,46 +215,13 @@ def trimmed(waveform: np.ndarray, trim_db: float) -> np.ndarray:
     return waveform[loud[0] * TRIM_HOP_SAMPLES : (loud[-1] + 1) * TRIM_HOP_SAMPLES]
 
 
-def choose(film: Film, features: FeaturesConfig, path: str) -> list[int]:
-    """Indices of the pictures that become the example, by ``face_sampling``.
+def choose(faces: FaceTrack, features: FeaturesConfig, name: str) -> list[int]:
+    """Indices of the frames that become the example, by ``face_sampling``.
 
     Raises:
         UserError: too few faces for adaptive sampling.
     """
-    times = np.array([look.seconds for look in film.looks])
-    found = np.array([look.face is not None for look in film.looks])
-    shown = Shown(path, times, found, *window_of(film.seconds, features))
-    return SAMPLINGS[features.face_sampling](shown, features)
-
-
-def see(
-    film: Film,
-    chosen: list[int],
-    features: FeaturesConfig,
-    find_points: FindPoints | None,
-    example: dict[str, np.ndarray],
-) -> None:
-    """Fill crops, points and their masks; a picture without a face stays zero and masked."""
-    for slot, index in enumerate(chosen):
-        if index in chosen[:slot]:  # the same picture serves two moments
-            for name in PICTURE_ARRAYS:
-                if name in example:
-                    example[name][slot] = example[name][chosen.index(index)]
-            continue
-        points = find_points(film, index) if find_points else None
-        look = film.looks[index]
-        if features.face_align == "mesh" and points is not None:
-            look = by_mesh(look, points)
-        crop = crop_of(
-            look,
-            size_pixels=features.face_pixels,
-            margin=features.face_margin,
-            align=bool(features.face_align),
-            channels=features.face_channels,
-        )
-        if crop is not None:
-            example["faces"][slot] = crop
-            example["face_mask"][slot] = 1
-        if points is not None and features.face_mesh:
-            example["mesh"][slot] = points
-            example["mesh_mask"][slot] = 1
+    seconds = np.array([frame.seconds for frame in faces.frames])
+    found = np.array([frame.face is not None for frame in faces.frames])
+    times = TrackTimes(name, seconds, found, *window_of(faces.seconds, features))
+    return SAMPLINGS[features.face_sampling](times, features)

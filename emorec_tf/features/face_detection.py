@@ -1,4 +1,4 @@
-"""A picture becomes faces, crops and mesh points. Pictures are uint8 RGB [height, width, 3]."""
+"""An image becomes faces, crops and mesh points. Images are uint8 RGB [height, width, 3]."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Point = tuple[float, float]
 # Where the eyes of an aligned crop without margin stand, as shares of its side. Medians of
 # MediaPipe's boxes, so that aligned and plain crops show about as much.
 EYE_DISTANCE, EYE_HEIGHT = 0.45, 0.30
-SAME_FACE_OVERLAP = 0.2  # intersection over union with the face of the picture before
+SAME_FACE_OVERLAP = 0.2  # intersection over union with the face of the frame before
 YUNET_SIDE_PIXELS = 640
 YUNET_SCORE = 0.7
-DLIB_PIXELS = 400  # wider pictures are reduced; in no larger ones a doubled look costs little
+DLIB_PIXELS = 400  # wider images are reduced; upsampling smaller ones twofold costs little
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face's box in pixels; it may reach beyond the picture. Eyes as they stand in the image."""
+    """A face's box in pixels; it may reach beyond the image. Left and right are the image's."""
 
     x: float
     y: float
@@ -55,7 +55,7 @@ def single_thread() -> None:
 
 
 def mediapipe(model_file: str | None) -> Detector:
-    """MediaPipe's short-range detector (BlazeFace): for faces that fill much of the picture."""
+    """MediaPipe's short-range detector (BlazeFace): for faces that fill much of the image."""
     mp = import_mediapipe()
     vision = mp.tasks.vision
     inside = Path(mp.__file__).parent / "modules/face_detection/face_detection_short_range.tflite"
@@ -68,12 +68,12 @@ def mediapipe(model_file: str | None) -> Detector:
     )
     with loading(model):
         detector = vision.FaceDetector.create_from_options(options)
-        detector.detect(_image(mp, np.zeros((128, 128, 3), np.uint8)))  # the first one chatters
+        detector.detect(_image(mp, np.zeros((128, 128, 3), np.uint8)))  # the first one logs
 
-    def detect(picture: np.ndarray) -> list[Face]:
-        height, width = picture.shape[:2]
+    def detect(image: np.ndarray) -> list[Face]:
+        height, width = image.shape[:2]
         faces = []
-        for found in detector.detect(_image(mp, picture)).detections:
+        for found in detector.detect(_image(mp, image)).detections:
             box = found.bounding_box
             eyes = [(p.x * width - 0.5, p.y * height - 0.5) for p in found.keypoints[:2]]
             score = found.categories[0].score
@@ -83,23 +83,23 @@ def mediapipe(model_file: str | None) -> Detector:
     return detect
 
 
-def _image(mp: Any, picture: np.ndarray) -> Any:
-    return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(picture))
+def _image(mp: Any, image: np.ndarray) -> Any:
+    return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(image))
 
 
 def yunet(model_file: str | None) -> Detector:
-    """OpenCV's YuNet: also for small faces; pictures are reduced to 640 pixels a side."""
+    """OpenCV's YuNet: also for small faces; images are reduced to 640 pixels a side."""
     model = model_path(model_file, YUNET)
     with loading(model):
         detector = cv2.FaceDetectorYN.create(model, "", (64, 64), score_threshold=YUNET_SCORE)
 
-    def detect(picture: np.ndarray) -> list[Face]:
-        scale = min(1.0, YUNET_SIDE_PIXELS / max(picture.shape[:2]))
-        size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    def detect(image: np.ndarray) -> list[Face]:
+        scale = min(1.0, YUNET_SIDE_PIXELS / max(image.shape[:2]))
+        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         detector.setInputSize(size)
         _, rows = detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-        back = np.array(picture.shape[1::-1], float) / size
+        back = np.array(image.shape[1::-1], float) / size
         faces = []
         for row in [] if rows is None else rows.astype(float):
             x, y, width, height, *eyes = (row[:8].reshape(4, 2) * back).ravel()
@@ -110,16 +110,16 @@ def yunet(model_file: str | None) -> Detector:
 
 
 def dlib_hog(model_file: str | None) -> Detector:
-    """Dlib's frontal HOG detector; it knows no eyes and needs no model file.
+    """Dlib's frontal HOG detector; it finds no eyes and needs no model file.
 
-    Pictures are reduced to a width of 400 pixels.
+    Images are reduced to a width of 400 pixels.
     """
     dlib = import_package("dlib", "dlib-bin")
     detector = dlib.get_frontal_face_detector()
 
-    def detect(picture: np.ndarray) -> list[Face]:
-        height, width = picture.shape[:2]
-        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    def detect(image: np.ndarray) -> list[Face]:
+        height, width = image.shape[:2]
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         if width > DLIB_PIXELS:
             size = (DLIB_PIXELS, max(1, round(height * DLIB_PIXELS / width)))
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
@@ -167,12 +167,12 @@ def eye_places(size_pixels: int, margin: float) -> tuple[Point, Point]:
 
 
 def crop(
-    picture: np.ndarray, face: Face, *, size_pixels: int, margin: float, align: bool
+    image: np.ndarray, face: Face, *, size_pixels: int, margin: float, align: bool
 ) -> np.ndarray:
-    """Cut a square [size_pixels, size_pixels, ...] around a face, the picture's edge repeated.
+    """Cut a square [size_pixels, size_pixels, ...] around a face, the image's edge repeated.
 
     ``margin`` is added on each side, as a share of the box's longer side. ``align`` turns and
-    scales the picture so that known eyes come to ``eye_places``; without eyes it is not turned.
+    scales the image so that known eyes come to ``eye_places``; without eyes it is not turned.
     """
     turn, shift = _placed(face, size_pixels, margin, align)
     # Bilinear reading skips pixels when it reduces: read finely, then take means of whole blocks.
@@ -180,17 +180,17 @@ def crop(
     turn, shift = turn * fine, shift * fine + (fine - 1) / 2 * (1 + 1j)
     matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
     sides = (size_pixels * fine, size_pixels * fine)
-    cut = cv2.warpAffine(picture, matrix, sides, borderMode=cv2.BORDER_REPLICATE)
+    cut = cv2.warpAffine(image, matrix, sides, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(cut, (size_pixels, size_pixels), interpolation=cv2.INTER_AREA)
 
 
 def reduction(face: Face, *, size_pixels: int, margin: float, align: bool) -> float:
-    """How many of the picture's pixels stand along one of the crop's."""
+    """How many of the image's pixels lie along one of the crop's."""
     return 1 / abs(_placed(face, size_pixels, margin, align)[0])
 
 
 def _placed(face: Face, size_pixels: int, margin: float, align: bool) -> tuple[complex, complex]:
-    """Turn and shift: a pixel at the complex z of the picture comes to turn * z + shift."""
+    """Turn and shift: a pixel at the complex z of the image comes to turn * z + shift."""
     if align and face.left_eye and face.right_eye:
         (left, y), (right, _) = eye_places(size_pixels, margin)
         eyes = complex(*face.left_eye), complex(*face.right_eye)
@@ -206,7 +206,7 @@ def _placed(face: Face, size_pixels: int, margin: float, align: bool) -> tuple[c
 def face_mesh(model_file: str | None = None) -> Mesh:
     """MediaPipe's face mesh with irises.
 
-    The function returned takes a picture that a face fills to a good part, and looks for it itself.
+    The function returned takes an image that a face fills to a good part, and finds it itself.
     It gives float32 [478, 3], x, y and z in pixels, z smaller towards the camera, or ``None``.
     MediaPipe from 1.0 on has no model inside: ``model_file`` names one, else it is downloaded.
     """
@@ -214,12 +214,12 @@ def face_mesh(model_file: str | None = None) -> Mesh:
     inside = getattr(getattr(mp, "solutions", None), "face_mesh", None)
     find = _mesh_of_file(mp, model_file) if model_file or not inside else _mesh_inside(inside)
 
-    def mesh(picture: np.ndarray) -> np.ndarray | None:
+    def mesh(image: np.ndarray) -> np.ndarray | None:
         with quiet():  # each call may warn, of matters that concern MediaPipe alone
-            found = find(picture)
+            found = find(image)
         if not found:
             return None
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         points = np.array([(p.x, p.y, p.z) for p in found[0]], np.float32)
         return points * np.array([width, height, width], np.float32)
 
@@ -231,8 +231,8 @@ def _mesh_inside(module: Any) -> Callable[[np.ndarray], list[Any]]:
         graph = module.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
         graph.process(np.zeros((192, 192, 3), np.uint8))
 
-    def find(picture: np.ndarray) -> list[Any]:
-        found = graph.process(picture).multi_face_landmarks
+    def find(image: np.ndarray) -> list[Any]:
+        found = graph.process(image).multi_face_landmarks
         return [face.landmark for face in found or []]
 
     return find
@@ -245,7 +245,7 @@ def _mesh_of_file(mp: Any, model_file: str | None) -> Callable[[np.ndarray], lis
     )
     with loading(model):
         landmarker = mp.tasks.vision.FaceLandmarker.create_from_options(options)
-    return lambda picture: landmarker.detect(_image(mp, picture)).face_landmarks
+    return lambda image: landmarker.detect(_image(mp, image)).face_landmarks
 
 
 FACE_DETECTORS: dict[str, Callable[[str | None], Detector]] = {

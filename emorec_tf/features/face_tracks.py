@@ -1,8 +1,8 @@
-"""A film becomes a track: pictures a few times a second, each cut to the face found in it.
+"""A video becomes a face track: a few frames a second, each cut to the face found in it.
 
-A track holds all that any face features are made from. Its pictures are kept as JPEG, and crops
-and mesh points are always made from that form, so it does not matter whether a track comes from
-the film or from a cache.
+A track holds all that any face features are made from. Its frames are kept as JPEG, and crops and
+mesh points are always made from that form, so it does not matter whether a track comes from the
+video or from a cache.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from emorec_tf.features import face_detection
 from emorec_tf.features.face_detection import Detector, Face, Mesh
 from emorec_tf.features.mesh_points import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 
-TRACK_RATE_HZ = 6.0  # distinct pictures a second at most
+TRACK_RATE_HZ = 6.0  # distinct frames a second at most
 TRACK_SECONDS = 12.0  # of longer clips, their middle, unless examples are longer themselves
 REGION_BOXES = 2.0  # side of what is kept around a face, in the longer sides of its box
 REGION_PIXELS = 384  # side at most
@@ -33,12 +33,12 @@ READ = {  # by what part of its side a JPEG is read at: in colour, in grey
 
 
 @dataclass(frozen=True)
-class Look:
-    """One picture of a track.
+class TrackFrame:
+    """One video frame of a track.
 
-    ``region`` is a JPEG of what lies around the face, or of the whole picture where none was
-    found; ``face`` counts in its pixels. The region's corner (``left``, ``top``) counts in the
-    picture's pixels, of which each became ``scale_x`` by ``scale_y`` of the region's.
+    ``region`` is a JPEG of what lies around the face, or of the whole frame where none was found;
+    ``face`` counts in its pixels. The region's corner (``left``, ``top``) counts in the video's
+    pixels, of which each became ``scale_x`` by ``scale_y`` of the region's.
     """
 
     seconds: float
@@ -50,26 +50,26 @@ class Look:
     scale_y: float
 
 
-def track(pictures: Iterable[tuple[float, np.ndarray]], detect: Detector) -> list[Look]:
-    """Follow the main face through pictures, uint8 RGB [height, width, 3], with their seconds."""
-    looks, previous = [], None
-    for seconds, picture in pictures:
-        face = face_detection.pick(detect(picture), previous)
+def track(images: Iterable[tuple[float, np.ndarray]], detect: Detector) -> list[TrackFrame]:
+    """Follow the main face through images, uint8 RGB [height, width, 3], with their seconds."""
+    frames, previous = [], None
+    for seconds, image in images:
+        face = face_detection.pick(detect(image), previous)
         previous = face or previous
-        looks.append(look_at(picture, face, seconds))
-    return looks
+        frames.append(track_frame(image, face, seconds))
+    return frames
 
 
-def look_at(picture: np.ndarray, face: Face | None, seconds: float) -> Look:
-    """Cut the region out of a picture, reduce it and keep it as JPEG."""
-    height, width = picture.shape[:2]
+def track_frame(image: np.ndarray, face: Face | None, seconds: float) -> TrackFrame:
+    """Cut the region out of an image, reduce it and keep it as JPEG."""
+    height, width = image.shape[:2]
     left, top, right, bottom = 0, 0, width, height
     if face is not None:
         reach = REGION_BOXES / 2 * max(face.width, face.height, 1.0)
         x, y = face.x + face.width / 2, face.y + face.height / 2
         left, right = span(x - reach, x + reach, width)
         top, bottom = span(y - reach, y + reach, height)
-    part = picture[top:bottom, left:right]
+    part = image[top:bottom, left:right]
     shrink = min(1.0, REGION_PIXELS / max(part.shape[:2]))
     size = [max(1, round(side * shrink)) for side in part.shape[1::-1]]
     if shrink < 1:
@@ -78,11 +78,11 @@ def look_at(picture: np.ndarray, face: Face | None, seconds: float) -> Look:
     quality = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
     _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(part, cv2.COLOR_RGB2BGR), quality)
     moved = face and within(face, left, top, scale_x, scale_y)
-    return Look(seconds, jpeg.tobytes(), moved, left, top, scale_x, scale_y)
+    return TrackFrame(seconds, jpeg.tobytes(), moved, left, top, scale_x, scale_y)
 
 
 def span(low: float, high: float, length: int) -> tuple[int, int]:
-    """Whole pixels from ``low`` to ``high`` that lie within the picture: one at least."""
+    """Whole pixels from ``low`` to ``high`` that lie within the image: one at least."""
     first = min(max(0, round(low)), length - 1)
     return first, min(max(first + 1, round(high)), length)
 
@@ -97,73 +97,74 @@ def within(face: Face, left: float, top: float, scale_x: float, scale_y: float) 
     return Face(x, y, face.width * scale_x, face.height * scale_y, face.score, *eyes)
 
 
-def region_of(look: Look, reduce: int = 1, channels: int = 3) -> np.ndarray:
+def region_of(frame: TrackFrame, reduce: int = 1, channels: int = 3) -> np.ndarray:
     """The region at a whole part of its size: uint8 [height, width, 3] RGB, [height, width] grey.
 
     Grey is the JPEG's own: the weighted sum of ITU-R BT.601.
     """
     colour, grey = READ[reduce]
-    picture = cv2.imdecode(np.frombuffer(look.region, np.uint8), grey if channels == 1 else colour)
-    return picture if channels == 1 else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    data = np.frombuffer(frame.region, np.uint8)
+    image = cv2.imdecode(data, grey if channels == 1 else colour)
+    return image if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def crop_of(
-    look: Look, *, size_pixels: int, margin: float, align: bool, channels: int
+    frame: TrackFrame, *, size_pixels: int, margin: float, align: bool, channels: int
 ) -> np.ndarray | None:
     """Cut the face out: uint8 [size_pixels, size_pixels, channels], or ``None`` without one."""
-    if look.face is None:
+    if frame.face is None:
         return None
     wanted = face_detection.reduction(
-        look.face, size_pixels=size_pixels, margin=margin, align=align
+        frame.face, size_pixels=size_pixels, margin=margin, align=align
     )
     reduce = max(step for step in READ if step <= max(1.0, wanted))  # JPEG reduces for nothing
-    face = within(look.face, 0, 0, 1 / reduce, 1 / reduce)
-    region = region_of(look, reduce, channels)
+    face = within(frame.face, 0, 0, 1 / reduce, 1 / reduce)
+    region = region_of(frame, reduce, channels)
     cut = face_detection.crop(region, face, size_pixels=size_pixels, margin=margin, align=align)
     return cut.reshape(size_pixels, size_pixels, channels)
 
 
-def by_mesh(look: Look, points: np.ndarray) -> Look:
-    """Put a face's eyes where the mesh has their corners; points [478, 3] in picture's pixels."""
-    if look.face is None:
-        return look
-    scale, corner = np.array([look.scale_x, look.scale_y]), np.array([look.left, look.top])
+def by_mesh(frame: TrackFrame, points: np.ndarray) -> TrackFrame:
+    """Put a face's eyes where the mesh has their corners; points [478, 3] in the video's pixels."""
+    if frame.face is None:
+        return frame
+    scale, corner = np.array([frame.scale_x, frame.scale_y]), np.array([frame.left, frame.top])
     eyes: list[Any] = [
         tuple((points[list(corners), :2].mean(0) - corner) * scale - 0.5)
         for corners in (LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS)
     ]
-    return replace(look, face=replace(look.face, left_eye=eyes[0], right_eye=eyes[1]))
+    return replace(frame, face=replace(frame.face, left_eye=eyes[0], right_eye=eyes[1]))
 
 
-def points_of(look: Look, mesh: Mesh) -> np.ndarray | None:
-    """Mesh points float32 [478, 3] in the picture's pixels, or ``None`` without a face."""
-    points = mesh(region_of(look))
+def points_of(frame: TrackFrame, mesh: Mesh) -> np.ndarray | None:
+    """Mesh points float32 [478, 3] in the video's pixels, or ``None`` without a face."""
+    points = mesh(region_of(frame))
     if points is None:
         return None
-    scale = np.array([look.scale_x, look.scale_y, look.scale_x], np.float32)
-    return points / scale + np.array([look.left, look.top, 0], np.float32)
+    scale = np.array([frame.scale_x, frame.scale_y, frame.scale_x], np.float32)
+    return points / scale + np.array([frame.left, frame.top, 0], np.float32)
 
 
-def to_arrays(looks: Sequence[Look]) -> dict[str, np.ndarray]:
+def to_arrays(frames: Sequence[TrackFrame]) -> dict[str, np.ndarray]:
     """Lay a track out in arrays; absent faces and eyes are NaN."""
-    numbers = np.full((len(looks), FACE_NUMBERS), np.nan)
-    for row, look in zip(numbers, looks, strict=True):
-        if look.face:
-            flat = np.hstack([part for part in astuple(look.face) if part is not None])
+    numbers = np.full((len(frames), FACE_NUMBERS), np.nan)
+    for row, frame in zip(numbers, frames, strict=True):
+        if frame.face:
+            flat = np.hstack([part for part in astuple(frame.face) if part is not None])
             row[: len(flat)] = flat
-    places = [(k.seconds, k.left, k.top, k.scale_x, k.scale_y) for k in looks]
+    places = [(f.seconds, f.left, f.top, f.scale_x, f.scale_y) for f in frames]
     return {
         "faces": numbers,
         "places": np.array(places, np.float64).reshape(-1, 5),
-        "lengths": np.array([len(look.region) for look in looks], np.int64),
-        "regions": np.frombuffer(b"".join(look.region for look in looks), np.uint8),
+        "lengths": np.array([len(frame.region) for frame in frames], np.int64),
+        "regions": np.frombuffer(b"".join(frame.region for frame in frames), np.uint8),
     }
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray]) -> list[Look]:
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> list[TrackFrame]:
     """Give back the track that ``to_arrays`` laid out."""
     ends = np.cumsum(arrays["lengths"])
-    looks = []
+    frames = []
     for numbers, place, end, length in zip(
         arrays["faces"].tolist(), arrays["places"].tolist(), ends, arrays["lengths"], strict=True
     ):
@@ -172,5 +173,5 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> list[Look]:
         face = None if np.isnan(box[0]) else Face(*box, *known)
         seconds, left, top, scale_x, scale_y = place
         region = arrays["regions"][end - length : end].tobytes()
-        looks.append(Look(seconds, region, face, left, top, scale_x, scale_y))
-    return looks
+        frames.append(TrackFrame(seconds, region, face, left, top, scale_x, scale_y))
+    return frames

@@ -1,6 +1,6 @@
 """What the 478 points of MediaPipe's face mesh are: mirror images, parts, dlib's 68 points.
 
-Left and right are those of the image: the image's left eye is the right one of the person seen.
+Left and right are those of the image: the image's left eye is the person's right one.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""What somebody expresses right now: an answer every half second, of the last seconds.
+"""The expression right now: an answer every half second, of the last seconds.
 
-Threads read sound and pictures as they come; whoever answers takes the newest and leaves out what
-there was no time for, so that it never falls behind. One face, the main one, is followed.
+Threads read audio and video as they come; each answer takes the newest and leaves out what there
+was no time for, so that it never falls behind. One face, the main one, is followed.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import os
-import sys
 import threading
 import time
 from collections import deque
@@ -22,18 +22,20 @@ import numpy as np
 
 from emorec_tf.errors import UserError
 from emorec_tf.features import face_detection, face_tracks
-from emorec_tf.features.decoded import Film, Sound
-from emorec_tf.features.face_tracks import TRACK_RATE_HZ, Look
-from emorec_tf.inference import predictor
-from emorec_tf.inference.predictor import Opened, batch_of
-from emorec_tf.media import container, decode, samplers, voice_activity
+from emorec_tf.features.decoded import AudioTrack, FaceTrack
+from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TrackFrame
+from emorec_tf.inference.predictor import Predictor, batch_of
+from emorec_tf.media import frame_loop, samplers, voice_activity
+from emorec_tf.media.container import FOREIGN_ERRORS, Source, media_errors, open_media
 from emorec_tf.media.decode_windows import FRAMES_AT_MOST
 from emorec_tf.storage.quiet import quiet
 
+log = logging.getLogger(__name__)
+
 STEP_SECONDS = 0.5
 PARTING_SECONDS = 2.0  # a device that gives nothing any more is not waited for
-PENDING_PICTURES = 3  # that wait to be looked at; an older one makes room for a newer one
-# So late behind its own time, a film's pictures are decoded but for those that fewer others need.
+PENDING_FRAMES = 3  # that wait for the face detector; an older one makes room for a newer one
+# When a video is so many seconds late, frames that few or no others refer to are not decoded.
 SKIPS = ((2.0, "NONKEY"), (0.3, "NONREF"), (-math.inf, "DEFAULT"))
 DEVICES = {"camera": "v4l2", "microphone": "alsa"}
 ALSA_SETTINGS = "/usr/share/alsa/alsa.conf"  # PyAV's own ALSA looks for it where it was built
@@ -43,23 +45,21 @@ class HasReady(Protocol):
     """A model as ``emorec_tf.load`` gives it."""
 
     @property
-    def ready(self) -> Opened:
+    def ready(self) -> Predictor:
         """The run behind it."""
 
 
 @dataclass
 class Feed:
-    """What has come of late, by seconds since the start; threads fill it."""
+    """What has come lately, by seconds since the start; threads fill it."""
 
     keep_seconds: float
     lock: threading.Lock = field(default_factory=threading.Lock)
     stop: threading.Event = field(default_factory=threading.Event)
     start: float = 0.0
-    sounds: deque[tuple[float, np.ndarray]] = field(default_factory=deque)  # end, mono samples
+    blocks: deque[tuple[float, np.ndarray]] = field(default_factory=deque)  # end, mono samples
     rate_hz: int = 0
-    pictures: deque[tuple[float, Any]] = field(
-        default_factory=lambda: deque(maxlen=PENDING_PICTURES)
-    )
+    frames: deque[tuple[float, Any]] = field(default_factory=lambda: deque(maxlen=PENDING_FRAMES))
     end_seconds: float = 0.0
     error: Exception | None = None
 
@@ -67,21 +67,21 @@ class Feed:
         """Seconds since the start."""
         return time.monotonic() - self.start
 
-    def hear(self, end_seconds: float, samples: np.ndarray, rate_hz: int) -> None:
+    def add_audio(self, end_seconds: float, samples: np.ndarray, rate_hz: int) -> None:
         """Add mono samples that end at a time; forget those too old to matter."""
         with self.lock:
             self.rate_hz = rate_hz
-            self.sounds.append((end_seconds, samples))
-            while self.sounds[0][0] < end_seconds - self.keep_seconds:
-                self.sounds.popleft()
+            self.blocks.append((end_seconds, samples))
+            while self.blocks[0][0] < end_seconds - self.keep_seconds:
+                self.blocks.popleft()
 
-    def voice(self, start_seconds: float, end_seconds: float) -> np.ndarray | None:
+    def waveform(self, start_seconds: float, end_seconds: float) -> np.ndarray | None:
         """Float32 [samples] of a time, silence where nothing came; None: there never was any."""
         with self.lock:
-            if not self.sounds:
+            if not self.blocks:
                 return None
             found = np.zeros(round((end_seconds - start_seconds) * self.rate_hz), np.float32)
-            for end, samples in self.sounds:
+            for end, samples in self.blocks:
                 last = round((end - start_seconds) * self.rate_hz)
                 first = last - len(samples)
                 low, high = max(0, first), min(last, len(found))
@@ -89,11 +89,11 @@ class Feed:
                     found[low:high] = samples[low - first : high - first]
             return found
 
-    def take_pictures(self) -> list[tuple[float, Any]]:
+    def take_frames(self) -> list[tuple[float, Any]]:
         """Take the frames that wait."""
         with self.lock:
-            taken = list(self.pictures)
-            self.pictures.clear()
+            taken = list(self.frames)
+            self.frames.clear()
         return taken
 
 
@@ -102,12 +102,12 @@ class Stream:
 
     ``t`` are seconds since the start. The probabilities, of each class, or the value of a rating,
     are those of the last ``clip_seconds``, {} where there is nothing to see or hear. After each,
-    ``told`` is the whole answer and ``lags`` holds how late it came, in seconds.
+    ``answer`` is the whole answer and ``lags`` holds how late it came, in seconds.
 
     Args:
-        source: number of a camera, whose sound is the default microphone's, or a film, a sound:
-            it is played at its own speed.
-        model: what ``emorec_tf.load`` gives, or an opened run.
+        source: number of a camera, with the default microphone, or a video or audio file: it is
+            played at its own speed.
+        model: what ``emorec_tf.load`` or ``predictor.load`` gives.
         step_seconds: from answer to answer.
 
     Raises:
@@ -115,27 +115,25 @@ class Stream:
     """
 
     def __init__(
-        self, source: int | str, model: Opened | HasReady, step_seconds: float = STEP_SECONDS
+        self, source: int | str, model: Predictor | HasReady, step_seconds: float = STEP_SECONDS
     ) -> None:
         """Keep the settings; nothing is opened yet."""
         self.source, self.step_seconds = source, step_seconds
-        self.ready = model if isinstance(model, Opened) else model.ready
-        self.features = self.ready.run.config.features
-        self.told: dict[str, Any] = {}
+        self.model = model if isinstance(model, Predictor) else model.ready
+        self.features = self.model.run.config.features
+        self.answer: dict[str, Any] = {}
         self.lags: list[float] = []
         self.skipped = 0
-        self._looks: list[Look] = []
+        self._frames: list[TrackFrame] = []
         self._face: face_detection.Face | None = None
         self._convert = samplers.converter(str(source))
-        self._detect = face_detection.FACE_DETECTORS[self.features.face_detector](
-            self.ready.face_model
-        )
+        self._detect = self.model.reader.detector
 
     def __iter__(self) -> Iterator[tuple[float, dict[str, float]]]:
         """Answer until the source ends; leaving the loop closes it."""
         feed = Feed(self.features.clip_seconds + 2 * self.step_seconds)
         with ExitStack() as stack:
-            readers = opened(self.source, feed, stack)
+            readers = open_source(self.source, feed, stack)
             self._warm_up()
             feed.start = time.monotonic()
             threads = [threading.Thread(target=one, daemon=True) for one in readers]
@@ -162,56 +160,53 @@ class Stream:
     def _warm_up(self) -> None:
         """Have everything loaded and compiled before time counts."""
         silence = np.zeros(self.features.clip_samples, np.float32)
-        sound = Sound(silence, self.features.clip_seconds, ())
-        self.ready.tell(batch_of(self.ready.assemble(sound, None, "silence")[0]))
+        audio = AudioTrack(silence, self.features.sample_rate_hz, self.features.clip_seconds)
+        self.model.answer(batch_of(self.model.assemble(audio, None, "silence")[0]))
         noise = np.random.default_rng(0).normal(0, 0.1, voice_activity.RATE_HZ)
         voice_activity.has_speech(noise.astype(np.float32), voice_activity.RATE_HZ)
         self._detect(np.zeros((720, 1280, 3), np.uint8))
 
     def _answer(self, feed: Feed, now: float) -> dict[str, float]:
-        """Say what the last seconds before ``now`` show."""
+        """Answer for the last seconds before ``now``."""
         start = max(0.0, now - self.features.clip_seconds)
-        self._see(feed, start)
-        voice, sound = feed.voice(start, now), None
-        speech = voice is not None and voice_activity.has_speech(voice, feed.rate_hz)
-        if voice is not None and speech:
-            heard = samplers.resampled(voice, feed.rate_hz, self.features.sample_rate_hz)
-            sound = Sound(heard, now - start, ())
-        looks = [replace(look, seconds=look.seconds - start) for look in self._looks]
-        film = Film(looks, now - start, (), "") if looks and self.features.face_frames else None
-        if sound is None and film is None:
-            self.told = {**self.ready.told_nothing}
+        self._find_faces(feed, start)
+        waveform = feed.waveform(start, now)
+        speech = waveform is not None and voice_activity.has_speech(waveform, feed.rate_hz)
+        audio = AudioTrack(waveform, feed.rate_hz, now - start) if speech else None
+        frames = [replace(frame, seconds=frame.seconds - start) for frame in self._frames]
+        seen = bool(frames) and self.features.face_frames > 0
+        faces = FaceTrack(frames, now - start) if seen else None
+        if audio is None and faces is None:
+            self.answer = {**self.model.no_answer}
         else:
-            held = replace(self.ready, read=lambda _: (sound, film))
-            self.told = predictor.clip_answer(held, str(self.source), speech_check=False).as_dict()
-        self.told |= {"speech": speech}
-        rating = self.ready.run.task.rating
+            clip = self.model.answer_decoded(str(self.source), audio, faces, speech_check=False)
+            self.answer = clip.as_dict()
+        self.answer |= {"speech": speech}
+        rating = self.model.run.task.rating
         if rating:
-            return {} if self.told["value"] is None else {rating: self.told["value"]}
-        nothing = sound is None and not self.told.get("face_present")
-        return {} if nothing else dict(self.told["probabilities"])
+            return {} if self.answer["value"] is None else {rating: self.answer["value"]}
+        nothing = audio is None and not self.answer.get("face_present")
+        return {} if nothing else dict(self.answer["probabilities"])
 
-    def _see(self, feed: Feed, start: float) -> None:
-        """Look at the newest pictures; forget what was before ``start``."""
-        for seconds, frame in feed.take_pictures():
-            picture = self._convert(frame)
-            seen = face_detection.pick(self._detect(picture), self._face)
-            self._face = seen or self._face
-            self._looks.append(face_tracks.look_at(picture, seen, seconds))
-        self._looks = [look for look in self._looks if look.seconds >= start]
+    def _find_faces(self, feed: Feed, start: float) -> None:
+        """Find the face in the newest frames; forget what was before ``start``."""
+        for seconds, frame in feed.take_frames():
+            image = self._convert(frame)
+            face = face_detection.pick(self._detect(image), self._face)
+            self._face = face or self._face
+            self._frames.append(face_tracks.track_frame(image, face, seconds))
+        self._frames = [frame for frame in self._frames if frame.seconds >= start]
 
 
-def opened(source: int | str, feed: Feed, stack: ExitStack) -> list[Any]:
-    """Open a film, or camera and microphone; return what reads them, each for a thread.
+def open_source(source: int | str, feed: Feed, stack: ExitStack) -> list[Any]:
+    """Open a file, or camera and microphone; return what reads them, each for a thread.
 
     Raises:
         UserError: there is no such file, or neither device.
     """
     if isinstance(source, str):
-        av.logging.set_level(None)
-        with decode.blamed(source):
-            film = container.source_of(source, stack.enter_context(container.opened(source)))
-        return [lambda: reading(film, feed, is_live=False)]
+        media = stack.enter_context(open_media(source))
+        return [lambda: reading(media, feed, is_live=False)]
     readers, missing = [], []
     av.logging.set_level(None)
     os.environ.setdefault("ALSA_CONFIG_PATH", ALSA_SETTINGS)
@@ -219,52 +214,53 @@ def opened(source: int | str, feed: Feed, stack: ExitStack) -> list[Any]:
         try:
             with quiet():  # ALSA writes by itself
                 device = stack.enter_context(av.open(place, format=DEVICES[what]))
-        except container.FOREIGN_ERRORS as error:
+        except FOREIGN_ERRORS as error:
             reason = getattr(error, "strerror", None) or str(error)
             missing.append(f"no {what} {place} ({reason})")
             continue
         audio = next(iter(device.streams.audio), None)
         video = next(iter(device.streams.video), None)
-        made = container.Source(place, device, audio, video, 0.0, math.inf, {})
+        made = Source(place, device, audio, video, 0.0, math.inf, {})
         readers.append(lambda made=made: reading(made, feed, is_live=True))
     if not readers:
-        raise UserError(f"{'; '.join(missing)}; give --live FILE to play a film instead")
+        raise UserError(f"{'; '.join(missing)}; give --live FILE to play a video instead")
     for line in missing:
-        print(f"note: {line}", file=sys.stderr)
+        log.warning("%s", line)
     return readers
 
 
-def reading(source: container.Source, feed: Feed, is_live: bool) -> None:
-    """Read a source into the feed: a device as it comes, a film at its own speed."""
+def reading(source: Source, feed: Feed, is_live: bool) -> None:
+    """Read a source into the feed: a device as it comes, a file at its own speed."""
     try:
-        with decode.blamed(source.path):
+        with media_errors(source.name):
             read(source, feed, is_live)
     except UserError as error:
         feed.error = error
 
 
-def read(source: container.Source, feed: Feed, is_live: bool) -> None:
-    """Pass on all sound, and so many pictures as a track holds.
+def read(source: Source, feed: Feed, is_live: bool) -> None:
+    """Pass on all audio, and as many frames as a face track holds.
 
     Raises:
-        UserError: the source is damaged beyond what decoders bear.
+        UserError: the source is damaged beyond what decoders tolerate.
     """
-    mixer, next_picture = None, 0.0
-    wanted = {stream.index: stream for stream in source.streams}
-    for index, frame in decode.frames_of(source, wanted, decode.Progress(), FRAMES_AT_MOST):
-        seconds = feed.now() if is_live else decode.seconds_of(source, frame)
+    mixer, next_frame = None, 0.0
+    wanted = {stream.index for stream in source.streams}
+    progress = frame_loop.Progress()
+    for index, frame in frame_loop.frames_of(source, wanted, progress, FRAMES_AT_MOST):
+        seconds = feed.now() if is_live else frame_loop.seconds_of(source, frame)
         if feed.stop.wait(max(0.0, seconds - feed.now())):
             return
         if source.audio is not None and index == source.audio.index:
             mixer = mixer or av.AudioResampler("flt", "mono", frame.sample_rate)
             length = 0.0 if is_live else frame.samples / frame.sample_rate
             for part in mixer.resample(frame):
-                feed.hear(seconds + length, part.to_ndarray()[0], part.sample_rate)
+                feed.add_audio(seconds + length, part.to_ndarray()[0], part.sample_rate)
         else:
-            if seconds >= next_picture:
+            if seconds >= next_frame:
                 with feed.lock:
-                    feed.pictures.append((seconds, frame))
-                next_picture = seconds + 0.9 / TRACK_RATE_HZ
+                    feed.frames.append((seconds, frame))
+                next_frame = seconds + 0.9 / TRACK_RATE_HZ
             late = feed.now() - seconds
             skip = next(skip for least, skip in SKIPS if late >= least)
             source.video.codec_context.skip_frame = skip

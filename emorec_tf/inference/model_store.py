@@ -29,12 +29,12 @@ def folder_of(name_or_folder: str | Path) -> Path:
     Raises:
         UserError: neither.
     """
-    folder, there = paths.place(name_or_folder), found()
-    if not (folder / "run.json").exists() and str(name_or_folder) in there:
-        return there[str(name_or_folder)]
+    folder, known = paths.place(name_or_folder), found()
+    if not (folder / "run.json").exists() and str(name_or_folder) in known:
+        return known[str(name_or_folder)]
     if folder.exists():
         return folder
-    hint = nearest(folder.name, there) if there else "train one first"
+    hint = nearest(folder.name, known) if known else "train one first"
     raise UserError(f"no model {str(name_or_folder)!r}; {hint}")
 
 
@@ -52,7 +52,7 @@ def chosen(run: str | None, verb: str) -> str:
 def check_sums(folder: Path) -> None:
     """Compare a shipped model's files with their checksums; other runs have none.
 
-    A damaged weight would be loaded and answer without a word.
+    A damaged weight would be loaded, and give wrong answers silently.
 
     Raises:
         UserError: a file that is missing or not as it was.
@@ -64,4 +64,4 @@ def check_sums(folder: Path) -> None:
         digest, _, name = line.partition("  ")
         file = folder / name
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-            raise UserError(f"{file} is missing or damaged; install emorec-tf or the model anew")
+            raise UserError(f"{file} is missing or damaged; install emorec-tf or the model again")

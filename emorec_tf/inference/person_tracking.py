@@ -1,7 +1,8 @@
-"""Who is who: the faces found in a film's pictures become people.
+"""Faces found in a video's frames become people.
 
-A person is a place that moves little from picture to picture. Faces are not recognised: somebody
-who leaves and comes back elsewhere is a new person, and who takes another's place is taken for him.
+A person is a place that moves little from frame to frame. Faces are not recognised: a person
+who leaves and comes back elsewhere is a new one, and one who takes another's place is taken for
+them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from emorec_tf.features.face_detection import SAME_FACE_OVERLAP, Face, overlap
 
-NEAR_SIDES = 0.75  # so far, in sides of its box, a face may jump between two pictures
+NEAR_SIDES = 0.75  # so far, in sides of its box, a face may jump between two frames
 NEAR_SECONDS = 1.0
 LEAST_SIZE_RATIO = 0.5
 REMEMBERED_SECONDS = 10.0  # a face that was out of view is the same one at the same place
@@ -21,7 +24,7 @@ TWICE_FOUND_OVERLAP = 0.4  # detectors now and then give one face twice
 
 @dataclass
 class Person:
-    """When and where a face was seen, by time; boxes in the picture's pixels."""
+    """When and where a face was seen, by time; boxes in the video's pixels."""
 
     seconds: list[float] = field(default_factory=list)
     faces: list[Face] = field(default_factory=list)
@@ -41,32 +44,29 @@ class Person:
 
 
 def assign(crowd: list[Person], seconds: float, found: Sequence[Face]) -> dict[int, Face]:
-    """Give each face of a picture to a person, and add to ``crowd`` those who are new.
+    """Give each face of a frame to a person, and add to ``crowd`` those who are new.
 
-    Pictures may come a little out of order. The best pairs are made first.
+    Frames may come a little out of order. Of all ways to pair people and faces the one with the
+    greatest sum of ``closeness`` is taken; where that is 0, the face is a new person's.
 
     Returns:
-        The face of each person who is in the picture, by index in ``crowd``.
+        The face of each person who is in the frame, by index in ``crowd``.
     """
-    faces = once(found)
-    pairs = sorted(
-        (-closeness(person, seconds, face), number, index)
-        for number, person in enumerate(crowd)
-        for index, face in enumerate(faces)
-    )
-    whose: dict[int, int] = {}
-    for score, number, index in pairs:
-        if score < 0 and index not in whose and number not in whose.values():
-            whose[index] = number
-    for index in sorted(set(range(len(faces))) - set(whose), key=lambda i: faces[i].x):
-        whose[index] = len(crowd)
+    from scipy.optimize import linear_sum_assignment  # slow to load, and no clip needs it
+
+    faces = deduplicated(found)
+    scores = np.array([[closeness(one, seconds, face) for face in faces] for one in crowd])
+    pairs = zip(*linear_sum_assignment(scores, maximize=True), strict=True) if crowd else ()
+    person_of = {int(face): int(one) for one, face in pairs if scores[one, face] > 0}
+    for index in sorted(set(range(len(faces))) - set(person_of), key=lambda i: faces[i].x):
+        person_of[index] = len(crowd)
         crowd.append(Person())
-    for index, number in whose.items():
+    for index, number in person_of.items():
         crowd[number].see(seconds, faces[index])
-    return {number: faces[index] for index, number in sorted(whose.items())}
+    return {number: faces[index] for index, number in sorted(person_of.items())}
 
 
-def once(found: Sequence[Face]) -> list[Face]:
+def deduplicated(found: Sequence[Face]) -> list[Face]:
     """Leave out boxes that lie on another one; the better of two comes first and stays."""
     kept: list[Face] = []
     for face in found:
@@ -97,6 +97,6 @@ def closeness(person: Person, seconds: float, face: Face) -> float:
 
 
 def in_order(crowd: Sequence[Person], seen: Sequence[int]) -> dict[int, int]:
-    """Number those who were ``seen`` from 1: by first appearance, then from left to right."""
+    """Number the people who were ``seen`` from 1: by first appearance, then from left to right."""
     first = sorted(seen, key=lambda i: (crowd[i].seconds[0], crowd[i].faces[0].x, i))
     return {index: number for number, index in enumerate(first, 1)}

@@ -1,11 +1,10 @@
-"""A run that answers: files to inputs as in training, and what the network says of them."""
+"""A run that answers: files to model inputs as in training, and the network's answers to them."""
 
 from __future__ import annotations
 
-import json
-import sys
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -13,87 +12,141 @@ import numpy as np
 from emorec_tf.config.clip import Clip
 from emorec_tf.datasets.discovery import found
 from emorec_tf.errors import UserError
-from emorec_tf.inference import model_store
+from emorec_tf.inference import devices, model_store
+from emorec_tf.inference.answers import ClipAnswer
 from emorec_tf.inference.windows import UNSURE
 from emorec_tf.training import run_dir
 
 if TYPE_CHECKING:
     import keras
 
-    from emorec_tf.features.decoded import Read, Sound
-    from emorec_tf.features.examples import Assemble, Seen
-    from emorec_tf.records.input_pipeline import Adapt
+    from emorec_tf.features.decoded import AudioTrack, Decoded, FaceTrack, Reader
+    from emorec_tf.features.examples import Assembler, Seen
+    from emorec_tf.media.container import Source
+    from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
 Inputs: TypeAlias = dict[str, np.ndarray]
 Maker: TypeAlias = "Callable[[Clip], tuple[Inputs, Seen]]"
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What is known of a clip; ``seconds`` is the length of what was looked at.
-
-    Where a rating is estimated, ``value`` holds it, and there are no probabilities. Where there was
-    nothing to see or hear, there is neither. ``speech`` is told only where a check found none.
-    """
-
-    clip: str
-    emotion: str | None
-    probabilities: dict[str, float]
-    audio_present: bool
-    face_present: bool
-    face_coverage: float
-    seconds: float
-    target: str = "emotion"
-    value: float | None = None
-    speech: bool | None = None
-    rated: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the object of ``--json``: what else than emotions was learned is named."""
-        told = asdict(self)
-        target, value, rated = told.pop("target"), told.pop("value"), told.pop("rated")
-        if told["speech"] is None:
-            del told["speech"]
-        if rated:
-            del told["emotion"], told["probabilities"]
-            told = {"clip": told.pop("clip"), "target": target, "value": value, **told}
-        elif target != "emotion":
-            told["target"] = target
-        return told
-
-    def as_json(self) -> str:
-        """Write the line of ``--json``."""
-        return json.dumps(self.as_dict())
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A run, ready to answer.
+class Predictor:
+    """A run, ready to answer. Made by ``load``.
 
-    ``read`` decodes a clip, ``assemble`` makes an example of what was decoded, ``tell`` takes
-    inputs of a batch [B, ...] and says of each row what goes into an answer.
+    A clip goes through three steps: ``read`` decodes it, ``assemble`` makes an example of what was
+    decoded, ``answer`` gives the network's answer. ``answer_clip`` takes all three.
     """
 
     run: run_dir.Run
-    read: Read
-    assemble: Assemble
-    tell: Callable[[Inputs], list[dict[str, Any]]]
-    face_model: str | None
-    abstain_below: float
+    model: keras.Model
+    reader: Reader
+    assembler: Assembler
+    adapt: SpeakerAdapter
+    abstain_below: float = 0.0
+
+    def read(self, source: Source) -> Decoded:
+        """Decode the middle of an open file: its audio, and the track of its main face.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        return self.reader.read_source(source)
+
+    def assemble(
+        self, audio: AudioTrack | None, faces: FaceTrack | None, name: str
+    ) -> tuple[Inputs, Seen]:
+        """Make an example, the arrays of one clip, of what was decoded of the file ``name``.
+
+        Raises:
+            UserError: there is nothing, or too few faces for adaptive sampling.
+        """
+        return self.assembler.assemble(audio, faces, name)
+
+    def answer(self, inputs: Inputs) -> list[dict[str, Any]]:
+        """Answer a batch of inputs [B, ...]: emotion and probabilities of each, or its value."""
+        task = self.run.task
+        raw = np.asarray(self.model.predict_on_batch(self.adapt(inputs, None)))
+        rows = task.answers(raw, self.run.temperature)
+        if task.rating:
+            return [{"value": round(float(row), 3)} for row in rows]
+        return [named(row, task.classes, self.abstain_below) for row in rows]
 
     @property
-    def told_nothing(self) -> dict[str, Any]:
-        """What goes into an answer where there is nothing to see or hear."""
+    def no_answer(self) -> dict[str, Any]:
+        """What stands for an answer where there is neither audio nor face."""
         return {"value": None} if self.run.task.rating else {"emotion": None, "probabilities": {}}
 
+    def answer_clip(self, path: str, speech_check: bool) -> ClipAnswer:
+        """Answer the middle of a file, as in training.
 
-def opened(
+        Raises:
+            UserError: it cannot be read.
+        """
+        from emorec_tf.media.container import open_media
+
+        with open_media(path) as source:
+            audio, faces = self.read(source)
+        return self.answer_decoded(path, audio, faces, speech_check)
+
+    def answer_decoded(
+        self, name: str, audio: AudioTrack | None, faces: FaceTrack | None, speech_check: bool
+    ) -> ClipAnswer:
+        """Answer what was decoded of a clip.
+
+        With ``speech_check`` audio without speech is left out, as if there were none.
+
+        Raises:
+            UserError: there is nothing, or too few faces for adaptive sampling.
+        """
+        example, seen = self.assemble(audio, faces, name)
+        no_speech = False
+        if speech_check and audio is not None and seen.audio_present:
+            no_speech = not self.has_speech(audio)
+        if no_speech:
+            mute(example)
+        nothing = no_speech and not is_seen(example)
+        answer = self.no_answer if nothing else self.answer(batch_of(example))[0]
+        rating = bool(self.run.task.rating)
+        return ClipAnswer(
+            clip=name,
+            **answer | ({"emotion": "", "probabilities": {}} if rating else {}),
+            target=self.run.config.data.target,
+            audio_present=seen.audio_present,
+            face_present=seen.faces_found > 0,
+            face_coverage=round(seen.faces_found / max(seen.frames, 1), 3),
+            seconds=round(seen.seconds, 3),
+            speech=False if no_speech else None,
+            rated=rating,
+        )
+
+    def has_speech(self, audio: AudioTrack) -> bool:
+        """Say whether the part of a clip's audio that the network gets holds speech."""
+        from emorec_tf.features import examples
+        from emorec_tf.media import voice_activity
+
+        features = self.run.config.features  # below the detector's rate, speech is found worse
+        rate_hz = max(features.sample_rate_hz, voice_activity.RATE_HZ)
+        waveform = examples.window_waveform(audio, replace(features, sample_rate_hz=rate_hz))
+        return waveform is not None and voice_activity.has_speech(waveform, rate_hz)
+
+    def example(self, path: str) -> Inputs:
+        """Decode a file to the arrays of one clip.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        return self.assemble(*self.reader.read(clip_of(path)), path)[0]
+
+
+def load(
     run_folder: str,
     face_model: str | None = None,
     mesh_model: str | None = None,
     abstain_below: float = 0.0,
     enrol: str | None = None,
-) -> Opened:
+) -> Predictor:
     """Load a run once, for any number of files.
 
     Args:
@@ -101,129 +154,32 @@ def opened(
         face_model: face detector's model file, where it has none inside.
         mesh_model: face mesh's model file, where MediaPipe has none inside.
         abstain_below: the emotion is ``unsure`` where no probability reaches this.
-        enrol: folder of unlabelled clips of the speaker, for a run that knows speakers by clips.
+        enrol: folder of unlabelled clips of the speaker, for a run with speaker adaptation.
 
     Raises:
-        UserError: no such run, or an enrolment that does not fit it.
+        UserError: no such run, or enrolment clips that do not fit it.
     """
     folder = model_store.folder_of(run_folder)
     model_store.check_sums(folder)
-    loaded = run_dir.load(folder)
-    check_enrolment(loaded, enrol)
-    task, temperature, features = loaded.task, loaded.temperature, loaded.config.features
-    if task.rating and abstain_below:
-        raise UserError(f"run {run_folder} estimates {task.rating}; drop --abstain_below")
-    if temperature is None and not task.rating:
-        print(f"note: {run_folder} is not calibrated; evaluate does it", file=sys.stderr)
-    import_quickly()
+    run = run_dir.load(folder)
+    check_enrolment(run, enrol)
+    if run.task.rating and abstain_below:
+        raise UserError(f"run {run_folder} estimates {run.task.rating}; drop --abstain_below")
+    if run.temperature is None and not run.task.rating:
+        log.warning("%s is not calibrated; evaluate does it", run_folder)
+    devices.import_quickly()
     from emorec_tf.features import decoded, examples, face_detection
 
     face_detection.single_thread()
-    model = run_dir.load_model(loaded.model_file)
-    read = decoded.reader(features, face_model)
-    assemble = examples.assembler(features, mesh_model)
-    adapt = adapter(loaded, model, maker_of(read, assemble), enrol)
+    model = run_dir.load_model(run.model_file)
+    reader = decoded.Reader(run.config.features, face_model)
+    assembler = examples.Assembler(run.config.features, mesh_model)
 
-    def tell(inputs: Inputs) -> list[dict[str, Any]]:
-        told = task.answers(np.asarray(model.predict_on_batch(adapt(inputs, None))), temperature)
-        if task.rating:
-            return [rated(row) for row in told]
-        return [named(row, task.classes, abstain_below) for row in told]
+    def make(clip: Clip) -> tuple[Inputs, Seen]:
+        return assembler.assemble(*reader.read(clip), str(clip.video or clip.audio))
 
-    return Opened(loaded, read, assemble, tell, face_model, abstain_below)
-
-
-def import_quickly() -> None:
-    """Import TensorFlow and Keras without what they import for scikit-learn's users and plots.
-
-    Keras takes both for optional; they make a third of the time to its first answer.
-    """
-    from emorec_tf.storage.downloads import hidden
-
-    with hidden("sklearn", "matplotlib"):
-        import keras  # noqa: F401
-        import tensorflow  # noqa: F401
-
-
-def maker_of(read: Read, assemble: Assemble) -> Maker:
-    """Join the two halves of ``examples.maker``."""
-    return lambda clip: assemble(*read(clip), str(clip.video or clip.audio))
-
-
-def predictor(
-    run_folder: str,
-    face_model: str | None = None,
-    mesh_model: str | None = None,
-    abstain_below: float = 0.0,
-    enrol: str | None = None,
-) -> Callable[[str], Answer]:
-    """Load a run once; return the function that answers one file: its middle, as in training.
-
-    The arguments are those of ``opened``.
-
-    Raises:
-        UserError: no such run, an enrolment that does not fit it; and, by the returned function,
-            a file that cannot be read.
-    """
-    ready = opened(run_folder, face_model, mesh_model, abstain_below, enrol)
-    return lambda path: clip_answer(ready, path, speech_check=False)
-
-
-def clip_answer(ready: Opened, path: str, speech_check: bool) -> Answer:
-    """Answer the middle of a file.
-
-    With ``speech_check`` a sound without speech is left out, as if there were none.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    clip = clip_of(path)
-    sound, film = ready.read(clip)
-    example, seen = ready.assemble(sound, film, path)
-    no_speech = False
-    if speech_check and sound is not None and seen.audio_present:
-        no_speech = without_speech(ready, clip, sound)
-    if no_speech:
-        mute(example)
-    nothing = no_speech and not is_seen(example)
-    task = ready.run.task
-    return Answer(
-        clip=path,
-        **(ready.told_nothing if nothing else ready.tell(batch_of(example))[0])
-        | ({"emotion": "", "probabilities": {}} if task.rating else {}),
-        target=ready.run.config.data.target,
-        audio_present=seen.audio_present,
-        face_present=seen.faces_found > 0,
-        face_coverage=round(seen.faces_found / max(seen.frames, 1), 3),
-        seconds=round(seen.seconds, 3),
-        speech=False if no_speech else None,
-        rated=bool(task.rating),
-    )
-
-
-def without_speech(ready: Opened, clip: Clip, sound: Sound) -> bool:
-    """Say whether the part of a clip's sound that the network hears holds no speech."""
-    from emorec_tf.features import examples
-    from emorec_tf.media import voice_activity
-
-    features, rate_hz = ready.run.config.features, voice_activity.RATE_HZ
-    if features.sample_rate_hz >= rate_hz:
-        voice, rate_hz = examples.voice_of(sound, features), features.sample_rate_hz
-    else:  # it is heard better than the network hears it
-        voice = examples.hear(clip, replace(features, sample_rate_hz=rate_hz))
-    return voice is None or not voice_activity.has_speech(voice, rate_hz)
-
-
-def mute(example: Inputs) -> None:
-    """Mask the voice of an example: audio [T, M], audio_mask [T]."""
-    example["audio"][:] = 0
-    example["audio_mask"][:] = 0
-
-
-def is_seen(example: Inputs) -> bool:
-    """Say whether a face, or its mesh, was found."""
-    masks = [example[name] for name in ("face_mask", "mesh_mask") if name in example]
-    return any(bool(mask.any()) for mask in masks)
+    adapt = adapter(run, model, make, enrol)
+    return Predictor(run, model, reader, assembler, adapt, abstain_below)
 
 
 def named(shares: np.ndarray, classes: Sequence[str], abstain_below: float) -> dict[str, Any]:
@@ -235,18 +191,25 @@ def named(shares: np.ndarray, classes: Sequence[str], abstain_below: float) -> d
     }
 
 
-def rated(estimate: float) -> dict[str, Any]:
-    """Tell an estimate."""
-    return {"value": round(float(estimate), 3)}
+def mute(example: Inputs) -> None:
+    """Mask the audio of an example: audio [T, M], audio_mask [T]."""
+    example["audio"][:] = 0
+    example["audio_mask"][:] = 0
+
+
+def is_seen(example: Inputs) -> bool:
+    """Say whether a face, or its mesh, was found."""
+    masks = [example[name] for name in ("face_mask", "mesh_mask") if name in example]
+    return any(bool(mask.any()) for mask in masks)
 
 
 def check_enrolment(run: run_dir.Run, folder: str | None) -> None:
-    """Refuse to mix the two ways to know a speaker."""
+    """Refuse clips for a run without speaker adaptation, and a run that needs them without."""
     by_clips = isinstance(run.config.data.enrol, int)
     if by_clips and folder is None:
         raise UserError(
-            f"run {run.folder} knows speakers by their clips; give --enrol FOLDER with unlabelled "
-            f"clips of the one who speaks"
+            f"run {run.folder} adapts to speakers by their clips; give --enrol FOLDER with "
+            f"unlabelled clips of the speaker"
         )
     if folder is not None and not by_clips:
         raise UserError(
@@ -255,26 +218,16 @@ def check_enrolment(run: run_dir.Run, folder: str | None) -> None:
         )
 
 
-def adapter(run: run_dir.Run, model: keras.Model, make: Maker, folder: str | None) -> Adapt:
-    """Make what puts a clip on the scale of training: by the folder's clips, or the clip's own."""
-    from emorec_tf.training import speaker_adaptation
+def adapter(
+    run: run_dir.Run, model: keras.Model, make: Maker, folder: str | None
+) -> SpeakerAdapter:
+    """Make what adapts clips to their speaker: by the folder's clips, or the clip's own audio."""
+    from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
-    standard, below = (
-        speaker_adaptation.standard_of(model),
-        speaker_adaptation.features_model(model),
-    )
-    if run.config.data.enrol is None:
-        return speaker_adaptation.unmoved
+    own = SpeakerAdapter.for_model(model, run.config.data.enrol)
     if folder is None:
-        return speaker_adaptation.alone(standard) if standard else speaker_adaptation.unmoved
-    clips = [inputs_of(make, path)[0] for path in found([folder])]
-    voices = [c["audio"][0][c["audio_mask"][0] > 0] for c in clips]
-    own = speaker_adaptation.of_voices(voices)
-    heard = speaker_adaptation.known(own, standard) if standard else speaker_adaptation.unmoved
-    if below is None:
-        return heard
-    features = [below.predict_on_batch(heard(c, None)) for c in clips]
-    return speaker_adaptation.with_mean(heard, np.mean(features, axis=0))
+        return own
+    return own.fit_speaker([inputs_of(make, path)[0] for path in found([folder])], model)
 
 
 def inputs_of(make: Maker, path: str) -> tuple[Inputs, Seen]:
@@ -284,7 +237,7 @@ def inputs_of(make: Maker, path: str) -> tuple[Inputs, Seen]:
 
 
 def clip_of(path: str) -> Clip:
-    """Take a file for a clip of which nothing is known."""
+    """Make an unlabelled clip of a file."""
     return Clip(clip_id=path, speaker="", emotion="", video=path, audio=path)
 
 

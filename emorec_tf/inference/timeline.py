@@ -1,4 +1,4 @@
-"""What a film says over time, on disk: a picture for people, a table and JSON for programs."""
+"""The answer to a video over time, on disk: a figure for people, a table and JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emorec_tf.errors import UserError
+from emorec_tf.inference.windows import NOTHING
 from emorec_tf.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from emorec_tf.inference.answers import MediaAnswer
+
 Cell = Mapping[str, Any]  # of one person in one step: see windows.merged
 
-# Paul Tol's "muted" scheme, told apart by colour-blind people too; each emotion has one for good.
+# Paul Tol's "muted" scheme, distinct for colour-blind people too; each emotion has its own.
 COLOURS = {
     "neutral": "#88ccee",
     "calm": "#44aa99",
@@ -38,7 +41,7 @@ COLOURS = {
 }
 DARK = frozenset(("sad", "angry", "disgust", "fearful", "low", "high"))
 UNKNOWN_COLOUR = "#555555"
-NOTHING, UNSURE_COLOUR = "#e3e5e8", "#b4b9c0"
+ABSENT_COLOUR, UNSURE_COLOUR = "#e3e5e8", "#b4b9c0"
 WIDTH_INCHES, BAND_INCHES, REST_INCHES = 11.0, 1.5, 1.25
 MOST_BANDS = 12
 STRIP = (1.06, 1.30)  # of a band's height: the most likely emotion
@@ -73,30 +76,26 @@ def places(path: str) -> list[Path]:
     return [Path(path).with_suffix(suffix) for suffix in (Path(path).suffix, ".csv", ".json")]
 
 
-def write(
-    path: str,
-    told: Mapping[str, Any],
-    cells: Sequence[Cell],
-    portraits: Mapping[int, np.ndarray],
-) -> None:
-    """Write the picture to ``path``, the table and the whole answer beside it.
+def write(path: str, found: MediaAnswer) -> None:
+    """Write the figure to ``path``, the table and the whole answer beside it.
 
     Raises:
         UserError: they cannot be written.
     """
     from emorec_tf.tasks import plots
 
-    picture, table, whole = places(path)
+    drawing, table, whole = places(path)
+    text = json.dumps({**found.answer, "timeline": found.timeline}, indent=1) + "\n"
     try:
-        write_atomically(picture, plots.png(figure(told, cells, portraits)))
-        write_atomically(table, csv_of(cells))
-        write_atomically(whole, json.dumps({**told, "timeline": list(cells)}, indent=1) + "\n")
+        write_atomically(drawing, plots.png(figure(found.answer, found.timeline, found.portraits)))
+        write_atomically(table, csv_of(found.timeline))
+        write_atomically(whole, text)
     except OSError as error:
         raise UserError(f"{error.filename or path}: cannot write ({error.strerror})") from error
 
 
 def csv_of(cells: Sequence[Cell]) -> str:
-    """One line for each person and step, a column for each class; empty where nothing is told."""
+    """One line for each person and step, a column for each class; empty without an answer."""
     names = classes_of(cells)
     text = StringIO()
     columns = ["start_seconds", "end_seconds", "person"]
@@ -120,11 +119,11 @@ def classes_of(cells: Sequence[Cell]) -> list[str]:
 
 
 def figure(
-    told: Mapping[str, Any], cells: Sequence[Cell], portraits: Mapping[int, np.ndarray]
+    answer: Mapping[str, Any], cells: Sequence[Cell], portraits: Mapping[int, np.ndarray]
 ) -> Figure:
     """Draw a band for each person: the most likely emotion above, all probabilities below it.
 
-    Grey is where nothing is known of somebody. At most twelve bands: those seen longest.
+    Grey is where there is no answer for a person. At most twelve bands: those seen longest.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -140,9 +139,9 @@ def figure(
         )
         for (left, right), person in zip(grid, people, strict=True):
             head(left, person, portraits)
-            band(right, [c for c in cells if c["person"] == person], told["film_seconds"])
-        time_axis(grid[-1][1], told["film_seconds"])
-        drawn.suptitle(title(told), x=0.01, ha="left", fontsize=11, color=INK)
+            band(right, [c for c in cells if c["person"] == person], answer["film_seconds"])
+        time_axis(grid[-1][1], answer["film_seconds"])
+        drawn.suptitle(title(answer), x=0.01, ha="left", fontsize=11, color=INK)
         drawn.legend(
             handles=keys(cells), loc="outside lower center", ncols=6, frameon=False,
             labelcolor=INK, fontsize=8,
@@ -151,32 +150,32 @@ def figure(
 
 
 def shown(cells: Sequence[Cell]) -> list[int | None]:
-    """The people that are drawn, in order; nobody (``None``) last."""
+    """The people that are drawn, in order; audio without a person (``None``) last."""
     people = [cell["person"] for cell in cells]
     longest = sorted(set(people), key=lambda person: -people.count(person))[:MOST_BANDS]
     return sorted(longest, key=lambda person: (person is None, person or 0))
 
 
-def title(told: Mapping[str, Any]) -> str:
-    """Name the film, and what it says as a whole."""
-    name = Path(told["clip"]).name
-    answer = told.get("emotion") or told.get("value") or "nothing to see or hear"
-    people = len(told["people"])
-    who = {0: "nobody in view", 1: "1 person"}.get(people, f"{people} people")
-    share = max(told.get("probabilities", {}).values(), default=None)
+def title(answer: Mapping[str, Any]) -> str:
+    """Name the video, and the answer to it as a whole."""
+    name = Path(answer["clip"]).name
+    over_all = answer.get("emotion") or answer.get("value") or NOTHING
+    people = len(answer["people"])
+    who = {0: "no person in view", 1: "1 person"}.get(people, f"{people} people")
+    share = max(answer.get("probabilities", {}).values(), default=None)
     sure = "" if share is None else f" {share:.0%}"
-    shared = ", one voice shared by all in view" if told["voice_shared"] else ""
-    return f"{name}   {clock(told['film_seconds'])}   {who}{shared}   over all: {answer}{sure}"
+    shared = ", one audio track shared by all in view" if answer["voice_shared"] else ""
+    return f"{name}   {clock(answer['film_seconds'])}   {who}{shared}   over all: {over_all}{sure}"
 
 
 def head(axes: Axes, person: int | None, portraits: Mapping[int, np.ndarray]) -> None:
-    """Show who a band is about."""
+    """Show which person a band is about."""
     from emorec_tf.tasks.plots import INK
 
     axes.set_axis_off()
     if person is not None and person in portraits:
         axes.imshow(portraits[person], extent=(0, 1, 0, 1), aspect="equal", zorder=2)
-    name = "no face:\nvoice alone" if person is None else f"person {person}"
+    name = "no face:\naudio alone" if person is None else f"person {person}"
     height, size = (0.5, 8) if person is None else (1.06, 9)
     axes.text(0.5, height, name, ha="center", va="bottom" if person else "center",
               fontsize=size, color=INK)  # fmt: skip
@@ -185,7 +184,7 @@ def head(axes: Axes, person: int | None, portraits: Mapping[int, np.ndarray]) ->
 
 def band(axes: Axes, cells: Sequence[Cell], seconds: float) -> None:
     """Draw one person over time."""
-    axes.axvspan(0, seconds, facecolor=NOTHING, linewidth=0, zorder=0)
+    axes.axvspan(0, seconds, facecolor=ABSENT_COLOUR, linewidth=0, zorder=0)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.set(xlim=(0, seconds))
     if is_rated(cells):
@@ -253,7 +252,7 @@ def keys(cells: Sequence[Cell]) -> list[Any]:
     made = [Patch(color=COLOURS.get(n, UNKNOWN_COLOUR), alpha=0.85, label=n) for n in names]
     if any(cell.get("emotion") == "unsure" for cell in cells):
         made.append(Patch(color=UNSURE_COLOUR, label="unsure"))
-    return [*made, Patch(color=NOTHING, label="not in view, or nothing to see or hear")]
+    return [*made, Patch(color=ABSENT_COLOUR, label=f"not in view, or {NOTHING}")]
 
 
 def time_axis(axes: Axes, seconds: float) -> None:

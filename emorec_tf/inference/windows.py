@@ -1,4 +1,4 @@
-"""A film is cut into windows that overlap, and what each says is laid back along its time."""
+"""A video is cut into windows that overlap; their answers are laid back along its time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 from emorec_tf.config.fields import check
 
-CLIP_WINDOWS = 2.0  # films up to so many windows are one clip: their middle is answered
-SPARE_HOPS = 0.1  # so little more than the last window makes no window of its own
+CLIP_WINDOWS = 2.0  # videos up to so many windows are one clip: their middle is answered
+SPARE_HOPS = 0.1  # a remainder up to this makes no window of its own
 
 UNSURE = "unsure"
+NOTHING = "nothing to see or hear"  # shown where an answer is empty
 
-Row = Mapping[str, Any]  # of one person in one window: see film_answers
+Row = Mapping[str, Any]  # of one person in one window: see long_media
 
 
 def hop_of(window_seconds: float, hop_seconds: float | None) -> float:
@@ -30,10 +31,10 @@ def hop_of(window_seconds: float, hop_seconds: float | None) -> float:
 
 
 def cut(seconds: float, window_seconds: float, hop_seconds: float) -> list[tuple[float, float]]:
-    """Start and end of each window over a film of ``seconds``, all of one length.
+    """Start and end of each window over a video of ``seconds``, all of one length.
 
-    They start every ``hop_seconds``, but the last ends with the film, up to a tenth of a step
-    later than its turn. A film no longer than that has one window: its middle, or all of it.
+    They start every ``hop_seconds``, but the last ends with the video, up to a tenth of a step
+    later than its turn. A video no longer than that has one window: its middle, or all of it.
     """
     length = min(seconds, window_seconds)
     steps = max(0, math.ceil((seconds - length) / hop_seconds - SPARE_HOPS))
@@ -49,14 +50,14 @@ def merged(
 ) -> list[dict[str, Any]]:
     """Lay windows along a grid of steps: of each person, the mean of those over a step's middle.
 
-    Steps of which no window tells anything are left out; those with nothing to see or hear stay,
-    with an emotion of ``None``.
+    Steps that no window covers are left out; those without face and speech stay, with an emotion
+    of ``None``.
     """
     over: dict[tuple[int, int | None], list[Row]] = defaultdict(list)
     for row in rows:
         first = math.ceil(row["start_seconds"] / hop_seconds - 0.5 - 1e-9)
         last = math.floor(row["end_seconds"] / hop_seconds - 0.5 + 1e-9)
-        if row["end_seconds"] > seconds - 0.002:  # the film's last step may be a short one
+        if row["end_seconds"] > seconds - 0.002:  # the video's last step may be a short one
             last = math.ceil(seconds / hop_seconds - 1e-6) - 1
         for step in range(first, last + 1):
             over[step, row["person"]].append(row)
@@ -73,25 +74,25 @@ def merged(
 
 
 def mean(rows: Sequence[Row], abstain_below: float = 0.0) -> dict[str, Any]:
-    """What several windows say together: the mean of those that say anything.
+    """The answer of several windows together: the mean of those that have one.
 
-    Voice and face are there where one window has them; the coverage is the mean of all.
+    Audio and face are present where one window has them; the coverage is the mean of all.
     """
-    told: dict[str, Any] = {}
+    answer: dict[str, Any] = {}
     if "value" in rows[0]:
         values = [row["value"] for row in rows if row["value"] is not None]
-        told["value"] = round(sum(values) / len(values), 3) if values else None
+        answer["value"] = round(sum(values) / len(values), 3) if values else None
     else:
         shares = [row["probabilities"] for row in rows if row["probabilities"]]
-        told["probabilities"] = {
+        answer["probabilities"] = {
             name: round(sum(share[name] for share in shares) / len(shares), 6)
             for name in (shares[0] if shares else ())
         }
-        best = max(told["probabilities"], key=told["probabilities"].get, default=None)
-        sure = best is None or told["probabilities"][best] >= abstain_below
-        told["emotion"] = best if sure else UNSURE
-    told |= {name: any(row[name] for row in rows) for name in ("audio_present", "face_present")}
-    heard = [row["speech"] for row in rows]
-    told["speech"] = None if None in heard else any(heard)
-    told["face_coverage"] = round(sum(row["face_coverage"] for row in rows) / len(rows), 3)
-    return told
+        best = max(answer["probabilities"], key=answer["probabilities"].get, default=None)
+        sure = best is None or answer["probabilities"][best] >= abstain_below
+        answer["emotion"] = best if sure else UNSURE
+    answer |= {name: any(row[name] for row in rows) for name in ("audio_present", "face_present")}
+    speech = [row["speech"] for row in rows]
+    answer["speech"] = None if None in speech else any(speech)
+    answer["face_coverage"] = round(sum(row["face_coverage"] for row in rows) / len(rows), 3)
+    return answer

@@ -8,6 +8,8 @@ bounded before anything is decoded.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import av
 
 from emorec_tf.errors import UserError
 
-MAX_PIXELS = 8192 * 4608  # of one picture
+MAX_PIXELS = 8192 * 4608  # of one frame
 MAX_SIDE_PIXELS = 16384
 MAX_SECONDS = 24 * 3600.0  # of a file
 SAMPLE_RATES_HZ = (1_000, 768_000)
@@ -55,13 +57,45 @@ FOREIGN_ERRORS = (
 )
 
 
-def opened(path: str) -> Any:
-    """Open a file for decoding, as a PyAV container and context manager."""
+@contextmanager
+def open_media(path: str, name: str | None = None) -> Iterator[Source]:
+    """Open a media file, choose and check its streams; it is closed after the ``with``.
+
+    Args:
+        path: where the file lies.
+        name: what errors call it; none: its path.
+
+    Raises:
+        UserError: the file is missing, empty, damaged, not media, or beyond the bounds here.
+    """
+    av.logging.set_level(None)  # FFmpeg's own lines would stand between ours on stderr
+    name = path if name is None else name
+    with ExitStack() as stack:
+        with media_errors(name):
+            source = source_of(name, path, stack.enter_context(_container(name, path)))
+        yield source
+
+
+@contextmanager
+def media_errors(name: str) -> Iterator[None]:
+    """Turn what PyAV raises on a damaged file into a line that names the file."""
+    try:
+        yield
+    except FOREIGN_ERRORS as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UserError(
+            f"{name}: cannot be read as audio or video ({' '.join(str(reason).split())}): it is "
+            "damaged, cut short or no media file; fetch it again or leave it out"
+        ) from error
+
+
+def _container(name: str, path: str) -> Any:
+    """Open a file as a PyAV container, which is a context manager."""
     file = Path(path)
     if not file.is_file():
-        raise UserError(f"{path}: no such file; check the path")
+        raise UserError(f"{name}: no such file; check the path")
     if file.stat().st_size == 0:
-        raise UserError(f"{path}: is empty (0 bytes); fetch it again or leave it out")
+        raise UserError(f"{name}: is empty (0 bytes); fetch it again or leave it out")
     codecs = ",".join(sorted(CODECS))
     with file.open("rb") as data:  # FFmpeg's own choice for these reads numbers in the file's name
         form = "jpeg_pipe" if data.read(len(JPEG_MAGIC)) == JPEG_MAGIC else None
@@ -82,10 +116,11 @@ def opened(path: str) -> Any:
 class Source:
     """An open container, the streams read from it, and what its headers promise.
 
-    ``ends`` are seconds by stream index, where the header tells them.
+    ``name`` is what errors call the file. ``ends`` are seconds by stream index, where the header
+    gives them.
     """
 
-    path: str
+    name: str
     container: Any
     audio: Any
     video: Any
@@ -95,39 +130,39 @@ class Source:
 
     @property
     def streams(self) -> list[Any]:
-        """The streams that are read, sound first."""
+        """The streams that are read, audio first."""
         return [stream for stream in (self.audio, self.video) if stream is not None]
 
 
-def source_of(path: str, container: Any) -> Source:
+def source_of(name: str, path: str, container: Any) -> Source:
     """Choose the streams of an open container, check them, and read what they promise."""
-    films = [s for s in container.streams.video if not _is_cover(s)]
+    videos = [s for s in container.streams.video if not _is_cover(s)]
     audio = next(iter(container.streams.audio), None)
-    video = next(iter(films), None)
+    video = next(iter(videos), None)
     streams = [stream for stream in (audio, video) if stream is not None]
     if not streams:
-        raise UserError(f"{path}: holds neither sound nor pictures; leave it out")
+        raise UserError(f"{name}: holds neither audio nor video; leave it out")
     for stream in streams:
-        _accept(path, stream)
+        _accept(name, stream)
     origin = (container.start_time or 0) / av.time_base
     untimed = container.format.name in UNTIMED_FORMATS
     ends = {} if untimed else {s.index: _end(s) - origin for s in streams if s.duration}
     if len(ends) < len(streams) and container.duration and not untimed:
         seconds = max([container.duration / av.time_base, *ends.values()])
     else:
-        seconds = max(ends.values()) if ends else _measure(path) - origin
+        seconds = max(ends.values()) if ends else _measure(name, path) - origin
     if container.format.name == "wav":
-        _check_wav(path)
+        _check_wav(name, path)
     if not 0 < seconds <= MAX_SECONDS:
         raise UserError(
-            f"{path}: claims to last {seconds:.6g} s (between 0 and {MAX_SECONDS:.0f} are read); "
+            f"{name}: claims to last {seconds:.6g} s (between 0 and {MAX_SECONDS:.0f} are read); "
             "it is damaged or must be split"
         )
-    return Source(path, container, audio, video, origin, seconds, ends)
+    return Source(name, container, audio, video, origin, seconds, ends)
 
 
 def _is_cover(stream: Any) -> bool:
-    """Whether a video stream is a sound file's cover picture."""
+    """Whether a video stream is the cover image of an audio file."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
@@ -135,41 +170,41 @@ def _end(stream: Any) -> float:
     return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
 
 
-def _accept(path: str, stream: Any) -> None:
-    """Refuse codecs and sizes outside the bounds; PyAV itself does not heed codec_whitelist."""
+def _accept(name: str, stream: Any) -> None:
+    """Refuse codecs and sizes outside the bounds; PyAV itself ignores codec_whitelist."""
     context = stream.codec_context
-    name = context.name if context else "unknown"
-    if name not in CODECS:
+    codec = context.name if context else "unknown"
+    if codec not in CODECS:
         raise UserError(
-            f"{path}: its {stream.type} codec '{name}' is not read here; convert the file to "
+            f"{name}: its {stream.type} codec '{codec}' is not read here; convert the file to "
             "mp4 (H.264, AAC) or wav"
         )
     if stream.type == "audio":
         low, high = SAMPLE_RATES_HZ
         if not (low <= context.sample_rate <= high and 1 <= context.channels <= MAX_CHANNELS):
             raise UserError(
-                f"{path}: claims {context.sample_rate} Hz and {context.channels} channels ({low} "
+                f"{name}: claims {context.sample_rate} Hz and {context.channels} channels ({low} "
                 f"to {high} Hz and up to {MAX_CHANNELS} channels are read); its header is damaged"
             )
     else:
-        check_size(path, context.width, context.height)
+        check_size(name, context.width, context.height)
         context.options = {"max_pixels": str(MAX_PIXELS)}
     context.thread_type = "NONE"
     context.thread_count = 1
 
 
-def check_size(path: str, width: int, height: int) -> None:
-    """Refuse pictures without area or beyond the bounds; sizes in pixels."""
+def check_size(name: str, width: int, height: int) -> None:
+    """Refuse frames without area or beyond the bounds; sizes in pixels."""
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PIXELS or not width * height:
         raise UserError(
-            f"{path}: claims pictures of {width}x{height} (up to {MAX_PIXELS} pixels and "
+            f"{name}: claims frames of {width}x{height} (up to {MAX_PIXELS} pixels and "
             f"{MAX_SIDE_PIXELS} a side are read); its header is damaged, or scale it down"
         )
 
 
-def _measure(path: str) -> float:
+def _measure(name: str, path: str) -> float:
     """When the last packet ends, in the container's own time: for headers without a duration."""
-    with opened(path) as container:
+    with _container(name, path) as container:
         streams = [*container.streams.audio, *container.streams.video]
         packets = container.demux(*[s for s in streams if not _is_cover(s)])
         return max((packet_end(packet) for packet in packets if packet.size), default=0.0)
@@ -189,31 +224,31 @@ def packet_seconds(packet: Any) -> float:
     return float(1 / rate) if rate else 0.0
 
 
-def _check_wav(path: str) -> None:
-    """Compare a wav's data chunk with the file's length: FFmpeg shortens it without a word."""
+def _check_wav(name: str, path: str) -> None:
+    """Compare a wav's data chunk with the file's length: FFmpeg shortens it silently."""
     length = Path(path).stat().st_size
     bytes_per_second = 0
     with Path(path).open("rb") as file:
         position = 12
         while position + 8 <= length:
             file.seek(position)
-            name, size = struct.unpack("<4sI", file.read(8))
-            if name == b"fmt ":
+            chunk, size = struct.unpack("<4sI", file.read(8))
+            if chunk == b"fmt ":
                 bytes_per_second = struct.unpack("<8xI", file.read(12).ljust(12, b"\0"))[0]
-            if name == b"data":
+            if chunk == b"data":
                 missing = position + 8 + size - length
                 # Writers to a pipe leave a place holder of about 2 or 4 GiB here.
                 if size < 0x7FFF0000 and bytes_per_second:
-                    check_missing(path, missing / bytes_per_second, size / bytes_per_second)
+                    check_missing(name, missing / bytes_per_second, size / bytes_per_second)
                 return
             position += 8 + size + size % 2
 
 
-def check_missing(path: str, missing_seconds: float, promised_seconds: float) -> None:
+def check_missing(name: str, missing_seconds: float, promised_seconds: float) -> None:
     """Refuse a file that holds clearly less than its header promises."""
     if missing_seconds > max(MISSING_SECONDS, MISSING_SHARE * promised_seconds):
         missing = min(missing_seconds, promised_seconds)
         raise UserError(
-            f"{path}: is cut short or damaged: {missing:.2f} s of {promised_seconds:.2f} s "
+            f"{name}: is cut short or damaged: {missing:.2f} s of {promised_seconds:.2f} s "
             "cannot be read; fetch it again or leave it out"
         )

@@ -1,4 +1,4 @@
-"""What is kept of decoded frames: the nearest pictures, and one channel of sound."""
+"""What is kept of decoded frames: the video frames nearest to some times, one audio channel."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from emorec_tf.errors import UserError
 from emorec_tf.media.container import Source, check_size
 
-MAX_PICTURE_BYTES = 4 * 2**30  # of all pictures of one call, as RGB
-DENSE_FRAMES_PER_PICTURE = 4.0  # from here on it pays to leave out unreferenced frames
+MAX_VIDEO_BYTES = 4 * 2**30  # of all video frames of one call, as RGB
+DENSE_FRAMES_PER_TARGET = 4.0  # from here on it pays to leave out unreferenced frames
 SILENT_MIX_SHARE = 0.01  # of the loudest channel's energy
 # Weights of a downmix to mono, before they are scaled to a sum of 1 (after ITU-R BS.775).
 CHANNEL_WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "LFE": 0.0}
 OTHER_CHANNEL_WEIGHT = 0.5
 
 
-class Pictures:
+class FrameSampler:
     """Keeps, for every target time, the frame nearest to it."""
 
     def __init__(
@@ -27,14 +27,14 @@ class Pictures:
     ) -> None:
         """Spread ``count`` targets over the window, seconds from the file's start."""
         context = source.video.codec_context
-        if count > most_pictures(source):
-            raise UserError(f"{source.path}: {count} pictures of its size are too many; ask fewer")
+        if count > most_frames(source):
+            raise UserError(f"{source.name}: {count} frames of its size are too many; ask fewer")
         self.start = window[0]
         self.targets = self.start + (np.arange(count) + 0.5) * (window[1] - window[0]) / count
         self.gaps = np.full(count, np.inf)
         self.nearest: list[tuple[float, Any]] = [(0.0, None)] * count
         frames = float(source.video.average_rate or 0) * (window[1] - window[0])
-        if sparse and frames >= DENSE_FRAMES_PER_PICTURE * count:
+        if sparse and frames >= DENSE_FRAMES_PER_TARGET * count:
             context.skip_frame = "NONREF"
 
     def take(self, frame: Any, seconds: float) -> bool:
@@ -45,42 +45,47 @@ class Pictures:
             self.nearest[target] = (seconds, frame)
         return bool(seconds >= self.targets[-1])
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no frame has come."""
+        return self.nearest[0][1] is None
+
     def finish(self) -> tuple[list[Any], np.ndarray]:
         """Frames as FFmpeg gives them, and their times in seconds from the window's start."""
-        if any(frame is None for _, frame in self.nearest):
-            raise ValueError("no picture can be decoded")
+        if self.is_empty:
+            raise ValueError("no frame can be decoded")
         times = np.array([seconds for seconds, _ in self.nearest]) - self.start
         return [frame for _, frame in self.nearest], times
 
 
-def most_pictures(source: Source) -> int:
-    """How many pictures of a film one call may give."""
+def most_frames(source: Source) -> int:
+    """How many frames of a video one call may give."""
     context = source.video.codec_context
-    return int(MAX_PICTURE_BYTES / (context.width * context.height * 3))
+    return int(MAX_VIDEO_BYTES / (context.width * context.height * 3))
 
 
-def converter(path: str) -> Callable[[Any], np.ndarray]:
+def converter(name: str) -> Callable[[Any], np.ndarray]:
     """Make the function that turns a frame into an upright uint8 RGB [height, width, 3]."""
     reformatter = av.video.reformatter.VideoReformatter()  # one for all: 10 times quicker
 
     def convert(frame: Any) -> np.ndarray:
-        check_size(path, frame.width, frame.height)
+        check_size(name, frame.width, frame.height)
         array = reformatter.reformat(frame, format="rgb24").to_ndarray()
-        # FFmpeg gives the counter-clockwise turn that sets the picture upright.
+        # FFmpeg gives the counter-clockwise turn that sets the image upright.
         return np.ascontiguousarray(np.rot90(array, round(frame.rotation / 90)))
 
     return convert
 
 
-class Sound:
+class AudioSampler:
     """Resamples each channel, then mixes them: only so can a mix that cancels itself be seen."""
 
-    def __init__(self, path: str, window: tuple[float, float], sample_rate_hz: int | None) -> None:
-        """Wait for the first frame: only frames tell layout and rate (``None``: own) for sure."""
-        self.path, self.window, self.rate_hz = path, window, sample_rate_hz or 0
+    def __init__(self, name: str, window: tuple[float, float], sample_rate_hz: int | None) -> None:
+        """Wait for the first frame: headers may be wrong on layout and rate (``None``: own)."""
+        self.name, self.window, self.rate_hz = name, window, sample_rate_hz or 0
         self.first_seconds: float | None = None
         self.resampler: Any = None
-        self.names: tuple[str, ...] = ()
+        self.channels: tuple[str, ...] = ()
         self.blocks: list[np.ndarray] = []
 
     def take(self, frame: Any, seconds: float) -> bool:
@@ -93,7 +98,7 @@ class Sound:
         if self.first_seconds is None:
             self.first_seconds = seconds
             self.rate_hz = self.rate_hz or frame.sample_rate
-            self.names = tuple(channel.name for channel in frame.layout.channels)
+            self.channels = tuple(channel.name for channel in frame.layout.channels)
             # Packed, as PyAV 18.1 reads past the planes of more than 7 planar channels.
             self.resampler = av.AudioResampler("flt", frame.layout, self.rate_hz)
         self._keep(frame)
@@ -101,12 +106,12 @@ class Sound:
 
     def _keep(self, frame: Any) -> None:
         for resampled in self.resampler.resample(frame):
-            self.blocks.append(resampled.to_ndarray().reshape(-1, len(self.names)))
+            self.blocks.append(resampled.to_ndarray().reshape(-1, len(self.channels)))
 
     def finish(self, source: Source, notes: list[str]) -> np.ndarray | None:
-        """Float32 [samples] from the window's start; adds to ``notes`` what was mended."""
+        """Float32 [samples] from the window's start; adds to ``notes`` what was repaired."""
         if self.first_seconds is None:
-            notes.append("no sound in this part of the file")
+            notes.append("no audio in this part of the file")
             return None
         self._keep(None)
         channels = np.concatenate(self.blocks)
@@ -118,15 +123,15 @@ class Sound:
         channels = channels[max(0, -late) :][: max(0, length)]
         if not np.isfinite(channels).all():
             raise UserError(
-                f"{self.path}: holds samples that are not numbers (NaN or infinite); write the "
+                f"{self.name}: holds samples that are not numbers (NaN or infinite); write the "
                 "file again or leave it out"
             )
-        waveform = _mix(channels, self.names, notes)
+        waveform = _mix(channels, self.channels, notes)
         return np.concatenate([np.zeros(max(0, late), np.float32), waveform])
 
 
 def resampled(waveform: np.ndarray, rate_hz: int, wanted_hz: int) -> np.ndarray:
-    """Bring mono sound to another rate: float32 [samples] -> [samples * wanted / rate]."""
+    """Resample mono audio: float32 [samples] -> [samples * wanted / rate]."""
     if rate_hz == wanted_hz or not len(waveform):
         return waveform
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(waveform)[None], "flt", "mono")
@@ -151,5 +156,5 @@ def _mix(channels: np.ndarray, names: tuple[str, ...], notes: list[str]) -> np.n
         mono = channels[:, loudest]
     peak = float(np.abs(mono).max(initial=0.0))
     if peak > 1.05:  # less is the ripple of resampling
-        notes.append(f"sound scaled down from a peak of {peak:.2f}")
+        notes.append(f"audio scaled down from a peak of {peak:.2f}")
     return np.ascontiguousarray(mono / max(peak, 1.0), dtype=np.float32)

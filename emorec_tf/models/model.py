@@ -1,8 +1,7 @@
-"""Config to Keras model: inputs, two branches, one fusion; its distribution strategy."""
+"""Config to Keras model: inputs, two branches, one fusion."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import keras
@@ -16,22 +15,8 @@ from emorec_tf.config.schema import PICTURE_ARRAYS, schema
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import ModalityDropout, Still, Tensor, Tokens
 from emorec_tf.tasks import tasks
-from emorec_tf.training.distributed import cluster
 
 AUDIO_INPUTS = ("audio", "audio_mask")
-
-
-@functools.cache
-def strategy():
-    """Return this process's one strategy: over its devices, or over those of several machines.
-
-    A second MirroredStrategy would break training on two replicas.
-    """
-    import tensorflow as tf
-
-    if cluster.team():
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    return tf.distribute.MirroredStrategy()
 
 
 def input_tensors(features: FeaturesConfig, any_frames: bool = False) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """Records to batches: a tf.data stream whose order depends on the seed alone.
 
-Handles of examples are shuffled and batched (see ``example_order``); only then are they parsed, and
+Handles of examples are shuffled and batched (see ``shuffling``); only then are they parsed, and
 features are cast inside the model.
 """
 
@@ -20,8 +20,9 @@ from emorec_tf.errors import UserError
 from emorec_tf.records import augmentation, parsing, shuffling
 from emorec_tf.records.parsing import Batch
 from emorec_tf.records.records_dir import Records
+from emorec_tf.tasks import tasks
 
-Adapt = Callable[[Batch, tf.Tensor], Batch]  # inputs and clip ids to inputs: see enrolment
+Transform = Callable[[Batch, tf.Tensor], Batch]  # inputs and clip ids [B] to inputs
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Part:
         return tf.data.Dataset.from_tensor_slices((tf.gather(every, own), steps, own))
 
 
+def unchanged(inputs: Batch, _: tf.Tensor) -> Batch:
+    """Leave inputs as they are."""
+    return inputs
+
+
 def class_table(clips: Sequence[Clip], classes: Sequence[str]) -> tf.lookup.StaticHashTable:
     """Clip id to class number, -1 for clips that are not among ``clips``.
 
@@ -51,7 +57,7 @@ def class_table(clips: Sequence[Clip], classes: Sequence[str]) -> tf.lookup.Stat
 
 
 def model_inputs(parsed: Batch, features: FeaturesConfig) -> Batch:
-    """Keep what the model eats; masks become float."""
+    """Keep the inputs of models; masks become float."""
     inputs = {name: parsed[name] for name in schema(features)}
     for name in inputs:
         if name.endswith("_mask"):
@@ -59,65 +65,99 @@ def model_inputs(parsed: Batch, features: FeaturesConfig) -> Batch:
     return inputs
 
 
-def training(
-    records: Records,
-    clips: Sequence[Clip],
-    classes: Sequence[str],
-    train: TrainConfig,
-    mean: np.ndarray,
-    first_epoch: int,
-    adapt: Adapt | None = None,
-    rating: str | None = None,
-    uses: Collection[str] = ("audio", "face"),
-    part: Part | None = None,
-) -> tf.data.Dataset:
-    """Endless stream of (inputs, one-hot labels, weights), beginning at ``first_epoch``.
+@dataclass(frozen=True)
+class TrainingStream:
+    """Endless stream of (inputs, labels, weights) of the training clips.
 
-    With ``rating``, the name of one, labels are the ratings [B, 1], and all clips weigh the same.
-    Only the arrays of branches that the model ``uses`` are varied. With a ``part``, the stream
-    gives that part of each batch, a piece for each replica.
+    Labels are one-hot [B, K], or the ratings [B, 1] where one is estimated; all ratings weigh the
+    same. Order and augmentation depend on the seed and the step alone, so a stream that begins
+    later is the rest of the undisturbed one.
 
-    The order is that of an undisturbed run, and so are the draws of augmentation.
+    Attributes:
+        records: hold the clips.
+        clips: labelled training clips.
+        task: what is learned.
+        settings: batch size, seed, cache, augmentation.
+        mean: of each audio band over the training clips, [M].
+        transform: of inputs before they are augmented.
+        uses: "audio", "face" or both: only arrays that the model uses are augmented.
     """
-    size, steps = train.batch_size, len(clips) // train.batch_size
-    if size > len(clips):
-        raise UserError(f"batch_size {size} is more than the {len(clips)} training clips")
-    weighed = train.class_weights and not rating
-    weights = tf.constant(class_weights(clips, classes) if weighed else 1.0)
-    table = class_table(clips, classes or sorted({c.emotion for c in clips}))
-    found = shuffling.source(records, table, train.cache)
-    shuffled = min(len(clips), shuffling.shuffle_size(records))
-    stream = shuffling.batches(found, size, steps, shuffled, train.seed, first_epoch)
-    part = part or Part()
-    count = size // (part.workers * part.replicas)
-    numbers = tf.data.Dataset.counter(first_epoch * steps)
 
-    def ready(
-        handles: tf.Tensor, step: tf.Tensor, piece: tf.Tensor
-    ) -> tuple[Batch, tf.Tensor, tf.Tensor]:
-        parsed = found.parse(tf.ensure_shape(handles, [count]))
-        inputs = model_inputs(parsed, records.features)
-        if adapt:
-            inputs = adapt(inputs, parsed["clip_id"])
-        seed = tf.stack([tf.cast(train.seed, tf.int64), step])
-        rows = augmentation.Rows(size, piece * count, count)
-        if train.train_frames:
-            inputs = augmentation.some_frames(inputs, train.train_frames, seed + 1, rows)
-        if train.augment_channel and "audio" in uses:
-            voice = inputs["audio"], inputs["audio_mask"]
-            inputs["audio"] = augmentation.other_channel(*voice, records.features, seed + 2, rows)
-        if train.augment:
-            kind = records.features.audio_features
-            inputs = augmentation.augmented(inputs, mean, seed, kind, uses, rows)
-        if rating:
-            labels = parsed[rating][:, None]
-        else:
-            labels = tf.one_hot(table.lookup(parsed["clip_id"]), len(classes))
-        weight = tf.linalg.matvec(labels, weights) if weighed else labels[:, 0] * 0 + 1
-        return inputs, labels, weight
+    records: Records
+    clips: Sequence[Clip]
+    task: tasks.Task
+    settings: TrainConfig
+    mean: np.ndarray
+    transform: Transform = unchanged
+    uses: Collection[str] = ("audio", "face")
 
-    pieces = tf.data.Dataset.zip(stream, numbers).flat_map(part.pieces)
-    return keep(pieces.map(ready, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4), table)
+    def __post_init__(self) -> None:
+        """Refuse a batch that is never full."""
+        if self.settings.batch_size > len(self.clips):
+            raise UserError(
+                f"batch_size {self.settings.batch_size} is more than the {len(self.clips)} "
+                f"training clips"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        return len(self.clips) // self.settings.batch_size
+
+    def batches(self, first_epoch: int, part: Part | None = None) -> tf.data.Dataset:
+        """The stream from an epoch on, counted from 0.
+
+        Args:
+            first_epoch: where to begin.
+            part: give that part of each batch, a piece for each replica; None: all of it.
+        """
+        size, part = self.settings.batch_size, part or Part()
+        count = size // (part.workers * part.replicas)
+        classes = self.task.classes or sorted({c.emotion for c in self.clips})
+        table = class_table(self.clips, classes)
+        source = shuffling.source(self.records, table, self.settings.cache)
+        shuffled = min(len(self.clips), shuffling.shuffle_size(self.records))
+        order = shuffling.Order(size, self.steps, shuffled, self.settings.seed)
+        handles = shuffling.batches(source, order, first_epoch)
+        weights = tf.constant(class_weights(self.clips, classes) if self._weighed else 1.0)
+
+        def ready(
+            handles: tf.Tensor, step: tf.Tensor, piece: tf.Tensor
+        ) -> tuple[Batch, tf.Tensor, tf.Tensor]:
+            parsed = source.parse(tf.ensure_shape(handles, [count]))
+            inputs = self.transform(model_inputs(parsed, self.records.features), parsed["clip_id"])
+            inputs = self._augmented(inputs, step, augmentation.Rows(size, piece * count, count))
+            labels = self._labels(parsed, table)
+            weight = labels[:, 0] * 0 + 1
+            if self._weighed:
+                weight = tf.linalg.matvec(labels, weights)
+            return inputs, labels, weight
+
+        numbers = tf.data.Dataset.counter(first_epoch * self.steps)
+        pieces = tf.data.Dataset.zip(handles, numbers).flat_map(part.pieces)
+        return keep(pieces.map(ready, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4), table)
+
+    @property
+    def _weighed(self) -> bool:
+        return self.settings.class_weights and not self.task.rating
+
+    def _labels(self, parsed: Batch, table: tf.lookup.StaticHashTable) -> tf.Tensor:
+        if self.task.rating:
+            return parsed[self.task.rating][:, None]
+        return tf.one_hot(table.lookup(parsed["clip_id"]), len(self.task.classes))
+
+    def _augmented(self, inputs: Batch, step: tf.Tensor, rows: augmentation.Rows) -> Batch:
+        settings, features = self.settings, self.records.features
+        seed = tf.stack([tf.cast(settings.seed, tf.int64), step])
+        if settings.train_frames:
+            inputs = augmentation.some_frames(inputs, settings.train_frames, seed + 1, rows)
+        if settings.augment_channel and "audio" in self.uses:
+            audio = inputs["audio"], inputs["audio_mask"]
+            inputs["audio"] = augmentation.other_channel(*audio, features, seed + 2, rows)
+        if settings.augment:
+            kind = features.audio_features
+            inputs = augmentation.augmented(inputs, self.mean, seed, kind, self.uses, rows)
+        return inputs
 
 
 def evaluation(records: Records, clips: Sequence[Clip], batch_size: int = 32) -> tf.data.Dataset:
@@ -157,7 +197,7 @@ def statistics(records: Records, clips: Sequence[Clip]) -> tuple[np.ndarray, np.
         audio = inputs["audio"].numpy()
         total, squares = total + (audio * mask).sum((0, 1)), squares + (audio**2 * mask).sum((0, 1))
         count += mask.sum()
-    if not count:  # no clip has sound
+    if not count:  # no clip has audio
         return np.zeros(bands, np.float32), np.ones(bands, np.float32)
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
@@ -165,7 +205,7 @@ def statistics(records: Records, clips: Sequence[Clip]) -> tuple[np.ndarray, np.
 
 
 def typical_frames(records: Records, clips: Sequence[Clip]) -> int:
-    """Mean and one standard deviation of these clips' real frames of sound, rounded down."""
+    """Mean plus one standard deviation of the real audio frames of these clips, rounded down."""
     lengths = [
         count
         for inputs, _ in evaluation(records, clips, 64)

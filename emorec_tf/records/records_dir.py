@@ -25,13 +25,19 @@ REPORT = "report.csv"
 FORMAT = 2  # raised when an example is laid out or made in another way
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Records:
     """An opened, checked folder of records."""
 
     folder: Path
     manifest: Mapping[str, Any]
     clips: Sequence[Clip]  # the clips that are in the shards
+
+    def __repr__(self) -> str:
+        """One line: folder, corpus, what is in it."""
+        speakers = len({clip.speaker for clip in self.clips})
+        counts = f"{len(self.clips)} clips, {speakers} speakers, {len(self.emotions)} emotions"
+        return f"Records({str(self.folder)!r}, {self.manifest['dataset']}: {counts})"
 
     @property
     def features(self) -> FeaturesConfig:
@@ -48,6 +54,12 @@ class Records:
         """Emotions that occur, in the order of EMOTIONS."""
         there = {c.emotion for c in self.clips}
         return tuple(e for e in EMOTIONS if e in there)
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why a clip was left out, by the ids of those that were."""
+        rows = read_csv(self.folder / REPORT)
+        return {r["clip_id"]: r["reason"] for r in rows if r["status"] == "refused"}
 
     @property
     def sounds(self) -> dict[str, str]:

@@ -1,14 +1,15 @@
-"""Copies of shards on this machine's disk, for records that lie far away.
+"""Copies of shards on this machine's disk, for records on a slow or remote disk.
 
 A copy is named by the sha256 of its shard and appears whole, so a killed run leaves nothing half
-done and the next one finds what is there. Copies stay for later runs; where room is short, those
-of other records go first, unless a run is reading here.
+done and the next one finds what is there. Copies stay for later runs; where space is short, those
+of other records are removed first, unless a run is reading here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -23,14 +24,15 @@ from emorec_tf.storage.files import file_check
 SUFFIX = ".shard"
 LEFT_FREE = 0.05  # of the disk
 GIB = 2**30
+_LOG = logging.getLogger(__name__)
 READING: list[int] = []  # open files, whose shared locks go with this process
 
 
 def copied(records: Records) -> list[str]:
-    """Copy the shards that are not here yet; return the paths of all copies, in order.
+    """Copy the shards that have no copy yet; return the paths of all copies, in order.
 
     Raises:
-        UserError: no room, or a shard that is not what the manifest says.
+        UserError: no space, or a shard that is not what the manifest says.
     """
     import tensorflow as tf
 
@@ -53,24 +55,26 @@ def copied(records: Records) -> list[str]:
     for path in paths:
         os.utime(path)
     size = sum(row["bytes"] for row in rows) / GIB
-    print(f"cache disk: {size:.2f} GiB of shards in {folder}, {len(new)} of {len(rows)} new")
+    _LOG.info(
+        "cache disk: %.2f GiB of shards in %s, %d of %d new", size, folder, len(new), len(rows)
+    )
     return [str(path) for path in paths]
 
 
 def whole(path: Path, row: Mapping[str, Any]) -> bool:
-    """Whether a copy is there; copies appear whole, so their size tells."""
+    """Whether a copy exists; copies appear whole, so the size is enough."""
     return path.exists() and path.stat().st_size == row["bytes"]
 
 
 def read_here(folder: Path) -> None:
-    """Hold a shared lock until this process ends: who drops copies needs it alone."""
-    opened = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-    fcntl.flock(opened, fcntl.LOCK_SH)
-    READING.append(opened)
+    """Hold a shared lock until this process ends: removing copies needs an exclusive one."""
+    file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    fcntl.flock(file, fcntl.LOCK_SH)
+    READING.append(file)
 
 
 def make_room(folder: Path, needed: int, kept: Sequence[Path]) -> None:
-    """Drop copies of other records, the longest unused first, until there is room.
+    """Remove copies of other records, the longest unused first, until there is space.
 
     Raises:
         UserError: there is none.

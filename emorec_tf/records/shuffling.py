@@ -1,7 +1,7 @@
 """Where training reads its examples, and in which order: by the seed and the epoch's number alone.
 
-In each epoch the shards come in an order that is drawn; ``TOGETHER`` of them are read in turns, and
-a buffer of ``SHUFFLE_BYTES`` is shuffled. So memory does not grow with the records, a resumed run
+In each epoch the shards come in a random order; ``TOGETHER`` of them are read in turns, and a
+buffer of ``SHUFFLE_BYTES`` is shuffled. So memory does not grow with the records, a resumed run
 begins at its epoch at once, and a corpus that is smaller than the buffer is shuffled as a whole.
 The order is the same wherever the examples are kept.
 """
@@ -35,6 +35,23 @@ class Source:
     parse: Callable[[tf.Tensor], parsing.Batch]  # handles [B] to {name: [B, ...]}
 
 
+@dataclass(frozen=True)
+class Order:
+    """How examples are put in order.
+
+    Attributes:
+        size: examples of a batch.
+        steps: batches of an epoch; what is left over is another part in each epoch.
+        shuffled: examples that are shuffled together.
+        seed: of the order.
+    """
+
+    size: int
+    steps: int
+    shuffled: int
+    seed: int
+
+
 def source(records: Records, table: tf.lookup.StaticHashTable, cache: str) -> Source:
     """Open the examples of exactly the clips in ``table``.
 
@@ -64,8 +81,8 @@ def held(records: Records, table: tf.lookup.StaticHashTable) -> Source:
         UserError: they would take more than ``MEMORY_SHARE`` of what is free.
     """
     count = int(table.size().numpy())
-    shown = sum(s["count"] for s in records.manifest["shards"])
-    size = sum(s["bytes"] for s in records.manifest["shards"]) * count / max(1, shown)
+    total = sum(s["count"] for s in records.manifest["shards"])
+    size = sum(s["bytes"] for s in records.manifest["shards"]) * count / max(1, total)
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if size > MEMORY_SHARE * free:
         raise UserError(
@@ -101,33 +118,28 @@ def shuffle_size(records: Records) -> int:
     return max(LEAST_SHUFFLED, int(SHUFFLE_BYTES / max(1.0, mean_bytes)))
 
 
-def batches(
-    found: Source, size: int, steps: int, shuffled: int, seed: int, first_epoch: int
-) -> tf.data.Dataset:
-    """Endless stream of batches of handles [size], ``steps`` an epoch, from ``first_epoch`` on.
+def batches(source: Source, order: Order, first_epoch: int) -> tf.data.Dataset:
+    """Endless stream of batches of handles [size].
 
     Args:
-        found: where the examples are.
-        size: of a batch.
-        steps: batches an epoch; what is left over is another part in each epoch.
-        shuffled: examples that are shuffled together.
-        seed: of the order.
+        source: where the examples are.
+        order: in which they come.
         first_epoch: number of the first one, from 0.
     """
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        # TensorFlow cannot join a drawn seed with a global one of 0.
+        # TensorFlow cannot join a random seed with a global one of 0.
         tf.compat.v1.get_default_graph().seed = 1
-        seeds = tf.stack([tf.constant(seed, tf.int64), number])
-        shards = tf.range(found.shards, dtype=tf.int64)
-        order = tf.random.experimental.stateless_shuffle(shards, seeds)
+        seeds = tf.stack([tf.constant(order.seed, tf.int64), number])
+        shards = tf.range(source.shards, dtype=tf.int64)
+        shards = tf.random.experimental.stateless_shuffle(shards, seeds)
         draw = tf.random.stateless_uniform([], seeds + 1, 0, 2**31 - 1, tf.int64)
         return (
-            tf.data.Dataset.from_tensor_slices(order)
-            .interleave(found.read, cycle_length=min(TOGETHER, found.shards), block_length=1)
-            .shuffle(shuffled, seed=draw, reshuffle_each_iteration=False)
-            .take(steps * size)
-            .batch(size, drop_remainder=True)
+            tf.data.Dataset.from_tensor_slices(shards)
+            .interleave(source.read, cycle_length=min(TOGETHER, source.shards), block_length=1)
+            .shuffle(order.shuffled, seed=draw, reshuffle_each_iteration=False)
+            .take(order.steps * order.size)
+            .batch(order.size, drop_remainder=True)
         )
 
     return tf.data.Dataset.range(first_epoch, np.iinfo(np.int64).max).flat_map(epoch)

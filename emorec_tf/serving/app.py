@@ -1,4 +1,4 @@
-"""The web page and the HTTP API around an opened run; nothing of it reaches out of the machine."""
+"""The web page and the HTTP API around a run; nothing of it reaches out of the machine."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from emorec_tf import __version__
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import run_card
 from emorec_tf.inference import timeline
-from emorec_tf.inference.long_media import FilmAnswer, Settings
-from emorec_tf.inference.predictor import Opened
+from emorec_tf.inference.answers import MediaAnswer
+from emorec_tf.inference.long_media import Settings
+from emorec_tf.inference.predictor import Predictor
 from emorec_tf.serving import responses
-from emorec_tf.serving.job_queue import FullError, GoneError, LateError, Line
+from emorec_tf.serving.job_queue import FullError, GoneError, JobQueue, LateError
 from emorec_tf.serving.uploads import Body, RefusedError, received
 
-GONE_STATUS = 499  # nobody reads it but the figures
+GONE_STATUS = 499  # seen by the metrics alone
 SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; "
@@ -45,7 +46,7 @@ FORM = {
     "type": "object",
     "required": ["clip"],
     "properties": {
-        "clip": {"type": "string", "format": "binary", "description": "film, sound or picture"},
+        "clip": {"type": "string", "format": "binary", "description": "video, audio or image"},
         "abstain_below": {
             "type": "number",
             "minimum": 0,
@@ -56,14 +57,14 @@ FORM = {
     },
 }
 STATUSES = {
-    200: "the object that predict --json prints; a film that breaks off is answered as far as it "
+    200: "the object that predict --json prints; a video that breaks off is answered as far as it "
     "goes, and the header emorec-problem says so",
     400: "no form, no clip in it, an empty clip, or a wrong number",
     408: "the clip came too slowly",
     413: "the clip is too large",
     415: "no multipart/form-data",
-    422: "the clip cannot be read as sound, film or picture",
-    429: "too many clips are on their way; the header retry-after guesses when to come again",
+    422: "the clip cannot be read as audio, video or image",
+    429: "too many clips are waiting; the header retry-after guesses when to come again",
     504: "the time limit has passed",
 }
 
@@ -81,20 +82,22 @@ class Limits:
 class Server:
     """All that a request needs."""
 
-    ready: Opened
+    model: Predictor
     settings: Settings
     limits: Limits
-    line: Line
+    jobs: JobQueue
     registry: CollectorRegistry
     requests: Counter = field(repr=False)
 
 
-def app(ready: Opened, settings: Settings | None = None, limits: Limits | None = None) -> FastAPI:
+def app(
+    model: Predictor, settings: Settings | None = None, limits: Limits | None = None
+) -> FastAPI:
     """Make the application.
 
     Args:
-        ready: the run, opened with ``abstain_below`` 0.
-        settings: how films are answered.
+        model: the run.
+        settings: how videos are answered.
         limits: of uploads, time and queue.
     """
     limits = limits or Limits()
@@ -103,16 +106,16 @@ def app(ready: Opened, settings: Settings | None = None, limits: Limits | None =
                      registry=registry)  # fmt: skip
     requests = Counter("emorec_requests", "Answers by path and status", ["path", "status"],
                        registry=registry)  # fmt: skip
-    line = Line(limits.queue, took.observe)
-    waiting = Gauge("emorec_queue_length", "Clips on their way besides the one that is answered",
+    jobs = JobQueue(limits.queue, took.observe)
+    waiting = Gauge("emorec_queue_length", "Clips waiting besides the one that is answered",
                     registry=registry)  # fmt: skip
-    waiting.set_function(lambda: max(0, line.taken - 1))
-    server = Server(ready, settings or Settings(), limits, line, registry, requests)
+    waiting.set_function(lambda: max(0, jobs.taken - 1))
+    server = Server(model, settings or Settings(), limits, jobs, registry, requests)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> Any:
         yield
-        line.close()
+        jobs.close()
 
     made = FastAPI(
         title="emorec_tf", version=__version__, docs_url=None, redoc_url=None, lifespan=life
@@ -163,28 +166,30 @@ def refusal(status: int, line: str, **headers: str) -> JSONResponse:
 
 async def predict(server: Server, request: Request) -> Response:
     """Answer a clip: the same object as the command's."""
-    return await answered(server, request, lambda found: found.told)
+    return await answered(server, request, lambda found: found.answer)
 
 
 async def look(server: Server, request: Request) -> Response:
     """Answer a clip for the page: with faces and timeline."""
-    return await answered(server, request, lambda found: asdict(responses.shown(found)))
+    return await answered(server, request, lambda found: asdict(responses.for_page(found)))
 
 
-async def answered(server: Server, request: Request, told: Callable[[FilmAnswer], Any]) -> Response:
-    """Take a clip, let the worker answer it; every way it can fail is a status and a line."""
+async def answered(
+    server: Server, request: Request, shape: Callable[[MediaAnswer], Any]
+) -> Response:
+    """Take a clip, let the worker answer it; every failure is a status and a line."""
     limits, deadline = server.limits, time.monotonic() + server.limits.seconds
     body = Body(request, int(limits.upload_mb * 1e6))
     try:
-        with server.line.place():
+        with server.jobs.place():
             async with received(body, limits.seconds) as upload:
-                work = partial(responses.answer, server.ready, upload.path, upload.name,
+                work = partial(responses.answer, server.model, upload.path, upload.name,
                                upload.abstain_below, server.settings)  # fmt: skip
-                found = await server.line.answer(work, deadline, request.is_disconnected)
-                return answer_of(found, told(found))
+                found = await server.jobs.answer(work, deadline, request.is_disconnected)
+                return answer_of(found, shape(found))
     except FullError as error:
         response = refusal(
-            429, "too many clips are on their way; try again later",
+            429, "too many clips are waiting; try again later",
             **{"retry-after": str(error.retry_after_seconds)},
         )  # fmt: skip
     except RefusedError as error:
@@ -199,15 +204,15 @@ async def answered(server: Server, request: Request, told: Callable[[FilmAnswer]
     return response
 
 
-def answer_of(found: FilmAnswer, told: Any) -> Response:
-    """Pack an answer; what could not be read of a film stands in a header."""
+def answer_of(found: MediaAnswer, content: Any) -> Response:
+    """Pack an answer; what could not be read of a video stands in a header."""
     problem = (found.problem or "").encode("ascii", "replace").decode()
-    return JSONResponse(told, headers={"emorec-problem": problem} if problem else None)
+    return JSONResponse(content, headers={"emorec-problem": problem} if problem else None)
 
 
 async def page(server: Server, _: Request) -> Response:
     """Give the web page."""
-    run, limits = server.ready.run, server.limits
+    run, limits = server.model.run, server.limits
     facts = {
         "colours": timeline.COLOURS,
         "upload_mb": limits.upload_mb,
@@ -216,8 +221,8 @@ async def page(server: Server, _: Request) -> Response:
     }
     card = run_card.as_html(run_card.card_of(run))
     name = run.folder.resolve().name
-    told = {"name": name, "classes": run.classes, "rating": run.task.rating, "card": card}
-    return HTMLResponse(template("page.html.j2").render(facts=json.dumps(facts), **told))
+    shown = {"name": name, "classes": run.classes, "rating": run.task.rating, "card": card}
+    return HTMLResponse(template("page.html.j2").render(facts=json.dumps(facts), **shown))
 
 
 async def documentation(server: Server, request: Request) -> Response:
@@ -240,12 +245,12 @@ async def script(_server: Server, _: Request) -> Response:
 
 
 async def healthz(server: Server, _: Request) -> Response:
-    """Say that the server lives, and which run it answers by."""
-    return JSONResponse({"status": "ok", "run": server.ready.run.folder.resolve().name})
+    """Say that the server is up, and which run it answers by."""
+    return JSONResponse({"status": "ok", "run": server.model.run.folder.resolve().name})
 
 
 async def metrics(server: Server, _: Request) -> Response:
-    """Give the figures for Prometheus."""
+    """Give the metrics for Prometheus."""
     return Response(generate_latest(server.registry), media_type="text/plain; version=0.0.4")
 
 
@@ -273,7 +278,7 @@ ROUTES: dict[str, tuple[Callable[..., Any], str, dict[str, Any]]] = {
     "/predict": (predict, "POST", PREDICT),
     "/look": (look, "POST", HIDDEN),
     "/healthz": (healthz, "GET", {"summary": "Is it alive"}),
-    "/metrics": (metrics, "GET", {"summary": "Figures for Prometheus"}),
+    "/metrics": (metrics, "GET", {"summary": "Metrics for Prometheus"}),
     "/": (page, "GET", HIDDEN),
     "/docs": (documentation, "GET", HIDDEN),
     "/page.css": (style, "GET", HIDDEN),

@@ -1,6 +1,6 @@
-"""Who may send, and whose clip is answered: one at a time, so many on their way, none for ever.
+"""A bounded queue of clips: one is answered at a time, a few wait, none for ever.
 
-The network, the detector and the speech check are not for several threads, so one thread does all
+The network, the detector and the speech check are not thread-safe, so one thread does all
 the work. A place is taken from a request's first byte to its answer, which bounds memory and disk.
 """
 
@@ -17,7 +17,7 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-LOOK_SECONDS = 0.5  # so often a waiting request looks whether its client is still there
+POLL_SECONDS = 0.5  # between checks whether the client of a waiting request is still there
 NEWEST_SHARE = 0.2  # of the running mean of seconds a clip takes
 
 
@@ -38,16 +38,16 @@ class GoneError(Exception):
     """The client has left before it was answered."""
 
 
-class Line:
-    """A bounded line of clips before one worker thread.
+class JobQueue:
+    """A bounded queue of clips before one worker thread.
 
     Args:
-        queue: so many may wait besides the one that is answered.
-        answered: is told the seconds that each answer took.
+        queue: how many may wait besides the one that is answered.
+        answered: called with the seconds that each answer took.
     """
 
     def __init__(self, queue: int, answered: Callable[[float], None] = lambda _: None) -> None:
-        """Start with nobody in the line."""
+        """Start with an empty queue."""
         self.places = queue + 1
         self.taken = 0
         self.clip_seconds = 1.0
@@ -76,7 +76,7 @@ class Line:
         deadline: float,
         is_gone: Callable[[], Awaitable[bool]],
     ) -> Result:
-        """Let the worker do ``work(check)``, which calls ``check`` where it may be broken off.
+        """Let the worker do ``work(check)``, which calls ``check`` where it may be stopped.
 
         Args:
             work: runs in the worker's thread.
@@ -107,7 +107,7 @@ class Line:
         try:
             while True:
                 left = deadline - time.monotonic()
-                await asyncio.wait({future}, timeout=max(0.0, min(left, LOOK_SECONDS)))
+                await asyncio.wait({future}, timeout=max(0.0, min(left, POLL_SECONDS)))
                 if future.done():
                     return future.result()
                 if left <= 0:
@@ -118,6 +118,6 @@ class Line:
             dropped.set()
 
     def close(self) -> None:
-        """Break off what is being answered; nothing more is."""
+        """Stop what is being answered; nothing more is."""
         self._closing.set()
         self._worker.shutdown(wait=True, cancel_futures=True)

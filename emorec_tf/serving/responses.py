@@ -1,4 +1,4 @@
-"""An uploaded file to the object of ``predict --json``, and to what a page shows besides it."""
+"""An uploaded file to the object of ``predict --json``, and to what the page shows with it."""
 
 from __future__ import annotations
 
@@ -10,74 +10,42 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
-from emorec_tf.features.decoded import Film, Sound
-from emorec_tf.inference import face_watcher, long_media
-from emorec_tf.inference.long_media import FilmAnswer, Settings
-from emorec_tf.inference.predictor import Inputs, Opened
-from emorec_tf.inference.windows import UNSURE
+from emorec_tf.inference.answers import MediaAnswer
+from emorec_tf.inference.long_media import Settings
+from emorec_tf.inference.media_answer import answer_media
+from emorec_tf.inference.predictor import Predictor
 
 
 def answer(
-    ready: Opened,
+    model: Predictor,
     path: Path,
     name: str,
     abstain_below: float,
     settings: Settings,
     check: Callable[[], None],
-) -> FilmAnswer:
+) -> MediaAnswer:
     """Answer a file as the command does, under the name that its sender gave it.
 
     Args:
-        ready: the run, opened with ``abstain_below`` 0.
+        model: the run.
         path: where the upload lies.
         name: stands in the answer and in errors; the path never does.
         abstain_below: the emotion is ``unsure`` where no probability reaches this.
-        settings: how films are answered.
-        check: called often; what it raises breaks the work off.
+        settings: how videos are answered.
+        check: called before each window; what it raises stops the work.
 
     Raises:
         UserError: the file cannot be read, or the run estimates a rating and cannot abstain.
     """
-    if abstain_below and ready.run.task.rating:
-        raise UserError(f"this run estimates {ready.run.task.rating}; drop abstain_below")
-    films: list[Film | None] = []
-
-    def read(clip: Clip) -> tuple[Sound | None, Film | None]:
-        check()
-        sound, film = ready.read(clip)
-        films.append(film)
-        return sound, film
-
-    def tell(inputs: Inputs) -> list[dict[str, Any]]:
-        return [doubted(row, abstain_below) for row in ready.tell(inputs)]
-
-    asked = replace(ready, read=read, tell=tell, abstain_below=abstain_below)
-    try:
-        found = long_media.film_answer(asked, str(path), replace(settings, on_window=check))
-    except UserError as error:
-        raise UserError(str(error).replace(str(path), name)) from error
-    problem = found.problem and found.problem.replace(str(path), name)
-    portraits = found.portraits or portrait_of(films)
-    return FilmAnswer(found.told | {"clip": name}, found.timeline, portraits, problem)
-
-
-def doubted(row: dict[str, Any], abstain_below: float) -> dict[str, Any]:
-    """Leave the emotion open where no probability reaches the line."""
-    shares = row.get("probabilities")
-    return row | {"emotion": UNSURE} if shares and max(shares.values()) < abstain_below else row
-
-
-def portrait_of(films: list[Film | None]) -> dict[int, np.ndarray]:
-    """The face that a clip's network saw, cut from its best picture: uint8 RGB, or none."""
-    looks = [look for film in films if film is not None for look in film.looks]
-    faces = [(face_watcher.worth(look.face), look) for look in looks if look.face is not None]
-    return {1: face_watcher.portrait(max(faces, key=lambda pair: pair[0])[1])} if faces else {}
+    if abstain_below and model.run.task.rating:
+        raise UserError(f"this run estimates {model.run.task.rating}; drop abstain_below")
+    asked = replace(model, abstain_below=abstain_below)
+    return answer_media(asked, str(path), replace(settings, on_window=check), name)
 
 
 @dataclass(frozen=True)
-class Shown:
+class PageAnswer:
     """What the page gets: ``answer`` is the API's object, ``portraits`` are data URLs."""
 
     answer: Mapping[str, Any]
@@ -86,15 +54,15 @@ class Shown:
     problem: str | None
 
 
-def shown(found: FilmAnswer) -> Shown:
+def for_page(found: MediaAnswer) -> PageAnswer:
     """Lay an answer out for the page."""
-    portraits = {str(n): data_url(picture) for n, picture in sorted(found.portraits.items())}
-    return Shown(found.told, found.timeline, portraits, found.problem)
+    portraits = {str(n): data_url(image) for n, image in sorted(found.portraits.items())}
+    return PageAnswer(found.answer, found.timeline, portraits, found.problem)
 
 
-def data_url(picture: np.ndarray) -> str:
+def data_url(image: np.ndarray) -> str:
     """Pack uint8 RGB [height, width, 3] as a JPEG for a page."""
     import cv2
 
-    _, packed = cv2.imencode(".jpg", np.ascontiguousarray(picture[:, :, ::-1]))
+    _, packed = cv2.imencode(".jpg", np.ascontiguousarray(image[:, :, ::-1]))
     return "data:image/jpeg;base64," + base64.b64encode(packed.tobytes()).decode()

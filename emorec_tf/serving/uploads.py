@@ -1,4 +1,4 @@
-"""A request's body to a file of ours: bounded while it comes, under no name of the sender's."""
+"""A request's body to a temporary file: bounded while it comes, under a name of our own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from emorec_tf.serving.job_queue import GoneError
 FORM_BYTES = 64 * 1024  # that a form may hold besides the clip
 MOST_FIELDS = 4
 NAME_LENGTH = 120
-DRAIN_SECONDS = 10.0  # a refused body is read for so long, or its sender would see no answer
+DRAIN_SECONDS = 10.0  # a refused body is read for so long, or its sender would not see the answer
 
 
 class RefusedError(Exception):
@@ -36,7 +36,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Upload:
-    """A clip on our disk, the name that its sender gave it, and his line for abstaining."""
+    """A clip on disk, its sender's name for it, and the probability below which to abstain."""
 
     path: Path
     name: str
@@ -68,7 +68,7 @@ class Body:
         return message
 
     async def drain(self) -> None:
-        """Read what is left of a refused body, within bounds, so that its sender hears why."""
+        """Read the rest of a refused body, within bounds, so that its sender gets the reason."""
         self.left = self.most_bytes + FORM_BYTES
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
@@ -98,8 +98,8 @@ async def received(body: Body, limit_seconds: float) -> AsyncIterator[Upload]:
                 max_files=1, max_fields=MOST_FIELDS, max_part_size=FORM_BYTES
             )
     except (HTTPException, MultiPartException) as error:
-        told = " ".join(str(getattr(error, "detail", None) or error).split())
-        raise RefusedError(400, f"the form cannot be read ({told})") from error
+        reason = " ".join(str(getattr(error, "detail", None) or error).split())
+        raise RefusedError(400, f"the form cannot be read ({reason})") from error
     except TimeoutError as error:
         raise RefusedError(408, f"the clip did not come within {limit_seconds:g} s") from error
     except ClientDisconnect as error:
@@ -111,10 +111,10 @@ async def received(body: Body, limit_seconds: float) -> AsyncIterator[Upload]:
                 raise RefusedError(400, "the form's field clip holds no file")
             if not clip.size:
                 raise RefusedError(400, "the clip is empty (0 bytes)")
-            line = number(form.get("abstain_below", "0"))
+            threshold = number(form.get("abstain_below", "0"))
             path = Path(folder) / "clip"
             await asyncio.to_thread(keep, clip.file, path)
-            upload = Upload(path, told_name(clip.filename), line)
+            upload = Upload(path, display_name(clip.filename), threshold)
         finally:
             await form.close()
         yield upload
@@ -126,26 +126,26 @@ def too_large(most_bytes: int) -> RefusedError:
 
 
 def int_of(text: str | None) -> int:
-    """Read a length that a header tells; 0 where it tells none."""
+    """Read a length from a header; 0 where there is none."""
     return int(text) if text and text.isdecimal() else 0
 
 
 def number(text: Any) -> float:
-    """Read the line for abstaining.
+    """Read the probability below which to abstain.
 
     Raises:
         RefusedError: it is no number from 0 to 1.
     """
     try:
-        line = float(text)
+        value = float(text)
     except (TypeError, ValueError):
-        line = math.nan
-    if not 0 <= line <= 1:
+        value = math.nan
+    if not 0 <= value <= 1:
         raise RefusedError(400, "abstain_below is no number from 0 to 1")
-    return line
+    return value
 
 
-def told_name(name: str | None) -> str:
+def display_name(name: str | None) -> str:
     """What may be shown of a sender's file name; it never becomes a path."""
     last = PurePosixPath((name or "").replace("\\", "/")).name
     return "".join(c for c in last if c.isprintable())[:NAME_LENGTH] or "clip"

@@ -1,64 +1,70 @@
-"""What happens at the end of each epoch: score on validation speakers, save, show."""
+"""What happens at the end of each epoch: score on validation speakers, save, log."""
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
 from emorec_tf.config import config
-from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
 from emorec_tf.models import model as models
-from emorec_tf.records.input_pipeline import Adapt
-from emorec_tf.records.records_dir import Records
 from emorec_tf.storage import paths
 from emorec_tf.training import logits, run_dir
 from emorec_tf.training.distributed import cluster, sync
 from emorec_tf.training.run_dir import Run, best_epoch
+from emorec_tf.training.speaker_adaptation import SpeakerAdapter
+
+if TYPE_CHECKING:
+    from emorec_tf.training.experiment import Experiment
+
+_LOG = logging.getLogger(__name__)
 
 
-class Keeper(keras.callbacks.Callback):
-    """Scores, saves and shows the model at the end of each epoch; ends the run when it is done."""
+class EpochEnd(keras.callbacks.Callback):
+    """Scores, saves and logs the model at the end of each epoch; stops the run when it is done.
+
+    Attributes:
+        run: its folder is written to.
+        experiment: has the validation clips.
+        adapter: of the speakers of training and validation.
+        whole: what is scored and saved; the model in training may be a part of it.
+        rows: of history.csv, one for each finished epoch.
+    """
 
     def __init__(
         self,
-        begun: Run,
-        opened: Records,
-        validation: list[Clip],
-        adapt: Adapt | None,
+        run: Run,
+        experiment: Experiment,
+        adapter: SpeakerAdapter,
         whole: keras.Model,
         done: int,
     ) -> None:
-        """Take up a run after ``done`` epochs.
-
-        Args:
-            begun: the run; its folder is written to.
-            opened: records that hold the clips.
-            validation: clips of the validation speakers.
-            adapt: puts voices on the scale of the training clips (see enrolment).
-            whole: what is scored and saved; the model in training may be a part of it.
-            done: epochs of earlier calls.
-        """
+        """Take up a run after ``done`` epochs of earlier calls."""
         super().__init__()
-        self.begun, self.opened, self.validation, self.adapt = begun, opened, validation, adapt
-        self.whole, self.answering = whole, models.undistributed(whole)
-        self.rows: list[dict[str, Any]] = list(begun.history[:done])
-        self.kept: list[Any] | None = [None] if begun.config.train.cache == "memory" else None
+        self.run, self.experiment, self.adapter, self.whole = run, experiment, adapter, whole
+        self.rows: list[dict[str, Any]] = list(run.history[:done])
         self.started = 0.0
+        self._answering = models.undistributed(whole)
+        self._validation = logits.ClipBatches(
+            experiment.records,
+            experiment.scored("validation"),
+            keep=run.config.train.cache == "memory",
+        )
         if cluster.is_chief():
-            logs = str(begun.folder / "logs" / "validation")
+            logs = str(run.folder / "logs" / "validation")
             self.writer = tf.summary.create_file_writer(logs)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Note the settings for TensorBoard."""
+        """Write the settings for TensorBoard."""
         if not cluster.is_chief():
             return
         with self.writer.as_default():
-            tf.summary.text("config", f"```\n{config.to_yaml(self.begun.config)}```", step=0)
+            tf.summary.text("config", f"```\n{config.to_yaml(self.run.config)}```", step=0)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start the clock."""
@@ -78,46 +84,45 @@ class Keeper(keras.callbacks.Callback):
             )
         sync.average_statistics(self.whole)
         if cluster.is_chief():
-            self.score_and_save(epoch, logs)
-        finished = cluster.is_chief() and self.begun.is_finished(epoch + 1)
-        if sync.told_by_chief(finished):
+            self._score_and_save(epoch, logs)
+        finished = cluster.is_chief() and self.run.is_finished(epoch + 1)
+        if sync.decided_by_chief(finished):
             self.model.stop_training = True
 
-    def score_and_save(self, epoch: int, logs: Any) -> None:
+    def run_once(self, model: keras.Model, started: float) -> None:
+        """Score and save a model that no gradient trains, as the one epoch of its run.
+
+        Args:
+            model: the whole one.
+            started: when fitting it began, by ``time.perf_counter``.
+        """
+        self.set_model(model)
+        self.on_train_begin()
+        self.started = started
+        self.on_epoch_end(0)
+
+    def _score_and_save(self, epoch: int, logs: Any) -> None:
         """The history comes first, so that it never lacks a saved epoch."""
-        task = self.begun.task
-        raw, clips = logits.logits_of(
-            self.answering, self.opened, self.validation, self.kept, self.adapt
-        )
-        truth, told = task.truth(clips), task.answers(raw, None)
-        found = {**task.figures(truth, told), "loss": task.validation_loss(truth, told)}
+        task = self.run.task
+        raw, clips = logits.logits_of(self._answering, self._validation, self.adapter)
+        truth, answers = task.truth(clips), task.answers(raw, None)
+        scores = {**task.figures(truth, answers), "loss": task.validation_loss(truth, answers)}
         trained = [f"{k} {logs[k]:.3f}" for k in ("loss", task.watched) if k in logs]
-        logs.update({f"val_{k}": found[k] for k in task.shown})
+        logs.update({f"val_{k}": scores[k] for k in task.shown})
         seconds = time.perf_counter() - self.started
         row = {"epoch": epoch + 1, **{k: f"{v:.5f}" for k, v in logs.items()}}
         self.rows.append({**row, "seconds": f"{seconds:.2f}"})
-        reached = self.begun.scores(self.rows)
-        run_dir.write_history(self.begun, self.rows)
-        last = self.begun.folder / "last.keras"
+        reached = self.run.scores(self.rows)
+        run_dir.write_history(self.run, self.rows)
+        last = self.run.folder / "last.keras"
         run_dir.save_model(self.whole, last)
         if best_epoch(reached) == len(reached):
-            paths.copy(last, self.begun.folder / "best.keras")
-        picture = task.picture(truth, told, f"validation, epoch {epoch + 1}")
+            paths.copy(last, self.run.folder / "best.keras")
+        plot = task.picture(truth, answers, f"validation, epoch {epoch + 1}")
         with self.writer.as_default():
-            image = tf.io.decode_png(picture, channels=3)[None]
+            image = tf.io.decode_png(plot, channels=3)[None]
             tf.summary.image(f"validation {task.picture_name}", image, step=epoch)
         if trained:
-            trained.insert(0, f"epoch {epoch + 1}/{self.begun.config.train.epochs}")
-        shown = [f"val_{task.score} {found[task.score]:.3f}", f"best {max(reached):.3f}"]
-        print("  ".join([*trained, *shown, f"{seconds:.1f} s"]), flush=True)
-
-
-def once(keeper: Keeper, model: keras.Model, started: float) -> None:
-    """Score and save a model that no gradient trains, as the one epoch of its run.
-
-    Its seconds count from ``started``, of ``time.perf_counter``: when fitting it began.
-    """
-    keeper.set_model(model)
-    keeper.on_train_begin()
-    keeper.started = started
-    keeper.on_epoch_end(0)
+            trained.insert(0, f"epoch {epoch + 1}/{self.run.config.train.epochs}")
+        shown = [f"val_{task.score} {scores[task.score]:.3f}", f"best {max(reached):.3f}"]
+        _LOG.info("%s", "  ".join([*trained, *shown, f"{seconds:.1f} s"]))

@@ -1,4 +1,4 @@
-"""Trained runs as one network: a product of experts, each silent on what it cannot judge."""
+"""Trained runs as one network: a product of experts, each skipped where its modality is missing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ from keras import ops
 
 from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.models.classical.head_layers import SPEAKER_FEATURES as ASKED
+from emorec_tf.models.classical.head_layers import SPEAKER_FEATURES
 from emorec_tf.models.layers import Tensor, present
 from emorec_tf.models.model import input_tensors
 from emorec_tf.training import inner_cv, run_dir
 from emorec_tf.training.run_dir import Run
+
+
+def product_model(run: Run) -> keras.Model:
+    """Make the members of a run one network; with ``refit``, save that of the refitted members too.
+
+    Returns:
+        The product of members that have not met the validation speakers.
+    """
+    members = [run_dir.load(run.folder / facts["folder"]) for facts in run.steps.values()]
+    inner_cv.write_product(run, members, temperatures(members))
+    if run.config.train.refit:
+        run_dir.save_model(product(run.config.features, members), run.model_file)
+    return product(run.config.features, members, validated=True)
 
 
 def product(
@@ -22,14 +35,13 @@ def product(
 ) -> keras.Model:
     """Multiply the members' calibrated probabilities; nothing is left to train.
 
-    A member that judges by the voice alone has no say about a clip without one, nor one by the
-    face alone about a clip without a face: with one modality gone, the others decide as if alone.
+    A member that uses audio alone is skipped for a clip without audio, and one that uses the face
+    alone for a clip without a face: the others decide as if they were the whole ensemble.
 
     Args:
         features: of the records, which all members share.
         members: trained runs.
-        validated: take the members as they were before ``refit`` let them meet the validation
-            speakers.
+        validated: take the members before ``refit``, which the validation speakers can judge.
 
     Shapes:
         ``{array name: [B, ...]} -> logits [B, K]``, sums of logarithms of probabilities
@@ -40,18 +52,20 @@ def product(
     files = [m.validated_file if validated else m.model_file for m in members]
     models = [run_dir.load_model(file) for file in files]
     inputs = input_tensors(features)
-    widths = [m.input[ASKED].shape[1] if ASKED in m.input else 0 for m in models]
+    widths = [
+        m.input[SPEAKER_FEATURES].shape[1] if SPEAKER_FEATURES in m.input else 0 for m in models
+    ]
     if sum(widths):
-        inputs[ASKED] = keras.Input((sum(widths),), name=ASKED)
+        inputs[SPEAKER_FEATURES] = keras.Input((sum(widths),), name=SPEAKER_FEATURES)
     total = None
-    warmth = temperatures(members)
+    temperature = temperatures(members)
     for number, (member, model) in enumerate(zip(members, models, strict=True)):
         given = dict(inputs)
         if widths[number]:
             begin = sum(widths[:number])
-            given[ASKED] = inputs[ASKED][:, begin : begin + widths[number]]
+            given[SPEAKER_FEATURES] = inputs[SPEAKER_FEATURES][:, begin : begin + widths[number]]
         expert = keras.Model(model.input, model.output, name=f"expert_{number + 1}")
-        vote = judged(given, member, expert, warmth[number])
+        vote = log_probabilities(given, member, expert, temperature[number])
         total = vote if total is None else total + vote
     whole = keras.Model(inputs, total, name="emorec_product")
     whole.trainable = False
@@ -59,11 +73,11 @@ def product(
 
 
 def temperatures(members: Sequence[Run]) -> list[float]:
-    """Each member's temperature; where two speakers told it, classical heads of a kind share one.
+    """Each member's temperature; heads of the same classifier share their geometric mean.
 
-    Such heads are overconfident alike, while few validation speakers tell each one's temperature
-    badly: one misjudged voice silences that expert for everybody. The mean is a geometric one.
-    A member with answers of inner folds, which come from all training speakers, keeps its own.
+    Such heads are overconfident alike, while a few validation speakers give each one's temperature
+    badly: one misjudged speaker would take that expert's weight for all clips. A member with
+    answers of inner folds, which come from all training speakers, keeps its own.
     """
     own = [member.temperature or 1.0 for member in members]
     kinds = [
@@ -77,10 +91,10 @@ def temperatures(members: Sequence[Run]) -> list[float]:
     return [shared.get(kind, t) for t, kind in zip(own, kinds, strict=True)]
 
 
-def judged(
+def log_probabilities(
     inputs: dict[str, Tensor], member: Run, expert: keras.Model, temperature: float
 ) -> Tensor:
-    """Logarithms of one member's probabilities, zero where it has nothing to judge: [B, K]."""
+    """Logarithms of one member's probabilities, zero where its modality is missing: [B, K]."""
     logits = ops.cast(expert({name: inputs[name] for name in expert.input}), "float32")
     logs = ops.log_softmax(logits / temperature)
     uses = choices.facts("fusion", member.config.model.fusion).uses

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from emorec_tf.config import choices
-from emorec_tf.config.clip import Clip
-from emorec_tf.records import records_dir
 from emorec_tf.storage import paths
-from emorec_tf.training import assembly, run_dir, stages
+from emorec_tf.training import run_dir, stages, transfer
 from emorec_tf.training.distributed import cluster
 from emorec_tf.training.run_dir import Run, best_epoch
 
@@ -19,162 +17,180 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from emorec_tf.records.input_pipeline import Adapt
-    from emorec_tf.training.callback import Keeper
-    from emorec_tf.training.speaker_adaptation import Standard
+    from emorec_tf.records.input_pipeline import Transform
+    from emorec_tf.training.callback import EpochEnd
+    from emorec_tf.training.experiment import Experiment
+    from emorec_tf.training.speaker_adaptation import SpeakerAdapter
+
+_LOG = logging.getLogger(__name__)
 
 
-def fit(
-    begun: Run,
-    opened: records_dir.Records,
-    sides: dict[str, list[Clip]],
-    until: int | None = None,
-) -> None:
-    """Build or reload the model and run the epochs that are left."""
+def fit(run: Run, experiment: Experiment, until: int | None = None) -> None:
+    """Build or reload the model and run the epochs that are left.
+
+    Args:
+        run: is written to.
+        experiment: of the run.
+        until: stop after so many of the epochs.
+    """
     import keras
 
-    from emorec_tf.models import model as models
     from emorec_tf.records import input_pipeline
-    from emorec_tf.training import callback, speaker_adaptation
+    from emorec_tf.training.callback import EpochEnd
     from emorec_tf.training.distributed import sync
+    from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
     started = time.perf_counter()
-    settings, data = begun.config.train, begun.config.data
+    settings = run.config.train
     keras.utils.set_random_seed(settings.seed)
     keras.mixed_precision.set_global_policy(settings.precision)
-    standard = input_pipeline.statistics(opened, sides["train"])
-    known = [*sides["train"], *sides["validation"]]
-    adapt = speaker_adaptation.adapter(data, opened, known, standard, settings.seed)
-    scored = speaker_adaptation.scored(sides["validation"], data, settings.seed)
-    sides = {"train": sides["train"], "validation": scored}
-    last = begun.folder / "last.keras"
-    with models.strategy().scope():
-        model = (
-            run_dir.load_model(last, for_training=True)
-            if last.exists()
-            else fresh_model(begun, opened, sides, standard, adapt)
-        )
-    adapt = speaker_adaptation.with_features(adapt, model, data, opened, known, settings.seed)
-    steps_an_epoch = len(sides["train"]) // settings.batch_size
-    done = int(model.optimizer.iterations.numpy()) // steps_an_epoch
-    if not model.trainable_weights:  # then one epoch is all
-        done = int(last.exists())
-    sync.check_same_epoch(done, begun.folder)
+    standard = input_pipeline.statistics(experiment.records, experiment.train)
+    adapter = SpeakerAdapter(run.config.data.enrol, standard)
+    adapter.fit(experiment, experiment.train_and_validation)
+    last = run.folder / "last.keras"
+    with cluster.strategy().scope():
+        if last.exists():
+            model = run_dir.load_model(last, for_training=True)
+        else:
+            model = fresh_model(run, experiment, adapter)
+    adapter.fit_features(model)
+    done = epochs_done(run, experiment, model)
+    sync.check_same_epoch(done, run.folder)
     if cluster.is_chief():
-        copy_best(begun, done)
-    if begun.is_finished(done):
-        print(f"run {begun.folder} is finished ({done} epochs); --overwrite trains it anew")
+        copy_best(run, done)
+    if run.is_finished(done):
+        _LOG.info(
+            "run %s is finished (%d epochs); --overwrite trains it from scratch", run.folder, done
+        )
         return
     if until and done >= until:
         return
-    fresh = f"{model.count_params():,} parameters, {steps_an_epoch} steps an epoch"
-    print(f"going on after epoch {done}" if done else fresh)
-    keep = callback.Keeper(begun, opened, scored, adapt, model, done)
+    if done:
+        _LOG.info("going on after epoch %d", done)
+    else:
+        steps = steps_an_epoch(experiment)
+        _LOG.info("%s parameters, %d steps an epoch", f"{model.count_params():,}", steps)
+    epoch_end = EpochEnd(run, experiment, adapter, model, done)
     if model.trainable_weights:
-        run_epochs(begun, opened, sides["train"], model, keep, standard, adapt, until)
+        run_epochs(epoch_end, until)
     else:
-        callback.once(keep, model, started)
+        epoch_end.run_once(model, started)
 
 
-def copy_best(begun: Run, done: int) -> None:
+def steps_an_epoch(experiment: Experiment) -> int:
+    """Whole batches of the training clips."""
+    return len(experiment.train) // experiment.settings.train.batch_size
+
+
+def epochs_done(run: Run, experiment: Experiment, model: keras.Model) -> int:
+    """Epochs that a model has been trained for; without trainable weights one epoch is all."""
+    if not model.trainable_weights:
+        return int((run.folder / "last.keras").exists())
+    return int(model.optimizer.iterations.numpy()) // steps_an_epoch(experiment)
+
+
+def copy_best(run: Run, done: int) -> None:
     """Keep the last epoch as the best if it is: a kill may have come between saving and copying."""
-    reached = begun.scores(begun.history[:done])
+    reached = run.scores(run.history[:done])
     if reached and best_epoch(reached) == done:
-        paths.copy(begun.folder / "last.keras", begun.folder / "best.keras")
+        paths.copy(run.folder / "last.keras", run.folder / "best.keras")
 
 
-def fresh_model(
-    begun: Run,
-    opened: records_dir.Records,
-    sides: Mapping[str, Sequence[Clip]],
-    standard: Standard,
-    adapt: Adapt | None,
-) -> keras.Model:
-    """Build the model, with what was trained first in it, and a classical head if asked for."""
+def fresh_model(run: Run, experiment: Experiment, adapter: SpeakerAdapter) -> keras.Model:
+    """Build the model, with the weights of its stages, and a classical head if asked for."""
     from emorec_tf.models import model as models
-    from emorec_tf.records import input_pipeline
+    from emorec_tf.training import ensemble
 
-    settings, training = begun.config.train, sides["train"]
-    if begun.config.model.ensemble:
-        model = assembly.multiplied(begun)
+    if run.config.model.ensemble:
+        model = ensemble.product_model(run)
     else:
-        cut = begun.config.model.audio_length != "all"
-        frames = input_pipeline.typical_frames(opened, training) if cut else None
-        model = models.build_model(begun.config, begun.classes, *standard, frames)
-        if begun.steps:
-            stages.take_over(model, begun)
-        else:
-            stages.check_trained(begun.config, {n.name for n in model.layers if n.weights})
-        if stages.has_classifier(begun.config):
-            features = models.undistributed(model)
-            model = assembly.classical(features, begun, opened, sides, adapt)
-    total = len(training) // settings.batch_size * settings.epochs
-    models.compile_model(model, settings, total, begun.task)
+        model = _network(run, experiment, adapter)
+    total = steps_an_epoch(experiment) * run.config.train.epochs
+    models.compile_model(model, run.config.train, total, run.task)
     return model
 
 
-def run_epochs(
-    begun: Run,
-    opened: records_dir.Records,
-    clips: Sequence[Clip],
-    model: keras.Model,
-    keep: Keeper,
-    standard: Standard,
-    adapt: Adapt | None,
-    until: int | None = None,
-) -> None:
+def _network(run: Run, experiment: Experiment, adapter: SpeakerAdapter) -> keras.Model:
+    from emorec_tf.models import model as models
+    from emorec_tf.records import input_pipeline
+    from emorec_tf.training import classical_stage
+
+    assert adapter.standard is not None
+    frames = None
+    if run.config.model.audio_length != "all":
+        frames = input_pipeline.typical_frames(experiment.records, experiment.train)
+    model = models.build_model(run.config, run.classes, *adapter.standard, frames)
+    if run.steps:
+        transfer.load_matching_weights(model, run)
+    else:
+        transfer.check_trained(run.config, transfer.with_weights(model.layers))
+    if not stages.has_classifier(run.config):
+        return model
+    features = models.undistributed(model)
+    return classical_stage.with_classifier(features, run, experiment, adapter)
+
+
+def run_epochs(epoch_end: EpochEnd, until: int | None = None) -> None:
     """Run the epochs that are left; above frozen branches that always answer alike, those alone."""
     import keras
 
     from emorec_tf.models import model as models
-    from emorec_tf.records import input_pipeline
-    from emorec_tf.training.distributed import replicas
+    from emorec_tf.records.input_pipeline import TrainingStream
 
-    settings, done, strategy = begun.config.train, len(keep.rows), models.strategy()
-    if stages.branches_answer_alike(begun.config):
-        below, above = models.above_branches(model)
-        adapt = assembly.remembered(below, opened, clips, adapt)
-    else:
-        above = model
-    if strategy.num_replicas_in_sync > 1:
-        with strategy.scope():
-            above = replicas.replicated(above, cluster.team() is not None)
-    if above is not model:
-        with strategy.scope():
-            model.optimizer.build(model.trainable_variables)  # in the order of the whole model
-            models.compile_model(above, settings, 0, begun.task, model.optimizer)
-    uses, rating = choices.facts("fusion", begun.config.model.fusion).uses, begun.task.rating
-    stream = functools.partial(
-        input_pipeline.training,
-        opened,
-        clips,
-        begun.classes,
-        settings,
+    run, experiment, done = epoch_end.run, epoch_end.experiment, len(epoch_end.rows)
+    model, transform = trained_part(epoch_end)
+    if model is not epoch_end.whole:
+        with cluster.strategy().scope():
+            optimizer = epoch_end.whole.optimizer
+            optimizer.build(epoch_end.whole.trainable_variables)  # in the order of the whole model
+            models.compile_model(model, run.config.train, 0, run.task, optimizer)
+    standard = epoch_end.adapter.standard
+    assert standard is not None
+    stream = TrainingStream(
+        experiment.records,
+        experiment.train,
+        run.task,
+        run.config.train,
         standard[0],
-        done,
-        adapt,
-        rating,
-        uses,
+        transform,
+        choices.facts("fusion", run.config.model.fusion).uses,
     )
-    curves = keras.callbacks.TensorBoard(begun.folder / "logs", write_graph=False)
-    above.fit(
-        share(stream, strategy),
+    curves = keras.callbacks.TensorBoard(run.folder / "logs", write_graph=False)
+    model.fit(
+        share(lambda part=None: stream.batches(done, part)),
         initial_epoch=done,
-        epochs=until or settings.epochs,
-        steps_per_epoch=len(clips) // settings.batch_size,
-        callbacks=[keep, curves] if cluster.is_chief() else [keep],
+        epochs=until or run.config.train.epochs,
+        steps_per_epoch=stream.steps,
+        callbacks=[epoch_end, curves] if cluster.is_chief() else [epoch_end],
         shuffle=False,  # the stream is shuffled already
         verbose=0,
     )
 
 
-def share(stream: Callable[..., tf.data.Dataset], strategy: tf.distribute.Strategy) -> Any:
-    """Let each machine make its own part of every batch; devices of one machine split a batch."""
-    from emorec_tf.records import input_pipeline
+def trained_part(epoch_end: EpochEnd) -> tuple[keras.Model, Transform]:
+    """The part of the model that is trained, and what makes its inputs."""
+    from emorec_tf.models import model as models
+    from emorec_tf.training import token_cache
+    from emorec_tf.training.distributed import replicas
 
-    own = cluster.team()
+    experiment, model = epoch_end.experiment, epoch_end.whole
+    transform: Transform = epoch_end.adapter
+    if token_cache.is_possible(experiment.settings):
+        below, model = models.above_branches(model)
+        transform = token_cache.TokenCache(below, experiment.records, experiment.train, transform)
+    if cluster.strategy().num_replicas_in_sync > 1:
+        with cluster.strategy().scope():
+            model = replicas.replicated(model, cluster.team() is not None)
+    return model, transform
+
+
+def share(stream: Callable[..., tf.data.Dataset]) -> Any:
+    """Let each machine make its own part of every batch; devices of one machine split a batch."""
+    from emorec_tf.records.input_pipeline import Part
+
+    own, strategy = cluster.team(), cluster.strategy()
     if own is None:
         return stream()
     here = strategy.num_replicas_in_sync // len(own)
-    part = input_pipeline.Part(own.index, len(own), here)
+    part = Part(own.index, len(own), here)
     return strategy.distribute_datasets_from_function(lambda _: stream(part=part))

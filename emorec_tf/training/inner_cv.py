@@ -1,9 +1,9 @@
-"""What a run answers about its own training speakers, each judged by heads that never met him.
+"""Inner cross-validation: answers about training speakers by heads that have not met them.
 
-Training and validation speakers are dealt to folds; a classical head is fitted to all but one fold
-and answers that one. So every one of these clips has an answer as honest as that about a test
-speaker. They choose a head's settings and fit its temperature, and tell which of two runs is to be
-preferred without a look at the test speakers.
+Training and validation speakers are assigned to folds; a classical head is fitted to all but one
+fold and answers that one. So every one of these clips has an answer as honest as that about a test
+speaker. They choose a head's settings, fit its temperature, and compare runs without a look at the
+test speakers.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from emorec_tf.errors import UserError
 from emorec_tf.models.classical.head_search import Round, Rows
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.tasks import calibration
-from emorec_tf.training.run_dir import Run
+from emorec_tf.training.run_dir import INNER_ANSWERS, Run
 
-FILE = "inner_answers.npz"
+FILE = INNER_ANSWERS
 
 
 def rounds(
     rows: Rows, clip_ids: Sequence[str], folds: int, unscored: Collection[str]
 ) -> tuple[list[Round], list[str]]:
-    """Deal speakers to folds, evenly by their clips; in each round one is judged, all others fit.
+    """Assign speakers to folds of about as many clips; each round judges one and fits to the rest.
 
     Args:
         rows: of clips, then of their copies, which are fitted to and never judged.
         clip_ids: of the clips.
         folds: how many.
-        unscored: ids of clips that are not judged, as they enrol their speakers.
+        unscored: ids of clips that are not judged: enrolment clips.
 
     Returns:
         Rounds, and the ids of the clips in the order in which rounds judge them.
@@ -43,9 +43,9 @@ def rounds(
     """
     from sklearn.model_selection import GroupKFold
 
-    there = len(set(rows.speakers))
-    if there < folds:
-        raise UserError(f"inner_folds is {folds}, but there are {there} speakers to deal; lower it")
+    speakers = len(set(rows.speakers))
+    if speakers < folds:
+        raise UserError(f"inner_folds is {folds}, but there are {speakers} speakers; lower it")
     scored = np.zeros(len(rows.labels), bool)
     scored[: len(clip_ids)] = [clip_id not in unscored for clip_id in clip_ids]
     found, judged = [], []
@@ -76,16 +76,16 @@ def answers(run: Run) -> tuple[list[str], np.ndarray, np.ndarray] | None:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
             return list(found["clip_ids"]), found["logits"], found["labels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged ({error}); train the run anew") from error
+        raise UserError(f"{path} is damaged ({error}); train the run again") from error
 
 
-def product(run: Run, members: Sequence[Run], warmth: Sequence[float]) -> None:
+def write_product(run: Run, members: Sequence[Run], temperatures: Sequence[float]) -> None:
     """Keep the product of the members' answers as the run's, if all of them have some.
 
     Args:
         run: of the product.
         members: in order.
-        warmth: temperatures of the members.
+        temperatures: of the members.
     """
     parts = [answers(member) for member in members]
     if not parts or any(part is None for part in parts):
@@ -96,24 +96,24 @@ def product(run: Run, members: Sequence[Run], warmth: Sequence[float]) -> None:
     rows = [n for n, clip_id in enumerate(first[0]) if all(clip_id in k for k in known)]
     clip_ids = [first[0][n] for n in rows]
     total = np.zeros((len(rows), first[1].shape[1]))
-    for own, temperature in zip(known, warmth, strict=True):
+    for own, temperature in zip(known, temperatures, strict=True):
         logits = np.array([own[clip_id] for clip_id in clip_ids])
         total += log_softmax(logits / temperature, axis=1)
     write(run, clip_ids, total, first[2][rows])
 
 
-def figures(run: Run) -> dict[str, float] | None:
-    """Say how good the inner answers are, ``uar``, ``war`` and ``nll``; None without any."""
+def scores(run: Run) -> dict[str, float] | None:
+    """Score the inner answers: ``uar``, ``war`` and ``nll``; None without any."""
     from sklearn.metrics import accuracy_score, recall_score
 
     kept = answers(run)
     if kept is None:
         return None
     _, logits, labels = kept
-    told = logits.argmax(1)
+    predicted = logits.argmax(1)
     shares = calibration.scaled(logits, calibration.temperature(logits, labels))
     return {
-        "uar": float(recall_score(labels, told, average="macro", zero_division=0)),
-        "war": float(accuracy_score(labels, told)),
+        "uar": float(recall_score(labels, predicted, average="macro", zero_division=0)),
+        "war": float(accuracy_score(labels, predicted)),
         "nll": calibration.nll(shares, labels),
     }

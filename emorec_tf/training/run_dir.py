@@ -27,7 +27,7 @@ from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
 from emorec_tf.records.records_dir import Records
 from emorec_tf.splits.splits import Split
-from emorec_tf.storage import paths
+from emorec_tf.storage import paths, resumable
 from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
 from emorec_tf.tasks import tasks
 
@@ -37,19 +37,56 @@ if TYPE_CHECKING:
 # modules, and rooms with all their modules, that may define what a saved model is made of
 WITH_LAYERS = ("models", "features.audio_features", "tasks.losses")
 NO_MATTER = ("cache",)  # settings that change nothing in the result
+OTHER_DATA = "the records hold other speakers or classes"
+KIND = resumable.Kind(
+    "run",
+    "run.json",
+    "--run",
+    {
+        "config": "",
+        "split": OTHER_DATA,
+        "classes": OTHER_DATA,
+        "stages": "a config of pretrain has changed",
+    },
+)
+INNER_ANSWERS = "inner_answers.npz"  # of inner cross-validation
+# all that training leaves; a run that another one repeats takes these files
+RESULTS = (
+    "best.keras",
+    "last.keras",
+    "refitted.keras",
+    "history.csv",
+    "temperature.json",
+    INNER_ANSWERS,
+)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
-    """An opened run directory."""
+    """A run directory, and what it was started with."""
 
     folder: Path
     config: Config
     classes: tuple[str, ...]
     split: Split
     source: Mapping[str, Any]  # dataset, licence, label meaning
-    # what is trained first, by folder beside this one: its config and, when done, its score
+    # pretraining stages by name of their folder: config, folder and, when done, score
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line: folder, what it answers, its score."""
+        what = f"{len(self.classes)} classes" if self.classes else self.config.data.target
+        return f"Run({str(self.folder)!r}, {what}, {self._score()})"
+
+    def _score(self) -> str:
+        name = self.task.score
+        try:
+            found = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+            return f"test {name.upper()} {found[name]:.2f}"
+        except (OSError, ValueError, KeyError, TypeError):  # not scored yet
+            scores = self.scores(self.history)
+        last = scores[-1:] if self.config.train.keep == "last" else [max(scores, default=0)]
+        return f"validation {name.upper()} {last[0]:.2f}" if scores else "not trained yet"
 
     @property
     def task(self) -> tasks.Task:
@@ -63,7 +100,7 @@ class Run:
 
     @property
     def validated_file(self) -> Path:
-        """The model that has not met the validation speakers: the temperature is fitted to it."""
+        """The model before ``refit``, without the validation speakers: it gives the temperature."""
         return self.folder / f"{self.config.train.keep}.keras"
 
     @property
@@ -78,15 +115,15 @@ class Run:
         try:
             found = json.loads((self.folder / "temperature.json").read_text(encoding="utf-8"))
             return float(found["temperature"]) if found["epochs"] == len(self.history) else None
-        except (OSError, ValueError, KeyError, TypeError):  # then it is fitted anew
+        except (OSError, ValueError, KeyError, TypeError):  # then it is fitted again
             return None
 
     def is_finished(self, epochs: int | None = None) -> bool:
-        """True after the last of so many epochs (none: all there are), or if patience ran out."""
+        """Whether training is over after so many epochs (none: all there are)."""
         history = self.history[:epochs]
         done, settings = len(history), self.config.train
         if done >= settings.epochs or (history and "loss" not in history[-1]):
-            return True  # the latter: nothing is left for gradients, so there is but one epoch
+            return True  # the latter: nothing is trained by gradient, so there is but one epoch
         if not settings.patience or not history:
             return False
         return done - best_epoch(self.scores(history)) >= settings.patience
@@ -101,39 +138,49 @@ def best_epoch(scores: Sequence[float]) -> int:
     return max(range(1, len(scores) + 1), key=lambda e: (scores[e - 1], e))
 
 
-def create(
-    folder: Path,
-    config: Config,
-    classes: tuple[str, ...],
-    split: Split,
-    records: Records,
-    overwrite: bool,
-    steps: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Run:
-    """Make a run directory, or open the one that the same settings have begun.
+def check(wanted: Run, overwrite: bool = False) -> bool:
+    """Whether a run was started by the same settings; nothing is written.
 
     Raises:
         UserError: a run of other settings, or something that is no run, is in the way.
     """
-    source = {k: records.manifest[k] for k in ("dataset", "licence", "label_meaning", "label")}
-    run = Run(folder, config, classes, split, source, steps or {})
-    if overwrite and (folder / "run.json").exists():  # never a folder that is no run
-        paths.remove_tree(folder)
-    if (folder / "run.json").exists():
-        there = load(folder)
-        changed = differences(there, run)
-        if changed:
-            raise UserError(
-                f"run {folder} was begun with other settings ({'; '.join(changed)}); "
-                f"give another --run, or --overwrite"
-            )
-        return dataclasses.replace(there, config=config)
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} exists and is no run; give another --run")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "config.yaml", to_yaml(config))
-    write_facts(run)
-    return run
+    return resumable.check(wanted.folder, _plan(wanted), KIND, overwrite, _stored) is not None
+
+
+def create(wanted: Run, overwrite: bool = False) -> Run:
+    """Make a run directory, or open the one that the same settings have started.
+
+    Raises:
+        UserError: see ``check``.
+    """
+    if resumable.begin_or_resume(wanted.folder, _plan(wanted), KIND, overwrite, _stored):
+        return reopen(wanted)
+    write_atomically(wanted.folder / "config.yaml", to_yaml(wanted.config))
+    write_facts(wanted)
+    return wanted
+
+
+def reopen(wanted: Run) -> Run:
+    """Open a started run with settings of now, which may differ where it does not matter."""
+    return dataclasses.replace(load(wanted.folder), config=wanted.config)
+
+
+def source_of(records: Records) -> dict[str, Any]:
+    """What a run keeps of the manifest of its records."""
+    return {k: records.manifest[k] for k in ("dataset", "licence", "label_meaning", "label")}
+
+
+def _plan(run: Run) -> dict[str, Any]:
+    return {
+        "config": {k: v for k, v in flat(run.config).items() if k not in NO_MATTER},
+        "split": dataclasses.asdict(run.split),
+        "classes": run.classes,
+        "stages": sorted(run.steps),
+    }
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    return _plan(load(folder))
 
 
 def write_facts(run: Run) -> None:
@@ -146,18 +193,6 @@ def write_facts(run: Run) -> None:
         "steps": run.steps,
     }
     write_atomically(run.folder / "run.json", json.dumps(facts, indent=1))
-
-
-def differences(there: Run, run: Run) -> list[str]:
-    """Say in which settings two runs differ."""
-    old, new = flat(there.config), flat(run.config)
-    same = [k for k in old if old[k] == new[k] or k in NO_MATTER]
-    changed = [f"{k} was {old[k]!r}, is {new[k]!r}" for k in old if k not in same]
-    if not changed and (there.split != run.split or there.classes != run.classes):
-        changed = ["the records hold other speakers or classes"]
-    if not changed and set(there.steps) != set(run.steps):
-        changed = ["a config of pretrain has changed"]
-    return changed
 
 
 def load(folder: str | Path) -> Run:
@@ -182,7 +217,7 @@ def load(folder: str | Path) -> Run:
         return Run(folder, build(settings), classes, split, facts["source"], steps)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         line = " ".join(str(error).split())[:200]
-        raise UserError(f"run {folder} is damaged ({line}); train it anew") from error
+        raise UserError(f"run {folder} is damaged ({line}); train it again") from error
 
 
 def save_model(model: keras.Model, path: Path) -> None:

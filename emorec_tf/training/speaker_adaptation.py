@@ -1,29 +1,30 @@
-"""Two ways to know a speaker: not at all, or by clips of his that nobody has labelled.
+"""Speaker adaptation: audio, and the features of a classical head, relative to the speaker's own.
 
-Unseen: a voice is measured against the training clips. Enrolled: against its speaker's own clips,
-whose mean and deviation of each log-mel band stand in for those of the training clips. Training
-does the same with its speakers, so that the network meets one kind of input. Under a classical
-head the features of voice and face, too, are measured from the speaker's mean (``features_model``).
-Clips that enrol are drawn by seed, without a look at their labels, and are never scored.
+A model is speaker-independent unless ``--enrol`` is given. With it, each clip's audio gets the
+scale of the training clips: the mean and deviation of each band over the speaker's enrolment clips
+(or over the clip itself, with ``self``) are replaced by those of the training clips. Training does
+the same, so that the network meets one kind of input. Under a classical head the features of audio
+and face are taken relative to the speaker's mean features, too.
 """
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from emorec_tf.config.clip import Clip
-from emorec_tf.config.config import DataConfig
-from emorec_tf.errors import UserError
 from emorec_tf.models.classical.head_layers import SPEAKER_FEATURES
 from emorec_tf.records import input_pipeline
-from emorec_tf.records.input_pipeline import Adapt, Batch
+from emorec_tf.records.input_pipeline import Batch
 from emorec_tf.records.records_dir import Records
+
+if TYPE_CHECKING:
+    from emorec_tf.training.experiment import Experiment
 
 # Nepers. A band that is silent in few clips has no deviation to speak of; others may differ.
 LEAST_DEVIATION = 0.1
@@ -31,114 +32,139 @@ LEAST_DEVIATION = 0.1
 Standard = tuple[np.ndarray, np.ndarray]  # mean and deviation of each band, [M] and [M]
 
 
-def enrolling(clips: Iterable[Clip], data: DataConfig, seed: int) -> list[Clip]:
-    """Draw the clips that enrol their speakers; none where no speaker is enrolled by clips.
+class SpeakerAdapter:
+    """Adapts the inputs of clips to their speakers; does nothing in a speaker-independent run.
 
-    Raises:
-        UserError: a speaker has so few clips that none is left to score.
+    ``adapter(inputs, clip_ids)`` gives inputs again, in eager code and inside ``tf.data``. With
+    ``fit`` it learns about the speakers of records, with ``fit_speaker`` about one who is met
+    alone, whatever the clip.
     """
-    if not isinstance(data.enrol, int):
-        return []
-    of: dict[str, list[Clip]] = defaultdict(list)
-    for clip in sorted(clips, key=lambda c: c.clip_id):
-        of[clip.speaker].append(clip)
-    found = []
-    for speaker, own in of.items():
-        if len(own) <= data.enrol:
-            raise UserError(
-                f"speaker {speaker} has {len(own)} clips; --enrol {data.enrol} leaves none to "
-                f"score, enrol by fewer"
-            )
-        found += random.Random(f"{seed} {speaker}").sample(own, data.enrol)
-    return found
 
+    def __init__(self, enrol: int | str | None, standard: Standard | None) -> None:
+        """Make an adapter that knows no speaker yet.
 
-def scored(clips: Sequence[Clip], data: DataConfig, seed: int) -> list[Clip]:
-    """Leave the clips out that enrol."""
-    taken = {c.clip_id for c in enrolling(clips, data, seed)}
-    return [c for c in clips if c.clip_id not in taken]
+        Args:
+            enrol: as in ``DataConfig``: enrolment clips of a speaker, "self" or None.
+            standard: of the training clips; None: the model does not use audio.
+        """
+        self.enrol = enrol
+        self.standard = standard
+        self._records: Records | None = None
+        self._enrolment: Sequence[Clip] = ()
+        self._rows: tf.lookup.StaticHashTable | None = None  # clip id to the speaker's row
+        self._scale: tuple[Any, Any] | None = None  # of S speakers [S, M] each, or of one [M]
+        self._features: np.ndarray | None = None  # mean features [S, E]
 
+    @classmethod
+    def for_model(cls, model: keras.Model, enrol: int | str | None) -> SpeakerAdapter:
+        """Make an adapter with the standard that a trained model was built with."""
+        return cls(enrol, standard_of(model))
 
-def adapter(
-    data: DataConfig, opened: Records, clips: Sequence[Clip], standard: Standard, seed: int
-) -> Adapt | None:
-    """Make the function that puts each clip's voice on the scale of the training clips.
+    @property
+    def by_clips(self) -> bool:
+        """Whether speakers are known by enrolment clips."""
+        return isinstance(self.enrol, int)
 
-    Args:
-        data: tells by how many clips a speaker is enrolled.
-        opened: records that hold the clips.
-        clips: all clips of all speakers that will be met.
-        standard: of the training clips, as in the model's first layer.
-        seed: of the draw.
+    def fit(
+        self, experiment: Experiment, clips: Sequence[Clip], model: keras.Model | None = None
+    ) -> SpeakerAdapter:
+        """Learn about the speakers of records from their enrolment clips.
 
-    Returns:
-        ``(inputs, clip ids) -> inputs``; None where speakers stay unseen.
-    """
-    if data.enrol is None:
-        return None
-    if data.enrol == "self":
-        return alone(standard)
-    own = of_speakers(opened, enrolling(clips, data, seed))
-    row = {speaker: number for number, speaker in enumerate(own)}
-    means, deviations = (
-        tf.constant(np.stack(values)) for values in zip(*own.values(), strict=True)
-    )
-    rows = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(
-            tf.constant([c.clip_id for c in clips]),
-            tf.constant([row[c.speaker] for c in clips], tf.int64),
-        ),
-        -1,
-    )
-
-    def adapt(inputs: Batch, clip_ids: tf.Tensor) -> Batch:
-        which = rows.lookup(tf.convert_to_tensor(clip_ids, tf.string))
-        return moved(
-            inputs,
-            tf.gather(means, which)[:, None],
-            tf.gather(deviations, which)[:, None],
-            standard,
+        Args:
+            experiment: has records and enrolment clips.
+            clips: whose speakers will be met.
+            model: see ``fit_features``.
+        """
+        if not self.by_clips:
+            return self
+        met = experiment.same_speakers(clips)
+        names = sorted({clip.speaker for clip in met})
+        self._records = experiment.records
+        self._enrolment = [clip for clip in experiment.enrolment if clip.speaker in names]
+        self._rows = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(
+                tf.constant([clip.clip_id for clip in met]),
+                tf.constant([names.index(clip.speaker) for clip in met], tf.int64),
+            ),
+            -1,
         )
+        if self.standard is not None:
+            scales = of_speakers(self._records, self._enrolment).values()
+            means, deviations = (np.stack(values) for values in zip(*scales, strict=True))
+            self._scale = tf.constant(means), tf.constant(deviations)
+        return self if model is None else self.fit_features(model)
 
-    return adapt
+    def fit_features(self, model: keras.Model) -> SpeakerAdapter:
+        """Also give the speaker's mean features, if a model asks for them by an input."""
+        below = features_model(model)
+        if below is not None:
+            self._features = np.stack(list(self.mean_features(below).values()))
+        return self
 
+    def fit_speaker(self, clips: Sequence[Batch], model: keras.Model) -> SpeakerAdapter:
+        """Learn about one speaker.
 
-def with_features(
-    adapt: Adapt | None,
-    model: keras.Model,
-    data: DataConfig,
-    opened: Records,
-    clips: Sequence[Clip],
-    seed: int,
-) -> Adapt | None:
-    """Let ``adapt`` also give the mean features of each clip's speaker, if a model asks for them.
+        Args:
+            clips: inputs of each enrolment clip, a batch of one.
+            model: which is to answer.
+        """
+        if self.standard is not None:
+            self._scale = band_statistics([c["audio"][0][c["audio_mask"][0] > 0] for c in clips])
+        below = features_model(model)
+        if below is not None:
+            own = [below.predict_on_batch(self._rescaled(clip, None)) for clip in clips]
+            self._features = np.mean(own, axis=0)
+        return self
 
-    Args:
-        adapt: from ``adapter``.
-        model: asks by an input ``speaker_features``.
-        data: tells by how many clips a speaker is enrolled.
-        opened: records that hold the clips.
-        clips: all clips of all speakers that will be met.
-        seed: of the draw.
-    """
-    below = features_model(model)
-    if below is None:
-        return adapt
-    own = mean_features(below, opened, enrolling(clips, data, seed), adapt)
-    moved_too = adapt or unmoved
-    means = np.stack(list(own.values()))
-    row = {speaker: number for number, speaker in enumerate(own)}
-    number = {c.clip_id.encode(): row[c.speaker] for c in clips}
+    def mean_features(self, below: keras.Model) -> dict[str, np.ndarray]:
+        """Mean features [E] of each fitted speaker over the enrolment clips, by sorted name.
 
-    def adapted(inputs: Batch, clip_ids: tf.Tensor) -> Batch:
-        which = [number[i] for i in np.asarray(clip_ids)]
-        return {**moved_too(inputs, clip_ids), SPEAKER_FEATURES: means[which]}
+        Args:
+            below: inputs to features [B, E].
+        """
+        assert self._records is not None
+        speaker = {clip.clip_id.encode(): clip.speaker for clip in self._enrolment}
+        found: dict[str, list[np.ndarray]] = defaultdict(list)
+        for inputs, clip_ids in input_pipeline.evaluation(self._records, self._enrolment):
+            features = np.asarray(below.predict_on_batch(self._rescaled(inputs, clip_ids)))
+            for row, clip_id in zip(features, clip_ids.numpy(), strict=True):
+                found[speaker[clip_id]].append(row)
+        return {name: np.mean(found[name], axis=0) for name in sorted(found)}
 
-    return adapted
+    def __call__(self, inputs: Batch, clip_ids: Any = None) -> Batch:
+        """Adapt a batch.
+
+        Args:
+            inputs: arrays [B, ...] by name.
+            clip_ids: [B] of bytes; None: all clips are of the one speaker who is known.
+        """
+        found = self._rescaled(inputs, clip_ids)
+        if self._features is None:
+            return found
+        if self._rows is None:
+            count = len(next(iter(inputs.values())))
+            return {**found, SPEAKER_FEATURES: np.repeat(self._features, count, axis=0)}
+        return {**found, SPEAKER_FEATURES: tf.gather(self._features, self._speakers(clip_ids))}
+
+    def _rescaled(self, inputs: Batch, clip_ids: Any) -> Batch:
+        if self.standard is None or self.enrol is None:
+            return inputs
+        if not self.by_clips:  # "self"
+            return moved(inputs, *of_each(inputs), self.standard)
+        assert self._scale is not None, "fit it first"
+        if self._rows is None:
+            return moved(inputs, *self._scale, self.standard)
+        rows = self._speakers(clip_ids)
+        mean, deviation = (tf.gather(values, rows)[:, None] for values in self._scale)
+        return moved(inputs, mean, deviation, self.standard)
+
+    def _speakers(self, clip_ids: Any) -> tf.Tensor:
+        assert self._rows is not None
+        return self._rows.lookup(tf.convert_to_tensor(clip_ids, tf.string))
 
 
 def features_model(model: keras.Model) -> keras.Model | None:
-    """Cut the part of a model that gives what is measured from the speaker's mean: -> [B, E].
+    """Cut the part of a model whose output is taken relative to the speaker's mean: -> [B, E].
 
     None for a model that does not ask for that mean. Of a product, all its members' features.
     """
@@ -153,45 +179,7 @@ def features_model(model: keras.Model) -> keras.Model | None:
     return keras.Model(inputs, keras.ops.concatenate(found, axis=-1) if found[1:] else found[0])
 
 
-def mean_features(
-    below: keras.Model, opened: Records, clips: Sequence[Clip], adapt: Adapt | None
-) -> dict[str, np.ndarray]:
-    """Mean features [E] of each speaker over these clips."""
-    speaker = {c.clip_id.encode(): c.speaker for c in clips}
-    found: dict[str, list[np.ndarray]] = defaultdict(list)
-    for inputs, clip_ids in input_pipeline.evaluation(opened, clips):
-        features = np.asarray(below.predict_on_batch((adapt or unmoved)(inputs, clip_ids)))
-        for one, clip_id in zip(features, clip_ids.numpy(), strict=True):
-            found[speaker[clip_id]].append(one)
-    return {name: np.mean(found[name], axis=0) for name in sorted(found)}
-
-
-def alone(standard: Standard) -> Adapt:
-    """Make the adapter that knows a voice by the running clip alone."""
-    return lambda inputs, _: moved(inputs, *of_each(inputs), standard)
-
-
-def with_mean(adapt: Adapt, mean: np.ndarray) -> Adapt:
-    """Let ``adapt`` also give the mean features [1, E] of the one speaker who is met."""
-
-    def adapted(inputs: Batch, clip_ids: tf.Tensor) -> Batch:
-        count = len(next(iter(inputs.values())))
-        return {**adapt(inputs, clip_ids), SPEAKER_FEATURES: np.repeat(mean, count, axis=0)}
-
-    return adapted
-
-
-def unmoved(inputs: Batch, _: tf.Tensor) -> Batch:
-    """Leave a voice as it is."""
-    return inputs
-
-
-def known(own: Standard, standard: Standard) -> Adapt:
-    """Make the adapter for one speaker, whose mean and deviation are ``own``."""
-    return lambda inputs, _: moved(inputs, own[0], own[1], standard)
-
-
-def moved(inputs: Batch, mean: tf.Tensor, deviation: tf.Tensor, standard: Standard) -> Batch:
+def moved(inputs: Batch, mean: Any, deviation: Any, standard: Standard) -> Batch:
     """Give bands of this mean and deviation those of ``standard`` instead; padding stays zero.
 
     Shapes:
@@ -210,20 +198,20 @@ def of_each(inputs: Batch) -> tuple[tf.Tensor, tf.Tensor]:
     return mean, tf.maximum(tf.sqrt(spread), LEAST_DEVIATION)
 
 
-def of_speakers(opened: Records, clips: Sequence[Clip]) -> dict[str, Standard]:
-    """Mean and deviation of each speaker over the real frames of these clips, in one pass."""
+def of_speakers(records: Records, clips: Sequence[Clip]) -> Mapping[str, Standard]:
+    """Mean and deviation of each speaker over the real frames of these clips, by sorted name."""
     speaker = {c.clip_id: c.speaker for c in clips}
-    voices: dict[str, list[np.ndarray]] = defaultdict(list)
-    for inputs, clip_ids in input_pipeline.evaluation(opened, clips):
+    frames: dict[str, list[np.ndarray]] = defaultdict(list)
+    for inputs, clip_ids in input_pipeline.evaluation(records, clips):
         audio, mask = inputs["audio"].numpy(), inputs["audio_mask"].numpy()
-        for voice, real, clip_id in zip(audio, mask, clip_ids.numpy(), strict=True):
-            voices[speaker[clip_id.decode()]].append(voice[real > 0])
-    return {name: of_voices(voices[name]) for name in sorted(voices)}
+        for bands, real, clip_id in zip(audio, mask, clip_ids.numpy(), strict=True):
+            frames[speaker[clip_id.decode()]].append(bands[real > 0])
+    return {name: band_statistics(frames[name]) for name in sorted(frames)}
 
 
-def of_voices(voices: Sequence[np.ndarray]) -> Standard:
-    """Mean and deviation of each band over log-mels [T, M]; 0 and 1 without any sound."""
-    frames = np.concatenate(voices).astype(np.float64)
+def band_statistics(clips: Sequence[np.ndarray]) -> Standard:
+    """Mean and deviation of each band over spectra [T, M]; 0 and 1 without any audio."""
+    frames = np.concatenate(clips).astype(np.float64)
     if not len(frames):
         bands = frames.shape[1]
         return np.zeros(bands, np.float32), np.ones(bands, np.float32)
@@ -232,7 +220,7 @@ def of_voices(voices: Sequence[np.ndarray]) -> Standard:
 
 
 def standard_of(model: keras.Model) -> Standard | None:
-    """Give the mean and deviation that a model was built with; None for one without a voice."""
+    """Mean and deviation that a model was built with; None for one that does not use audio."""
     layers = [layer for layer in model.layers if layer.name == "standardise"]
     if not layers:  # in a product, each member has its own, all alike
         inner = [standard_of(m) for m in model.layers if m.name.startswith("expert_")]

@@ -1,14 +1,17 @@
 """KerasTuner's oracles, kept in one file that is whole at any moment; chief and workers.
 
-KerasTuner writes its state in several files, none at once, and forgets which numbers were drawn;
-a kill between two of them loses a trial or does one twice. Here each change is one renamed file.
+KerasTuner writes its state in several files, none atomically, and forgets which random numbers were
+used; a kill in between loses a trial or does one twice. Here each change is one renamed file.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -27,8 +30,20 @@ POLL_SECONDS = 0.5
 SMALLEST_FACTOR = 3  # Hyperband's own
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hide what KerasTuner prints, and its deprecation warnings."""
+    with (
+        warnings.catch_warnings(),
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
 class Kept(keras_tuner.Oracle):
-    """What every oracle gets on top: a whole file, an end after failures, trials taken back."""
+    """What every oracle has besides: a whole file, an end after failures, trials taken back."""
 
     file: Path
     failures: int
@@ -36,19 +51,19 @@ class Kept(keras_tuner.Oracle):
     ongoing_trials: dict[str, Trial]
 
     def save(self) -> None:
-        """Write everything at once; called by KerasTuner whenever a trial begins or ends."""
+        """Write everything at once; called by KerasTuner whenever a trial starts or ends."""
         trials = [trial.get_state() for trial in self.trials.values()]
         try:
             write_atomically(self.file, json.dumps({"oracle": self.get_state(), "trials": trials}))
-        except OSError as error:  # in the chief a thread would die of it in silence
+        except OSError as error:  # in the chief it would end a thread silently
             self.broken = error
             raise
 
     def _save_trial(self, trial: Trial) -> None:
-        """Leave it: ``save`` writes all trials."""
+        """Nothing: ``save`` writes all trials."""
 
     def reload(self) -> None:
-        """Read the file; trials that were running are begun again under the same names.
+        """Read the file; trials that were running are started again under the same names.
 
         Raises:
             ValueError, KeyError, TypeError, AttributeError: a damaged file.
@@ -71,7 +86,7 @@ class Kept(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def end_trial(self, trial: Trial) -> None:
-        """Note how a trial ended, once, even if a worker that was given up still tells it."""
+        """Note how a trial ended, once, even if a worker that was given up reports it, too."""
         self._retry_queue = [name for name in self._retry_queue if name != trial.trial_id]
         if trial.trial_id not in self.end_order:
             super().end_trial(trial)
@@ -124,6 +139,16 @@ class Hyperband(Kept, keras_tuner.oracles.HyperbandOracle):
             for b in reversed(range(self._get_num_brackets()))
         ]
 
+    def description(self) -> str:
+        """Say what the brackets are."""
+        rounds = [
+            " -> ".join(
+                f"{n} of {epochs} epoch{'s' if epochs > 1 else ''}" for n, epochs in bracket
+            )
+            for bracket in self.brackets()
+        ]
+        return f"one in {self.factor} goes on; {'; then '.join(rounds)}; and again"
+
 
 def make(
     tuner: str, space: Any, objective: str, seed: int, trials: int, epochs: int, factor: int | None
@@ -168,7 +193,7 @@ def fitting_factor(trials: int, epochs: int) -> int:
 def serve(
     oracle: Kept, address: str, present: Callable[[], set[str]], tick: Callable[[], None]
 ) -> None:
-    """Be the chief: deal trials out to workers until all is done and every worker has left.
+    """Be the chief: assign trials to workers until all is done and every worker has left.
 
     Args:
         oracle: what chooses.
@@ -177,7 +202,7 @@ def serve(
         tick: called now and then.
 
     Raises:
-        UserError: nobody can listen there.
+        UserError: the address cannot be listened on.
     """
     alone = [("grpc.so_reuseport", 0)]  # else two chiefs could share a port, and mix their trials
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=alone)
@@ -203,7 +228,7 @@ def serve(
 
 
 def client(oracle: Kept, address: str, over: Callable[[], bool]) -> Any | None:
-    """Wait for the chief and return what speaks to it; None if the search is over.
+    """Wait for the chief and return a client of it; None if the search is over.
 
     Args:
         oracle: made as the chief makes its own.
@@ -222,7 +247,7 @@ def client(oracle: Kept, address: str, over: Callable[[], bool]) -> Any | None:
 
 
 def lost(address: str, error: grpc.RpcError) -> UserError:
-    """Say that the chief does not answer any more."""
+    """The error for a chief that does not answer any more."""
     return UserError(
         f"the chief at {address} left ({error.code().name}); start it again, then this worker"
     )

@@ -1,70 +1,60 @@
-"""Files of a search: who is at work in it, the table of trials, the best settings, the picture."""
+"""Files of a search: its plan and locks, the table of trials, the best settings, the plot."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf.config.config import Config, build, to_yaml
+from emorec_tf.config.config import Config, build, renamed, to_yaml
 from emorec_tf.errors import UserError
+from emorec_tf.storage import resumable
 from emorec_tf.storage.files import rows_to_csv, write_atomically
 from emorec_tf.storage.locks import alone
 from emorec_tf.training import run_dir, stages
 
 if TYPE_CHECKING:
-    from emorec_tf.tuning.trials import Search
+    from emorec_tf.tuning.search import Search
 
-PLAN = "plan.json"
 MUST_AGREE = ("config", "search", "tuner", "factor", "protocol", "split")
-BEST, TABLE, PICTURE = "best.yaml", "trials.csv", "search.png"
+KIND = resumable.Kind("search", "plan.json", "--out", dict.fromkeys(MUST_AGREE, ""))
+BEST, TABLE, PLOT = "best.yaml", "trials.csv", "search.png"
+_LOG = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def begun(folder: Path, facts: dict[str, Any], overwrite: bool, refusal: str) -> Iterator[None]:
+def hold(search: Search, overwrite: bool) -> Iterator[None]:
     """Hold the folder of a search, with its plan in it.
 
     Raises:
         UserError: another plan, something that is no search, or another process is in the way.
     """
-    path = folder / PLAN
-    if not path.exists() and folder.exists() and any(folder.glob("[!.]*")):
-        raise UserError(f"{folder} exists and is no search; give another --out")
+    folder, facts = search.folder, search.facts
+    refusal = f"another process searches in {folder}; give another --out, or wait"
+    resumable.check(folder, facts, KIND, overwrite, plan_of)
     with alone(folder / ".lock", refusal):
-        if overwrite:
-            for thing in folder.glob("[!.]*"):
-                shutil.rmtree(thing) if thing.is_dir() else thing.unlink()
-        if path.exists():
-            agree(folder, facts)
-        else:
-            write_atomically(path, json.dumps(facts, indent=1))
+        if resumable.begin_or_resume(folder, facts, KIND, overwrite, plan_of) is None:
+            write_atomically(folder / KIND.file, json.dumps(facts, indent=1))
         yield
 
 
-def agree(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Refuse to go on with another search.
+def plan_of(folder: Path) -> dict[str, Any]:
+    """Read the plan of a search.
 
     Raises:
-        UserError: what differs, or a damaged plan.
+        UserError: it is damaged.
     """
+    path = folder / KIND.file
     try:
-        there = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        old, new = there["config"], json.loads(json.dumps(facts))
-        changed = [
-            f"{k} was {old.get(k)!r}, is {v!r}" for k, v in new["config"].items() if old.get(k) != v
-        ]
-        changed += [f"another {k}" for k in MUST_AGREE[1:] if there[k] != new[k]]
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        _ = [stored[key] for key in KIND.must_agree]
+        return {**stored, "config": renamed(stored["config"])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{folder / PLAN} is damaged; --overwrite begins anew") from error
-    if changed:
-        raise UserError(
-            f"{folder} was begun with other settings ({'; '.join(changed)}); give another --out, "
-            f"or --overwrite"
-        )
+        raise UserError(f"{path} is damaged; --overwrite starts again") from error
 
 
 def lock_of(folder: Path, worker: str) -> Path:
@@ -87,12 +77,12 @@ def alive(folder: Path) -> set[str]:
 
 
 def is_over(folder: Path) -> bool:
-    """Whether a search was ended, and nobody leads it now."""
+    """Whether a search has ended, and no process leads it now."""
     return (folder / BEST).exists() and not held(folder / ".lock")
 
 
 def best_of(results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the trial of the highest score, of equals the one that began first."""
+    """Return the trial of the highest score, of equals the one that started first."""
     done = [result for result in results if result["score"] is not None]
     return max(done, key=lambda result: result["score"], default=None)
 
@@ -117,8 +107,8 @@ def write_table(search: Search, results: Sequence[Mapping[str, Any]]) -> None:
         write_atomically(search.folder / TABLE, rows_to_csv(rows))
 
 
-def finish(search: Search, results: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> None:
-    """Write the table, the picture and, last, the best settings; say where they are.
+def finish(search: Search, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write the table, the plot and, last, the best settings.
 
     Raises:
         UserError: no trial succeeded.
@@ -128,18 +118,25 @@ def finish(search: Search, results: Sequence[Mapping[str, Any]], facts: Mapping[
     write_table(search, results)
     best = best_of(results)
     if best is None:
-        why = results[-1]["message"] if results else "none was begun"
+        why = results[-1]["message"] if results else "none was started"
         raise UserError(f"no trial succeeded, lastly: {why}; mend the search: section")
     done = [result for result in results if result["score"] is not None]
-    drawn = search_plots.picture(done, search.score, search.settings.train.seed)
-    write_atomically(search.folder / PICTURE, drawn)
-    settings = run_dir.load(search.folder / "trials" / best["trial"]).config
+    plot = search_plots.picture(done, search.score, search.settings.train.seed)
+    write_atomically(search.folder / PLOT, plot)
+    settings = run_dir.load(search.run_folder(best["trial"])).config
     settings = with_paths(settings, search.folder)
-    text = header(search, results, best, facts) + to_yaml(settings)
+    text = header(search, results, best) + to_yaml(settings)
     write_atomically(search.folder / BEST, text)
-    print(
-        f"{len(done)} of {len(results)} trials succeeded; the best is {best['trial']}: "
-        f"{search.score} {best['score']:.3f}; {search.folder / BEST}, {TABLE}, {PICTURE}"
+    _LOG.info(
+        "%d of %d trials succeeded; the best is %s: %s %.3f; %s, %s, %s",
+        len(done),
+        len(results),
+        best["trial"],
+        search.score,
+        best["score"],
+        search.folder / BEST,
+        TABLE,
+        PLOT,
     )
 
 
@@ -154,14 +151,10 @@ def with_paths(settings: Config, folder: Path) -> Config:
     return build(paths, settings)
 
 
-def header(
-    search: Search,
-    results: Sequence[Mapping[str, Any]],
-    best: Mapping[str, Any],
-    facts: Mapping[str, Any],
-) -> str:
+def header(search: Search, results: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> str:
     """Say in comments where the best settings are from."""
-    split, failed = search.split, sum(result["status"] == "FAILED" for result in results)
+    split, facts = search.experiment.split, search.facts
+    failed = sum(result["status"] == "FAILED" for result in results)
     axes = ", ".join(axis.name for axis in search.space)
     epochs = f"after {best['epochs']} of {search.settings.train.epochs} epochs"
     lines = [
@@ -170,7 +163,7 @@ def header(
         f"{facts['command']}",
         f"Chosen by {facts['tuner']} of KerasTuner, seed {search.settings.train.seed}.",
         f"Searched: {axes}.",
-        f"Scored on validation speakers {', '.join(split.validation)}, whose figures are too good "
+        f"Scored on validation speakers {', '.join(split.validation)}, whose scores are too good "
         f"for the best of many.",
         f"Nothing was chosen on the test speakers {', '.join(split.test)}; no trial saw them.",
         f"python -m emorec_tf.train --config {search.folder / BEST} --run runs/best",

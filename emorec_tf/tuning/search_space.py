@@ -1,6 +1,6 @@
 """The space of a search: the ``search:`` section of a config, and what a trial picks from it.
 
-An axis is a setting (``learning_rate``) or a knob of whatever branch or fusion is chosen
+An axis is a setting (``learning_rate``) or a hyperparameter of the branch or fusion that is chosen
 (``audio.units``). It has a list of values or a range ``{min, max, step, sampling}``.
 docs/search.md shows it. Everything is checked before anything is trained; no TensorFlow here.
 """
@@ -22,31 +22,31 @@ from emorec_tf.errors import UserError
 
 SAMPLINGS = ("linear", "log", "reverse_log")
 RANGE_KEYS = ("min", "max", "step", "sampling")
-# settings of model and train that no search may touch, and why
+# settings of model and train that no search may vary, and why
 SHARED = {
-    "seed": "all trials share it, else the luckiest would be chosen",
+    "seed": "all trials share it, else the luckiest one would be chosen",
     "keep": "it decides which epoch is scored",
     "refit": "the score is that of the first fit",
 }
-CLOSE_DIGITS = 4  # of a number from a range: more would say nothing
+CLOSE_DIGITS = 4  # of a number from a range: more would be noise
 
 
 @dataclass(frozen=True)
 class Axis:
     """One thing that differs between trials."""
 
-    name: str  # a setting, or KIND.KNOB
+    name: str  # a setting, or KIND.HYPERPARAMETER
     values: tuple[Any, ...] = ()  # one of these; (): a number of the range
     low: float = 0.0
     high: float = 0.0
     step: float | None = None
     sampling: str = "linear"
     whole: bool = False  # integers only
-    under: tuple[str, ...] = ()  # labels of the choices that take the knob; (): it is always there
+    under: tuple[str, ...] = ()  # labels of the choices that have it; (): all of them
 
     @property
     def kind(self) -> str:
-        """Whose knob it is (audio, face, ...); "": a setting."""
+        """Kind of choice whose hyperparameter it is (audio, face, ...); "": a setting."""
         return self.name.rpartition(".")[0]
 
     @property
@@ -84,19 +84,19 @@ def default(base: Config) -> dict[str, Any]:
     return section
 
 
-def read(section: Any, base: Config, dealt: Sequence[str] = ()) -> tuple[Axis, ...]:
+def read(section: Any, base: Config, assigned: Sequence[str] = ()) -> tuple[Axis, ...]:
     """Check a ``search:`` section.
 
     Args:
         section: as YAML gives it.
         base: the settings that it varies.
-        dealt: settings that the tuner itself deals out.
+        assigned: settings that the tuner itself assigns.
 
     Returns:
-        Settings first, then knobs, so that a choice comes before the knobs it has.
+        Settings first, then hyperparameters, so that a choice comes before its own.
 
     Raises:
-        UserError: an unknown setting or knob, a value it cannot have, or an impossible range.
+        UserError: an unknown name, a value it cannot have, or an impossible range.
     """
     if not isinstance(section, dict) or not section:
         raise UserError("search must hold 'setting: [values]' or 'setting: {min, max}' lines")
@@ -105,9 +105,9 @@ def read(section: Any, base: Config, dealt: Sequence[str] = ()) -> tuple[Axis, .
         raise UserError(f"search: the names of settings are words, not {list(section)}")
     found = []
     for name in names:
-        if name in dealt:
-            raise UserError(f"search: {name} is dealt out by this tuner; drop it, or --tuner")
-        make = knob if "." in name else setting
+        if name in assigned:
+            raise UserError(f"search: {name} is set by this tuner; drop it, or --tuner")
+        make = hyperparameter if "." in name else setting
         found.append(make(name, section[name], section, base))
     return tuple(found)
 
@@ -134,14 +134,13 @@ def setting(name: str, given: Any, section: Mapping[str, Any], base: Config) -> 
     return axis
 
 
-def knob(name: str, given: Any, section: Mapping[str, Any], base: Config) -> Axis:
-    """Check the line of a knob against every choice that takes it.
-
-    A knob that a choice of the section sets itself stays as it is set there.
-    """
+def hyperparameter(name: str, given: Any, section: Mapping[str, Any], base: Config) -> Axis:
+    """Check a hyperparameter against every choice that has it and does not set it itself."""
     kind, _, own = name.partition(".")
     if kind not in catalog.NETWORK:
-        raise UserError(f"search: {name}: {kind!r} has no knobs; {nearest(kind, catalog.NETWORK)}")
+        raise UserError(
+            f"search: {name}: {kind!r} has no hyperparameters; {nearest(kind, catalog.NETWORK)}"
+        )
     listed = section.get(kind)
     choices = listed if isinstance(listed, list) else [catalog.parse(getattr(base.model, kind))[0]]
     parsed = {str(choice): catalog.check(kind, str(choice)) for choice in choices}
@@ -150,7 +149,9 @@ def knob(name: str, given: Any, section: Mapping[str, Any], base: Config) -> Axi
     if not having:
         known = {k for there in knobs.values() for k in there}
         hint = nearest(own, known) if known else "none has any"
-        raise UserError(f"search: {name}: no {kind} of {', '.join(parsed)} has that knob; {hint}")
+        raise UserError(
+            f"search: {name}: no {kind} of {', '.join(parsed)} has that hyperparameter; {hint}"
+        )
     taking = [c for c in having if own not in parsed[c][1]]
     if not taking:
         raise UserError(f"search: {name}: every {kind} that has it sets it; drop it there or here")
@@ -214,9 +215,9 @@ def plain(hint: Any) -> Any:
 
 
 def typed(name: str, value: Any, hint: Any) -> Any:
-    """Give a value the type that the setting or knob has, or refuse it.
+    """Give a value the type that the setting or hyperparameter has, or refuse it.
 
-    YAML 1.1 takes 3e-4 for a word and on for true; the first is mended, the second told.
+    YAML 1.1 takes 3e-4 for a word and on for true; the first is mended, the second refused.
     """
     if value is None and type(None) in typing.get_args(hint):
         return None
@@ -247,7 +248,7 @@ def call(name: str, knobs: Mapping[str, Any]) -> str:
 
 
 def picked(space: Sequence[Axis], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn what KerasTuner chose into values, leaving out knobs that the choice does not take."""
+    """Turn what KerasTuner chose into values, without hyperparameters that the choice lacks."""
     found: dict[str, Any] = {}
     for axis in space:
         if axis.name not in values or (axis.under and values[axis.kind] not in axis.under):
@@ -264,7 +265,7 @@ def picked(space: Sequence[Axis], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def applied(chosen: Mapping[str, Any], base: Config) -> Config:
-    """Put what was picked into the settings; a knob replaces what the choice had."""
+    """Put what was picked into the settings; a hyperparameter replaces what the choice had."""
     fields = {name: value for name, value in chosen.items() if "." not in name}
     for kind in catalog.NETWORK:
         own = {n.partition(".")[2]: v for n, v in chosen.items() if n.startswith(f"{kind}.")}
@@ -275,7 +276,7 @@ def applied(chosen: Mapping[str, Any], base: Config) -> Config:
 
 
 def hyperparameters(space: Sequence[Axis]) -> Any:
-    """Declare the axes to KerasTuner, knobs under the choices that take them."""
+    """Declare the axes to KerasTuner, hyperparameters under the choices that have them."""
     import keras_tuner
 
     declared = keras_tuner.HyperParameters()

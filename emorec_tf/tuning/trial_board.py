@@ -15,8 +15,8 @@ from rich.table import Table
 from emorec_tf.errors import UserError
 from emorec_tf.splits.splits import natural
 from emorec_tf.training import run_dir
+from emorec_tf.tuning.search import Search
 from emorec_tf.tuning.search_files import best_of
-from emorec_tf.tuning.trials import Search
 
 SHOWN_TRIALS = 12  # of those that are done, the best
 DONE = ("COMPLETED", "FAILED")
@@ -25,16 +25,15 @@ DONE = ("COMPLETED", "FAILED")
 class Board:
     """Shows the trials of an oracle; ``tick`` after anything may have changed."""
 
-    def __init__(self, search: Search, oracle: Any, total: int) -> None:
-        """Begin to show.
+    def __init__(self, search: Search, oracle: Any) -> None:
+        """Prepare to show.
 
         Args:
             search: what all trials share.
-            oracle: whose trials are shown.
-            total: how many trials there will be at most.
+            oracle: the source of the trials.
         """
-        self.search, self.oracle, self.total = search, oracle, total
-        self.console = Console(file=sys.stdout)  # this one, though training's is sent elsewhere
+        self.search, self.oracle, self.total = search, oracle, search.tuner.trials
+        self.console = Console(file=sys.stdout)  # kept, as training's output is redirected
         self.seen = {t.trial_id for t in oracle.trials.values() if t.status in DONE}
         self.before, self.began = len(self.seen), time.monotonic()
         self.live: Live | None = None
@@ -59,7 +58,7 @@ class Board:
             self.live.stop()
 
     def tick(self) -> None:
-        """Tell of trials that have ended since the last time."""
+        """Report trials that have ended since the last time."""
         for trial in list(self.oracle.trials.values()):
             if trial.status in DONE and trial.trial_id not in self.seen:
                 self.seen.add(trial.trial_id)
@@ -72,11 +71,11 @@ class Board:
         return [result for result in found if result]
 
     def line(self, name: str) -> str:
-        """Say how a trial went."""
+        """The result of a trial in one line."""
         result, best = self.search.result(name) or {}, best_of(self.results())
         shown = f"{self.search.score} {result.get('score') or 0:.3f}"
         if result.get("status") != "COMPLETED":
-            shown = f"failed: {result.get('message', 'its result is gone')}"
+            shown = f"failed: {result.get('message', 'its result is missing')}"
         elif best:
             shown += f" (best {best['score']:.3f}, trial {best['trial']})"
         values = ", ".join(f"{k} {v}" for k, v in result.get("values", {}).items())
@@ -84,7 +83,7 @@ class Board:
         return f"trial {name}: {shown}; {seconds}; {self.pace()}; {values}"
 
     def pace(self) -> str:
-        """Rate and remaining time, by the trials that ended since this process began."""
+        """Rate and remaining time, by the trials that ended since this process started."""
         done, elapsed = len(self.seen) - self.before, time.monotonic() - self.began
         words = f"{len(self.seen)} of {self.total} done"
         if not done:
@@ -116,10 +115,10 @@ class Board:
         return Group(table, self.pace())
 
     def rows_of(self, name: str) -> list[dict[str, str]]:
-        """Epochs that a running trial has behind it."""
+        """Finished epochs of a running trial."""
         try:
-            return run_dir.load(self.search.folder / "trials" / name).history
-        except UserError:  # not begun yet
+            return run_dir.load(self.search.run_folder(name)).history
+        except UserError:  # not started yet
             return []
 
 

@@ -1,8 +1,8 @@
-"""One trial of a search: an ordinary run in a folder of its own, and a line that says how it went.
+"""One trial of a search: an ordinary run in a folder of its own, and a file with its result.
 
 ``trials/ID/`` is the run, ``trials/ID.log`` what training printed, ``trials/ID.json`` the result.
-The result is the last that is written, so a trial without one is gone on with and one with it is
-never trained again.
+The result is the last that is written, so a trial without one is resumed and one with it is never
+trained again.
 """
 
 from __future__ import annotations
@@ -13,21 +13,17 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from emorec_tf import train
 from emorec_tf.config.config import Config
 from emorec_tf.errors import UserError
-from emorec_tf.records.records_dir import Records
-from emorec_tf.splits.splits import Split
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.storage.locks import alone
-from emorec_tf.training import run_dir, stages
+from emorec_tf.training import checks, run_dir, stages, train_run
 from emorec_tf.tuning import search_space
-from emorec_tf.tuning.search_space import Axis
+from emorec_tf.tuning.search import Search
 
 # not the trial's fault: no disk, no right to write
 FATAL = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT}
@@ -35,32 +31,8 @@ POLL_SECONDS = 0.5
 MOST_DEATHS = 10  # of the process, in the same epoch: then the trial is to blame
 
 
-@dataclass(frozen=True)
-class Search:
-    """What all trials share."""
-
-    folder: Path
-    settings: Config
-    opened: Records
-    split: Split
-    space: Sequence[Axis]
-    score: str  # column of history.csv that is maximised
-
-    def file(self, trial_id: str) -> Path:
-        """Where the result of a trial stands."""
-        return self.folder / "trials" / f"{trial_id}.json"
-
-    def result(self, trial_id: str) -> dict[str, Any] | None:
-        """Read how a trial went; None while it is not done."""
-        try:
-            found = json.loads(self.file(trial_id).read_text(encoding="utf-8"))
-            return found if isinstance(found, dict) and "status" in found else None
-        except (OSError, ValueError):
-            return None
-
-
 def work(oracle: Any, worker: str, search: Search, after: Callable[[], None]) -> None:
-    """Take trials and tell how they went, until the oracle has no more."""
+    """Take trials and report their results, until the oracle has no more."""
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # each trial is a new model, so functions are traced anew
@@ -88,7 +60,7 @@ def carry_out(search: Search, trial_id: str, values: Mapping[str, Any]) -> dict[
         status (COMPLETED or FAILED), score, epochs, seconds, message, and what was asked for.
 
     Raises:
-        OSError: no disk is left, or nobody may write.
+        OSError: no space is left, or no right to write.
     """
     chosen = search_space.picked(search.space, values)
     asked = {
@@ -97,17 +69,17 @@ def carry_out(search: Search, trial_id: str, values: Mapping[str, Any]) -> dict[
         "after": values.get("tuner/trial_id"),
     }
     file = search.file(trial_id)
-    with alone(file.with_name(f".{trial_id}.lock")):  # two may hold a trial after a chief's death
+    with alone(file.with_name(f".{trial_id}.lock")):  # two may hold a trial after a chief died
         found = search.result(trial_id)
         if found and {key: found.get(key) for key in asked} == asked:
             return found
         try:
-            deaths_of(search, trial_id)
+            count_attempt(search, trial_id)
             went = trained(search, trial_id, chosen, asked)
         except Exception as error:
             if isinstance(error, OSError) and error.errno in FATAL:
                 raise
-            went = {"status": "FAILED", "score": None, "message": told(error)}
+            went = {"status": "FAILED", "score": None, "message": reason(error)}
             with file.with_suffix(".log").open("a", encoding="utf-8") as log:
                 log.write(traceback.format_exc())
         finally:
@@ -128,26 +100,24 @@ def trained(
     """
     import keras
 
-    folder = search.folder / "trials" / trial_id
+    folder = search.run_folder(trial_id)
     settings = search_space.applied(chosen, search.settings)
     make_way(folder, settings)
     if asked["after"] and not folder.exists():
-        promote(search.folder / "trials" / asked["after"], folder)
+        promote(search.run_folder(asked["after"]), folder)
     keras.utils.clear_session()
     with (
-        search.file(trial_id).with_suffix(".log").open("a", encoding="utf-8") as log,
+        search.file(trial_id, ".log").open("a", encoding="utf-8") as log,
         contextlib.redirect_stdout(log),
     ):
-        stages.check_steps(settings)
-        begun = train.train(
-            settings,
-            search.opened,
+        checks.check_settings(settings)
+        run = train_run.train(
+            search.experiment.with_settings(settings),
             folder,
-            split=search.split,
-            first=search.folder / "first",
+            shared_stages=search.folder / stages.FOLDER,
             until=asked["until"],
         )
-    reached = begun.scores(begun.history)
+    reached = run.scores(run.history)
     score = max(reached) if settings.train.keep == "best" else reached[-1]
     if score != score:
         raise UserError(f"{search.score} is no number")
@@ -155,7 +125,7 @@ def trained(
 
 
 def make_way(folder: Path, settings: Config) -> None:
-    """Remove what cannot be gone on with: half-made, damaged, or of other settings."""
+    """Remove what cannot be resumed: half-made, damaged, or of other settings."""
     try:
         if folder.exists() and run_dir.load(folder).config != settings:
             shutil.rmtree(folder)
@@ -164,9 +134,9 @@ def make_way(folder: Path, settings: Config) -> None:
 
 
 def promote(past: Path, folder: Path) -> None:
-    """Let a trial begin where another stopped, with its weights, optimiser and history."""
+    """Let a trial start where another stopped, with its weights, optimiser and history."""
     if not (past / "run.json").exists():
-        return  # somebody deleted it; then it is trained from the start
+        return  # it was deleted; then the trial is trained from the start
     half = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(half, ignore_errors=True)
     shutil.copytree(past, half, ignore=shutil.ignore_patterns("logs"))
@@ -178,7 +148,7 @@ def deaths_file(search: Search, trial_id: str) -> Path:
     return search.folder / "trials" / f".{trial_id}.deaths"
 
 
-def deaths_of(search: Search, trial_id: str) -> None:
+def count_attempt(search: Search, trial_id: str) -> None:
     """Count this attempt; a process that is killed leaves the count behind.
 
     Raises:
@@ -204,7 +174,7 @@ def effort(search: Search, trial_id: str) -> dict[str, Any]:
     return {"epochs": len(rows), "seconds": round(sum(float(r["seconds"]) for r in rows), 2)}
 
 
-def told(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Say in one line why a trial failed."""
     kind = type(error).__name__
     if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":
@@ -226,8 +196,8 @@ def note_in_tensorboard(
         for name, value in chosen.items()
     }
     if found["until"]:
-        plain["epochs dealt"] = found["until"]
-    folder = search.folder / "trials" / found["trial"] / "logs"
+        plain["epochs assigned"] = found["until"]
+    folder = search.run_folder(found["trial"]) / "logs"
     done = found["status"] == "COMPLETED"
     status = api_pb2.STATUS_SUCCESS if done else api_pb2.STATUS_FAILURE
     writer = tf.summary.create_file_writer(str(folder))

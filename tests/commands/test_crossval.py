@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from emorec_tf import crossval, predict
+from emorec_tf import predict
 from emorec_tf.config.sections import FeaturesConfig
+from emorec_tf.crossval import main as crossval_main
 from emorec_tf.evaluation import comparison, crossval_files
 from emorec_tf.records import records_dir
 from emorec_tf.records.corruptions import conditions
@@ -54,7 +55,7 @@ def facts_of(folder: Path) -> dict:
 def finished(demo_records: Path, tmp_path_factory) -> Path:
     """Two folds by one seed."""
     folder = tmp_path_factory.mktemp("cv") / "cv"
-    assert crossval.main(command(demo_records, folder)) == 0
+    assert crossval_main(command(demo_records, folder)) == 0
     return folder
 
 
@@ -117,11 +118,12 @@ def test_facts_that_the_report_needs(finished: Path):
 
 
 def of_validation_speakers(folder: Path) -> float:
-    """Fit the temperature of a run anew, to its validation speakers' logits alone."""
+    """Fit the temperature of a run again, to its validation speakers' logits alone."""
     loaded = run_dir.load(folder)
     opened = records_dir.open_records(str(loaded.config.data.records))
     clips = [c for c in opened.clips if c.speaker in loaded.split.validation]
-    logits, clips = answers.logits_of(run_dir.load_model(loaded.model_file), opened, clips)
+    batches = answers.ClipBatches(opened, clips)
+    logits, clips = answers.logits_of(run_dir.load_model(loaded.model_file), batches)
     return calibration.temperature(
         logits, np.array([loaded.classes.index(c.emotion) for c in clips])
     )
@@ -148,7 +150,7 @@ def test_a_share_of_another_seed_joins_what_is_there(
     folder = tmp_path / "cv"
     shutil.copytree(finished, folder)
     models = {p: p.read_bytes() for p in folder.rglob("*.keras")}
-    assert crossval.main(command(demo_records, folder, "--seeds=2", "--folds=1")) == 0
+    assert crossval_main(command(demo_records, folder, "--seeds=2", "--folds=1")) == 0
     facts = facts_of(folder)
     assert facts["done"] == [[0, "1"], [0, "2"], [1, "2"]]
     assert all(path.read_bytes() == data for path, data in models.items())
@@ -179,7 +181,7 @@ def test_a_killed_run_goes_on_in_its_fold(demo_records: Path, tmp_path: Path, ca
     assert facts_of(folder)["done"] == [[0, "1"]]
     assert len(rows_of(second / "history.csv")) < 8, "killed too late to test anything"
     before = (crossval_files.fold_folder(folder, 0, "1") / "best.keras").stat().st_mtime_ns
-    assert crossval.main(arguments) == 0
+    assert crossval_main(arguments) == 0
     assert "going on after epoch" in capsys.readouterr().out
     assert facts_of(folder)["done"] == [[0, "1"], [0, "2"]]
     assert len(rows_of(second / "history.csv")) == 8
@@ -189,10 +191,10 @@ def test_a_killed_run_goes_on_in_its_fold(demo_records: Path, tmp_path: Path, ca
 def test_leaky_folds_are_stamped(demo_records: Path, tmp_path: Path, capsys):
     folder = tmp_path / "cv"
     more = ["--protocol=leaky_kfold:2", "--folds=0", "--fusion=audio_only"]
-    assert crossval.main(command(demo_records, folder, *more)) == 0
+    assert crossval_main(command(demo_records, folder, *more)) == 0
     out = capsys.readouterr().out
     assert "note: LEAKY" in out
-    assert "LEAKY: no figure for new speakers" in out
+    assert "LEAKY: no score for new speakers" in out
     for file in (folder / "crossval.json", *folder.rglob("metrics.json")):
         assert json.loads(file.read_text())["leaky"] is True
     facts = facts_of(folder)
@@ -218,7 +220,7 @@ def test_leaky_folds_are_stamped(demo_records: Path, tmp_path: Path, capsys):
 )
 def test_wrong_calls_get_one_line(more, said, finished: Path, demo_records: Path, capsys):
     before = {p: p.read_bytes() for p in finished.rglob("*.json")}
-    assert crossval.main(command(demo_records, finished, *more)) == 1
+    assert crossval_main(command(demo_records, finished, *more)) == 1
     error = capsys.readouterr().err.strip()
     assert said in error
     assert len(error.splitlines()) == 1
@@ -226,32 +228,32 @@ def test_wrong_calls_get_one_line(more, said, finished: Path, demo_records: Path
 
 
 def test_protocols_are_named_where_none_is_given(demo_records: Path, capsys):
-    assert crossval.main(["--records", str(demo_records)]) == 1
+    assert crossval_main(["--records", str(demo_records)]) == 1
     assert "group_kfold" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_something_else_is_left_alone(demo_records: Path, tmp_path: Path, capsys):
     (tmp_path / "thesis.txt").write_text("years of work")
-    assert crossval.main(command(demo_records, tmp_path, "--overwrite")) == 1
+    assert crossval_main(command(demo_records, tmp_path, "--overwrite")) == 1
     assert "is no cross-validation" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_damaged_plan_is_named_and_made_anew(
+def test_a_damaged_plan_is_named_and_written_again(
     finished: Path, demo_records: Path, tmp_path, capsys
 ):
     folder = tmp_path / "cv"
     shutil.copytree(finished, folder)
     (folder / "crossval.json").write_text("{")
-    assert crossval.main(command(demo_records, folder)) == 1
+    assert crossval_main(command(demo_records, folder)) == 1
     assert "is damaged; delete it" in capsys.readouterr().err
     (folder / "crossval.json").unlink()
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.keras")}
-    assert crossval.main(command(demo_records, folder)) == 0
+    assert crossval_main(command(demo_records, folder)) == 0
     assert (folder / "predictions.csv").read_text() == (finished / "predictions.csv").read_text()
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*.keras")} == before
     (folder / "crossval.json").unlink()
-    assert crossval.main(command(demo_records, folder, "--epochs=3")) == 1
+    assert crossval_main(command(demo_records, folder, "--epochs=3")) == 1
     assert "has other settings" in capsys.readouterr().err
 
 
@@ -261,7 +263,7 @@ def test_one_sound_on_two_sides_stops_everything(demo_records: Path, tmp_path: P
     rows = read_csv(copy / records_dir.REPORT)
     rows[-1]["audio_sha256"] = rows[0]["audio_sha256"]
     (copy / records_dir.REPORT).write_text(rows_to_csv(rows))
-    assert crossval.main(command(copy, tmp_path / "cv")) == 1
+    assert crossval_main(command(copy, tmp_path / "cv")) == 1
     assert "leak: fold of this run: the same sound under two names" in capsys.readouterr().err
     assert not (tmp_path / "cv").exists()
 
@@ -270,7 +272,7 @@ def test_two_processes_do_not_share_a_fold(finished: Path, demo_records: Path, c
     lock = crossval_files.fold_folder(finished, 1, "1").with_name(".fold-1.lock")
     with locks.alone(lock):
         more = ["--seeds=2", "--folds=0"]
-        assert crossval.main(command(demo_records, finished, *more)) == 1
+        assert crossval_main(command(demo_records, finished, *more)) == 1
     assert "another process is at work on fold 1 of seed 1" in capsys.readouterr().err
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 
-from emorec_tf import evaluate
+from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.records import records_dir
 
 
 @pytest.fixture(scope="module")
 def found(demo_run: Path) -> dict[str, object]:
-    assert evaluate.main(["--run", str(demo_run)]) == 0
+    assert evaluate_main(["--run", str(demo_run)]) == 0
     return json.loads((demo_run / "metrics.json").read_text())
 
 
@@ -71,14 +71,14 @@ def test_records_of_other_settings_are_refused(
 
     manifest["stamp"] = FeaturesConfig(**manifest["features"]).stamp()
     (other / records_dir.MANIFEST).write_text(json.dumps(manifest))
-    assert evaluate.main(["--run", str(demo_run), "--records", str(other)]) == 1
+    assert evaluate_main(["--run", str(demo_run), "--records", str(other)]) == 1
     assert "other feature settings" in capsys.readouterr().err
 
 
 def test_missing_run_names_its_neighbour(
     demo_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert evaluate.main(["--run", str(demo_run.with_name("demo-concta"))]) == 1
+    assert evaluate_main(["--run", str(demo_run.with_name("demo-concta"))]) == 1
     assert "demo-concat" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""predict: the same answer as evaluate, from the film itself; broken files are named."""
+"""predict: the same answer as evaluate, from the video itself; broken files are named."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
-from made_films import joined, taken_apart, write
+from made_videos import joined, taken_apart, write
 
-from emorec_tf import evaluate, predict
+from emorec_tf import predict
+from emorec_tf.datasets.discovery import found
+from emorec_tf.evaluate import main as evaluate_main
+from emorec_tf.inference import media_answer
+from emorec_tf.inference.long_media import Settings
 
 
 def answers(out: str) -> list[dict[str, object]]:
@@ -19,14 +23,14 @@ def answers(out: str) -> list[dict[str, object]]:
 def test_same_probabilities_as_evaluate(
     demo_run: Path, demo_clips: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert evaluate.main(["--run", str(demo_run)]) == 0
+    assert evaluate_main(["--run", str(demo_run)]) == 0
     capsys.readouterr()
-    films = sorted(str(p) for p in (demo_clips / "clips").glob("actor04_*.mp4"))
-    assert predict.main(["--run", str(demo_run), "--json", *films]) == 0
+    videos = sorted(str(p) for p in (demo_clips / "clips").glob("actor04_*.mp4"))
+    assert predict.main(["--run", str(demo_run), "--json", *videos]) == 0
     got = answers(capsys.readouterr().out)
     with (demo_run / "predictions.csv").open() as file:
         wanted = {Path(r["clip_id"]).name: r for r in csv.DictReader(file)}
-    assert len(got) == len(films)
+    assert len(got) == len(videos)
     for answer in got:
         row = wanted[Path(str(answer["clip"])).stem]
         for name, share in answer["probabilities"].items():  # type: ignore[attr-defined]
@@ -48,12 +52,12 @@ def test_keys_and_folder_search(
 def test_broken_file_does_not_stop_the_others(
     demo_run: Path, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    film = sorted((demo_clips / "clips").glob("*.mp4"))[0]
-    names = {"text.mp4": b"text", "zero.mp4": b"", "cut.mp4": film.read_bytes()[:3000]}
+    video = sorted((demo_clips / "clips").glob("*.mp4"))[0]
+    names = {"text.mp4": b"text", "zero.mp4": b"", "cut.mp4": video.read_bytes()[:3000]}
     for name, data in names.items():
         (tmp_path / name).write_bytes(data)
     paths = [str(tmp_path / n) for n in names]
-    assert predict.main(["--run", str(demo_run), "--json", paths[0], str(film), *paths[1:]]) == 1
+    assert predict.main(["--run", str(demo_run), "--json", paths[0], str(video), *paths[1:]]) == 1
     out, error = capsys.readouterr()
     assert len(answers(out)) == 1
     for name in names:
@@ -96,16 +100,24 @@ def test_empty_folder_is_named(
     assert str(tmp_path) in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("width", ["60", "80", "200"])
 def test_short_and_long_ones_in_a_table(
-    demo_run: Path, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    width: str,
+    demo_run: Path,
+    demo_clips: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    films = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
-    long = write(tmp_path / "l.mov", *joined(films))
-    short = write(tmp_path / "s.mov", *taken_apart(films[0]))
+    monkeypatch.setenv("COLUMNS", width)
+    videos = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
+    long = write(tmp_path / "a long recording [bold]l.mov", *joined(videos))
+    short = write(tmp_path / "a short recording of one person [1]s.mov", *taken_apart(videos[0]))
     assert predict.main(["--run", str(demo_run), "--top=2", str(short), str(long)]) == 0
     out = capsys.readouterr().out
-    clips, windows = out.split(long.name)
-    assert short.name in clips.replace("│\n│", "").replace(" ", "")
+    assert out.splitlines()[0] == f"in {tmp_path}:"
+    clips, windows = out.split(f"\n{long.name}\n")
+    assert short.name in clips
     rows = [line.split("│") for line in windows.splitlines() if line.startswith("│")]
     assert [cells[1].strip() for cells in rows if cells[1].strip()][:3] == [
         "00:00",
@@ -113,33 +125,33 @@ def test_short_and_long_ones_in_a_table(
         "00:01.5",
     ]
     assert {cells[2].strip() for cells in rows} - {""} == {"1"}
-    assert {cells[5].count(",") for cells in rows} == {0}  # two of the three there are
+    assert {cells[5].count(",") for cells in rows} == {0}  # two of three
 
 
 def test_timeline_is_written_beside_the_answer(
     demo_run: Path, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    film = str(min((demo_clips / "clips").glob("*.mp4")))
+    video = str(min((demo_clips / "clips").glob("*.mp4")))
     place = tmp_path / "talk.png"
-    flags = ["--run", str(demo_run), "--json", "--timeline", str(place), film]
+    flags = ["--run", str(demo_run), "--json", "--timeline", str(place), video]
     assert predict.main(flags) == 0
     (answer,) = answers(capsys.readouterr().out)
-    told = json.loads((tmp_path / "talk.json").read_text())
-    cells = told.pop("timeline")
-    assert told == answer
+    written = json.loads((tmp_path / "talk.json").read_text())
+    cells = written.pop("timeline")
+    assert written == answer
     with (tmp_path / "talk.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [r["emotion"] for r in rows] == [c["emotion"] for c in cells]
     assert place.read_bytes()[:4] == b"\x89PNG"
-    told = predict.film_answer(str(demo_run), film, windows="on")
-    assert json.loads(json.dumps(told)) == answer
+    found_out = media_answer.load(str(demo_run), settings=Settings(windows="on"))(video)
+    assert json.loads(json.dumps(found_out.answer)) == answer
 
 
-def test_a_cut_film_is_answered_and_told(
+def test_a_cut_video_is_answered_with_an_error(
     demo_run: Path, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    films = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
-    whole = write(tmp_path / "whole.mkv", *joined(films)).read_bytes()
+    videos = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
+    whole = write(tmp_path / "whole.mkv", *joined(videos)).read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 6 // 10])
     assert predict.main(["--run", str(demo_run), "--json", str(tmp_path / "cut.mkv")]) == 1
     out, error = capsys.readouterr()
@@ -148,9 +160,9 @@ def test_a_cut_film_is_answered_and_told(
     assert "gave no answer" not in error
 
 
-def test_folder_of_pictures(tmp_path: Path) -> None:
+def test_folder_of_images(tmp_path: Path) -> None:
     for name in ("b.png", "a.jpg", "notes.txt"):
         (tmp_path / name).write_text("x")
-    assert predict.found([str(tmp_path)]) == [str(tmp_path / n) for n in ("a.jpg", "b.png")]
+    assert found([str(tmp_path)]) == [str(tmp_path / n) for n in ("a.jpg", "b.png")]
     (tmp_path / "c.wav").write_text("x")
-    assert predict.found([str(tmp_path)]) == [str(tmp_path / "c.wav")]
+    assert found([str(tmp_path)]) == [str(tmp_path / "c.wav")]

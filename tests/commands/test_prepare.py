@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from conftest import FEATURE_FLAGS
 
-from emorec_tf import prepare
 from emorec_tf.features import decode_cache
+from emorec_tf.prepare import main as prepare_main
 from emorec_tf.records import records_dir
 from emorec_tf.storage.files import file_check, read_csv
 
@@ -47,7 +47,7 @@ def test_second_run_does_nothing(
     demo_clips: Path, demo_records: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {p: p.stat().st_mtime_ns for p in demo_records.iterdir()}
-    assert prepare.main(command(demo_clips, demo_records)) == 0
+    assert prepare_main(command(demo_clips, demo_records)) == 0
     assert "nothing to do" in capsys.readouterr().out
     after = {p: p.stat().st_mtime_ns for p in demo_records.iterdir() if p.name != ".lock"}
     assert after == {p: t for p, t in before.items() if p.name != ".lock"}
@@ -69,7 +69,7 @@ def test_killed_run_goes_on_to_the_same_bytes(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (folder / records_dir.MANIFEST).exists(), "killed too late to test anything"
-    assert prepare.main(arguments) == 0
+    assert prepare_main(arguments) == 0
     assert "going on after" in capsys.readouterr().out
     assert shards(folder) == shards(demo_records)
     assert not (folder / ".partial").exists()
@@ -79,7 +79,7 @@ def test_other_settings_do_not_overwrite(
     demo_clips: Path, demo_records: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = shards(demo_records)
-    assert prepare.main([*command(demo_clips, demo_records), "--mel_bands=17"]) == 1
+    assert prepare_main([*command(demo_clips, demo_records), "--mel_bands=17"]) == 1
     assert "--overwrite" in capsys.readouterr().err
     assert shards(demo_records) == before
 
@@ -91,7 +91,7 @@ def test_a_warm_cache_gives_the_same_bytes(
     assert len(entries) >= 48  # sound and film of 24 clips
     for entry in entries:
         os.utime(entry, (0, 0))
-    assert prepare.main(command(demo_clips, tmp_path / "again")) == 0
+    assert prepare_main(command(demo_clips, tmp_path / "again")) == 0
     assert shards(tmp_path / "again") == shards(demo_records)
     assert set((own_cache / "decoded").iterdir()) == entries
     assert sum(entry.stat().st_mtime > 0 for entry in entries) == 48
@@ -104,7 +104,7 @@ def test_the_cache_is_emptied_when_asked(
     cache = decode_cache.bounded(1.0)
     decode_cache.write(cache, "a", ({}, {"a": np.zeros(2**20)}))
     (tmp_path / "decoded" / "letter.txt").write_text("not ours")
-    assert prepare.main(["--clear_cache"]) == 0
+    assert prepare_main(["--clear_cache"]) == 0
     said = capsys.readouterr().out
     assert "freed 0.008 GiB" in said
     assert str(tmp_path / "decoded") in said
@@ -131,7 +131,7 @@ def test_broken_clips_are_refused_and_the_rest_prepared(
         lines.append(f"{kind}.mp4,sad,b")
     (source / "labels.csv").write_text("\n".join(lines))
     arguments = ["--dataset=folder", *command(source, folder)[1:]]
-    assert prepare.main(arguments) == 1
+    assert prepare_main(arguments) == 1
     error = capsys.readouterr().err
     for kind in ("text", "zero", "cut"):
         assert sum(f"{kind}.mp4" in line for line in error.splitlines()) == 1
@@ -139,7 +139,7 @@ def test_broken_clips_are_refused_and_the_rest_prepared(
     rows = {r["clip_id"]: r for r in read_csv(folder / "report.csv")}
     assert [r["status"] for r in rows.values()].count("ok") == 2
     assert all(rows[kind]["reason"] for kind in ("text", "zero", "cut"))
-    assert prepare.main([*arguments, "--allow_refused"]) == 0
+    assert prepare_main([*arguments, "--allow_refused"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_wrong_inputs_get_one_line(
     (tmp_path / "empty").mkdir()
     shutil.copytree(demo_clips, tmp_path / "corpus")
     (tmp_path / "c.yaml").write_text("face_pixel: 32\n")
-    assert prepare.main(arguments) == 1
+    assert prepare_main(arguments) == 1
     error = capsys.readouterr().err.strip()
     assert said in error
     assert error.startswith("error: ")

@@ -1,4 +1,4 @@
-"""serve: the command's answers over HTTP; bad uploads are told in a line and leave nothing."""
+"""serve: the command's answers over HTTP; bad uploads get one line and leave nothing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from typing import Any
 
 import pytest
 from conftest import DETECTOR
-from made_films import joined, taken_apart, write
+from made_videos import joined, taken_apart, write
 from over_http import reached
 from untrained_runs import on_disk
 
-from emorec_tf import predict, serve
+from emorec_tf import serve
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.inference import predictor
-from emorec_tf.inference.predictor import Opened
+from emorec_tf.inference import media_answer, predictor
+from emorec_tf.inference.predictor import Predictor
 from emorec_tf.serving import uploads
-from emorec_tf.serving.job_queue import GoneError, LateError, Line
+from emorec_tf.serving.job_queue import GoneError, JobQueue, LateError
 
 pytest.importorskip("fastapi", reason="needs the extra 'serve'")
 import httpx
@@ -54,12 +54,12 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ready(tiny_run: Path) -> Opened:
-    return predictor.opened(str(tiny_run))
+def ready(tiny_run: Path) -> Predictor:
+    return predictor.load(str(tiny_run))
 
 
 @pytest.fixture(scope="module")
-def client(ready: Opened) -> Iterator[httpx.Client]:
+def client(ready: Predictor) -> Iterator[httpx.Client]:
     with reached(app.app(ready, limits=Limits(upload_mb=1.0))) as opened:
         yield opened
 
@@ -71,8 +71,8 @@ def clip(demo_clips: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def talk(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    films = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
-    return write(tmp_path_factory.mktemp("talk") / "talk.mov", *joined(films))
+    videos = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
+    return write(tmp_path_factory.mktemp("talk") / "talk.mov", *joined(videos))
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +97,7 @@ def test_same_json_as_the_command(
     for path in (clip, talk):
         answer = post(client, path.read_bytes(), path.name, abstain_below=str(abstain_below))
         assert answer.status_code == 200
-        wanted = predict.film_answer(str(tiny_run), str(path), abstain_below=abstain_below)
+        wanted = media_answer.load(str(tiny_run), abstain_below=abstain_below)(str(path)).answer
         assert answer.json() == json.loads(json.dumps(wanted)) | {"clip": path.name}
         assert (answer.json()["emotion"] == "unsure") is bool(abstain_below)
 
@@ -106,17 +106,17 @@ def test_the_page_gets_faces_and_timeline(client: httpx.Client, clip: Path, talk
     short, long = (post(client, p.read_bytes(), to="/look").json() for p in (clip, talk))
     assert short["timeline"] == []
     assert {cell["person"] for cell in long["timeline"]} == {1}
-    for told in (short, long):
-        assert list(told["portraits"]) == ["1"]
-        assert told["portraits"]["1"].startswith("data:image/jpeg;base64,")
-        assert told["problem"] is None
+    for shown in (short, long):
+        assert list(shown["portraits"]) == ["1"]
+        assert shown["portraits"]["1"].startswith("data:image/jpeg;base64,")
+        assert shown["problem"] is None
 
 
-def test_a_film_that_breaks_off_is_answered_and_told(
+def test_a_video_that_breaks_off_is_answered_with_a_problem(
     client: httpx.Client, demo_clips: Path, tmp_path: Path
 ) -> None:
-    films = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
-    whole = write(tmp_path / "whole.mkv", *joined(films)).read_bytes()
+    videos = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
+    whole = write(tmp_path / "whole.mkv", *joined(videos)).read_bytes()
     answer = post(client, whole[: len(whole) * 6 // 10], "mine.mkv")
     assert answer.status_code == 200
     assert answer.headers["emorec-problem"].startswith("mine.mkv: is cut short")
@@ -193,19 +193,19 @@ def test_names_are_only_shown() -> None:
         "..": "..",
         "é\x1b[1m": "é[1m",
     }
-    assert {name: uploads.told_name(name) for name in names} == names
-    assert len(uploads.told_name("x" * 5000)) == uploads.NAME_LENGTH
+    assert {name: uploads.display_name(name) for name in names} == names
+    assert len(uploads.display_name("x" * 5000)) == uploads.NAME_LENGTH
 
 
-def test_a_full_line_and_the_time_limit(ready: Opened, clip: Path) -> None:
+def test_a_full_queue_and_the_time_limit(ready: Predictor, clip: Path) -> None:
     free, busy = threading.Event(), threading.Event()
 
-    def slow(inputs: Any) -> Any:
+    def slow(inputs: Any, clip_ids: Any) -> Any:
         busy.set()
         free.wait(20)
-        return ready.tell(inputs)
+        return ready.adapt(inputs, clip_ids)
 
-    held = dataclasses.replace(ready, tell=slow)
+    held = dataclasses.replace(ready, adapt=slow)
     application = app.app(held, limits=Limits(queue=0, seconds=1.0))
     with reached(application) as client:
         first: list[Any] = []
@@ -226,22 +226,22 @@ def test_a_full_line_and_the_time_limit(ready: Opened, clip: Path) -> None:
     assert "emorec_queue_length 0.0" in figures
 
 
-def test_a_long_film_is_broken_off_at_its_next_window(ready: Opened, talk: Path) -> None:
+def test_a_long_video_is_broken_off_at_its_next_window(ready: Predictor, talk: Path) -> None:
     windows = 0
 
-    def slow(inputs: Any) -> Any:
+    def slow(inputs: Any, clip_ids: Any) -> Any:
         nonlocal windows
         windows += 1
         time.sleep(0.4)
-        return ready.tell(inputs)
+        return ready.adapt(inputs, clip_ids)
 
-    held = dataclasses.replace(ready, tell=slow)
+    held = dataclasses.replace(ready, adapt=slow)
     with reached(app.app(held, limits=Limits(seconds=0.6))) as client:
         assert post(client, talk.read_bytes()).status_code == 504
     assert windows <= 3  # of about eight
 
 
-def test_one_at_a_time_and_nobody_for_ones_who_left() -> None:
+def test_one_at_a_time_and_none_for_clients_that_left() -> None:
     async def here() -> bool:
         return False
 
@@ -249,7 +249,7 @@ def test_one_at_a_time_and_nobody_for_ones_who_left() -> None:
         return True
 
     async def go() -> list[Any]:
-        line, inside, most = Line(queue=9), 0, 0
+        jobs, inside, most = JobQueue(queue=9), 0, 0
 
         def work(check: Any) -> None:
             nonlocal inside, most
@@ -259,14 +259,14 @@ def test_one_at_a_time_and_nobody_for_ones_who_left() -> None:
             inside -= 1
 
         soon = time.monotonic() + 20
-        await asyncio.gather(*(line.answer(work, soon, here) for _ in range(4)))
+        await asyncio.gather(*(jobs.answer(work, soon, here) for _ in range(4)))
         found: list[Any] = [most]
         for late, gone in ((time.monotonic() - 1, here), (soon, left)):
             try:
-                await line.answer(lambda _: time.sleep(1), late, gone)
+                await jobs.answer(lambda _: time.sleep(1), late, gone)
             except (LateError, GoneError) as error:
                 found.append(type(error))
-        line.close()
+        jobs.close()
         return found
 
     assert asyncio.run(go()) == [1, LateError, GoneError]
@@ -341,8 +341,8 @@ def test_in_a_browser(
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}")
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    pictures, wave = taken_apart(clip)
-    as_y4m(tmp_path / "camera.y4m", pictures)
+    frames, wave = taken_apart(clip)
+    as_y4m(tmp_path / "camera.y4m", frames)
     write(tmp_path / "microphone.wav", wave=wave)
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
@@ -353,8 +353,8 @@ def test_in_a_browser(
         page = browser.new_page(viewport={"width": 390, "height": 800})
         wrong: list[str] = []
         asked: set[str] = set()
-        page.on("console", lambda told: wrong.append(told.text))
-        page.on("pageerror", lambda told: wrong.append(str(told)))
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: asked.add(request.url))
         page.goto(server[1])
         page.set_input_files("#file", str(talk))
@@ -378,7 +378,7 @@ def test_in_a_browser(
         page.wait_for_selector("#result:not([hidden])", timeout=60_000)
         notes = page.inner_text("#notes")
         assert "A face was found" in notes
-        assert "A voice was heard" in notes
+        assert "Speech was found" in notes
         browser.close()
     assert [line for line in wrong if "422" not in line] == []
     assert {url.split("/")[2] for url in asked if url.startswith("http")} == {
@@ -386,17 +386,43 @@ def test_in_a_browser(
     }
 
 
-def as_y4m(path: Path, pictures: list[Any]) -> None:
+def as_y4m(path: Path, frames: list[Any]) -> None:
     import cv2
 
-    height, width = pictures[0].shape[:2]
+    height, width = frames[0].shape[:2]
     with path.open("wb") as file:
         file.write(f"YUV4MPEG2 W{width} H{height} F10:1 Ip A1:1 C420jpeg\n".encode())
-        for picture in pictures:
-            file.write(b"FRAME\n" + cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).tobytes())
+        for frame in frames:
+            file.write(b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420).tobytes())
 
 
-def test_it_stops_when_told(server: tuple[subprocess.Popen[str], str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_right_after_the_address_stops_it(number: int) -> None:
+    """The address is promised last: ten servers in turn, each stopped as soon as it is read."""
+    code = (
+        "import sys\n"
+        "from emorec_tf.serving.listening import address_of, listening\n"
+        "from emorec_tf.serving.server import serve\n"
+        "async def application(scope, receive, send):\n"
+        "    while scope['type'] == 'lifespan':\n"
+        "        kind = (await receive())['type']\n"
+        "        await send({'type': kind + '.complete'})\n"
+        "        if kind == 'lifespan.shutdown': return\n"
+        "with listening('127.0.0.1', 0) as listener:\n"
+        "    serve(application, listener, lambda: print(address_of(listener), flush=True))\n"
+        "print('stopped')\n"
+    )
+    for _ in range(10):
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("http://127.0.0.1:")
+            process.send_signal(number)
+            assert (process.stdout.read(), process.wait(20)) == ("stopped\n", 0)
+
+
+def test_it_stops_when_asked(server: tuple[subprocess.Popen[str], str]) -> None:
     process, _ = server
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from conftest import TRAIN_FLAGS
 
-from emorec_tf import train
 from emorec_tf.errors import UserError
+from emorec_tf.train import main as train_main
 from emorec_tf.training import run_dir
 
 
@@ -51,7 +51,7 @@ def test_finished_run_is_left_alone(
     demo_run: Path, demo_records: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (demo_run / "best.keras").read_bytes()
-    assert train.main(command(demo_records, demo_run, "--epochs=3")) == 0
+    assert train_main(command(demo_records, demo_run, "--epochs=3")) == 0
     assert "is finished" in capsys.readouterr().out
     assert (demo_run / "best.keras").read_bytes() == before
 
@@ -59,7 +59,7 @@ def test_finished_run_is_left_alone(
 def test_other_settings_need_another_run(
     demo_run: Path, demo_records: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train.main(command(demo_records, demo_run, "--epochs=4")) == 1
+    assert train_main(command(demo_records, demo_run, "--epochs=4")) == 1
     assert "epochs was 3, is 4" in capsys.readouterr().err
 
 
@@ -80,7 +80,7 @@ def test_killed_run_goes_on_from_the_last_epoch(
     process.wait()
     before = run_dir.load(folder).history
     assert 1 <= len(before) < 40, "killed too late to test anything"
-    assert train.main(arguments) == 0
+    assert train_main(arguments) == 0
     said = capsys.readouterr().out
     history = run_dir.load(folder).history
     assert [r["epoch"] for r in history] == [str(e) for e in range(1, 41)]
@@ -112,7 +112,7 @@ def test_wrong_inputs_get_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert train.main([*command(demo_records, tmp_path / "run"), *more]) == 1
+    assert train_main([*command(demo_records, tmp_path / "run"), *more]) == 1
     error = capsys.readouterr().err.strip()
     assert said in error
     assert len(error.splitlines()) == 1

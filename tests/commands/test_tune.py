@@ -16,14 +16,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from emorec_tf import train, tune
+from emorec_tf import tune
 from emorec_tf.config import config
 from emorec_tf.errors import UserError
 from emorec_tf.records import records_dir
 from emorec_tf.storage import locks
 from emorec_tf.storage.files import read_csv, rows_to_csv
-from emorec_tf.training import run_dir
-from emorec_tf.tuning import search_files
+from emorec_tf.train import main as train_main
+from emorec_tf.training import experiment, run_dir
+from emorec_tf.tuning import search, search_files, search_run
 from emorec_tf.tuning import trials as search_trials
 
 SEARCH = """
@@ -32,7 +33,7 @@ fusion: audio_only
 test_speakers: actor04
 validation_speakers: actor03
 batch_size: 4
-augment: false  # its masks on sound are drawn anew each time
+augment: false  # its masks on sound are drawn again each time
 epochs: 2
 search:
   learning_rate: [0.003, 1.0e+30, 0.01, 0.03]  # the second leaves no number
@@ -114,7 +115,7 @@ def test_best_yaml_is_what_train_takes_and_gives_the_trial_again(finished: Path,
     assert header[0].startswith(f"# Trial {best['trial']}, the best of 3 (1 failed): val_uar ")
     assert header[1].startswith("# python -m emorec_tf.tune --config ")
     assert "Nothing was chosen on the test speakers actor04" in text
-    assert train.main(["--config", str(finished / "best.yaml"), "--run", str(tmp_path / "r")]) == 0
+    assert train_main(["--config", str(finished / "best.yaml"), "--run", str(tmp_path / "r")]) == 0
     again, trial = run_dir.load(tmp_path / "r"), run_dir.load(finished / "trials" / best["trial"])
     assert again.config == trial.config
     assert again.split == trial.split
@@ -287,24 +288,25 @@ def test_a_process_that_dies_again_and_again_is_the_trials_fault(
 ):
     opened = records_dir.open_records(demo_records)
     loaded = run_dir.load(finished / "trials" / "0")
-    search = search_trials.Search(tmp_path, loaded.config, opened, loaded.split, (), "val_uar")
+    own = experiment.make(loaded.config, opened, loaded.split)
+    planned = search.Search(tmp_path, own, ())
     (tmp_path / "trials").mkdir()
     for _ in range(search_trials.MOST_DEATHS):
-        search_trials.deaths_of(search, "0")
-    went = search_trials.carry_out(search, "0", {})
+        search_trials.count_attempt(planned, "0")
+    went = search_trials.carry_out(planned, "0", {})
     assert (went["status"], went["score"]) == ("FAILED", None)
     assert went["message"] == "its process died 10 times in epoch 1; out of memory?"
-    assert not search_trials.deaths_file(search, "0").exists()
+    assert not search_trials.deaths_file(planned, "0").exists()
 
 
 def test_why_a_trial_failed():
     import tensorflow as tf
 
     full = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nwith shape")
-    assert search_trials.told(full) == "out of memory"
-    assert search_trials.told(MemoryError()) == "out of memory"
-    assert search_trials.told(UserError("lower it")) == "lower it"
-    assert search_trials.told(ValueError("a\nb")) == "ValueError: a b"
+    assert search_trials.reason(full) == "out of memory"
+    assert search_trials.reason(MemoryError()) == "out of memory"
+    assert search_trials.reason(UserError("lower it")) == "lower it"
+    assert search_trials.reason(ValueError("a\nb")) == "ValueError: a b"
 
 
 def test_failures_in_a_row_end_it_in_one_line(demo_records: Path, tmp_path: Path, capsys):
@@ -319,7 +321,7 @@ def test_failures_in_a_row_end_it_in_one_line(demo_records: Path, tmp_path: Path
     ("more", "said"),
     [
         (["--epochs=3"], "epochs was 2, is 3"),
-        (["--tuner=bayesian"], "another tuner"),
+        (["--tuner=bayesian"], "tuner was 'random', is 'bayesian'"),
         (["--seed=1"], "seed was 0, is 1"),
         (["--trials=0"], "trials is 0"),
         (["--failures=0"], "failures is 0"),
@@ -366,11 +368,11 @@ def test_two_processes_do_not_share_a_search(finished: Path, demo_records: Path,
 )
 def test_halves_of_a_cluster_are_named(variables, said):
     with pytest.raises(UserError, match=said):
-        tune.role(variables)
+        search_run.role(variables)
     whole = {"KERASTUNER_ORACLE_IP": "h", "KERASTUNER_ORACLE_PORT": "1"}
-    assert tune.role({**whole, "KERASTUNER_TUNER_ID": "chief"}) == ("h:1", "")
-    assert tune.role({**whole, "KERASTUNER_TUNER_ID": "w1"}) == ("h:1", "w1")
-    assert tune.role({"KERASTUNER_TUNER_ID": "w1"}) == ("", "")
+    assert search_run.role({**whole, "KERASTUNER_TUNER_ID": "chief"}) == ("h:1", "")
+    assert search_run.role({**whole, "KERASTUNER_TUNER_ID": "w1"}) == ("h:1", "w1")
+    assert search_run.role({"KERASTUNER_TUNER_ID": "w1"}) == ("", "")
 
 
 def test_two_workers_of_one_name(finished, demo_records, monkeypatch, capsys):

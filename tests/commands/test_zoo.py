@@ -25,7 +25,7 @@ def test_everything_is_listed(capsys, monkeypatch):
 def test_unknown_flag(capsys):
     with pytest.raises(SystemExit):
         zoo.main(["--datasets"])
-    assert capsys.readouterr().err.startswith("error: unrecognized arguments: --datasets")
+    assert capsys.readouterr().err.startswith("error: unknown flag --datasets")
 
 
 def test_it_needs_no_tensorflow():

@@ -1,4 +1,4 @@
-"""decoded: each part of a clip once, the same from a film and from the cache."""
+"""Each part of a clip is decoded once, and is the same from the file and from the cache."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from emorec_tf.errors import SetupError
 from emorec_tf.features import decoded, face_detection, face_tracks
 from emorec_tf.features.decode_cache import Cache
 from emorec_tf.media import decode as media
+from emorec_tf.media.container import Source, open_media
 
 SHARED = DATA / "ravdess"
 FEATURES = FeaturesConfig(face_detector=DETECTOR, clip_seconds=1.0)  # type: ignore[arg-type]
@@ -31,22 +32,22 @@ def cache(tmp_path: Path) -> Cache:
 
 
 @pytest.fixture
-def film(demo_clips: Path) -> Path:
+def video(demo_clips: Path) -> Path:
     return min((demo_clips / "clips").glob("*.mp4"))
 
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, bool]]:
-    """What each pass over a file asked for: sound, pictures."""
-    told: list[tuple[bool, bool]] = []
-    real = media.decode
+    """What each pass over a file asked for: audio, video."""
+    asked: list[tuple[bool, bool]] = []
+    real = media.decode_part
 
-    def decode(path: str, **settings: Any) -> media.Recording:
-        told.append((settings["want_audio"], settings["want_video"]))
-        return real(path, **settings)
+    def decode_part(source: Source, wanted: media.Wanted) -> media.Recording:
+        asked.append((wanted.want_audio, wanted.want_video))
+        return real(source, wanted)
 
-    monkeypatch.setattr(media, "decode", decode)
-    return told
+    monkeypatch.setattr(media, "decode_part", decode_part)
+    return asked
 
 
 def clip_of(path: Path, **more: Any) -> Clip:
@@ -60,113 +61,125 @@ def check_same(one: tuple[Any, Any], other: tuple[Any, Any]) -> None:
 
 
 def test_a_warm_cache_gives_the_same_without_file_or_model(
-    film: Path, cache: Cache, passes: list, monkeypatch: pytest.MonkeyPatch
+    video: Path, cache: Cache, passes: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without = decoded.reader(FEATURES)(clip_of(film))
-    cold = decoded.reader(FEATURES, None, cache)(clip_of(film))
+    without = decoded.Reader(FEATURES).read(clip_of(video))
+    cold = decoded.Reader(FEATURES, None, cache).read(clip_of(video))
     assert passes == [(True, True)] * 2
-    assert len(cold[1].looks) == int(cold[1].seconds * face_tracks.TRACK_RATE_HZ)
+    assert len(cold[1].frames) == int(cold[1].seconds * face_tracks.TRACK_RATE_HZ)
     assert len(list(cache.folder.iterdir())) == 2
     monkeypatch.setitem(
         face_detection.FACE_DETECTORS, DETECTOR, lambda _: pytest.fail("it was loaded")
     )
-    warm = decoded.reader(FEATURES, None, cache)(clip_of(film))
+    warm = decoded.Reader(FEATURES, None, cache).read(clip_of(video))
     assert len(passes) == 2
     check_same(cold, without)
     check_same(cold, warm)
 
 
-def test_only_what_is_missing_is_decoded(film: Path, cache: Cache, passes: list) -> None:
+def test_only_what_is_missing_is_decoded(video: Path, cache: Cache, passes: list) -> None:
     for changes in (
-        {"face_frames": 0},  # sound alone
+        {"face_frames": 0},  # audio alone
         {},
-        {"sample_rate_hz": 8000, "mel_max_hz": 4000.0},  # sound is kept at its own rate
+        {"sample_rate_hz": 8000, "mel_max_hz": 4000.0},  # audio is kept at its own rate
         {"face_pixels": 96, "face_frames": 3, "mel_bands": 20, "face_sampling": "rate"},
         {"clip_seconds": 2.0, "trim_db": 30.0},
         {"clip_seconds": 20.0},  # more of the clip may be needed
     ):
-        decoded.reader(replace(FEATURES, **changes), None, cache)(clip_of(film))
+        decoded.Reader(replace(FEATURES, **changes), None, cache).read(clip_of(video))
     assert passes == [(True, False), (False, True), (True, True)]
 
 
 def test_entries_go_by_content_part_and_model(
-    film: Path, demo_clips: Path, cache: Cache, passes: list, tmp_path: Path
+    video: Path, demo_clips: Path, cache: Cache, passes: list, tmp_path: Path
 ) -> None:
-    read = decoded.reader(FEATURES, None, cache)
-    first = read(clip_of(film))
+    read = decoded.Reader(FEATURES, None, cache).read
+    first = read(clip_of(video))
     copy = tmp_path / "copy.mp4"
-    shutil.copy(film, copy)
+    shutil.copy(video, copy)
     check_same(read(clip_of(copy)), first)
     assert len(passes) == 1
     read(clip_of(copy, start_seconds=0.2, end_seconds=1.0))
     shutil.copy(max((demo_clips / "clips").glob("*.mp4")), copy)
-    assert read(clip_of(copy))[1].looks != first[1].looks
+    assert read(clip_of(copy))[1].frames != first[1].frames
     assert len(passes) == 3
 
 
-def test_sound_and_pictures_in_two_files(film: Path, cache: Cache, passes: list) -> None:
-    other = film.with_name("copy-of-sound.mp4")
-    shutil.copy(film, other)
+def test_audio_and_video_in_two_files(video: Path, cache: Cache, passes: list) -> None:
+    other = video.with_name("copy-of-audio.mp4")
+    shutil.copy(video, other)
     try:
-        both = decoded.reader(FEATURES, None, cache)(replace(clip_of(film), audio=str(other)))
-        check_same(both, decoded.reader(FEATURES)(clip_of(film)))
+        both = decoded.Reader(FEATURES, None, cache).read(replace(clip_of(video), audio=str(other)))
+        check_same(both, decoded.Reader(FEATURES).read(clip_of(video)))
     finally:
         other.unlink()
     assert sorted(passes[:2]) == [(False, True), (True, False)]
-    sound, pictures = decoded.reader(FEATURES)(replace(clip_of(film), audio=None))
-    assert sound is None
-    assert pictures is not None
+    audio, faces = decoded.Reader(FEATURES).read(replace(clip_of(video), audio=None))
+    assert audio is None
+    assert faces is not None
 
 
-def test_a_model_file_that_is_missing_is_said_despite_the_cache(
-    film: Path, cache: Cache, tmp_path: Path
+def test_a_missing_model_file_is_an_error_despite_the_cache(
+    video: Path, cache: Cache, tmp_path: Path
 ) -> None:
     if DETECTOR == "dlib":
         pytest.skip("dlib has no model file")
-    decoded.reader(FEATURES, None, cache)(clip_of(film))
+    decoded.Reader(FEATURES, None, cache).read(clip_of(video))
     with pytest.raises(SetupError, match=r"none\.tflite"):
-        decoded.reader(FEATURES, str(tmp_path / "none.tflite"), cache)(clip_of(film))
+        decoded.Reader(FEATURES, str(tmp_path / "none.tflite"), cache).read(clip_of(video))
 
 
-def test_mesh_points_are_kept_with_the_track(film: Path, cache: Cache) -> None:
-    _, pictures = decoded.reader(FEATURES, None, cache)(clip_of(film))
+def test_mesh_points_are_kept_with_the_track(video: Path, cache: Cache) -> None:
+    _, faces = decoded.Reader(FEATURES, None, cache).read(clip_of(video))
     meshes: list[int] = []
 
-    def mesh(picture: np.ndarray) -> np.ndarray | None:
-        meshes.append(len(picture))
+    def mesh(image: np.ndarray) -> np.ndarray | None:
+        meshes.append(len(image))
         return None if len(meshes) == 2 else np.ones((478, 3), np.float32)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(face_detection, "face_mesh", lambda _: mesh)
-        first = [decoded.mesher(None, cache)(pictures, index) for index in range(3)]
-        again = [decoded.mesher(None, cache)(pictures, index) for index in range(3)]
+        first = [decoded.mesh_finder(None, cache)(faces, index) for index in range(3)]
+        again = [decoded.mesh_finder(None, cache)(faces, index) for index in range(3)]
         assert len(meshes) == 3
         np.testing.assert_array_equal(first[0], again[0])
         assert first[1] is again[1] is None
-        decoded.mesher(None, None)(pictures, 0)
+        decoded.mesh_finder(None, None)(faces, 0)
         assert len(meshes) == 4
 
 
+def test_an_open_file_gives_the_same_as_a_clip_of_it(video: Path) -> None:
+    reader = decoded.Reader(FEATURES)
+    with open_media(str(video), "a name for errors") as source:
+        check_same(reader.read_source(source), reader.read(clip_of(video)))
+    without_faces = decoded.Reader(replace(FEATURES, face_frames=0))
+    with open_media(str(video)) as source:
+        audio, faces = without_faces.read_source(source)
+    assert faces is None
+    same, _ = without_faces.read(clip_of(video))
+    np.testing.assert_array_equal(audio.waveform, same.waveform)
+
+
 @needs_ravdess
-def test_a_slow_film_gives_each_frame_once() -> None:
+def test_a_slow_video_gives_each_frame_once() -> None:
     import av
 
     path = SHARED / "clips" / "Actor_02" / "01-01-03-01-01-01-02.mp4"
     with av.open(str(path)) as container:
         times = [frame.time for frame in container.decode(video=0)]
-    _, pictures = decoded.reader(FEATURES)(clip_of(path))
-    found = np.array([look.seconds for look in pictures.looks])
+    _, faces = decoded.Reader(FEATURES).read(clip_of(path))
+    found = np.array([frame.seconds for frame in faces.frames])
     np.testing.assert_allclose(found, np.array(times), atol=1e-6)
-    assert all(look.face for look in pictures.looks)
+    assert all(frame.face for frame in faces.frames)
 
 
 @needs_ravdess
-def test_a_fast_film_gives_six_pictures_a_second() -> None:
+def test_a_fast_video_gives_six_frames_a_second() -> None:
     path = SHARED / "native" / "Actor_01" / "01-01-08-01-01-02-01.mp4"
-    _, pictures = decoded.reader(FEATURES)(clip_of(path))
-    times = np.array([look.seconds for look in pictures.looks])
-    assert len(times) <= 6 * pictures.seconds
+    _, faces = decoded.Reader(FEATURES).read(clip_of(path))
+    times = np.array([frame.seconds for frame in faces.frames])
+    assert len(times) <= 6 * faces.seconds
     assert np.diff(times).min() > 0
     assert np.abs(np.diff(times) - 1 / 6).max() < 5 / 29.97
-    boxes = np.array([(look.left, look.face.width / look.scale_x) for look in pictures.looks])
-    assert boxes.std(0).max() < 30  # a calm head stays in its place
+    boxes = np.array([(f.left, f.face.width / f.scale_x) for f in faces.frames])
+    assert boxes.std(0).max() < 30  # a calm head keeps its place

@@ -1,4 +1,4 @@
-"""examples: one film to arrays of the schema, whatever is missing in it."""
+"""One clip becomes arrays of the schema, whatever is missing in it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def write_wav(path: Path, wave: np.ndarray, rate: int = 16000) -> None:
             container.mux(packet)
 
 
-def test_film_fills_every_array(demo_clips: Path) -> None:
+def test_video_fills_every_array(demo_clips: Path) -> None:
     features = FeaturesConfig(
         clip_seconds=1.5,
         face_frames=3,
@@ -53,8 +53,8 @@ def test_film_fills_every_array(demo_clips: Path) -> None:
         face_channels=3,
         face_detector=DETECTOR,  # type: ignore[arg-type]
     )
-    film = sorted((demo_clips / "clips").glob("*.mp4"))[0]
-    example, seen = examples.maker(features)(clip_of(film))
+    video = sorted((demo_clips / "clips").glob("*.mp4"))[0]
+    example, seen = examples.maker(features)(clip_of(video))
     for name, spec in schema(features).items():
         assert example[name].shape == spec.shape, name
         assert example[name].dtype == spec.dtype, name
@@ -64,7 +64,7 @@ def test_film_fills_every_array(demo_clips: Path) -> None:
     assert example["faces"].std() > 5
 
 
-def test_sound_alone_has_no_face(tmp_path: Path) -> None:
+def test_audio_alone_has_no_face(tmp_path: Path) -> None:
     features = FeaturesConfig(clip_seconds=2.0, face_detector=DETECTOR)  # type: ignore[arg-type]
     time = np.arange(16000) / 16000
     write_wav(tmp_path / "sine.wav", 0.5 * np.sin(2 * np.pi * 440 * time))
@@ -72,7 +72,7 @@ def test_sound_alone_has_no_face(tmp_path: Path) -> None:
     assert not example["face_mask"].any()
     assert seen.audio_present
     assert seen.seconds == pytest.approx(1.0, abs=0.01)
-    # one second of sound in a clip of two: the other frames are masked and zero
+    # one second of audio in a clip of two: the other frames are masked and zero
     assert example["audio_mask"].sum() == 1 + (16000 - 400) // 160
     assert not example["audio"][example["audio_mask"] == 0].any()
 
@@ -82,12 +82,12 @@ def test_sound_alone_has_no_face(tmp_path: Path) -> None:
 def test_a_cache_changes_no_byte(
     demo_clips: Path, tmp_path: Path, sampling: str, channels: int
 ) -> None:
-    film = min((demo_clips / "clips").glob("*.mp4"))
+    video = min((demo_clips / "clips").glob("*.mp4"))
     features = replace(FEATURES, face_sampling=sampling, face_channels=channels, face_mesh=MESH)
     cache = Cache(tmp_path, 10**9)
-    without, seen = examples.maker(features)(clip_of(film))
+    without, seen = examples.maker(features)(clip_of(video))
     for _ in ("cold", "warm"):
-        example, again = examples.maker(features, cache=cache)(clip_of(film))
+        example, again = examples.maker(features, cache=cache)(clip_of(video))
         assert again == seen
         for name, array in without.items():
             np.testing.assert_array_equal(example[name], array)
@@ -100,17 +100,15 @@ def test_a_cache_changes_no_byte(
 
 @pytest.mark.skipif(not MESH, reason="no face mesh inside this MediaPipe")
 @pytest.mark.parametrize("keep_mesh", [False, True])
-def test_the_mesh_of_a_crop_has_its_eyes_where_they_are_said_to_be(
-    keep_mesh: bool, demo_clips: Path
-) -> None:
-    film = sorted((demo_clips / "clips").glob("*.mp4"))[0]
+def test_the_mesh_of_a_crop_has_its_eyes_in_their_places(keep_mesh: bool, demo_clips: Path) -> None:
+    video = sorted((demo_clips / "clips").glob("*.mp4"))[0]
     features = replace(
         FEATURES, face_pixels=192, face_channels=3, face_align="mesh", face_mesh=keep_mesh
     )
-    example, seen = examples.maker(features)(clip_of(film))
+    example, seen = examples.maker(features)(clip_of(video))
     assert seen.faces_found == 3
     assert ("mesh" in example) == keep_mesh
-    mesh = face_detection.face_mesh()  # finds the face anew, in the crop
+    mesh = face_detection.face_mesh()  # finds the face again, in the crop
     left, right = face_detection.eye_places(192, features.face_margin)
     for crop in example["faces"]:
         points = mesh(crop)[:, :2] - 0.5
@@ -120,14 +118,14 @@ def test_the_mesh_of_a_crop_has_its_eyes_where_they_are_said_to_be(
 
 
 def test_rate_leaves_the_rest_masked_and_adaptive_refuses(demo_clips: Path) -> None:
-    film = min((demo_clips / "clips").glob("*.mp4"))
+    video = min((demo_clips / "clips").glob("*.mp4"))
     slow = replace(FEATURES, face_sampling="rate", face_rate_hz=1.5, clip_seconds=1.5)
-    example, _ = examples.maker(slow)(clip_of(film))
+    example, _ = examples.maker(slow)(clip_of(video))
     assert example["face_mask"].tolist() == [1, 1, 1]
-    assert examples.maker(replace(slow, face_frames=8))(clip_of(film))[1].frames == 3
+    assert examples.maker(replace(slow, face_frames=8))(clip_of(video))[1].frames == 3
     many = replace(FEATURES, face_sampling="adaptive", face_frames=64)
-    with pytest.raises(UserError, match=rf"{film.name}: shows a face in \d+ pictures, .* needs 64"):
-        examples.maker(many)(clip_of(film))
+    with pytest.raises(UserError, match=rf"{video.name}: shows a face in \d+ frames, .* needs 64"):
+        examples.maker(many)(clip_of(video))
 
 
 def test_more_room_than_is_kept_is_refused() -> None:
@@ -152,7 +150,7 @@ def test_the_middle_is_cut_as_decoding_it_alone_would(demo_clips: Path, tmp_path
     rate, wave = 16000, np.random.default_rng(0).normal(size=40_000) * 0.1
     write_wav(tmp_path / "a.wav", wave)
     clip = replace(clip_of(tmp_path / "a.wav"), start_seconds=0.25, end_seconds=2.25)
-    heard = examples.hear(clip, FeaturesConfig(clip_seconds=1.0))
+    found = examples.waveform_of(clip, FeaturesConfig(clip_seconds=1.0))
     alone = decode.decode(
         str(tmp_path / "a.wav"),
         sample_rate_hz=rate,
@@ -160,14 +158,16 @@ def test_the_middle_is_cut_as_decoding_it_alone_would(demo_clips: Path, tmp_path
         start_seconds=0.25,
         end_seconds=2.25,
     )
-    np.testing.assert_array_equal(heard, alone.waveform)
-    assert len(examples.hear(clip, FeaturesConfig(clip_seconds=30.0))) == 32_000
+    np.testing.assert_array_equal(found, alone.waveform)
+    assert len(examples.waveform_of(clip, FeaturesConfig(clip_seconds=30.0))) == 32_000
     loud = wave.copy()
     loud[:16_000] = 0
     write_wav(tmp_path / "b.wav", loud)
-    heard = examples.hear(clip_of(tmp_path / "b.wav"), FeaturesConfig(clip_seconds=1.0, trim_db=40))
-    assert heard.std() == pytest.approx(0.1, rel=0.05)  # the middle of what was left
-    assert len(heard) == 16_000
+    found = examples.waveform_of(
+        clip_of(tmp_path / "b.wav"), FeaturesConfig(clip_seconds=1.0, trim_db=40)
+    )
+    assert found.std() == pytest.approx(0.1, rel=0.05)  # the middle of what was left
+    assert len(found) == 16_000
 
 
 def test_file_of_nothing_is_refused(tmp_path: Path) -> None:

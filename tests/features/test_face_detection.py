@@ -46,30 +46,30 @@ def test_plain_crop_shows_the_square_around_the_box(size_pixels: int) -> None:
     np.testing.assert_allclose(cut[:, 3, 1] * 2.0, 140 - side / 2 + middles, atol=2.5)
 
 
-def test_crop_of_its_own_size_is_the_picture_itself() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+def test_crop_of_its_own_size_is_the_image_itself() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     cut = face_detection.crop(
-        picture, Face(10, 20, 32, 32, 1.0), size_pixels=32, margin=0.0, align=False
+        image, Face(10, 20, 32, 32, 1.0), size_pixels=32, margin=0.0, align=False
     )
-    np.testing.assert_array_equal(cut, picture[20:52, 10:42])
+    np.testing.assert_array_equal(cut, image[20:52, 10:42])
 
 
 def test_halving_takes_means() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     cut = face_detection.crop(
-        picture, Face(0, 0, 64, 64, 1.0), size_pixels=32, margin=0.0, align=False
+        image, Face(0, 0, 64, 64, 1.0), size_pixels=32, margin=0.0, align=False
     )
-    means = picture.reshape(32, 2, 32, 2, 3).mean((1, 3))
+    means = image.reshape(32, 2, 32, 2, 3).mean((1, 3))
     assert np.abs(cut - means).max() <= 1
 
 
-def test_crop_beyond_the_picture_repeats_its_edge() -> None:
-    picture = gradients()
+def test_crop_beyond_the_image_repeats_its_edge() -> None:
+    image = gradients()
     cut = face_detection.crop(
-        picture, Face(-50, -50, 100, 100, 1.0), size_pixels=100, margin=0, align=True
+        image, Face(-50, -50, 100, 100, 1.0), size_pixels=100, margin=0, align=True
     )
-    np.testing.assert_array_equal(cut[:50, :50], np.broadcast_to(picture[0, 0], (50, 50, 3)))
-    np.testing.assert_array_equal(cut[50:, 50:], picture[:50, :50])
+    np.testing.assert_array_equal(cut[:50, :50], np.broadcast_to(image[0, 0], (50, 50, 3)))
+    np.testing.assert_array_equal(cut[50:, 50:], image[:50, :50])
 
 
 def spot(cut: np.ndarray, channel: int) -> np.ndarray:
@@ -85,15 +85,15 @@ def test_aligned_eyes_are_level_and_in_their_places(
 ) -> None:
     turn = distance / 2 * np.exp(1j * np.deg2rad(degrees))
     eyes = [complex(410, 390) - turn, complex(410, 390) + turn]
-    picture = np.zeros((800, 800, 3), np.uint8)
+    image = np.zeros((800, 800, 3), np.uint8)
     for channel, eye in enumerate(eyes):
         colour = [255 * (channel == other) for other in range(3)]
         centre = (round(eye.real), round(eye.imag))
-        cv2.circle(picture, centre, max(3, round(distance / 15)), colour, -1)
+        cv2.circle(image, centre, max(3, round(distance / 15)), colour, -1)
         eyes[channel] = complex(*centre)
     left, right = ((eye.real, eye.imag) for eye in eyes)
     face = Face(0, 0, 1, 1, 1.0, left, right)
-    cut = face_detection.crop(picture, face, size_pixels=size_pixels, margin=0.3, align=True)
+    cut = face_detection.crop(image, face, size_pixels=size_pixels, margin=0.3, align=True)
     places = face_detection.eye_places(size_pixels, 0.3)
     assert places[0][1] == places[1][1]
     for channel in (0, 1):
@@ -174,10 +174,10 @@ def test_detectors_agree_on_real_clips(mesh: face_detection.Mesh) -> None:
     ]
     for actor in ("01", "08", "19"):
         path = CLIPS / f"Actor_{actor}" / f"01-01-05-01-01-01-{actor}.mp4"
-        film = decode.decode(str(path), sample_rate_hz=16_000, clip_seconds=None, frame_count=3)
-        for picture in film.frames:
-            found = [face_detection.pick(detect(picture), None) for detect in detectors]
-            irises = mesh(picture)[[468, 473], :2]
+        video = decode.decode(str(path), sample_rate_hz=16_000, clip_seconds=None, frame_count=3)
+        for image in video.frames:
+            found = [face_detection.pick(detect(image), None) for detect in detectors]
+            irises = mesh(image)[[468, 473], :2]
             for face in found:
                 np.testing.assert_allclose([face.left_eye, face.right_eye], irises, atol=12)
 
@@ -240,10 +240,10 @@ def test_loading_is_quiet_and_leaves_tensorflow_out(tmp_path: Path) -> None:
         "mp = model_files.import_mediapipe()\n"
         "assert 'tensorflow' not in sys.modules\n"
         "assert 'tensorflow.tools.docs' not in sys.modules\n"
-        "picture = numpy.load(sys.argv[1])\n"
+        "image = numpy.load(sys.argv[1])\n"
         "if hasattr(mp, 'solutions'):\n"
-        "    assert faces.mediapipe(None)(picture)\n"
-        "    assert faces.face_mesh()(picture) is not None\n"
+        "    assert faces.mediapipe(None)(image)\n"
+        "    assert faces.face_mesh()(image) is not None\n"
     )
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, str(tmp_path / "face.npy")],

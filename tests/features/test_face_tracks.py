@@ -11,45 +11,45 @@ from drawn_frames import EYES, drawn_face, gradients
 
 from emorec_tf.features import face_detection, face_tracks
 from emorec_tf.features.face_detection import Face
-from emorec_tf.features.face_tracks import REGION_PIXELS, look_at, region_of
+from emorec_tf.features.face_tracks import REGION_PIXELS, region_of, track_frame
 from emorec_tf.storage import downloads
 
 
 def test_a_region_is_the_square_of_two_boxes_around_the_face() -> None:
-    look = look_at(gradients(), Face(150, 100, 50, 60, 1.0), 0.5)
-    region = region_of(look)
+    frame = track_frame(gradients(), Face(150, 100, 50, 60, 1.0), 0.5)
+    region = region_of(frame)
     assert region.shape == (120, 120, 3)
-    assert (look.left, look.top) == (115, 70)
-    assert (look.face.x, look.face.y, look.face.width) == (35, 30, 50)
+    assert (frame.left, frame.top) == (115, 70)
+    assert (frame.face.x, frame.face.y, frame.face.width) == (35, 30, 50)
     rows, columns = np.mgrid[70:190, 115:235]
     assert np.abs(region[..., 0] * 2.0 - columns).max() <= 8  # JPEG
     assert np.abs(region[..., 1] * 2.0 - rows).max() <= 8
 
 
-def test_a_region_is_cut_at_the_pictures_edge() -> None:
-    look = look_at(gradients(), Face(-20, 260, 60, 60, 1.0), 0.0)
-    assert region_of(look).shape == (70, 70, 3)
-    assert (look.left, look.top) == (0, 230)
-    assert (look.face.x, look.face.y) == (-20, 30)
-    outside = look_at(gradients(), Face(900, 900, 60, 60, 1.0), 0.0)
+def test_a_region_is_cut_at_the_frames_edge() -> None:
+    frame = track_frame(gradients(), Face(-20, 260, 60, 60, 1.0), 0.0)
+    assert region_of(frame).shape == (70, 70, 3)
+    assert (frame.left, frame.top) == (0, 230)
+    assert (frame.face.x, frame.face.y) == (-20, 30)
+    outside = track_frame(gradients(), Face(900, 900, 60, 60, 1.0), 0.0)
     assert region_of(outside).shape == (1, 1, 3)
 
 
 def test_large_regions_are_reduced_and_the_face_with_them() -> None:
-    picture = cv2.resize(drawn_face(), (3200, 2400))
+    image = cv2.resize(drawn_face(), (3200, 2400))
     eyes = [(10 * x + 4.5, 10 * y + 4.5) for x, y in EYES]
     face = Face(980, 400, 1240, 1600, 1.0, *eyes)
-    look = look_at(picture, face, 0.0)
-    region = region_of(look)
+    frame = track_frame(image, face, 0.0)
+    region = region_of(frame)
     assert max(region.shape[:2]) == REGION_PIXELS
-    # Iris and pupil are the darkest where the eyes are said to be.
-    for x, y in (look.face.left_eye, look.face.right_eye):
+    # Iris and pupil are the darkest where the eyes should be.
+    for x, y in (frame.face.left_eye, frame.face.right_eye):
         assert region[round(y), round(x)].max() < 40
     settings = {"size_pixels": 48, "margin": 0.1, "align": True}
-    straight = face_detection.crop(picture, face, **settings).astype(float)
-    kept = face_tracks.crop_of(look, channels=3, **settings)
+    straight = face_detection.crop(image, face, **settings).astype(float)
+    kept = face_tracks.crop_of(frame, channels=3, **settings)
     assert np.abs(kept - straight).mean() < 5
-    grey = face_tracks.crop_of(look, channels=1, **settings)[..., 0]
+    grey = face_tracks.crop_of(frame, channels=1, **settings)[..., 0]
     assert np.abs(grey - straight @ [0.299, 0.587, 0.114]).mean() < 5
 
 
@@ -57,10 +57,10 @@ def test_large_regions_are_reduced_and_the_face_with_them() -> None:
 @pytest.mark.parametrize("align", [False, True])
 def test_a_crop_is_the_same_however_small_the_jpeg_is_read(size_pixels: int, align: bool) -> None:
     face = Face(98, 40, 124, 160, 1.0, *EYES)
-    look = look_at(drawn_face(), face, 0.0)
+    frame = track_frame(drawn_face(), face, 0.0)
     settings = {"size_pixels": size_pixels, "margin": 0.2, "align": align}
-    wanted = face_detection.crop(region_of(look), look.face, **settings).astype(float)
-    got = face_tracks.crop_of(look, channels=3, **settings)
+    wanted = face_detection.crop(region_of(frame), frame.face, **settings).astype(float)
+    got = face_tracks.crop_of(frame, channels=3, **settings)
     assert got.shape == (size_pixels, size_pixels, 3)
     assert np.abs(got - wanted).mean() < 5
     shifted = np.abs(np.roll(got, 1, axis=1) - wanted).mean()  # half a pixel off would be seen
@@ -69,38 +69,38 @@ def test_a_crop_is_the_same_however_small_the_jpeg_is_read(size_pixels: int, ali
 
 def test_eyes_of_the_mesh_stand_in_the_regions_pixels() -> None:
     face = Face(980, 400, 1240, 1600, 1.0, *((1280.0, 980.0), (1920.0, 980.0)))
-    look = look_at(gradients(2200, 3000), face, 0.0)
-    assert look.scale_x < 1
+    frame = track_frame(gradients(2200, 3000), face, 0.0)
+    assert frame.scale_x < 1
     points = np.zeros((478, 3), np.float32)
     points[[33, 133], 0], points[[263, 362], 0] = (1200, 1360), (2000, 1840)
     points[:, 1] = 980.5  # counted from edges: the middle of the pixel 980
-    moved = face_tracks.by_mesh(look, points).face
+    moved = face_tracks.by_mesh(frame, points).face
     wanted = face_tracks.within(
         Face(980, 400, 1240, 1600, 1.0, (1279.5, 980.0), (1919.5, 980.0)),
-        look.left,
-        look.top,
-        look.scale_x,
-        look.scale_y,
+        frame.left,
+        frame.top,
+        frame.scale_x,
+        frame.scale_y,
     )
     np.testing.assert_allclose(moved.left_eye, wanted.left_eye)
     np.testing.assert_allclose(moved.right_eye, wanted.right_eye)
-    assert face_tracks.by_mesh(look_at(gradients(60, 80), None, 0.0), points).face is None
+    assert face_tracks.by_mesh(track_frame(gradients(60, 80), None, 0.0), points).face is None
 
 
-def test_without_a_face_the_whole_picture_is_kept() -> None:
-    look = look_at(gradients(600, 800), None, 0.0)
-    assert region_of(look).shape == (288, 384, 3)
-    assert face_tracks.crop_of(look, size_pixels=8, margin=0, align=True, channels=1) is None
+def test_without_a_face_the_whole_frame_is_kept() -> None:
+    frame = track_frame(gradients(600, 800), None, 0.0)
+    assert region_of(frame).shape == (288, 384, 3)
+    assert face_tracks.crop_of(frame, size_pixels=8, margin=0, align=True, channels=1) is None
 
 
 def test_a_track_follows_the_face_and_comes_back_from_arrays() -> None:
     far, near = Face(300, 0, 80, 80, 0.9), Face(10, 10, 60, 60, 0.8, (20, 30), (50, 30))
     answers = [[near], [], [far, near], [far]]
-    looks = face_tracks.track(((i / 6, gradients()) for i in range(4)), lambda _: answers.pop(0))
-    assert [look.left for look in looks] == [0, 0, 0, 260]
-    assert [look.face is None for look in looks] == [False, True, False, False]
-    assert looks[3].face.left_eye is None
-    assert face_tracks.from_arrays(face_tracks.to_arrays(looks)) == looks
+    frames = face_tracks.track(((i / 6, gradients()) for i in range(4)), lambda _: answers.pop(0))
+    assert [frame.left for frame in frames] == [0, 0, 0, 260]
+    assert [frame.face is None for frame in frames] == [False, True, False, False]
+    assert frames[3].face.left_eye is None
+    assert face_tracks.from_arrays(face_tracks.to_arrays(frames)) == frames
     assert face_tracks.from_arrays(face_tracks.to_arrays([])) == []
 
 
@@ -110,13 +110,13 @@ def test_mesh_of_a_small_face_lies_on_its_eyes() -> None:
     if not hasattr(downloads.import_mediapipe(), "solutions"):
         pytest.skip("this MediaPipe carries no mesh model")
     mesh = face_detection.face_mesh()
-    picture = np.full((720, 1280, 3), 205, np.uint8)
-    picture[400:460, 900:980] = cv2.resize(drawn_face(), (80, 60), interpolation=cv2.INTER_AREA)
-    assert mesh(picture) is None
-    points = face_tracks.points_of(look_at(picture, Face(925, 415, 30, 35, 1.0), 0.0), mesh)
+    image = np.full((720, 1280, 3), 205, np.uint8)
+    image[400:460, 900:980] = cv2.resize(drawn_face(), (80, 60), interpolation=cv2.INTER_AREA)
+    assert mesh(image) is None
+    points = face_tracks.points_of(track_frame(image, Face(925, 415, 30, 35, 1.0), 0.0), mesh)
     expected = np.array(EYES) / 4 + (900, 400)
     np.testing.assert_allclose(points[[468, 473], :2], expected, atol=3)
     large = cv2.resize(drawn_face(), (3200, 2400))
-    points = face_tracks.points_of(look_at(large, Face(980, 400, 1240, 1600, 1.0), 0.0), mesh)
+    points = face_tracks.points_of(track_frame(large, Face(980, 400, 1240, 1600, 1.0), 0.0), mesh)
     np.testing.assert_allclose(points[[468, 473], :2], np.array(EYES) * 10, atol=60)
-    assert face_tracks.points_of(look_at(gradients(), None, 0.0), mesh) is None
+    assert face_tracks.points_of(track_frame(gradients(), None, 0.0), mesh) is None

@@ -1,4 +1,4 @@
-"""picture_sampling: which pictures are chosen, in cases that can be counted by hand."""
+"""Which frames are chosen, in cases that can be counted by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
-from emorec_tf.features.frame_sampling import SAMPLINGS, Shown
+from emorec_tf.features.frame_sampling import SAMPLINGS, TrackTimes
 
 SIX_A_SECOND = np.arange(36) / 6  # six seconds
 
@@ -15,8 +15,10 @@ SIX_A_SECOND = np.arange(36) / 6  # six seconds
 def chosen(times: np.ndarray, found: np.ndarray | None = None, **settings) -> list[int]:
     features = FeaturesConfig(**settings)
     found = np.ones(len(times), bool) if found is None else found
-    shown = Shown("a.mp4", times, found, 1.0, features.clip_seconds)  # the window starts at 1 s
-    return SAMPLINGS[features.face_sampling](shown, features)
+    track = TrackTimes(
+        "a.mp4", times, found, 1.0, features.clip_seconds
+    )  # the window starts at 1 s
+    return SAMPLINGS[features.face_sampling](track, features)
 
 
 def test_even_takes_the_nearest_to_each_moment() -> None:
@@ -35,7 +37,7 @@ def test_rate_counts_from_the_windows_start_and_takes_none_twice() -> None:
     assert chosen(np.array([2.0]), face_sampling="rate") == [0]
 
 
-def test_adaptive_steps_over_pictures_with_a_face() -> None:
+def test_adaptive_steps_over_frames_with_a_face() -> None:
     found = np.arange(36) % 2 == 1  # 18 faces: every second of them
     assert chosen(SIX_A_SECOND, found, face_sampling="adaptive") == list(range(1, 33, 4))
     found = np.arange(36) < 8
@@ -44,6 +46,6 @@ def test_adaptive_steps_over_pictures_with_a_face() -> None:
     with pytest.raises(UserError) as error:
         chosen(SIX_A_SECOND, found, face_sampling="adaptive")
     assert str(error.value) == (
-        "a.mp4: shows a face in 5 pictures, face_sampling adaptive needs 8; lower --face_frames "
+        "a.mp4: shows a face in 5 frames, face_sampling adaptive needs 8; lower --face_frames "
         "or use --face_sampling even"
     )

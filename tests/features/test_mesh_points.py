@@ -83,10 +83,10 @@ def test_points_on_a_real_face():
     from emorec_tf.features import face_detection
     from emorec_tf.media import decode
 
-    film = decode.decode(
+    video = decode.decode(
         str(path), sample_rate_hz=8000, clip_seconds=4.0, frame_count=3, want_audio=False
     )
-    mesh = face_detection.face_mesh()(film.frames[1])
+    mesh = face_detection.face_mesh()(video.frames[1])
     assert mesh is not None
     x, y = mesh[list(DLIB_68), :2].T  # an almost frontal, level face
     for group in (range(2, 15), range(17, 27), range(31, 36), (36, 39, 42, 45), range(48, 55)):

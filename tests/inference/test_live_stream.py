@@ -1,4 +1,4 @@
-"""stream: a film played at its own speed is answered in time, by what was shown last."""
+"""A video played at its own speed is answered in time, by what was shown last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import DETECTOR
-from made_films import SOUND_HZ, joined, write
+from made_videos import AUDIO_HZ, joined, write
 from untrained_runs import on_disk
 
 import emorec_tf
@@ -40,41 +40,41 @@ def model(tiny_run: Path) -> api.Model:
 
 @pytest.fixture(scope="module")
 def half_silent(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """About 4 s: two with face and voice, then a grey picture in silence."""
-    pictures, wave = joined(sorted((demo_clips / "clips").glob("actor01*.mp4"))[:2])
-    half = len(pictures) // 2
-    pictures[half:] = [np.full_like(pictures[0], 200)] * (len(pictures) - half)
-    wave[half * SOUND_HZ // 10 :] = 0
-    return write(tmp_path_factory.mktemp("film") / "half.mov", pictures, wave)
+    """About 4 s: two with face and speech, then a grey frame in silence."""
+    frames, wave = joined(sorted((demo_clips / "clips").glob("actor01*.mp4"))[:2])
+    half = len(frames) // 2
+    frames[half:] = [np.full_like(frames[0], 200)] * (len(frames) - half)
+    wave[half * AUDIO_HZ // 10 :] = 0
+    return write(tmp_path_factory.mktemp("video") / "half.mov", frames, wave)
 
 
-def test_a_film_is_answered_in_its_own_time(model: api.Model, half_silent: Path) -> None:
+def test_a_video_is_answered_in_its_own_time(model: api.Model, half_silent: Path) -> None:
     stream = Stream(str(half_silent), model)
-    answers, told, begun = [], [], 0.0
+    answers, whole, started = [], [], 0.0
     for seconds, probabilities in stream:
-        begun = begun or time.monotonic() - seconds
-        assert time.monotonic() - begun >= seconds - 0.3  # never ahead of the film
+        started = started or time.monotonic() - seconds
+        assert time.monotonic() - started >= seconds - 0.3  # never ahead of the video
         answers.append((seconds, probabilities))
-        told.append(stream.told)
+        whole.append(stream.answer)
     assert [seconds for seconds, _ in answers] == sorted({seconds for seconds, _ in answers})
     assert len(answers) + stream.skipped >= 7
     assert all(seconds % 0.5 == 0 for seconds, _ in answers)
     for _, shares in answers:
         assert not shares or sum(shares.values()) == pytest.approx(1, abs=1e-4)
-    assert any(one["face_present"] and one["speech"] for one in told if one.get("clip"))
-    assert (answers[-1][1], told[-1]["speech"]) == ({}, False)
+    assert any(one["face_present"] and one["speech"] for one in whole if one.get("clip"))
+    assert (answers[-1][1], whole[-1]["speech"]) == ({}, False)
 
 
 def test_the_feed_keeps_the_last_seconds() -> None:
     feed = Feed(keep_seconds=2.0)
-    assert feed.voice(0, 1) is None
+    assert feed.waveform(0, 1) is None
     for end in range(1, 6):
-        feed.hear(float(end), np.full(10, end, np.float32), 10)
-    assert feed.voice(3.5, 5.5).tolist() == [4] * 5 + [5] * 10 + [0] * 5  # type: ignore[union-attr]
-    assert len(feed.sounds) == 3
-    feed.pictures.extend((float(n), n) for n in range(9))
-    assert [seconds for seconds, _ in feed.take_pictures()] == [6, 7, 8]
-    assert feed.take_pictures() == []
+        feed.add_audio(float(end), np.full(10, end, np.float32), 10)
+    assert feed.waveform(3.5, 5.5).tolist() == [4] * 5 + [5] * 10 + [0] * 5  # type: ignore[union-attr]
+    assert len(feed.blocks) == 3
+    feed.frames.extend((float(n), n) for n in range(9))
+    assert [seconds for seconds, _ in feed.take_frames()] == [6, 7, 8]
+    assert feed.take_frames() == []
 
 
 def test_leaving_the_loop_stops_the_threads(model: api.Model, half_silent: Path) -> None:
@@ -87,7 +87,7 @@ def test_leaving_the_loop_stops_the_threads(model: api.Model, half_silent: Path)
     assert threading.active_count() == before
 
 
-def test_the_command_plays_a_film(
+def test_the_command_plays_a_video(
     tiny_run: Path, half_silent: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert predict.main(["--run", str(tiny_run), "--json", "--live", str(half_silent)]) == 0
@@ -100,7 +100,7 @@ def test_the_command_plays_a_film(
 
 
 @pytest.mark.parametrize("source", ["97", "nowhere.mp4"])
-def test_what_is_not_there_is_told_in_a_line(
+def test_a_missing_source_is_an_error_in_a_line(
     tiny_run: Path,
     source: str,
     capfd: pytest.CaptureFixture[str],
@@ -114,7 +114,7 @@ def test_what_is_not_there_is_told_in_a_line(
     assert predict.main(["--run", str(tiny_run), "--live", source, "x.mp4"]) == 1
 
 
-def test_a_damaged_film_is_told(model: api.Model, tmp_path: Path) -> None:
+def test_a_damaged_video_is_an_error(model: api.Model, tmp_path: Path) -> None:
     (tmp_path / "x.mp4").write_bytes(b"words" * 99)
     with pytest.raises(UserError, match=r"x\.mp4"):
         next(iter(Stream(str(tmp_path / "x.mp4"), model)))

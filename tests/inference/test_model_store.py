@@ -14,7 +14,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.inference import model_store, predictor
 
 
-def test_without_a_run_the_package_s_own_is_taken(
+def test_without_a_run_the_default_model_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(model_store, "PLACES", (tmp_path,))
@@ -40,13 +40,13 @@ def test_a_flipped_byte_is_noticed(tmp_path: Path, features: FeaturesConfig) -> 
         ["sha256sum", *names], cwd=folder, check=True, capture_output=True, text=True
     )
     (folder / model_store.SUMS).write_text(written.stdout)
-    assert predictor.opened(str(folder)).run.classes == ("a", "b", "c")
+    assert predictor.load(str(folder)).run.classes == ("a", "b", "c")
     weights = folder / "best.keras"
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1
     weights.write_bytes(data)
     with pytest.raises(UserError, match=r"best\.keras is missing or damaged"):
-        predictor.opened(str(folder))
+        predictor.load(str(folder))
     weights.unlink()
     with pytest.raises(UserError, match=r"best\.keras is missing or damaged"):
-        predictor.opened(str(folder))
+        predictor.load(str(folder))

@@ -1,4 +1,4 @@
-"""timeline: three files that agree; a place that cannot be written to is refused at once."""
+"""A timeline is three files that agree; a place that cannot be written to is refused at once."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from emorec_tf.config.clip import EMOTIONS
 from emorec_tf.errors import UserError
 from emorec_tf.inference import timeline
+from emorec_tf.inference.answers import MediaAnswer
 
 
 def cell(start: float, person: int | None, emotion: str | None) -> dict[str, object]:
@@ -31,32 +32,33 @@ def cell(start: float, person: int | None, emotion: str | None) -> dict[str, obj
 
 
 CELLS = [cell(0, 1, "sad"), cell(0, 2, "unsure"), cell(2, 1, "sad"), cell(4, None, None)]
-TOLD = {
+ANSWER = {
     "clip": "a/talk.mp4", "emotion": "sad", "probabilities": {"happy": 0.2, "sad": 0.8},
     "film_seconds": 6.0, "voice_shared": True, "people": [{"person": 1}, {"person": 2}],
 }  # fmt: skip
 PORTRAITS = {1: np.full((96, 96, 3), (200, 30, 30), np.uint8)}
+FOUND = MediaAnswer(ANSWER, CELLS, PORTRAITS)
 
 
 def test_three_files_say_the_same(tmp_path: Path) -> None:
-    timeline.write(str(tmp_path / "t.png"), TOLD, CELLS, PORTRAITS)
+    timeline.write(str(tmp_path / "t.png"), FOUND)
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
-    told = json.loads((tmp_path / "t.json").read_text())
-    assert told["timeline"] == CELLS
+    written = json.loads((tmp_path / "t.json").read_text())
+    assert written["timeline"] == CELLS
     assert [r["person"] for r in rows] == ["1", "2", "1", ""]
     assert [r["emotion"] for r in rows] == ["sad", "unsure", "sad", ""]
     assert [r["sad"] for r in rows] == ["0.7", "0.7", "0.7", ""]
     first = (tmp_path / "t.png").read_bytes()
-    timeline.write(str(tmp_path / "t.png"), TOLD, CELLS, PORTRAITS)
+    timeline.write(str(tmp_path / "t.png"), FOUND)
     assert (tmp_path / "t.png").read_bytes() == first
 
 
-def test_picture_shows_colours_where_they_belong(tmp_path: Path) -> None:
-    timeline.write(str(tmp_path / "t.png"), TOLD, CELLS, PORTRAITS)
-    picture = cv2.imread(str(tmp_path / "t.png"))[:, :, ::-1]
-    height, width = picture.shape[:2]
+def test_the_figure_shows_colours_where_they_belong(tmp_path: Path) -> None:
+    timeline.write(str(tmp_path / "t.png"), FOUND)
+    image = cv2.imread(str(tmp_path / "t.png"))[:, :, ::-1]
+    height, width = image.shape[:2]
     assert width == 1650
-    band = picture[: height // 3]
+    band = image[: height // 3]
     half = width // 2  # person 1 is sad up to four of six seconds, then grey
 
     def share(part: np.ndarray, colour: str) -> float:
@@ -65,8 +67,8 @@ def test_picture_shows_colours_where_they_belong(tmp_path: Path) -> None:
 
     assert share(band[:, :half], timeline.COLOURS["sad"]) > 0.05
     assert share(band[:, -width // 6 :], timeline.COLOURS["sad"]) == 0
-    assert share(band[:, -width // 6 :], timeline.NOTHING) > 0.5
-    assert share(picture[:, : width // 8], "#c81e1e") > 0.02  # the portrait
+    assert share(band[:, -width // 6 :], timeline.ABSENT_COLOUR) > 0.5
+    assert share(image[:, : width // 8], "#c81e1e") > 0.02  # the portrait
 
 
 def test_every_emotion_has_its_own_colour() -> None:
@@ -77,8 +79,10 @@ def test_ratings_are_drawn_and_written(tmp_path: Path) -> None:
     cells = [{**cell(0, 1, "sad"), "value": 3.5}, {**cell(2, 1, None), "value": None}]
     for one in cells:
         del one["emotion"], one["probabilities"]
-    told = {k: v for k, v in TOLD.items() if k not in {"emotion", "probabilities"}} | {"value": 3.5}
-    timeline.write(str(tmp_path / "t.png"), told, cells, {})
+    answer = {k: v for k, v in ANSWER.items() if k not in {"emotion", "probabilities"}} | {
+        "value": 3.5
+    }
+    timeline.write(str(tmp_path / "t.png"), MediaAnswer(answer, cells))
     lines = (tmp_path / "t.csv").read_text().splitlines()
     assert [r["value"] for r in csv.DictReader(lines)] == ["3.5", ""]
 
@@ -101,10 +105,10 @@ def test_places_that_will_not_do(path: str, clips: list[str], said: str) -> None
 def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "t.csv").mkdir()
     with pytest.raises(UserError, match=r"cannot write"):
-        timeline.write(str(tmp_path / "t.png"), TOLD, CELLS, PORTRAITS)
+        timeline.write(str(tmp_path / "t.png"), FOUND)
 
 
 def test_clock() -> None:
     times = (0, 59.96, 61.5, 3599, 3600, 7325)
-    told = ["00:00", "01:00", "01:01.5", "59:59", "1:00:00", "2:02:05"]
-    assert [timeline.clock(seconds) for seconds in times] == told
+    written = ["00:00", "01:00", "01:01.5", "59:59", "1:00:00", "2:02:05"]
+    assert [timeline.clock(seconds) for seconds in times] == written

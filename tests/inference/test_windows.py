@@ -1,4 +1,4 @@
-"""windows: they cover the film, and what they say is averaged where they overlap."""
+"""Windows cover the video, and their answers are averaged where they overlap."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def row(start: float, end: float, happy: float | None, person: int | None = 1) -
     }
 
 
-def test_a_film_of_one_window_is_that_window():
+def test_a_video_of_one_window_is_that_window():
     assert windows.cut(4.0, 4.0, 2.0) == [(0.0, 4.0)]
     assert windows.cut(1.5, 4.0, 2.0) == [(0.0, 1.5)]
     (start, end) = windows.cut(4.16, 4.0, 2.0)[0]
     assert (start, end) == pytest.approx((0.08, 4.08))  # its middle, as of a clip
 
 
-def test_windows_start_every_step_and_the_last_ends_with_the_film():
+def test_windows_start_every_step_and_the_last_ends_with_the_video():
     assert windows.cut(9.0, 4.0, 2.0) == [(0, 4), (2, 6), (4, 8), (5, 9)]
     late = np.array(windows.cut(8.1, 4.0, 2.0))
     assert late == pytest.approx(np.array([(0, 4), (2, 6), (4.1, 8.1)]))
 
 
-def test_windows_cover_any_film_without_a_gap():
+def test_windows_cover_any_video_without_a_gap():
     random = np.random.default_rng(0)
     for seconds, window, share in random.uniform((4, 1, 0.05), (90, 4, 1), (300, 3)):
         cuts = windows.cut(seconds, window, share * window)
@@ -56,7 +56,7 @@ def test_a_step_that_leaves_gaps_is_refused():
             windows.hop_of(4.0, hop)
 
 
-def test_where_windows_overlap_the_mean_is_told():
+def test_where_windows_overlap_the_mean_is_taken():
     rows = [row(0, 4, 0.9), row(2, 6, 0.5), row(4, 8, 0.1)]
     cells = windows.merged(rows, 2.0, 8.0)
     assert [c["start_seconds"] for c in cells] == [0, 2, 4, 6]
@@ -75,8 +75,8 @@ def test_the_last_step_may_be_a_short_one():
 def test_people_are_kept_apart_and_nothing_is_invented():
     rows = [row(0, 4, None, None), row(2, 6, 0.2), row(2, 6, 0.8, 2), row(4, 8, None, None)]
     cells = windows.merged(rows, 2.0, 8.0)
-    told = {(c["start_seconds"], c["person"]): c["emotion"] for c in cells}
-    assert told == {
+    emotions = {(c["start_seconds"], c["person"]): c["emotion"] for c in cells}
+    assert emotions == {
         (0, None): None, (2, 1): "sad", (2, 2): "happy", (2, None): None,
         (4, 1): "sad", (4, 2): "happy", (4, None): None, (6, None): None,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Decoding against films of known content, reference resampling, and damaged files."""
+"""Decoding against videos of known content, reference resampling, and damaged files."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from emorec_tf.media import decode
 from emorec_tf.media.samplers import resampled
 
 SHARED = DATA / "ravdess"
-TICKS = 12_800  # of the films' time base, per second
+TICKS = 12_800  # of the videos' time base, per second
 
 
 def brightness(seconds: float) -> int:
     return round(30 + 60 * seconds)
 
 
-def picture(level: int) -> np.ndarray:
+def image(level: int) -> np.ndarray:
     """Grey, with a white top left corner to see turns by."""
     array = np.full((48, 64, 3), level, np.uint8)
     array[:16, :16] = 255
     return array
 
 
-def write_film(path: Path, times: list[float], seconds: float, rate_hz: int = 48_000) -> Path:
-    """Frames shown at ``times`` whose level tells the time, with a 440 Hz tone from 0 on."""
+def write_video(path: Path, times: list[float], seconds: float, rate_hz: int = 48_000) -> Path:
+    """Frames shown at ``times`` whose level encodes the time, with a 440 Hz tone from 0 on."""
     with av.open(str(path), "w") as container:
-        film = container.add_stream("libx264", rate=Fraction(TICKS), options={"qp": "0"})
-        film.width, film.height, film.pix_fmt = 64, 48, "yuv444p"
-        film.time_base = film.codec_context.time_base = Fraction(1, TICKS)
+        video = container.add_stream("libx264", rate=Fraction(TICKS), options={"qp": "0"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv444p"
+        video.time_base = video.codec_context.time_base = Fraction(1, TICKS)
         track = container.add_stream("aac", rate=rate_hz, layout="mono")
         packets = []
         for time, following in zip(times, [*times[1:], seconds], strict=True):
-            frame = av.VideoFrame.from_ndarray(picture(brightness(time)), "rgb24")
+            frame = av.VideoFrame.from_ndarray(image(brightness(time)), "rgb24")
             frame.pts, frame.time_base = round(time * TICKS), Fraction(1, TICKS)
             frame.duration = round((following - time) * TICKS)
-            packets += film.encode(frame)
-        packets += film.encode(None)
+            packets += video.encode(frame)
+        packets += video.encode(None)
         tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate_hz)) / rate_hz)
-        sound = av.AudioFrame.from_ndarray(tone[None].astype(np.float32), "fltp", "mono")
-        sound.sample_rate, sound.pts, sound.time_base = rate_hz, 0, Fraction(1, rate_hz)
-        packets += track.encode(sound) + track.encode(None)
+        audio = av.AudioFrame.from_ndarray(tone[None].astype(np.float32), "fltp", "mono")
+        audio.sample_rate, audio.pts, audio.time_base = rate_hz, 0, Fraction(1, rate_hz)
+        packets += track.encode(audio) + track.encode(None)
         container.mux(sorted(packets, key=lambda packet: packet.dts * packet.time_base))
     return path
 
@@ -83,13 +83,13 @@ def pitch(waveform: np.ndarray, rate_hz: int) -> float:
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("film")
-    return write_film(folder / "film.mp4", steady(25, 3.0), 3.0)
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("video")
+    return write_video(folder / "video.mp4", steady(25, 3.0), 3.0)
 
 
-def test_nearest_pictures_are_exact(film: Path) -> None:
-    recording = read(film, frame_count=8)
+def test_nearest_frames_are_exact(video: Path) -> None:
+    recording = read(video, frame_count=8)
     targets = (np.arange(8) + 0.5) * 3 / 8
     nearest = np.round(targets * 25) / 25
     np.testing.assert_allclose(recording.frame_seconds, nearest, atol=1e-6)
@@ -97,15 +97,15 @@ def test_nearest_pictures_are_exact(film: Path) -> None:
     assert recording.seconds == pytest.approx(3.0, abs=0.001)
 
 
-def test_sparse_pictures_are_two_frames_off_at_most_and_say_so(film: Path) -> None:
-    exact, sparse = read(film, frame_count=8), read(film, frame_count=8, sparse=True)
+def test_sparse_frames_are_two_off_at_most_with_their_own_times(video: Path) -> None:
+    exact, sparse = read(video, frame_count=8), read(video, frame_count=8, sparse=True)
     assert np.abs(exact.frame_seconds - sparse.frame_seconds).max() <= 2 / 25 + 1e-6
     shown = [brightness(time) for time in sparse.frame_seconds]
     assert np.abs(np.subtract(levels(sparse), shown)).max() <= 1
 
 
-def test_sound_keeps_pitch_length_and_level(film: Path) -> None:
-    waveform = read(film).waveform
+def test_audio_keeps_pitch_length_and_level(video: Path) -> None:
+    waveform = read(video).waveform
     assert waveform is not None
     assert waveform.dtype == np.float32
     assert len(waveform) == 48_000
@@ -115,44 +115,44 @@ def test_sound_keeps_pitch_length_and_level(film: Path) -> None:
     assert np.corrcoef(waveform, tone(16_000, 440, 3))[0, 1] > 0.99
 
 
-def test_window_is_the_middle(film: Path) -> None:
-    recording = read(film, clip_seconds=1.0, frame_count=5, start_seconds=0.4, end_seconds=2.4)
+def test_window_is_the_middle(video: Path) -> None:
+    recording = read(video, clip_seconds=1.0, frame_count=5, start_seconds=0.4, end_seconds=2.4)
     assert recording.start_seconds == pytest.approx(0.9)
     assert len(recording.waveform) == 16_000
     shown = recording.frame_seconds + 0.9
     assert np.abs(shown - (0.9 + 0.1 + 0.2 * np.arange(5))).max() <= 0.0201
     assert np.abs(np.subtract(levels(recording), [brightness(t) for t in shown])).max() <= 1
-    whole = read(film).waveform
+    whole = read(video).waveform
     np.testing.assert_allclose(recording.waveform[200:], whole[14_600:30_400], atol=2e-3)
 
 
-def test_what_is_not_wanted_is_not_there_but_the_window_is_the_same(film: Path) -> None:
-    sound = read(film, frame_count=4, want_video=False)
-    assert sound.frames == []
-    assert sound.waveform is not None
-    pictures = read(film, frame_count=4, want_audio=False)
-    assert pictures.waveform is None
-    assert len(pictures.frames) == 4
-    assert sound.seconds == pictures.seconds
+def test_what_is_not_wanted_is_not_there_but_the_window_is_the_same(video: Path) -> None:
+    audio = read(video, frame_count=4, want_video=False)
+    assert audio.frames == []
+    assert audio.waveform is not None
+    frames = read(video, frame_count=4, want_audio=False)
+    assert frames.waveform is None
+    assert len(frames.frames) == 4
+    assert audio.seconds == frames.seconds
 
 
 def test_frame_rate_does_not_matter(tmp_path: Path) -> None:
-    slow = read(write_film(tmp_path / "slow.mp4", steady(3, 3.0, 1 / 6), 3.0), frame_count=6)
-    fast = read(write_film(tmp_path / "fast.mp4", steady(30, 3.0), 3.0), frame_count=6)
+    slow = read(write_video(tmp_path / "slow.mp4", steady(3, 3.0, 1 / 6), 3.0), frame_count=6)
+    fast = read(write_video(tmp_path / "fast.mp4", steady(30, 3.0), 3.0), frame_count=6)
     assert np.abs(slow.frame_seconds - fast.frame_seconds).max() <= 1 / 6 + 1 / 60 + 1e-6
     assert np.abs(np.subtract(levels(slow), levels(fast))).max() <= 60 * (1 / 6 + 1 / 60) + 2
     assert slow.seconds == pytest.approx(fast.seconds, abs=0.001)
 
 
 def test_few_frames_are_shared(tmp_path: Path) -> None:
-    recording = read(write_film(tmp_path / "few.mp4", [0.0, 1.0], 2.0), frame_count=8)
+    recording = read(write_video(tmp_path / "few.mp4", [0.0, 1.0], 2.0), frame_count=8)
     assert len(recording.frames) == 8
     assert len({id(frame) for frame in recording.frames}) == 2
 
 
 def test_variable_frame_rate(tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.15, 1.2, 1.3, 2.6]
-    recording = read(write_film(tmp_path / "vfr.mp4", times, 3.0), frame_count=9)
+    recording = read(write_video(tmp_path / "vfr.mp4", times, 3.0), frame_count=9)
     targets = (np.arange(9) + 0.5) / 3
     nearest = [min(times, key=lambda time, at=target: abs(time - at)) for target in targets]
     np.testing.assert_allclose(recording.frame_seconds, nearest, atol=1e-4)
@@ -160,27 +160,27 @@ def test_variable_frame_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "mov"])
-def test_other_containers_tell_the_same_times(tmp_path: Path, suffix: str) -> None:
-    recording = read(write_film(tmp_path / f"a.{suffix}", steady(25, 2.0), 2.0), frame_count=4)
+def test_other_containers_give_the_same_times(tmp_path: Path, suffix: str) -> None:
+    recording = read(write_video(tmp_path / f"a.{suffix}", steady(25, 2.0), 2.0), frame_count=4)
     np.testing.assert_allclose(recording.frame_seconds, [0.25, 0.75, 1.25, 1.75], atol=0.035)
     shown = [brightness(time) for time in (0.25, 0.75, 1.25, 1.75)]
     assert np.abs(np.subtract(levels(recording), shown)).max() <= 60 * 0.04 + 1
     assert recording.seconds == pytest.approx(2.0, abs=0.05)
 
 
-def test_seeking_into_a_long_film_finds_the_same(tmp_path: Path) -> None:
+def test_seeking_into_a_long_video_finds_the_same(tmp_path: Path) -> None:
     path = tmp_path / "long.mp4"
     with av.open(str(path), "w") as container:
-        film = container.add_stream("libx264", rate=10, options={"g": "25"})
-        film.width, film.height, film.pix_fmt = 64, 48, "yuv420p"
+        video = container.add_stream("libx264", rate=10, options={"g": "25"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         track = container.add_stream("aac", rate=16_000, layout="mono")
         ramp = np.linspace(0, 1, 50 * 16_000) * tone(16_000, 440, 50)
-        sound = av.AudioFrame.from_ndarray(ramp[None].astype(np.float32), "fltp", "mono")
-        sound.sample_rate, sound.pts = 16_000, 0
-        packets = track.encode(sound) + track.encode(None)
+        audio = av.AudioFrame.from_ndarray(ramp[None].astype(np.float32), "fltp", "mono")
+        audio.sample_rate, audio.pts = 16_000, 0
+        packets = track.encode(audio) + track.encode(None)
         for index in range(500):
-            packets += film.encode(av.VideoFrame.from_ndarray(picture(30 + index // 3), "rgb24"))
-        packets += film.encode(None)
+            packets += video.encode(av.VideoFrame.from_ndarray(image(30 + index // 3), "rgb24"))
+        packets += video.encode(None)
         container.mux(sorted(packets, key=lambda packet: packet.dts * packet.time_base))
     part = read(path, frame_count=4, start_seconds=41.3, end_seconds=43.3)
     np.testing.assert_allclose(part.frame_seconds, [0.25, 0.75, 1.25, 1.75], atol=0.051)
@@ -191,7 +191,7 @@ def test_seeking_into_a_long_film_finds_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "film_codec", "sound_codec", "rate_hz"),
+    ("suffix", "film_codec", "audio_codec", "rate_hz"),
     [
         ("avi", "mpeg4", "libmp3lame", 44_100),
         ("webm", "libvpx", "libopus", 48_000),
@@ -202,27 +202,27 @@ def test_seeking_into_a_long_film_finds_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_common_formats(
-    tmp_path: Path, suffix: str, film_codec: str | None, sound_codec: str, rate_hz: int
+    tmp_path: Path, suffix: str, film_codec: str | None, audio_codec: str, rate_hz: int
 ) -> None:
     path = tmp_path / f"a.{suffix}"
     with av.open(str(path), "w") as container:
         packets = []
         if film_codec:
-            film = container.add_stream(film_codec, rate=25, options={"b": "2000000"})
-            film.width, film.height, film.pix_fmt = 64, 48, "yuv420p"
-        track = container.add_stream(sound_codec, rate=rate_hz, layout="mono")
+            video = container.add_stream(film_codec, rate=25, options={"b": "2000000"})
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        track = container.add_stream(audio_codec, rate=rate_hz, layout="mono")
         wanted = track.codec_context.format.name
         samples = tone(rate_hz, 440, 2)[None].astype(np.float32)
         resampler = av.AudioResampler(wanted, "mono", rate_hz, track.codec_context.frame_size)
-        sound = av.AudioFrame.from_ndarray(samples, "fltp", "mono")
-        sound.sample_rate, sound.pts = rate_hz, 0
-        for frame in resampler.resample(sound) + resampler.resample(None):
+        audio = av.AudioFrame.from_ndarray(samples, "fltp", "mono")
+        audio.sample_rate, audio.pts = rate_hz, 0
+        for frame in resampler.resample(audio) + resampler.resample(None):
             packets += track.encode(frame)
         packets += track.encode(None)
         for index in range(50 if film_codec else 0):
             level = brightness(index / 25)
-            packets += film.encode(av.VideoFrame.from_ndarray(picture(level), "rgb24"))
-        packets += film.encode(None) if film_codec else []
+            packets += video.encode(av.VideoFrame.from_ndarray(image(level), "rgb24"))
+        packets += video.encode(None) if film_codec else []
         container.mux(sorted(packets, key=lambda packet: packet.dts * packet.time_base))
     recording = read(path, frame_count=3)
     assert recording.seconds == pytest.approx(2.0, abs=0.1)
@@ -234,7 +234,7 @@ def test_common_formats(
 
 
 def turn(path: Path, matrix: tuple[int, ...]) -> Path:
-    """Write a 2x2 display matrix into the film's track header (ISO 14496-12, tkhd)."""
+    """Write a 2x2 display matrix into the video's track header (ISO 14496-12, tkhd)."""
     data = bytearray(path.read_bytes())
     at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes of fields
     a, b, c, d = (value << 16 for value in matrix)
@@ -255,7 +255,7 @@ def turn(path: Path, matrix: tuple[int, ...]) -> Path:
 def test_rotation_is_undone(
     tmp_path: Path, matrix: tuple[int, ...], corner: tuple[int, int], shape: tuple[int, int]
 ) -> None:
-    path = turn(write_film(tmp_path / "turned.mp4", steady(10, 1.0), 1.0), matrix)
+    path = turn(write_video(tmp_path / "turned.mp4", steady(10, 1.0), 1.0), matrix)
     frame = read(path, frame_count=1).frames[0]
     assert frame.shape == (*shape, 3)
     found = {at: int(frame[at].min()) for at in ((0, 0), (0, -1), (-1, 0), (-1, -1))}
@@ -263,12 +263,12 @@ def test_rotation_is_undone(
     assert found[corner] > 250
 
 
-def test_a_still_picture_is_a_film_of_one_frame(tmp_path: Path) -> None:
+def test_an_image_is_a_video_of_one_frame(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
-    cv2.imwrite(str(tmp_path / "still.png"), picture(100)[..., ::-1])
+    cv2.imwrite(str(tmp_path / "still.png"), image(100)[..., ::-1])
     recording = read(tmp_path / "still.png", frame_count=3)
     assert recording.waveform is None
-    np.testing.assert_array_equal(recording.frames[2], picture(100))
+    np.testing.assert_array_equal(recording.frames[2], image(100))
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16_000, 22_050, 44_100, 48_000, 96_000])
@@ -309,7 +309,7 @@ def test_many_channels_do_not_clip(tmp_path: Path, count: int) -> None:
     assert np.abs(recording.waveform).max() == pytest.approx(1, abs=0.02)
 
 
-def test_surround_weighs_the_voice_channel_most(tmp_path: Path) -> None:
+def test_surround_weighs_the_centre_channel_most(tmp_path: Path) -> None:
     channels = np.zeros((48_000, 6), np.float32)
     channels[:, 2] = tone(48_000)  # FL FR FC LFE SL SR
     with av.open(str(tmp_path / "a.flac"), "w") as container:
@@ -324,27 +324,27 @@ def test_surround_weighs_the_voice_channel_most(tmp_path: Path) -> None:
     np.testing.assert_allclose(waveform, channels[:, 2] * share, atol=1e-4)
 
 
-def test_too_loud_float_sound_is_scaled_with_a_note(tmp_path: Path) -> None:
+def test_too_loud_float_audio_is_scaled_with_a_note(tmp_path: Path) -> None:
     recording = read(write_wav(tmp_path / "a.wav", tone(16_000) * 4, 16_000))
     assert np.abs(recording.waveform).max() == pytest.approx(1, abs=1e-6)
     assert any("scaled" in note for note in recording.notes)
 
 
-def test_late_sound_is_padded(tmp_path: Path) -> None:
+def test_late_audio_is_padded(tmp_path: Path) -> None:
     path = tmp_path / "late.mkv"
     with av.open(str(path), "w") as container:
-        film = container.add_stream("libx264", rate=10)
-        film.width, film.height, film.pix_fmt = 64, 48, "yuv420p"
+        video = container.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         track = container.add_stream("pcm_s16le", rate=16_000, layout="mono")
         packets = []
         for index in range(20):
-            frame = av.VideoFrame.from_ndarray(picture(100), "rgb24")
+            frame = av.VideoFrame.from_ndarray(image(100), "rgb24")
             frame.pts, frame.time_base = index, Fraction(1, 10)
-            packets += film.encode(frame)
+            packets += video.encode(frame)
         samples = np.full((1, 16_000), 16_384, np.int16)
-        sound = av.AudioFrame.from_ndarray(samples, "s16", "mono")
-        sound.sample_rate, sound.pts, sound.time_base = 16_000, 8_000, Fraction(1, 16_000)
-        packets += film.encode(None) + track.encode(sound) + track.encode(None)
+        audio = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+        audio.sample_rate, audio.pts, audio.time_base = 16_000, 8_000, Fraction(1, 16_000)
+        packets += video.encode(None) + track.encode(audio) + track.encode(None)
         container.mux(packets)
     waveform = read(path).waveform
     assert np.abs(waveform[:7_900]).max() == 0
@@ -365,7 +365,7 @@ def test_missing_empty_and_foreign_files(tmp_path: Path) -> None:
     assert "no such file" in complaint(tmp_path)
     (tmp_path / "empty.mp4").touch()
     assert "0 bytes" in complaint(tmp_path / "empty.mp4")
-    (tmp_path / "text.mp4").write_text("This is not a film.\n" * 50)
+    (tmp_path / "text.mp4").write_text("This is not a video.\n" * 50)
     assert "no media file" in complaint(tmp_path / "text.mp4")
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\n/etc/hostname\n")
     complaint(tmp_path / "list.m3u8")
@@ -386,10 +386,10 @@ def test_hostile_sample_rate(tmp_path: Path) -> None:
     assert "2147483647" in complaint(path)
 
 
-def test_hostile_picture_size(tmp_path: Path) -> None:
+def test_hostile_frame_size(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
     path = tmp_path / "a.bmp"
-    cv2.imwrite(str(path), picture(0))
+    cv2.imwrite(str(path), image(0))
     data = bytearray(path.read_bytes())
     data[18:26] = struct.pack("<ii", 60_000, 60_000)
     path.write_bytes(data)
@@ -415,10 +415,10 @@ def test_wav_cut_short_and_wav_from_a_pipe(tmp_path: Path) -> None:
 def test_codecs_outside_the_list_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.avi"
     with av.open(str(path), "w") as container:
-        film = container.add_stream("magicyuv", rate=10)
-        film.width, film.height, film.pix_fmt = 64, 48, "yuv444p"
-        frame = av.VideoFrame.from_ndarray(picture(9), "rgb24")
-        container.mux(film.encode(frame) + film.encode(None))
+        video = container.add_stream("magicyuv", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv444p"
+        frame = av.VideoFrame.from_ndarray(image(9), "rgb24")
+        container.mux(video.encode(frame) + video.encode(None))
     assert "magicyuv" in complaint(path)
 
 
@@ -430,12 +430,12 @@ def test_codecs_outside_the_list_are_refused(tmp_path: Path) -> None:
         ({"start_seconds": -1.0}, "correct"),
     ],
 )
-def test_impossible_windows(film: Path, changes: dict[str, float], words: str) -> None:
-    assert words in complaint(film, **changes)
+def test_impossible_windows(video: Path, changes: dict[str, float], words: str) -> None:
+    assert words in complaint(video, **changes)
 
 
 def outcome(path: Path) -> str:
-    """One word for what became of a damaged file; anything but UserError fails the test."""
+    """One word for the outcome of a damaged file; anything but UserError fails the test."""
     try:
         recording = read(path, frame_count=4)
     except UserError as error:
@@ -445,7 +445,7 @@ def outcome(path: Path) -> str:
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 def test_cut_anywhere(tmp_path: Path, suffix: str) -> None:
-    path = write_film(tmp_path / f"a.{suffix}", steady(25, 3.0), 3.0)
+    path = write_video(tmp_path / f"a.{suffix}", steady(25, 3.0), 3.0)
     data = path.read_bytes()
     cuts = np.linspace(1, len(data) - 1, 24, dtype=int)
     outcomes = []
@@ -459,7 +459,7 @@ def test_cut_anywhere(tmp_path: Path, suffix: str) -> None:
 
 
 def test_data_cut_behind_a_leading_index(tmp_path: Path) -> None:
-    source = write_film(tmp_path / "a.mp4", steady(25, 3.0), 3.0)
+    source = write_video(tmp_path / "a.mp4", steady(25, 3.0), 3.0)
     path = tmp_path / "fast.mp4"
     with (
         av.open(str(source)) as reader,
@@ -477,8 +477,8 @@ def test_data_cut_behind_a_leading_index(tmp_path: Path) -> None:
         assert outcome(path) == "refused"
 
 
-def test_flipped_bytes(film: Path, tmp_path: Path) -> None:
-    data = film.read_bytes()
+def test_flipped_bytes(video: Path, tmp_path: Path) -> None:
+    data = video.read_bytes()
     random = np.random.default_rng(1)
     for _ in range(60):
         damaged = bytearray(data)
@@ -488,14 +488,14 @@ def test_flipped_bytes(film: Path, tmp_path: Path) -> None:
         assert outcome(tmp_path / "a.mp4") != "two lines"
 
 
-def test_nothing_reaches_stderr(film: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
-    (tmp_path / "a.mp4").write_bytes(film.read_bytes()[:-2000])
+def test_nothing_reaches_stderr(video: Path, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    (tmp_path / "a.mp4").write_bytes(video.read_bytes()[:-2000])
     outcome(tmp_path / "a.mp4")
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no RAVDESS beside the project")
-def test_real_clip_and_its_full_film_agree() -> None:
+def test_real_clip_and_its_full_video_agree() -> None:
     name = "Actor_01/01-01-08-02-02-02-01.mp4"
     small = read(SHARED / "clips" / name, frame_count=8)
     full = read(SHARED / "native" / name, frame_count=8)
@@ -510,21 +510,21 @@ def test_real_clip_and_its_full_film_agree() -> None:
 
 
 @pytest.mark.parametrize(("rate_hz", "wanted_hz"), [(48000, 16000), (44100, 16000), (16000, 48000)])
-def test_resampled_sound_is_that_of_a_reference(rate_hz: int, wanted_hz: int) -> None:
+def test_resampled_audio_is_that_of_a_reference(rate_hz: int, wanted_hz: int) -> None:
     seconds = np.arange(2 * rate_hz) / rate_hz
-    sound = 0.3 * np.sin(2 * np.pi * 440 * seconds) + 0.2 * np.sin(2 * np.pi * 3000 * seconds)
-    ours = resampled(sound.astype(np.float32), rate_hz, wanted_hz)
-    reference = soxr.resample(sound, rate_hz, wanted_hz)
+    audio = 0.3 * np.sin(2 * np.pi * 440 * seconds) + 0.2 * np.sin(2 * np.pi * 3000 * seconds)
+    ours = resampled(audio.astype(np.float32), rate_hz, wanted_hz)
+    reference = soxr.resample(audio, rate_hz, wanted_hz)
     assert abs(len(ours) - len(reference)) <= 1
     inside = slice(wanted_hz // 50, -wanted_hz // 50)  # the ends ring, each in its own way
     assert np.abs(ours - reference[: len(ours)])[inside].max() < 2e-4
     assert resampled(ours, wanted_hz, wanted_hz) is ours
 
 
-def test_sound_can_keep_its_own_rate(tmp_path: Path) -> None:
+def test_audio_can_keep_its_own_rate(tmp_path: Path) -> None:
     path = tmp_path / "own.wav"
-    sound = np.sin(np.arange(22050) / 20).astype(np.float32) / 2
-    soundfile.write(path, sound, 22050, subtype="FLOAT")
+    audio = np.sin(np.arange(22050) / 20).astype(np.float32) / 2
+    soundfile.write(path, audio, 22050, subtype="FLOAT")
     read = decode.decode(str(path), sample_rate_hz=None, clip_seconds=None)
-    assert read.sound_rate_hz == 22050
-    np.testing.assert_allclose(read.waveform, sound, atol=1e-6)
+    assert read.audio_rate_hz == 22050
+    np.testing.assert_allclose(read.waveform, audio, atol=1e-6)

@@ -1,10 +1,10 @@
-"""voice_activity: speech is found in speech, and not in what only sounds."""
+"""Speech is found in speech, and not in other audio."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_films import SOUND_HZ, taken_apart
+from made_videos import AUDIO_HZ, taken_apart
 from places import DATA
 
 from emorec_tf.media import decode
@@ -29,7 +29,7 @@ def melody() -> np.ndarray:
 
 
 NOISE = np.random.default_rng(0).normal(size=4 * RATE)
-SOUNDS = {
+NO_SPEECH = {
     "silence": 0 * TIME,
     "hiss": 1e-4 * NOISE,
     "noise": 0.1 * NOISE,
@@ -41,9 +41,9 @@ SOUNDS = {
 }
 
 
-@pytest.mark.parametrize("name", SOUNDS)
-def test_no_speech_where_nobody_speaks(name):
-    assert not has_speech(SOUNDS[name].astype(np.float32), RATE)
+@pytest.mark.parametrize("name", NO_SPEECH)
+def test_no_speech_where_no_person_speaks(name):
+    assert not has_speech(NO_SPEECH[name].astype(np.float32), RATE)
 
 
 def test_nothing_holds_no_speech():
@@ -52,23 +52,23 @@ def test_nothing_holds_no_speech():
 
 
 def test_drawn_voices_are_speech(demo_clips):
-    for film in sorted((demo_clips / "clips").glob("*.mp4")):
-        _, wave = taken_apart(film)
-        assert has_speech(wave, SOUND_HZ), film
+    for video in sorted((demo_clips / "clips").glob("*.mp4")):
+        _, wave = taken_apart(video)
+        assert has_speech(wave, AUDIO_HZ), video
 
 
-def test_state_does_not_leak_from_one_sound_to_the_next(demo_clips):
+def test_state_does_not_leak_from_one_recording_to_the_next(demo_clips):
     _, wave = taken_apart(min((demo_clips / "clips").glob("*.mp4")))
     for _ in range(2):
-        assert has_speech(wave, SOUND_HZ)
-        assert not has_speech(SOUNDS["noise"].astype(np.float32), RATE)
+        assert has_speech(wave, AUDIO_HZ)
+        assert not has_speech(NO_SPEECH["noise"].astype(np.float32), RATE)
 
 
 @pytest.mark.skipif(not (SHARED / "ravdess/clips").is_dir(), reason="needs RAVDESS beside it")
 def test_acted_speech_is_speech():
-    for film in sorted((SHARED / "ravdess/clips").glob("*/*.mp4"))[::60]:  # 20 clips
-        sound = decode.decode(
-            str(film), sample_rate_hz=RATE, clip_seconds=None, want_video=False
+    for video in sorted((SHARED / "ravdess/clips").glob("*/*.mp4"))[::60]:  # 20 clips
+        waveform = decode.decode(
+            str(video), sample_rate_hz=RATE, clip_seconds=None, want_video=False
         ).waveform
-        assert sound is not None
-        assert has_speech(sound, RATE), film
+        assert waveform is not None
+        assert has_speech(waveform, RATE), video

@@ -123,10 +123,6 @@ def test_jit():
     assert not model.use_jit("off")
 
 
-def test_one_strategy():
-    assert model.strategy() is model.strategy()
-
-
 def test_sound_alone(features, inputs):
     """Settings without frames still make a network, of the voice."""
     blind = dataclasses.replace(features, face_frames=0)

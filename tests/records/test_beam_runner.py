@@ -13,11 +13,11 @@ import fragile_work
 import pytest
 from conftest import FEATURE_FLAGS
 
-from emorec_tf import prepare
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
-from emorec_tf.records import local_runner, shards, worker_pool
+from emorec_tf.prepare import main as prepare_main
+from emorec_tf.records import local_runner, prepare_records, shards, worker_pool
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -29,7 +29,7 @@ DAMAGE = {"cut": lambda whole: whole[: len(whole) // 2], "empty": lambda whole: 
 @pytest.fixture
 def beam_runner() -> ModuleType:
     pytest.importorskip("apache_beam", reason="Apache Beam is an extra")
-    return prepare.imported_beam_runner()
+    return prepare_records._beam_runner()
 
 
 def light_pool(count: int, settings: worker_pool.Settings) -> ProcessPoolExecutor:
@@ -67,9 +67,9 @@ def test_a_corpus_with_damaged_clips(
     (tmp_path / "corpus" / "labels.csv").write_text("\n".join(lines))
     where = ["--dataset=folder", "--source", str(tmp_path / "corpus"), "--clips_per_shard=4"]
     where += ["--workers=1", "--allow_refused", *FEATURE_FLAGS]
-    assert prepare.main([*where, "--records", str(tmp_path / "local")]) == 0
+    assert prepare_main([*where, "--records", str(tmp_path / "local")]) == 0
     beam = ["--runner", "beam", "--beam_options", THREADS]
-    assert prepare.main([*where, "--records", str(tmp_path / "beam"), *beam]) == 0
+    assert prepare_main([*where, "--records", str(tmp_path / "beam"), *beam]) == 0
     found = files(tmp_path / "beam")
     assert found == files(tmp_path / "local")
     assert sorted(found) == ["records.json", "report.csv"] + [
@@ -127,7 +127,7 @@ def test_options_that_beam_refuses(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     where = ["--source", str(demo_clips), "--records", str(tmp_path / "r"), "--runner=beam"]
-    assert prepare.main([*where, *options]) == 1
+    assert prepare_main([*where, *options]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: --beam_options")
     assert said in line
@@ -141,8 +141,8 @@ def test_without_beam(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     where = ["--source", str(demo_clips), "--records", str(tmp_path / "r")]
-    assert prepare.main([*where, "--runner=beam"]) == 1
-    assert prepare.main([*where, "--beam_options=--streaming"]) == 1
+    assert prepare_main([*where, "--runner=beam"]) == 1
+    assert prepare_main([*where, "--beam_options=--streaming"]) == 1
     first, second = capsys.readouterr().err.splitlines()
     assert first == "error: --runner beam needs Apache Beam; pip install 'emorec-tf[beam]'"
     assert "--beam_options are for --runner beam" in second

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emorec_tf.config.config import TrainConfig
+from emorec_tf.config.config import DataConfig, TrainConfig
 from emorec_tf.errors import UserError
 from emorec_tf.records import input_pipeline, records_dir
+from emorec_tf.tasks import tasks
 
 CLASSES = ("neutral", "happy", "sad")
 
@@ -20,8 +21,9 @@ def stream(folder: Path, first_epoch: int, **settings: Any) -> list[list[np.ndar
     opened = records_dir.open_records(folder)
     train = TrainConfig(batch_size=5, **settings)
     mean = np.zeros(16, np.float32)
-    dataset = input_pipeline.training(opened, opened.clips, CLASSES, train, mean, first_epoch)
-    batches = dataset.take((3 - first_epoch) * (24 // 5))
+    task = tasks.of(DataConfig(), CLASSES)
+    dataset = input_pipeline.TrainingStream(opened, opened.clips, task, train, mean)
+    batches = dataset.batches(first_epoch).take((3 - first_epoch) * (24 // 5))
     return [
         [inputs["audio"].numpy(), inputs["faces"].numpy(), labels.numpy(), weights.numpy()]
         for inputs, labels, weights in batches
@@ -71,8 +73,12 @@ def test_class_weights_balance(demo_records: Path) -> None:
 def test_batch_larger_than_the_data_is_refused(demo_records: Path) -> None:
     opened = records_dir.open_records(demo_records)
     with pytest.raises(UserError, match="batch_size 99"):
-        input_pipeline.training(
-            opened, opened.clips, CLASSES, TrainConfig(batch_size=99), np.zeros(16), 0
+        input_pipeline.TrainingStream(
+            opened,
+            opened.clips,
+            tasks.of(DataConfig(), CLASSES),
+            TrainConfig(batch_size=99),
+            np.zeros(16),
         )
 
 

@@ -1,4 +1,4 @@
-"""shard_copies: whole copies, found again, and never more than the disk has room for."""
+"""shard_cache: whole copies, found again, and never more than the disk has space for."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_copies_are_whole_and_found_again(
-    demo_records: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+    demo_records: Path, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "emorec_tf")
     opened = records_dir.open_records(demo_records)
     paths = shard_cache.copied(opened)
     for own, copy in zip(opened.shards, paths, strict=True):
         assert Path(own).read_bytes() == Path(copy).read_bytes()
-    assert "5 of 5 new" in capsys.readouterr().out
+    assert "5 of 5 new" in caplog.text
     Path(paths[1]).write_bytes(b"cut")
     assert shard_cache.copied(opened) == paths
-    assert "1 of 5 new" in capsys.readouterr().out
+    assert "1 of 5 new" in caplog.text
     assert Path(paths[1]).read_bytes() == Path(opened.shards[1]).read_bytes()
 
 

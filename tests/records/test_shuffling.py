@@ -1,4 +1,4 @@
-"""example_order: every example in every epoch, in an order that seed and epoch alone decide."""
+"""shuffling: every example in every epoch, in an order that seed and epoch alone decide."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def epochs(
     table = input_pipeline.class_table(opened.clips, opened.emotions)
     found = shuffling.source(opened, table, cache)
     steps = len(opened.clips) // size
-    stream = shuffling.batches(found, size, steps, shuffled, seed, first).take(2 * steps)
+    order = shuffling.Order(size, steps, shuffled, seed)
+    stream = shuffling.batches(found, order, first).take(2 * steps)
     ids = [list(found.parse(handles)["clip_id"].numpy()) for handles in stream]
     return [[i for batch in part for i in batch] for part in (ids[:steps], ids[steps:])]
 

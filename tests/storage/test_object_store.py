@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from emorec_tf import evaluate, prepare
 from emorec_tf.errors import SetupError
+from emorec_tf.evaluate import main as evaluate_main
+from emorec_tf.prepare import main as prepare_main
 from emorec_tf.storage import object_store
 
 
@@ -31,7 +32,7 @@ def closed_port() -> str:
 
 def test_nobody_answers(asked_anew: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     asked_anew.setenv("S3_ENDPOINT", address := closed_port())
-    assert evaluate.main(["--run", "s3://bucket/run"]) == 1
+    assert evaluate_main(["--run", "s3://bucket/run"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: s3://bucket: {address} cannot be reached")
 
@@ -62,13 +63,13 @@ def test_no_credentials(
 def test_no_such_bucket(
     s3: str, asked_anew: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert prepare.main(["--source", "s3://elsewhere/clips", "--records", f"{s3}/records"]) == 1
+    assert prepare_main(["--source", "s3://elsewhere/clips", "--records", f"{s3}/records"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: s3://elsewhere: no such bucket at http://127.0.0.1")
 
 
 def test_other_urls(capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluate.main(["--run", "https://bucket/run"]) == 1
+    assert evaluate_main(["--run", "https://bucket/run"]) == 1
     assert "only gs://, s3:// are read here" in capsys.readouterr().err
 
 

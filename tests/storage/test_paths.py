@@ -11,12 +11,14 @@ import pytest
 import tensorflow as tf
 from conftest import FEATURE_FLAGS, TRAIN_FLAGS
 
-from emorec_tf import evaluate, prepare, train
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import SetupError, UserError
+from emorec_tf.evaluate import main as evaluate_main
+from emorec_tf.prepare import main as prepare_main
 from emorec_tf.records.worker_pool import at_hand
 from emorec_tf.storage import paths
 from emorec_tf.storage.paths import Remote, copy, local_copy, local_draft, place, remove_tree
+from emorec_tf.train import main as train_main
 from emorec_tf.training import run_dir
 
 
@@ -137,18 +139,18 @@ def test_prepare_train_and_evaluate_on_s3(
         copy(file, place(f"{s3}/demo") / str(file.relative_to(demo_clips)))
     where = ["--source", f"{s3}/demo", "--records", f"{s3}/records"]
     flags = ["--dataset=demo", "--workers=1", "--clips_per_shard=5", *FEATURE_FLAGS]
-    assert prepare.main([*where, *flags]) == 0
+    assert prepare_main([*where, *flags]) == 0
     for shard in demo_records.glob("*.tfrecord"):
         assert (place(f"{s3}/records") / shard.name).read_bytes() == shard.read_bytes()
     assert not place(f"{s3}/records/.partial").exists()
-    assert prepare.main([*where, *flags]) == 0
+    assert prepare_main([*where, *flags]) == 0
     assert "nothing to do" in capsys.readouterr().out
 
     run = ["--run", f"{s3}/runs/demo"]
-    assert train.main(["--records", f"{s3}/records", *run, "--epochs=1", *TRAIN_FLAGS]) == 0
-    assert train.main(["--records", f"{s3}/records", *run, "--epochs=1", *TRAIN_FLAGS]) == 0
+    assert train_main(["--records", f"{s3}/records", *run, "--epochs=1", *TRAIN_FLAGS]) == 0
+    assert train_main(["--records", f"{s3}/records", *run, "--epochs=1", *TRAIN_FLAGS]) == 0
     assert "is finished" in capsys.readouterr().out
-    assert evaluate.main(run) == 0
+    assert evaluate_main(run) == 0
     loaded = run_dir.load(f"{s3}/runs/demo")
     assert len(loaded.history) == 1
     metrics = json.loads((loaded.folder / "metrics.json").read_text())

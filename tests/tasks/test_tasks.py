@@ -14,16 +14,21 @@ from conftest import FEATURE_FLAGS, TRAIN_FLAGS
 from scipy.stats import pearsonr
 from sklearn.metrics import root_mean_squared_error
 
-from emorec_tf import crossval, evaluate, predict, prepare, report, train
+from emorec_tf import predict, report
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import Config, DataConfig, FeaturesConfig, build
+from emorec_tf.crossval import main as crossval_main
+from emorec_tf.crossval import print_table
 from emorec_tf.datasets.labels import classes_of, labelled, left_out
 from emorec_tf.errors import UserError
+from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.evaluation import comparison, crossval_files
+from emorec_tf.prepare import main as prepare_main
 from emorec_tf.records.corruptions import conditions
 from emorec_tf.records.records_dir import open_records
 from emorec_tf.storage.files import read_csv
 from emorec_tf.tasks import tasks
+from emorec_tf.train import main as train_main
 from emorec_tf.training import run_dir
 
 NET = TRAIN_FLAGS[:2]
@@ -109,7 +114,7 @@ def folds(demo_records: Path, tmp_path_factory) -> Path:
     where = ["--records", str(demo_records), "--run", str(folder), "--protocol=group_kfold:2"]
     flags = ["--seeds=1", "--epochs=3", "--batch_size=4", "--learning_rate=0.01"]
     rating = ["--target=valence", "--target_scale=continuous", "--fusion=audio_only"]
-    assert crossval.main([*where, *flags, *rating, *NET]) == 0
+    assert crossval_main([*where, *flags, *rating, *NET]) == 0
     return folder
 
 
@@ -122,10 +127,12 @@ def test_the_epoch_is_chosen_by_concordance(folds):
     assert best == max(reached)
     test = tasks.of(run.config.data, ())
     opened = open_records(str(run.config.data.records))
+    from emorec_tf.training import experiment
     from emorec_tf.training import logits as answers
 
-    clips = answers.scored_sides(run, opened)["validation"]
-    raw, clips = answers.logits_of(run_dir.load_model(run.model_file), opened, clips)
+    clips = experiment.of_run(run, opened).scored("validation")
+    batches = answers.ClipBatches(opened, clips)
+    raw, clips = answers.logits_of(run_dir.load_model(run.model_file), batches)
     found = test.figures(test.truth(clips), test.answers(raw, None))
     assert found["ccc"] == pytest.approx(best, abs=1e-4)
     assert "val_rmse" in run.history[0]
@@ -186,7 +193,7 @@ def test_folds_are_pooled(folds, capsys):
     assert not (folds / "temperatures.csv").exists()
     with pytest.raises(UserError, match="only runs that name classes are compared"):
         comparison.read(folds)
-    crossval_files.print_table(found, folds)
+    print_table(found, folds)
     assert "CCC per seed" in capsys.readouterr().out
 
 
@@ -230,8 +237,8 @@ def test_the_report_has_a_section_of_its_own_for_ratings(folds, tmp_path, capsys
 def test_bins_of_the_demo(demo_records, demo_clips, tmp_path, capsys):
     run = tmp_path / "run"
     where = ["--records", str(demo_records), "--run", str(run)]
-    assert train.main([*where, "--epochs=2", "--target=activation", *TRAIN_FLAGS]) == 0
-    assert evaluate.main(["--run", str(run)]) == 0
+    assert train_main([*where, "--epochs=2", "--target=activation", *TRAIN_FLAGS]) == 0
+    assert evaluate_main(["--run", str(run)]) == 0
     found = json.loads((run / "metrics.json").read_text())
     assert found["classes"] == ["low", "medium", "high"]
     assert found["target"] == "activation"
@@ -271,12 +278,12 @@ def test_a_corpus_of_the_form_of_msp_improv(demo_clips, tmp_path, capsys):
     source = improv(tmp_path / "corpus", sorted((demo_clips / "clips").glob("*.mp4")))
     opened = tmp_path / "records"
     where = ["--dataset=msp-improv", "--source", str(source), "--records", str(opened)]
-    assert prepare.main([*where, "--workers=1", *FEATURE_FLAGS]) == 0
+    assert prepare_main([*where, "--workers=1", *FEATURE_FLAGS]) == 0
     capsys.readouterr()
     protocol = ["--protocol=seed_half_session", "--seeds=1", "--folds=0", "--target=valence"]
     net = ["--records", str(opened), "--batch_size=4", "--epochs=1", "--fusion=audio_only", *NET]
     run = tmp_path / "cv"
-    assert crossval.main([*net, *protocol, "--run", str(run)]) == 0
+    assert crossval_main([*net, *protocol, "--run", str(run)]) == 0
     said = capsys.readouterr().out
     assert "note: only half of each test session's clips is scored" in said
     assert "9 training, 3 validation clips; 6 without a rating of valence left out" in said
@@ -284,7 +291,7 @@ def test_a_corpus_of_the_form_of_msp_improv(demo_clips, tmp_path, capsys):
     rows = read_csv(run / "predictions.csv")
     assert sorted(row["label"] for row in rows) == ["negative", "neutral", "positive"]
     assert {row["speaker"] for row in rows} <= {"F01", "M01"}
-    assert crossval.main([*net, *protocol, "--enrol=1", "--run", str(tmp_path / "e")]) == 1
+    assert crossval_main([*net, *protocol, "--enrol=1", "--run", str(tmp_path / "e")]) == 1
     assert "seed_half_session tests speakers unseen; drop --enrol" in capsys.readouterr().err
-    assert train.main([*net, "--target=activation", "--run", str(tmp_path / "a")]) == 1
+    assert train_main([*net, "--target=activation", "--run", str(tmp_path / "a")]) == 1
     assert "all clips are medium; there is nothing to tell apart" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""machines: TF_CONFIG is understood, or refused in a line that says what it should be."""
+"""cluster: TF_CONFIG is understood, or refused in a line that says what it should be."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import json
 import pytest
 
 from emorec_tf.errors import UserError
-from emorec_tf.training.distributed import cluster as machines
+from emorec_tf.training.distributed import cluster
 
 HOSTS = ["10.0.0.1:4000", "node1:4001", "[::1]:4002"]
 
 
-def text(cluster: dict[str, list[str]], kind: str = "worker", index: int = 0) -> str:
-    return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
+def text(jobs: dict[str, list[str]], kind: str = "worker", index: int = 0) -> str:
+    return json.dumps({"cluster": jobs, "task": {"type": kind, "index": index}})
 
 
 def test_workers_are_counted_after_the_chief() -> None:
-    first = machines.team_of(text({"worker": HOSTS}, index=0))
-    assert first == machines.Team(tuple(HOSTS), 0)
+    first = cluster.team_of(text({"worker": HOSTS}, index=0))
+    assert first == cluster.Team(tuple(HOSTS), 0)
     assert first.chief
-    cluster = {"chief": HOSTS[:1], "worker": HOSTS[1:]}
-    assert machines.team_of(text(cluster, "chief")) == machines.Team(tuple(HOSTS), 0)
-    assert machines.team_of(text(cluster, "worker", 1)) == machines.Team(tuple(HOSTS), 2)
+    jobs = {"chief": HOSTS[:1], "worker": HOSTS[1:]}
+    assert cluster.team_of(text(jobs, "chief")) == cluster.Team(tuple(HOSTS), 0)
+    assert cluster.team_of(text(jobs, "worker", 1)) == cluster.Team(tuple(HOSTS), 2)
 
 
 @pytest.mark.parametrize("nothing", ["", " ", text({"worker": HOSTS[:1]})])
 def test_one_machine_is_no_team(nothing: str) -> None:
-    assert machines.team_of(nothing) is None
+    assert cluster.team_of(nothing) is None
 
 
 @pytest.mark.parametrize(
@@ -48,14 +48,14 @@ def test_one_machine_is_no_team(nothing: str) -> None:
 )
 def test_what_is_malformed_is_refused_in_one_line(wrong: str, said: str) -> None:
     with pytest.raises(UserError) as caught:
-        machines.team_of(wrong)
+        cluster.team_of(wrong)
     assert said in str(caught.value)
-    assert machines.EXAMPLE in str(caught.value)
+    assert cluster.EXAMPLE in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_example_is_a_team() -> None:
-    assert machines.team_of(machines.EXAMPLE) == machines.Team(("host0:4000", "host1:4000"), 0)
+    assert cluster.team_of(cluster.EXAMPLE) == cluster.Team(("host0:4000", "host1:4000"), 0)
 
 
 @pytest.mark.parametrize(
@@ -63,5 +63,9 @@ def test_example_is_a_team() -> None:
 )
 def test_batches_divide_by_the_replicas(size: int, replicas: int, near: str) -> None:
     with pytest.raises(UserError, match=f"the nearest that do: {near}$"):
-        machines.check_batch(size, replicas)
-    machines.check_batch(64, replicas if 64 % replicas == 0 else 2)
+        cluster.check_batch(size, replicas)
+    cluster.check_batch(64, replicas if 64 % replicas == 0 else 2)
+
+
+def test_one_strategy() -> None:
+    assert cluster.strategy() is cluster.strategy()

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from conftest import TRAIN_FLAGS
 
-from emorec_tf import evaluate, train
+from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.records import corruptions, records_dir
 from emorec_tf.tasks import calibration
-from emorec_tf.training import ensemble, run_dir
+from emorec_tf.train import main as train_main
+from emorec_tf.training import ensemble, experiment, run_dir
 from emorec_tf.training import logits as answers
 
 COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
@@ -35,7 +36,7 @@ def whole(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> run_d
         f"ensemble: {folder / 'voice.yaml'}, {folder / 'face.yaml'}\nrefit: true\n"
     )
     where = ["--records", str(demo_records), "--run", str(folder / "run")]
-    assert train.main(["--config", str(folder / "both.yaml"), *where, *COMMON]) == 0
+    assert train_main(["--config", str(folder / "both.yaml"), *where, *COMMON]) == 0
     return run_dir.load(folder / "run")
 
 
@@ -48,7 +49,8 @@ def logits(run: run_dir.Run, damage=None) -> np.ndarray:
     opened = records_dir.open_records(str(run.config.data.records))
     clips = [c for c in opened.clips if c.speaker in run.split.test]
     model = run_dir.load_model(run.model_file)
-    return answers.logits_of(model, opened, clips, damage=damage)[0]
+    batches = answers.ClipBatches(opened, clips)
+    return answers.logits_of(model, batches, corruption=damage)[0]
 
 
 def test_the_answer_is_the_product_of_the_members(whole, parts):
@@ -89,7 +91,7 @@ def test_it_is_a_run_like_any_other(whole, parts, capsys):
     assert len(whole.history) == 1
     assert whole.temperature is not None
     assert all(p.split == whole.split for p in parts)
-    assert evaluate.main(["--run", str(whole.folder)]) == 0
+    assert evaluate_main(["--run", str(whole.folder)]) == 0
     assert "UAR" in capsys.readouterr().out
 
 
@@ -102,9 +104,9 @@ def test_refitted_heads_keep_the_temperature_of_the_first_fit(parts):
     )
     assert np.abs(np.asarray(first.kernel) - np.asarray(again.kernel)).max() > 1e-4
     opened = records_dir.open_records(str(face.config.data.records))
-    clips = answers.scored_sides(face, opened)["validation"]
+    clips = experiment.of_run(face, opened).scored("validation")
     model = run_dir.load_model(face.validated_file)
-    raw, clips = answers.logits_of(model, opened, clips)
+    raw, clips = answers.logits_of(model, answers.ClipBatches(opened, clips))
     wanted = calibration.temperature(raw, face.task.truth(clips))
     assert face.temperature == pytest.approx(wanted, rel=1e-3)
 
@@ -122,7 +124,7 @@ def test_what_does_not_go_together_gets_one_line(text, said, demo_records, tmp_p
     (tmp_path / "voice.yaml").write_text(VOICE)
     (tmp_path / "wrong.yaml").write_text(text.replace(": voi", f": {tmp_path}/voi"))
     where = ["--records", str(demo_records), "--run", str(tmp_path / "run")]
-    assert train.main(["--config", str(tmp_path / "wrong.yaml"), *where, *COMMON]) == 1
+    assert train_main(["--config", str(tmp_path / "wrong.yaml"), *where, *COMMON]) == 1
     error = capsys.readouterr().err.strip()
     assert said.split("voise")[0] in error
     assert len(error.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""fitting: two processes train a run as one does, also when one of them is killed."""
+"""fit: two processes train a run as one does, also when one of them is killed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pytest
 from conftest import TRAIN_FLAGS
 from machines_here import free_ports, team_config
 
-from emorec_tf import train
+from emorec_tf.train import main as train_main
 from emorec_tf.training import run_dir
 from emorec_tf.training.distributed import cluster
 
-# what is drawn inside the network is drawn anew on each machine; augmentation is not
+# what is random inside the network differs between machines; augmentation does not
 UNDRAWN = [
     *TRAIN_FLAGS,
     "--audio=conv1d(filters=8, blocks=2, dropout=0.0)",
@@ -71,7 +71,7 @@ def test_two_processes_killed_and_restarted_end_as_one_undisturbed(
     demo_records: Path, tmp_path: Path
 ) -> None:
     common, folder = ["--records", str(demo_records), *UNDRAWN], tmp_path / "two"
-    assert train.main([*common, "--run", str(tmp_path / "one")]) == 0
+    assert train_main([*common, "--run", str(tmp_path / "one")]) == 0
     arguments = [*common, "--run", str(folder)]
     for victim, rows in ((1, 1), (0, 3)):
         said = killed(arguments, folder, victim, rows)
@@ -108,7 +108,7 @@ def test_what_several_machines_cannot_do_is_said_before_they_meet(
     arguments = ["--records", str(demo_records), "--run", str(tmp_path / "run"), *TRAIN_FLAGS]
     if "lda" in more[0]:
         more = [*more, "--audio=functionals", "--fusion=audio_only"]
-    assert train.main([*arguments, *more]) == 1
+    assert train_main([*arguments, *more]) == 1
     error = capsys.readouterr().err.strip()
     assert said in error
     assert len(error.splitlines()) == 1

@@ -19,15 +19,17 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emorec_tf import crossval, train
+from emorec_tf.crossval import main as crossval_main
 from emorec_tf.errors import UserError
 from emorec_tf.models.classical.head_search import Rows
 from emorec_tf.records import records_dir
 from emorec_tf.storage.files import read_csv
 from emorec_tf.tasks import calibration
-from emorec_tf.training import ensemble, inner_cv, run_dir
+from emorec_tf.train import main as train_main
+from emorec_tf.training import ensemble, experiment, inner_cv, run_dir, train_run
 from emorec_tf.training import logits as answers
 
+FIXED = ["--audio=functionals", "--face=face_statistics(mesh=False)"]
 COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
 HEAD = """classifier: "lda(shrinkage=0.4, pca=4)"
 refit: true
@@ -45,7 +47,7 @@ def whole(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> run_d
     (folder / "face.yaml").write_text(FACE)
     (folder / "both.yaml").write_text("ensemble: voice.yaml, face.yaml\nrefit: true\n")
     where = ["--records", str(demo_records), "--run", str(folder / "run")]
-    assert train.main(["--config", str(folder / "both.yaml"), *where, *COMMON]) == 0
+    assert train_main(["--config", str(folder / "both.yaml"), *where, *COMMON]) == 0
     return run_dir.load(folder / "run")
 
 
@@ -71,7 +73,7 @@ def test_each_clip_is_answered_as_by_scikit_learn(members):
     import keras
 
     below = keras.Model(model.input, model.get_layer("features").output)
-    features, ordered = answers.logits_of(below, opened, clips)
+    features, ordered = answers.logits_of(below, answers.ClipBatches(opened, clips))
     row = {c.clip_id: n for n, c in enumerate(ordered)}
     features = features[[row[i] for i in clip_ids]]
     np.testing.assert_array_equal(labels, face.task.truth(clips))
@@ -110,7 +112,7 @@ def test_the_product_answers_as_its_members_do(whole, members):
         row = {clip_id: n for n, clip_id in enumerate(own_ids)}
         total += log_softmax(own[[row[i] for i in clip_ids]] / member.temperature, axis=1)
     np.testing.assert_allclose(logits, total, atol=1e-9)
-    figures = inner_cv.figures(whole)
+    figures = inner_cv.scores(whole)
     assert set(figures) == {"uar", "war", "nll"}
     assert figures["war"] == pytest.approx((logits.argmax(1) == inner_cv.answers(whole)[2]).mean())
 
@@ -133,7 +135,7 @@ def test_too_few_speakers_and_damage_are_one_line(members, tmp_path):
 
     broken = dataclasses.replace(members[0], folder=tmp_path)
     assert inner_cv.answers(broken) is None
-    assert inner_cv.figures(broken) is None
+    assert inner_cv.scores(broken) is None
     whole = (members[0].folder / inner_cv.FILE).read_bytes()
     for rest in (whole[:100], b"", b"no archive"):
         (tmp_path / inner_cv.FILE).write_bytes(rest)
@@ -146,6 +148,10 @@ def test_too_few_speakers_and_damage_are_one_line(members, tmp_path):
     [
         (["--inner_folds", "2"], "inner_folds is 2; it must be 0 unless refit is on"),
         (["--inner_folds", "1", "--refit"], "inner_folds is 1; it must be at least 2, or 0"),
+        (
+            [*TRAIN_FLAGS, *["--refit", "--inner_folds", "9", "--classifier", "lda"], *FIXED],
+            "inner_folds is 9, but there are 3 speakers for training and validation",
+        ),
         (["--augmented_copies", "2"], "augmented_copies is 2; it must be 0 without a classifier"),
         (
             [
@@ -158,7 +164,7 @@ def test_too_few_speakers_and_damage_are_one_line(members, tmp_path):
     ],
 )
 def test_wrong_settings(flags, said, demo_records, capsys):
-    assert train.main(["--records", str(demo_records), "--run", "nowhere", *flags]) == 1
+    assert train_main(["--records", str(demo_records), "--run", "nowhere", *flags]) == 1
     assert said in capsys.readouterr().err
     assert not Path("nowhere").exists()
 
@@ -172,7 +178,7 @@ def test_training_speakers_choose_among_candidates(demo_records, tmp_path):
         config.write_text(FACE.replace("pca=4", f"pca={pca}"))
         where = ["--records", str(demo_records), "--run", str(folder), "--seeds", "1"]
         told = ["--config", str(config), "--protocol", "group_kfold:2"]
-        assert crossval.main([*told, *where]) == 0
+        assert crossval_main([*told, *where]) == 0
         folders.append(folder)
     script = [sys.executable, "scripts/nested_choice.py", *map(str, folders)]
     done = subprocess.run(script, capture_output=True, text=True, check=True, env=os.environ)
@@ -203,6 +209,7 @@ def test_a_run_that_takes_a_step_over_takes_its_answers_too(whole, members, tmp_
     face = members[1]
     opened = records_dir.open_records(str(face.config.data.records))
     first = face.folder.parent
-    run = train.train(face.config, opened, tmp_path / "run", split=face.split, first=first)
+    own = experiment.make(face.config, opened, face.split)
+    run = train_run.train(own, tmp_path / "run", shared_stages=first)
     for own, theirs in zip(inner_cv.answers(run), inner_cv.answers(face), strict=True):
         np.testing.assert_array_equal(own, theirs)

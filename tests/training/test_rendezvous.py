@@ -1,4 +1,4 @@
-"""meeting: machines start together, or each says in one line why not."""
+"""rendezvous: machines start together, or each says in one line why not."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def test_all_hear_which_settings_differ() -> None:
 
 def test_all_hear_what_kept_the_chief() -> None:
     def refused() -> None:
-        raise UserError("run x was begun with other settings")
+        raise UserError("run x was started with other settings")
 
-    assert met([{}, {}], refused) == ["run x was begun with other settings"] * 2
+    assert met([{}, {}], refused) == ["run x was started with other settings"] * 2
 
 
 def test_missing_machines_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

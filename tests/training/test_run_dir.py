@@ -1,4 +1,4 @@
-"""The run directory: begun once, gone on with, refused when something else is in the way."""
+"""The run directory: started once, resumed, refused when something else is in the way."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FACTS = {"dataset": "toy", "licence": "none", "label_meaning": "acted", "label":
 
 
 def create(folder: Path, config: Config | None = None, **changes) -> run_dir.Run:
-    opened = Records(Path("records"), FACTS, [])
+    records = Records(Path("records"), FACTS, [])
     given = {"classes": CLASSES, "split": SPLIT, "overwrite": False, **changes}
-    return run_dir.create(
-        folder, config or Config(), given["classes"], given["split"], opened, given["overwrite"]
-    )
+    overwrite = given.pop("overwrite")
+    wanted = run_dir.Run(folder, config or Config(), source=run_dir.source_of(records), **given)
+    return run_dir.create(wanted, overwrite)
 
 
 def refused(*args, **kwargs) -> str:

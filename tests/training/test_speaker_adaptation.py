@@ -1,11 +1,9 @@
-"""Enrolment: drawn without a look at labels, never scored, the same in evaluate and predict."""
+"""Speaker adaptation: enrolment clips are never scored; evaluate and predict agree."""
 
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
-import random
 import shutil
 from pathlib import Path
 
@@ -13,35 +11,14 @@ import numpy as np
 import pytest
 from conftest import TRAIN_FLAGS
 
-from emorec_tf import evaluate, predict, train
+from emorec_tf import predict
 from emorec_tf.config.config import DataConfig
 from emorec_tf.errors import UserError
+from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.records import input_pipeline, records_dir
+from emorec_tf.train import main as train_main
 from emorec_tf.training import run_dir, speaker_adaptation
-
-
-def test_the_draw(people):
-    data = DataConfig(enrol=2)
-    drawn = speaker_adaptation.enrolling(people, data, seed=0)
-    assert sorted(c.speaker for c in drawn) == sorted(2 * [str(i) for i in range(1, 9)])
-    shuffled = random.Random(0).sample(people, len(people))
-    relabelled = [dataclasses.replace(c, emotion="calm") for c in shuffled]
-    ids = {c.clip_id for c in drawn}
-    assert {c.clip_id for c in speaker_adaptation.enrolling(relabelled, data, seed=0)} == ids
-    one = [c for c in people if c.speaker == "3"]
-    assert {c.clip_id for c in speaker_adaptation.enrolling(one, data, 0)} <= ids, (
-        "others do not matter"
-    )
-    assert (
-        len({frozenset(speaker_adaptation.enrolling(people, data, seed)) for seed in range(5)}) > 1
-    )
-    left = speaker_adaptation.scored(people, data, seed=0)
-    assert {c.clip_id for c in left} | ids == {c.clip_id for c in people}
-    assert not {c.clip_id for c in left} & ids
-    for unaffected in (DataConfig(), DataConfig(enrol="self")):
-        assert speaker_adaptation.scored(people, unaffected, seed=0) == people
-    with pytest.raises(UserError, match="speaker 1 has 3 clips; --enrol 3 leaves none"):
-        speaker_adaptation.enrolling(people, DataConfig(enrol=3), seed=0)
+from emorec_tf.training.enrolment import enrolment_clips
 
 
 @pytest.mark.parametrize("enrol", [0, -1])
@@ -55,7 +32,8 @@ def test_a_voice_gets_the_scale_of_training(features, inputs):
     drawn["audio"] = drawn["audio"] * 3 - 7
     standard = np.linspace(-9, -5, 16).astype("f"), np.linspace(1, 2, 16).astype("f")
     real = [a[m > 0] for a, m in zip(drawn["audio"], drawn["audio_mask"], strict=True)]
-    moved = speaker_adaptation.known(speaker_adaptation.of_voices(real), standard)(drawn, None)
+    scale = speaker_adaptation.band_statistics(real)
+    moved = speaker_adaptation.moved(drawn, *scale, standard)
     frames = np.asarray(moved["audio"])[drawn["audio_mask"] > 0]
     np.testing.assert_allclose(frames.mean(0), standard[0], atol=1e-3)
     np.testing.assert_allclose(frames.std(0), standard[1], atol=1e-3)
@@ -80,16 +58,17 @@ def test_evaluate_and_predict_agree(
 ):
     folder = tmp_path / "run"
     where = ["--records", str(demo_records), "--run", str(folder), f"--enrol={enrol}"]
-    assert train.main([*where, *flags]) == 0
-    assert evaluate.main(["--run", str(folder)]) == 0
+    assert train_main([*where, *flags]) == 0
+    assert evaluate_main(["--run", str(folder)]) == 0
     said = capsys.readouterr().out
-    assert f"enrolled by {'the clip alone' if enrol == 'self' else '2 clips'}" in said
+    by = "the clip alone" if enrol == "self" else "2 enrolment clips"
+    assert f"speaker-adapted by {by}" in " ".join(said.split())
     found = json.loads((folder / "metrics.json").read_text())
     assert found["mode"] == "enrolled"
     assert found["n"] == (6 if enrol == "self" else 4)
     loaded = run_dir.load(folder)
     tested = [c for c in records_dir.open_records(demo_records).clips if c.speaker == "actor04"]
-    drawn = {c.clip_id for c in speaker_adaptation.enrolling(tested, loaded.config.data, 0)}
+    drawn = {c.clip_id for c in enrolment_clips(tested, loaded.config.data, 0)}
     with (folder / "predictions.csv").open() as file:
         rows = {Path(r["clip_id"]).name: r for r in csv.DictReader(file)}
     assert {c.clip_id for c in tested} == drawn | {r["clip_id"] for r in rows.values()}
@@ -114,7 +93,7 @@ def test_evaluate_and_predict_agree(
 def test_features_are_measured_from_the_mean_of_the_speakers_own(demo_records: Path, tmp_path):
     folder = tmp_path / "run"
     where = ["--records", str(demo_records), "--run", str(folder), "--enrol=2"]
-    assert train.main([*where, *CLASSICAL]) == 0
+    assert train_main([*where, *CLASSICAL]) == 0
     model = run_dir.load_model(run_dir.load(folder).model_file)
     below, head = speaker_adaptation.features_model(model), model.get_layer("classifier")
     opened = records_dir.open_records(demo_records)

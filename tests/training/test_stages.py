@@ -1,4 +1,4 @@
-"""Training in steps: branches first, then what is built on them, in real runs on demo records."""
+"""Pretraining stages: branches first, then what is built on them, in real runs on demo records."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from conftest import TRAIN_FLAGS
 
-from emorec_tf import evaluate, train
 from emorec_tf.config import config
 from emorec_tf.errors import UserError
+from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.models import model as models
 from emorec_tf.records import input_pipeline
 from emorec_tf.records import records_dir as records
-from emorec_tf.training import run_dir, stages
+from emorec_tf.train import main as train_main
+from emorec_tf.training import experiment, run_dir, stages, train_run
 
 COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
 VOICE = 'audio: "conv1d(filters=8, blocks=2)"\nfusion: audio_only\nepochs: 2\nbatch_size: 4\n'
@@ -45,12 +46,12 @@ def command(records: Path, config: Path, run: Path, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def fused(configs: Path, demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("steps") / "fused"
-    assert train.main(command(demo_records, configs / "fused.yaml", folder)) == 0
+    folder = tmp_path_factory.mktemp("stages") / "fused"
+    assert train_main(command(demo_records, configs / "fused.yaml", folder)) == 0
     return folder
 
 
-def step(run: Path, name: str) -> run_dir.Run:
+def stage(run: Path, name: str) -> run_dir.Run:
     (found,) = (run.parent / "first").glob(f"{name}-*")
     return run_dir.load(found)
 
@@ -63,12 +64,12 @@ def weights(run: run_dir.Run, layer: str) -> list[np.ndarray]:
     return run_dir.load_model(run.model_file).get_layer(layer).get_weights()
 
 
-def test_steps_are_runs_of_their_own_on_the_same_speakers(fused: Path) -> None:
+def test_stages_are_runs_of_their_own_on_the_same_speakers(fused: Path) -> None:
     whole = run_dir.load(fused)
     assert len(whole.history) == 2
     for name, fusion in (("voice", "audio_only"), ("face", "face_only")):
-        first = step(fused, name)
-        assert first.split == whole.split, "no step may see a test speaker"
+        first = stage(fused, name)
+        assert first.split == whole.split, "no stage may see a test speaker"
         assert first.config.data == whole.config.data
         assert first.config.train.seed == 0
         assert first.config.model.fusion == fusion
@@ -78,11 +79,11 @@ def test_steps_are_runs_of_their_own_on_the_same_speakers(fused: Path) -> None:
         assert noted["val_uar"] == max(float(r["val_uar"]) for r in first.history)
 
 
-def test_frozen_branches_are_those_of_the_steps(fused: Path) -> None:
+def test_frozen_branches_are_those_of_the_stages(fused: Path) -> None:
     whole = run_dir.load(fused)
     for name, branch in (("voice", "audio_branch"), ("face", "face_branch")):
         for ours, theirs in zip(
-            weights(whole, branch), weights(step(fused, name), branch), strict=True
+            weights(whole, branch), weights(stage(fused, name), branch), strict=True
         ):
             np.testing.assert_array_equal(ours, theirs)
     model = run_dir.load_model(whole.model_file, for_training=True)
@@ -91,23 +92,23 @@ def test_frozen_branches_are_those_of_the_steps(fused: Path) -> None:
     assert int(model.optimizer.iterations.numpy()) == 2 * (12 // 4)
 
 
-def test_a_finished_run_needs_its_steps_no_more(
+def test_a_finished_run_needs_its_stages_no_more(
     fused: Path, configs: Path, demo_records: Path, tmp_path: Path, capsys
 ) -> None:
     copy = tmp_path / "alone"
     shutil.copytree(fused, copy)
-    assert train.main(command(demo_records, configs / "fused.yaml", copy)) == 0
+    assert train_main(command(demo_records, configs / "fused.yaml", copy)) == 0
     assert "is finished" in capsys.readouterr().out
-    assert evaluate.main(["--run", str(copy)]) == 0
+    assert evaluate_main(["--run", str(copy)]) == 0
     assert not (tmp_path / "first").exists()
 
 
-def test_runs_beside_each_other_share_steps(
+def test_runs_beside_each_other_share_stages(
     fused: Path, configs: Path, demo_records: Path, capsys
 ) -> None:
     before = times(fused.parent / "first")
     beside = fused.parent / "head"
-    assert train.main(command(demo_records, configs / "head.yaml", beside)) == 0
+    assert train_main(command(demo_records, configs / "head.yaml", beside)) == 0
     assert times(fused.parent / "first") == before
     said = capsys.readouterr().out
     assert said.count("trained already") == 2
@@ -117,8 +118,8 @@ def test_runs_beside_each_other_share_steps(
     assert [r["epoch"] for r in run.history] == ["1"]
     assert run.temperature is not None
     assert type(run_dir.load_model(run.model_file).layers[-1]).__name__ == "Dense"
-    assert evaluate.main(["--run", str(beside)]) == 0
-    assert train.main(command(demo_records, configs / "head.yaml", beside)) == 0
+    assert evaluate_main(["--run", str(beside)]) == 0
+    assert train_main(command(demo_records, configs / "head.yaml", beside)) == 0
     assert "head is finished (1 epochs)" in capsys.readouterr().out
     files = [p for p in fused.parent.rglob("*") if p.is_file()]
     assert not [
@@ -135,31 +136,31 @@ def test_nothing_left_for_gradients_is_one_epoch(
     arguments = command(demo_records, configs / "average.yaml", folder)
     before = {p: p.stat().st_mtime_ns for p in (fused.parent / "first").rglob("*.keras")}
     for more in ([], ["--overwrite"]):
-        assert train.main([*arguments, *more]) == 0
+        assert train_main([*arguments, *more]) == 0
         assert {
             p: p.stat().st_mtime_ns for p in (fused.parent / "first").rglob("*.keras")
         } == before
     run = run_dir.load(folder)
     assert not run_dir.load_model(run.model_file).trainable_weights
     assert len(run.history) == 1
-    assert train.main(arguments) == 0
+    assert train_main(arguments) == 0
     assert "average is finished (1 epochs)" in capsys.readouterr().out
 
 
-def test_a_changed_step_is_told(
+def test_a_changed_stage_is_refused(
     fused: Path, configs: Path, demo_records: Path, tmp_path: Path, capsys
 ) -> None:
     shutil.copytree(configs, tmp_path / "configs")
     config, voice = (tmp_path / "configs" / f"{name}.yaml" for name in ("fused", "voice"))
     voice.write_text(VOICE + "dropout_that_is_none: 1\n")
-    assert train.main(command(demo_records, config, fused)) == 1
+    assert train_main(command(demo_records, config, fused)) == 1
     assert "dropout_that_is_none" in capsys.readouterr().err
     voice.write_text(VOICE.replace("epochs: 2", "epochs: 3"))
-    assert train.main(command(demo_records, config, fused, f"--pretrain={voice}")) == 1
+    assert train_main(command(demo_records, config, fused, f"--pretrain={voice}")) == 1
     assert "pretrain was" in capsys.readouterr().err
     kept = (configs / "voice.yaml").read_text()
     (configs / "voice.yaml").write_text(voice.read_text())
-    assert train.main(command(demo_records, configs / "fused.yaml", fused)) == 1
+    assert train_main(command(demo_records, configs / "fused.yaml", fused)) == 1
     (configs / "voice.yaml").write_text(kept)
     assert "a config of pretrain has changed" in capsys.readouterr().err
 
@@ -174,13 +175,13 @@ def test_frozen_branches_are_never_in_training(fused: Path, demo_records: Path) 
     for name, values in at_rest.items():
         np.testing.assert_array_equal(values, trained[name])
     np.testing.assert_allclose(above(at_rest), model(batch), atol=1e-6)
-    free = run_dir.load_model(step(fused, "face").model_file).get_layer("face_branch")
+    free = run_dir.load_model(stage(fused, "face").model_file).get_layer("face_branch")
     pictures = {name: batch[name] for name in ("faces", "face_mask")}
     same = np.array_equal(free(pictures, training=True)[0], free(pictures, training=False)[0])
     assert not same, "the branch has dropout, so the test above says something"
 
 
-def test_killed_in_a_step_it_goes_on_there(
+def test_killed_in_a_stage_it_resumes_there(
     configs: Path, demo_records: Path, tmp_path: Path, capsys
 ) -> None:
     (configs / "long.yaml").write_text(VOICE.replace("epochs: 2", "epochs: 30"))
@@ -198,12 +199,12 @@ def test_killed_in_a_step_it_goes_on_there(
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    before = step(tmp_path / "run", "long").history
+    before = stage(tmp_path / "run", "long").history
     assert 1 <= len(before) < 30, "killed too late to test anything"
     assert not (tmp_path / "run" / "last.keras").exists()
-    assert train.main(arguments) == 0
+    assert train_main(arguments) == 0
     capsys.readouterr()
-    history = step(tmp_path / "run", "long").history
+    history = stage(tmp_path / "run", "long").history
     assert [r["epoch"] for r in history] == [str(e) for e in range(1, 31)]
     assert history[: len(before) - 1] == before[:-1], "finished epochs are not trained again"
     assert run_dir.load(tmp_path / "run").is_finished()
@@ -213,7 +214,7 @@ def test_killed_in_a_step_it_goes_on_there(
     ("text", "more", "said"),
     [
         ("pretrain: voise\n", [], "voise; did you mean 'voice'"),
-        ("pretrain: head\n", [], "has steps of its own"),
+        ("pretrain: head\n", [], "has stages of its own"),
         ("classifier: svm\n", [], "--pretrain"),
         ("pretrain: voice\nclassifier: svm\nfusion: weighted_average\n", [], "concat"),
         ("pretrain: voice\nclassifier: svm(kernel='cubic')\n", [], "linear, poly, rbf or any"),
@@ -221,12 +222,12 @@ def test_killed_in_a_step_it_goes_on_there(
         ("freeze_branches: true\n", [], "pretrain"),
     ],
 )
-def test_wrong_steps_get_one_line(
+def test_wrong_stages_get_one_line(
     text: str, more: list[str], said: str, configs: Path, demo_records: Path, tmp_path: Path, capsys
 ) -> None:
     (configs / "wrong.yaml").write_text(text)
     arguments = command(demo_records, configs / "wrong.yaml", tmp_path / "run", *more)
-    assert train.main(arguments) == 1
+    assert train_main(arguments) == 1
     error = capsys.readouterr().err.strip()
     assert said in error
     assert len(error.splitlines()) == 1
@@ -244,26 +245,28 @@ def test_wrong_steps_get_one_line(
         ("pretrain: voice\nfusion: audio_only\nstandardise: scalar\n", "standardise"),
     ],
 )
-def test_steps_that_do_not_fit_get_one_line(
-    text: str, said: str, fused: Path, configs: Path, demo_records: Path, capsys
+def test_stages_that_do_not_fit_get_one_line(
+    text: str, said: str, configs: Path, demo_records: Path, tmp_path: Path, capsys
 ) -> None:
     (configs / "unfit.yaml").write_text(text)
-    folder = fused.parent / "unfit"
-    arguments = command(demo_records, configs / "unfit.yaml", folder, "--overwrite")
-    assert train.main(arguments) == 1
+    folder = tmp_path / "unfit"
+    assert train_main(command(demo_records, configs / "unfit.yaml", folder)) == 1
     error = capsys.readouterr().err.strip()
     assert said in error
     assert len(error.splitlines()) == 1
+    assert not list(tmp_path.iterdir()), "neither the run nor a stage was started"
 
 
-def test_a_step_is_not_trained_again_as_a_run(
-    fused: Path, demo_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_stage_is_not_trained_again_as_a_run(
+    fused: Path, demo_records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    done = step(fused, "voice")
+    caplog.set_level("INFO", "emorec_tf")
+    done = stage(fused, "voice")
     opened = records.open_records(demo_records)
     first = fused.parent / "first"
-    run = train.train(done.config, opened, tmp_path / "run", split=done.split, first=first)
-    assert "trained already, as a step" in capsys.readouterr().out
+    own = experiment.make(done.config, opened, done.split)
+    run = train_run.train(own, tmp_path / "run", shared_stages=first)
+    assert "trained already, as a stage" in caplog.text
     assert run.history == done.history
     for name in ("audio_branch", "audio_head"):
         for own, theirs in zip(weights(run, name), weights(done, name), strict=True):
@@ -284,3 +287,12 @@ def test_values_of_a_members_config_have_their_fields_types(tmp_path):
         file.write_text(line)
         with pytest.raises(UserError, match=rf"net\.yaml: .*{said}"):
             stages.of_file(file, settings)
+
+
+def test_a_rename_changes_no_fingerprint():
+    settings = config.build({"pretrain": "voice.yaml", "freeze_branches": True})
+    names = stages.first_named(config.flat(settings))
+    assert names["train_first"] == "voice.yaml"
+    assert names["frozen"] is True
+    assert not {"pretrain", "freeze_branches"} & set(names)
+    assert list(names.values()) == list(config.flat(settings).values())

@@ -10,13 +10,12 @@ import pytest
 from keras_tuner.src.engine.trial import Trial
 
 from emorec_tf.errors import UserError
-from emorec_tf.tune import quiet
 from emorec_tf.tuning import oracles
 
 
 @pytest.fixture(autouse=True)
 def deprecations_of_keras_tuner():
-    with quiet():
+    with oracles.quiet():
         yield
 
 

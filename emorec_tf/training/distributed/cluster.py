@@ -1,4 +1,4 @@
-"""Several machines: who they are, as TF_CONFIG says, and what they may not be asked for.
+"""Training on several machines: which there are, by TF_CONFIG, and what they cannot be asked for.
 
 The chief, number 0, alone writes into the run; all read it, so it lies on a disk that all share.
 """
@@ -9,8 +9,12 @@ import functools
 import json
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from emorec_tf.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 VARIABLE = "TF_CONFIG"
 EXAMPLE = (
@@ -45,10 +49,10 @@ def team() -> Team | None:
 
 
 def team_of(text: str) -> Team | None:
-    """Make a team of what TF_CONFIG says; None of an empty one, or of one machine.
+    """Make a team from the text of TF_CONFIG; None if it is empty or names one machine.
 
     Raises:
-        UserError: it does not say who takes part and which of them this is.
+        UserError: it does not say which machines take part and which of them this is.
     """
     if not text.strip():
         return None
@@ -69,7 +73,7 @@ def team_of(text: str) -> Team | None:
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
             raise malformed(f"{address!r} is no host:port")
     if len(set(addresses)) < len(addresses):
-        raise malformed("an address stands there twice")
+        raise malformed("an address is listed twice")
     return Team(addresses, index) if len(addresses) > 1 else None
 
 
@@ -78,14 +82,27 @@ def malformed(why: str) -> UserError:
     return UserError(f"{VARIABLE}: {why}; it must look like {EXAMPLE}")
 
 
+@functools.cache
+def strategy() -> tf.distribute.Strategy:
+    """Return this process's one strategy: over its devices, or over those of several machines.
+
+    A second MirroredStrategy breaks training on two replicas.
+    """
+    import tensorflow as tf
+
+    if team():
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.MirroredStrategy()
+
+
 def is_chief() -> bool:
-    """Whether this process writes: the chief does, and whoever trains alone."""
+    """Whether this process writes: the chief does, and a process that trains alone."""
     own = team()
     return own is None or own.chief
 
 
 def refuse(what: str, instead: str) -> None:
-    """Refuse what is done by one process.
+    """Refuse what only one process can do.
 
     Raises:
         UserError: TF_CONFIG names several.

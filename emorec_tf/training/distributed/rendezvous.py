@@ -1,8 +1,9 @@
-"""Before TensorFlow starts, all machines meet at the chief's address and compare their settings.
+"""Rendezvous: before TensorFlow starts, all machines connect and compare their settings.
 
-TensorFlow waits long, and says little, where a machine is missing or has other settings. Here each
-tells the chief its number and its facts in a line of JSON; when all are there, the chief does what
-must come first, and answers all with the same line: go, or what is wrong. Then the port is free.
+TensorFlow waits long, and reports little, where a machine is missing or has other settings. Here
+each sends the chief its number and its facts in a line of JSON; when all have connected, the chief
+checks what only it can check, and answers all with the same line: "" or what is wrong. Then the
+port is free.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from emorec_tf.training.distributed.cluster import VARIABLE, Team
 SECONDS_VARIABLE = "EMOREC_MEET_SECONDS"
 SECONDS = 300.0
 PAUSE_SECONDS = 0.2
-SILENCE_SECONDS = 10.0  # of somebody who connects and says nothing
+SILENCE_SECONDS = 10.0  # of a connection that sends nothing
 LONGEST_LINE = 2**20  # bytes
 
 
 def meet(team: Team, facts: Mapping[str, str], first: Callable[[], object]) -> None:
-    """Wait until all are there and agree; the chief then does what comes ``first``.
+    """Wait until all machines have connected and agree; the chief then does ``first``.
 
     Raises:
-        UserError: who is missing, which facts differ, or what kept the chief.
+        UserError: which machines are missing, which facts differ, or why ``first`` failed.
     """
     text = os.environ.get(SECONDS_VARIABLE, str(SECONDS))
     check(text.replace(".", "", 1).isdigit(), SECONDS_VARIABLE, text, "a number of seconds")
@@ -43,32 +44,32 @@ def meet(team: Team, facts: Mapping[str, str], first: Callable[[], object]) -> N
 def receive(
     team: Team, facts: Mapping[str, str], first: Callable[[], object], deadline: float, text: str
 ) -> None:
-    """The chief's side: hear all others, then answer all of them."""
+    """The chief's side: receive the facts of all others, then answer them."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(listening(team))
-        came: dict[int, tuple[socket.socket, Mapping[str, str]]] = {}
-        while len(came) < len(team) - 1:
+        connected: dict[int, tuple[socket.socket, Mapping[str, str]]] = {}
+        while len(connected) < len(team) - 1:
             server.settimeout(max(0.01, deadline - time.monotonic()))
             try:
                 connection, _ = server.accept()
             except TimeoutError:
-                missing = [team.addresses[i] for i in range(1, len(team)) if i not in came]
+                missing = [team.addresses[i] for i in range(1, len(team)) if i not in connected]
                 problem = f"no word from {', '.join(missing)} within {text} s; start it there too"
-                answer(came, problem)
+                answer(connected, problem)
                 raise UserError(f"{VARIABLE}: {problem}") from None
             stack.enter_context(connection)
             connection.settimeout(SILENCE_SECONDS)
-            heard = line_of(connection)
-            number, told = heard.get("index"), heard.get("facts")
-            if isinstance(number, int) and 0 < number < len(team) and isinstance(told, dict):
-                came[number] = connection, told
-        problem = different(team, facts, {i: told for i, (_, told) in came.items()})
+            message = line_of(connection)
+            number, sent = message.get("index"), message.get("facts")
+            if isinstance(number, int) and 0 < number < len(team) and isinstance(sent, dict):
+                connected[number] = connection, sent
+        problem = different(team, facts, {i: sent for i, (_, sent) in connected.items()})
         try:
             if not problem:
                 first()
         except UserError as error:
             problem = str(error)
-        answer(came, problem)
+        answer(connected, problem)
     if problem:
         raise UserError(problem)
 
@@ -87,7 +88,7 @@ def listening(team: Team) -> socket.socket:
 
 
 def report(team: Team, facts: Mapping[str, str], deadline: float, text: str) -> None:
-    """The others' side: tell the chief, again and again until it answers."""
+    """The others' side: send the facts to the chief until it answers."""
     host, _, port = team.addresses[0].rpartition(":")
     line = json.dumps({"index": team.index, "facts": facts}).encode() + b"\n"
     why = ""
@@ -96,7 +97,7 @@ def report(team: Team, facts: Mapping[str, str], deadline: float, text: str) -> 
             left = max(0.01, deadline - time.monotonic())
             with socket.create_connection((host.strip("[]"), int(port)), left) as connection:
                 connection.sendall(line)
-                connection.settimeout(left + 5.0)  # the chief's own line comes first
+                connection.settimeout(left + 5.0)  # the chief's own message comes first
                 answered = line_of(connection)
             if "problem" in answered:
                 why = str(answered["problem"])
@@ -111,28 +112,28 @@ def report(team: Team, facts: Mapping[str, str], deadline: float, text: str) -> 
 
 
 def line_of(connection: socket.socket) -> dict[str, object]:
-    """Read one line of JSON; {} of whatever else talks here."""
+    """Read one line of JSON; {} if it is anything else."""
     try:
         with connection.makefile("rb") as file:
-            heard = json.loads(file.readline(LONGEST_LINE))
+            message = json.loads(file.readline(LONGEST_LINE))
     except (OSError, ValueError):
         return {}
-    return heard if isinstance(heard, dict) else {}
+    return message if isinstance(message, dict) else {}
 
 
-def answer(came: Mapping[int, tuple[socket.socket, Mapping[str, str]]], problem: str) -> None:
-    """Tell all who came; "" means go."""
-    for connection, _ in came.values():
+def answer(connected: Mapping[int, tuple[socket.socket, Mapping[str, str]]], problem: str) -> None:
+    """Answer all machines; "" means that training starts."""
+    for connection, _ in connected.values():
         with contextlib.suppress(OSError):
             connection.sendall(json.dumps({"problem": problem}).encode() + b"\n")
 
 
 def different(team: Team, own: Mapping[str, str], others: Mapping[int, Mapping[str, str]]) -> str:
-    """Say in one line where machines differ from the chief; "" where none does."""
+    """Name in one line where machines differ from the chief; "" where none does."""
     found = [
-        f"{name} is {told.get(name)} at {team.addresses[index]} and {own.get(name)} at the chief"
-        for index, told in sorted(others.items())
-        for name in sorted({*own, *told})
-        if told.get(name) != own.get(name)
+        f"{name} is {sent.get(name)} at {team.addresses[index]} and {own.get(name)} at the chief"
+        for index, sent in sorted(others.items())
+        for name in sorted({*own, *sent})
+        if sent.get(name) != own.get(name)
     ]
     return f"the machines differ: {'; '.join(found)}" if found else ""

@@ -1,16 +1,17 @@
 """A model in training on several replicas: one batch to all of them, and a repair of Keras.
 
-Batch normalisation takes its figures from the whole batch, and gradients are clipped as a whole.
+Batch normalisation takes its statistics from the whole batch, and gradients are clipped as a whole.
 
 Keras 3 cannot ``fit`` under MultiWorkerMirroredStrategy (github.com/keras-team/keras/issues/20585):
 its trainer reduces a batch that lies on several machines to build by it, which fails eagerly, and
-reduces scalar figures along an axis that scalars do not have. The two overrides here take this
+reduces scalar metrics along an axis that scalars do not have. The two overrides here take this
 machine's part of the batch, and no axis.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ import keras
 import tensorflow as tf
 
 # Tried on 3.15; the code in question is the same from the first on.
+_LOG = logging.getLogger(__name__)
 BROKEN_FROM, BROKEN_TO = (3, 0), (3, 15)
 
 
@@ -32,9 +34,9 @@ def class_for(several_machines: bool) -> type[Replicated]:
         return Replicated
     if needs_repair(keras.__version__):
         return AcrossMachines
-    print(
-        f"note: Keras {keras.__version__} is not known to need the repair for its issue 20585, so "
-        f"its own fit is used"
+    _LOG.info(
+        "note: Keras %s is not known to need the repair for its issue 20585; its own fit is used",
+        keras.__version__,
     )
     return Replicated
 
@@ -53,7 +55,7 @@ def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
 
 @contextlib.contextmanager
 def over_all_replicas(model: keras.Model) -> Iterator[None]:
-    """Let batch normalisation take its figures from all replicas in a step.
+    """Let batch normalisation take its statistics from all replicas in a step.
 
     Only then, as a saved layer with this setting loads on the TensorFlow backend alone.
     """
@@ -131,7 +133,7 @@ class AcrossMachines(Replicated):
             self._symbolic_build(data_batch=data_batch)
 
     def own_step(self) -> Callable[[Any], Any]:
-        """Make the function of a step; figures are averaged over replicas without an axis."""
+        """Make the function of a step; metrics are averaged over replicas without an axis."""
         strategy = self.distribute_strategy
 
         @tf.function(jit_compile=self.jit_compile, reduce_retracing=True)

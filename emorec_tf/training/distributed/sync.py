@@ -1,4 +1,4 @@
-"""What machines agree on while they train together: epochs, figures, when to stop.
+"""What machines agree on while they train together: epochs, metrics, when to stop.
 
 Each function here is called on all machines at the same point, or they wait for one another.
 """
@@ -14,7 +14,6 @@ import tensorflow as tf
 
 from emorec_tf import __version__
 from emorec_tf.errors import UserError
-from emorec_tf.models import model as models
 from emorec_tf.training.distributed import cluster
 from emorec_tf.training.distributed import replicas as replicated
 
@@ -24,17 +23,12 @@ def replicas() -> int:
     own = cluster.team()
     if own:  # TensorFlow may not start before all machines have met
         return len(own) * max(1, len(tf.config.list_physical_devices("GPU")))
-    return int(models.strategy().num_replicas_in_sync)
-
-
-def begin() -> None:
-    """Start TensorFlow on all machines that have met."""
-    models.strategy()
+    return int(cluster.strategy().num_replicas_in_sync)
 
 
 def everywhere(values: Sequence[Any], how: str = "SUM") -> list[tf.Tensor]:
     """Add up (or average) each of these values over all machines, which wait for one another."""
-    strategy = models.strategy()
+    strategy = cluster.strategy()
 
     @tf.function
     def reduced(given: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -51,15 +45,15 @@ def everywhere(values: Sequence[Any], how: str = "SUM") -> list[tf.Tensor]:
     return [value * factor for value in reduced(given)]
 
 
-def told_by_chief(flag: bool) -> bool:
-    """Give what the chief says; others' flags do not count. Machines wait for one another here."""
+def decided_by_chief(flag: bool) -> bool:
+    """Return the chief's flag on all machines, which wait for one another here."""
     if cluster.team() is None:
         return flag
     return bool(everywhere([float(flag and cluster.is_chief())])[0] > 0.5)
 
 
 def check_same_epoch(done: int, folder: Any) -> None:
-    """Refuse to go on from different epochs.
+    """Refuse to resume from different epochs.
 
     Raises:
         UserError: machines found different checkpoints.
@@ -77,7 +71,7 @@ def check_same_epoch(done: int, folder: Any) -> None:
 def average_statistics(model: keras.Model) -> None:
     """Give moving statistics their mean over all machines, so that all keep what the chief saves.
 
-    Batch normalisation computes them from the whole batch where it can (see ``replicated``); with a
+    Batch normalisation computes them from the whole batch where it can (see ``replicas``); with a
     mask it sees its own machine's clips alone, and the mean of variances leaves out how far the
     machines' means lie apart.
     """
@@ -94,10 +88,10 @@ def average_statistics(model: keras.Model) -> None:
 
 @contextlib.contextmanager
 def watched(folder: Any) -> Iterator[None]:
-    """Say in one line that another machine was lost.
+    """Report in one line that another machine was lost.
 
     Raises:
-        UserError: instead of what TensorFlow says.
+        UserError: instead of TensorFlow's error.
     """
     own = cluster.team()
     if own is None:

@@ -1,0 +1,113 @@
+"""The ``train`` section of a config: how the network is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from emorec_tf.config.fields import check, option
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the network is trained."""
+
+    epochs: int = option(30, "passes over the training clips")
+    batch_size: int = option(32, "clips per training step, over all devices together")
+    learning_rate: float = option(3e-3, "peak of the one-cycle cosine schedule")
+    weight_decay: float = option(2e-2, "decoupled weight decay of AdamW", expert=True)
+    label_smoothing: float = option(
+        0.05, "share of each label that is spread evenly over all classes", expert=True
+    )
+    class_weights: bool = option(
+        True, "weight clips so that every class counts equally in the loss", expert=True
+    )
+    augment: bool = option(
+        True,
+        "augment training clips: masked time and bands, time shift; rotated, zoomed, shifted and "
+        "mirrored faces, other brightness",
+    )
+    augment_channel: bool = option(
+        False,
+        "channel augmentation for 50 % of clips: random gain +-20 dB, spectral tilt, and for half "
+        "of them additive noise at 10 to 35 dB SNR",
+        expert=True,
+    )
+    train_frames: int = option(
+        0,
+        "video frames per clip in a training step, drawn at random each time; 0: all of them",
+        expert=True,
+    )
+    pretrain: str | None = option(
+        None,
+        "comma list of configs (YAML files beside this one); each is trained first, and its "
+        "branches are the start of this run (default: none)",
+        metavar="LIST",
+        expert=True,
+    )
+    freeze_branches: bool = option(
+        False, "keep pretrained branches fixed; only the fusion is trained", expert=True
+    )
+    refit: bool = option(
+        False,
+        "fit the chosen classical classifier (or those of the ensemble) again on training and "
+        "validation speakers together; the temperature is fitted before that",
+        expert=True,
+    )
+    inner_folds: int = option(
+        0,
+        "folds of inner speaker-disjoint cross-validation that choose hyperparameters and "
+        "temperature of the classical classifier (needs --refit); 0: use the validation speakers",
+        expert=True,
+    )
+    augmented_copies: int = option(
+        0,
+        "augmented copies per clip (tempo, frequency warp, channel) for the classical classifier",
+        expert=True,
+    )
+    keep: Literal["best", "last"] = option(
+        "best",
+        "which epoch's weights the run keeps: the best on the validation speakers (UAR; CCC for "
+        "ratings), or the last",
+        expert=True,
+    )
+    patience: int = option(
+        0, "stop after this many epochs without a better validation score; 0: never", expert=True
+    )
+    cache: Literal["memory", "disk", "none"] = option(
+        "memory",
+        "where examples are kept during training; memory: fastest, refused if they do not fit; "
+        "disk: records are copied to this machine once; none: read again in every epoch. The "
+        "result is the same",
+        expert=True,
+    )
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = option(
+        "float32",
+        "arithmetic of the layers; mixed_bfloat16 is faster on hardware that supports it",
+        expert=True,
+    )
+    jit: Literal["auto", "on", "off"] = option(
+        "auto", "compile with XLA; auto: on a GPU only", expert=True
+    )
+    seed: int = option(
+        0, "random seed of weights, order, augmentation and drawn validation speakers"
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse runs that cannot train."""
+        check(self.epochs >= 1, "epochs", self.epochs, "at least 1")
+        check(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        check(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 to 1")
+        check(self.train_frames >= 0, "train_frames", self.train_frames, "at least 0")
+        check(
+            not self.freeze_branches or self.pretrain is not None,
+            "freeze_branches",
+            self.freeze_branches,
+            "off unless pretrain names configs",
+        )
+        check(self.patience >= 0, "patience", self.patience, "at least 0")
+        check(self.augmented_copies >= 0, "augmented_copies", self.augmented_copies, "at least 0")
+        folds = self.inner_folds
+        check(folds == 0 or folds >= 2, "inner_folds", folds, "at least 2, or 0")
+        check(folds == 0 or self.refit, "inner_folds", folds, "0 unless refit is on")

@@ -1,0 +1,59 @@
+"""Metrics in words: rows of the tables that ``evaluate`` and ``crossval`` print."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MOST_NAMES = 12
+
+
+def speaker_names(metrics: dict[str, Any]) -> str:
+    """Names of the test speakers, not more than fit a line."""
+    names = metrics["test_speakers"]
+    more = f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def speaker_mode(metrics: dict[str, Any]) -> str:
+    """What the model knows of the speakers it is tested on."""
+    if metrics["leaky"]:
+        return "LEAKY, speaker-dependent"
+    if metrics["enrol"] == "self":
+        return "speaker-adapted by the clip alone"
+    if metrics["enrol"]:
+        return f"speaker-adapted by {metrics['enrol']} enrolment clips"
+    return "speaker-independent"
+
+
+def score_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """Rows of (name, value) that every table of scores shows, with chance and majority."""
+
+    def with_interval(name: str) -> str:
+        low_high = metrics[f"{name}_ci95"]
+        if not low_high:
+            return f"{metrics[name]:.3f} (one speaker: no interval)"
+        return f"{metrics[name]:.3f} (95 % over speakers {low_high[0]:.3f} to {low_high[1]:.3f})"
+
+    coverage = metrics["coverage"]
+    lacks = f"{coverage['without_face']} without a face, {coverage['without_voice']} without audio"
+    clips = [("clips", f"{coverage['clips']} ({lacks})")]
+    if metrics["target"] != "emotion":
+        clips = [("target", metrics["target"]), *clips]
+    if "ccc" in metrics:
+        mean = metrics["baseline"]
+        always = f"always {mean['prediction']:.2f}, the mean in training"
+        return [
+            *clips,
+            *((name.upper(), with_interval(name)) for name in ("ccc", "pcc", "rmse")),
+            ("baseline", f"CCC {mean['ccc']:.3f}, RMSE {mean['rmse']:.3f} ({always})"),
+        ]
+    majority = metrics["majority_baseline"]
+    return [
+        *clips,
+        ("UAR", with_interval("uar")),
+        ("WAR", with_interval("war")),
+        ("macro F1", f"{metrics['macro_f1']:.3f}"),
+        ("chance UAR", f"{metrics['chance_uar']:.3f}"),
+        ("majority WAR", f"{majority['war']:.3f} (always {majority['class']})"),
+        ("recalls", "  ".join(f"{c} {r:.2f}" for c, r in metrics["per_class_recall"].items())),
+    ]

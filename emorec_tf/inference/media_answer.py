@@ -1,0 +1,59 @@
+"""A media file of any length is answered: as one clip, or window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from emorec_tf.inference import face_watcher, long_media, predictor, windows
+from emorec_tf.inference.answers import MediaAnswer
+from emorec_tf.inference.long_media import Settings
+from emorec_tf.media.container import open_media
+
+if TYPE_CHECKING:
+    from emorec_tf.inference.predictor import Predictor
+
+
+def answer_media(
+    model: Predictor, path: str, settings: Settings | None = None, name: str | None = None
+) -> MediaAnswer:
+    """Answer a file, which is opened once.
+
+    Args:
+        model: the run.
+        path: video, audio or image.
+        settings: how long videos are answered.
+        name: what the answer and errors call the file; none: its path.
+
+    Raises:
+        UserError: it cannot be read, or the step between windows leaves gaps.
+    """
+    settings = settings or Settings()
+    length = model.run.config.features.clip_seconds
+    hop = windows.hop_of(length, settings.hop_seconds)
+    with open_media(path, name) as source:
+        short = settings.windows == "auto" and source.seconds <= windows.CLIP_WINDOWS * length
+        if not (short or settings.windows == "off"):
+            return long_media.answer_windows(model, source, hop, settings)
+        settings.on_window()
+        audio, faces = model.read(source)
+    clip = model.answer_decoded(source.name, audio, faces, settings.speech_check)
+    return MediaAnswer(clip.as_dict(), portraits=face_watcher.portrait_of(faces))
+
+
+def load(
+    run_folder: str, *, settings: Settings | None = None, **options: Any
+) -> Callable[[str], MediaAnswer]:
+    """Load a run once; return the function that answers one file of any length.
+
+    Args:
+        run_folder: what ``train --run`` wrote, or the name of a model.
+        settings: how long videos are answered.
+        options: those of ``predictor.load``.
+
+    Raises:
+        UserError: no such run, settings that do not fit it; and, by the returned function, a file
+            that cannot be read.
+    """
+    model = predictor.load(run_folder, **options)
+    return lambda path: answer_media(model, path, settings)

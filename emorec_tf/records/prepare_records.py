@@ -1,0 +1,242 @@
+"""A corpus on disk to TFRecords: in parallel, resumable, byte for byte repeatable."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from emorec_tf import __version__
+from emorec_tf.config.clip import MODALITIES, Clip
+from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.config.fields import option
+from emorec_tf.datasets import corpora
+from emorec_tf.errors import UserError
+from emorec_tf.features import decode_cache
+from emorec_tf.records import local_runner, records_dir, shards
+from emorec_tf.records.records_dir import Records
+from emorec_tf.storage import locks, paths, resumable
+from emorec_tf.storage.cache_dir import cache_folder
+from emorec_tf.storage.files import rows_to_csv, write_atomically
+
+KIND = resumable.Kind(
+    "folder of records",
+    records_dir.MANIFEST,
+    "--records",
+    {"features": "", "dataset": "", "label": "", "plan": "other clips, labels or shard sizes"},
+)
+SIZES_AT_ONCE = 16
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What to read, where to write, how many at once."""
+
+    dataset: str = option("demo", "corpus name, or several joined by + (ravdess+savee)")
+    source: str | None = option(None, "folder of the corpus (comma list for several)")
+    records: str | None = option(None, "folder to write, e.g. records/ravdess")
+    classes: str | None = option(None, "8, 7 (calm merged into neutral), or a comma list")
+    label: str | None = option(None, "which label, where a corpus has several")
+    modality: str = option("auto", f"ravdess files to use: auto, {', '.join(MODALITIES)}")
+    runner: Literal["local", "beam"] = option(
+        "local", "local: processes of this machine; beam: Apache Beam, on any engine it knows"
+    )
+    beam_options: str = option(
+        "", 'Beam\'s own options in one string: "--runner=FlinkRunner ..." (docs/scale.md)'
+    )
+    workers: int = option(os.cpu_count() or 1, "local processes; each decodes one clip at a time")
+    shard_mib: float = option(
+        128.0,
+        "MiB of one TFRecord file, about; a smaller corpus gets up to 32 smaller ones, of 64 clips "
+        "or more",
+    )
+    clips_per_shard: int = option(0, "clips in one TFRecord file instead; 0: as shard_mib says")
+    face_model: str | None = option(None, "face detector's model file, where it has none inside")
+    mesh_model: str | None = option(None, "face mesh's model file, where MediaPipe has none inside")
+    overwrite: bool = option(False, "replace records made from other clips or settings")
+    cache_gib: float = option(
+        10.0,
+        "decoded clips are kept for other feature sets up to so many GiB, the least recently used "
+        "go first; 0: none",
+    )
+
+
+def prepare(preparation: Preparation, features: FeaturesConfig) -> Records:
+    """Write the records of a corpus unless they are complete; go on where an earlier call stopped.
+
+    Args:
+        preparation: the corpus, where its records go, and how. ``records`` must be set, and
+            ``source`` too but for the demo corpus, which is made.
+        features: what is kept of each clip.
+
+    Raises:
+        UserError: nothing to read, other records in the way, or every clip refused.
+    """
+    missing = preparation.source is None and preparation.dataset != "demo"
+    if preparation.records is None or missing:
+        raise UserError("prepare needs --source FOLDER and --records FOLDER (see --help)")
+    folder = paths.place(preparation.records)
+    if preparation.source is None:
+        preparation = dataclasses.replace(preparation, source=demo_source())
+    clips = _clips(preparation)
+    size = shards.clips_in_one(
+        features, len(clips), preparation.shard_mib, preparation.clips_per_shard
+    )
+    plan = _plan(clips, features, size)
+    manifest = _manifest(preparation, features, plan)
+    cache = decode_cache.bounded(preparation.cache_gib)
+    make = _runner(preparation)
+    busy = f"another prepare is at work in {folder}; wait or stop it"
+    with locks.alone(folder / ".lock", busy):
+        if _is_complete(folder, manifest, preparation.overwrite):
+            _LOG.info("records in %s are complete; nothing to do", folder)
+            return records_dir.open_records(folder)
+        shards.begin(folder, plan)
+        settings = (features, preparation.face_model, preparation.mesh_model, cache)
+        job = shards.Job(str(folder), settings)
+        parts = [clips[i : i + size] for i in range(0, len(clips), size)]
+        left = [number for number in range(len(parts)) if not shards.is_whole(folder, number)]
+        done = len(clips) - sum(len(parts[number]) for number in left)
+        if done:
+            _LOG.info("going on after %d clips that are done", done)
+        make(job, {number: parts[number] for number in left})
+        _finish(job, len(parts), manifest)
+        if cache:
+            decode_cache.cull(cache)
+    return records_dir.open_records(folder)
+
+
+def demo_source() -> str:
+    """Make the demo corpus in the cache folder; return where it is."""
+    from emorec_tf.datasets.demo import demo_corpus
+
+    folder = cache_folder() / "demo-corpus"
+    _LOG.info("demo corpus (drawn faces, synthetic voices; no evidence of anything) in %s", folder)
+    return str(demo_corpus.build(folder))
+
+
+def demo_records(features: FeaturesConfig) -> Path:
+    """Prepare the demo corpus in the cache folder; return the folder of records."""
+    folder = cache_folder() / f"demo-records-{features.stamp()}"
+    prepare(Preparation(records=str(folder)), features)
+    return folder
+
+
+def _clips(preparation: Preparation) -> list[Clip]:
+    """All clips of the corpus, in an order that its file system does not decide."""
+    clips = corpora.clips(
+        preparation.dataset,
+        str(preparation.source),
+        classes=preparation.classes,
+        label=preparation.label,
+        modality=preparation.modality,
+    )
+    # by hash, so that neighbours do not share a speaker
+    return sorted(clips, key=lambda c: hashlib.sha256(c.clip_id.encode()).digest())
+
+
+def _runner(preparation: Preparation) -> Callable[[shards.Job, shards.Parts], None]:
+    """Choose what makes the shards.
+
+    Raises:
+        UserError: Apache Beam is not installed, or does not understand its preparation.
+    """
+    if preparation.runner == "local":
+        if preparation.beam_options:
+            raise UserError("--beam_options are for --runner beam; add it, or leave them out")
+        return functools.partial(local_runner.make_all, workers=preparation.workers)
+    if importlib.util.find_spec("apache_beam") is None:
+        raise UserError("--runner beam needs Apache Beam; pip install 'emorec-tf[beam]'")
+    return functools.partial(_beam_runner().make_all, given=preparation.beam_options)
+
+
+def _beam_runner() -> ModuleType:
+    """Import Beam without its warnings on cloud clients."""
+    log, silent = logging.getLogger(), logging.NullHandler()
+    log.addHandler(silent)
+    from emorec_tf.records import beam_runner
+
+    log.removeHandler(silent)
+    return beam_runner
+
+
+def _plan(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int) -> str:
+    """Hash of everything that decides the bytes: clips, labels, file sizes, settings."""
+
+    def sizes_of(clip: Clip) -> list[int]:
+        return [paths.size_of(paths.place(p)) if p else 0 for p in (clip.video, clip.audio)]
+
+    with ThreadPoolExecutor(SIZES_AT_ONCE) as pool:  # a size on object storage is a request
+        all_sizes = list(pool.map(sizes_of, clips))
+    digest = hashlib.sha256(f"{records_dir.FORMAT} {features.stamp()} {clips_per_shard}".encode())
+    for clip, sizes in zip(clips, all_sizes, strict=True):
+        fields = {**vars(clip), "traits": dict(clip.traits), "sizes": sizes}
+        digest.update(json.dumps(fields, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _manifest(preparation: Preparation, features: FeaturesConfig, plan: str) -> dict[str, Any]:
+    """All that records.json says but for the shards."""
+    used = [corpora.DATASETS[name] for name in preparation.dataset.split("+")]
+    return {
+        "format": records_dir.FORMAT,
+        "dataset": preparation.dataset,
+        "stamp": features.stamp(),
+        "features": dataclasses.asdict(features),
+        "plan": plan,
+        "licence": " + ".join(c.licence for c in used),
+        "label_meaning": " + ".join(c.label_meaning for c in used),
+        "label": preparation.label or "",
+        "emorec_tf": __version__,
+    }
+
+
+def _is_complete(folder: Path, manifest: dict[str, Any], overwrite: bool) -> bool:
+    """Whether the same records are whole; else the old manifest is removed.
+
+    Raises:
+        UserError: records of other clips or settings, which are not to be overwritten.
+    """
+    path = folder / records_dir.MANIFEST
+    if not path.exists():
+        return False
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        same = stored["plan"] == manifest["plan"]
+        whole = (folder / records_dir.REPORT).exists() and all(
+            (folder / s["name"]).exists() and paths.size_of(folder / s["name"]) == s["bytes"]
+            for s in stored["shards"]
+        )
+    except (ValueError, KeyError, TypeError):
+        same, whole = True, False  # a damaged manifest is no reason to keep anything
+    if same and whole:
+        return True
+    if not same:
+        resumable.check(folder, manifest, KIND, overwrite)
+    path.unlink()
+    return False
+
+
+def _finish(job: shards.Job, count: int, manifest: dict[str, Any]) -> None:
+    """Join the notes beside ``count`` shards to the report and, last of all, the manifest."""
+    folder = job.place
+    parts = [json.loads(shards.sidecar(folder, n).read_text()) for n in range(count)]
+    rows = sorted((r for p in parts for r in p["rows"]), key=lambda r: r["clip_id"])
+    kept = [p["shard"] for p in parts if p["shard"]["count"]]
+    if not kept:
+        raise UserError(f"all {len(rows)} clips were refused, the first: {rows[0]['reason']}")
+    write_atomically(folder / records_dir.REPORT, rows_to_csv(rows))
+    whole = json.dumps({**manifest, "shards": kept}, indent=1)
+    write_atomically(folder / records_dir.MANIFEST, whole)
+    paths.remove_tree(folder / shards.PARTIAL)

@@ -1,0 +1,160 @@
+"""What is refused before a run is started: settings, clips and networks that cannot be trained.
+
+``check_settings`` looks at settings alone, ``check_clips`` at the data, ``check_networks`` builds
+every network once, with nothing trained and nothing written.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from emorec_tf.config import choices
+from emorec_tf.config.config import Config, read_yaml, section_of
+from emorec_tf.config.fields import check
+from emorec_tf.errors import UserError
+from emorec_tf.training import stages as pretraining
+from emorec_tf.training import transfer
+from emorec_tf.training.stages import Stage, has_classifier
+
+if TYPE_CHECKING:
+    import keras
+
+    from emorec_tf.training.experiment import Experiment
+
+_LOG = logging.getLogger(__name__)
+
+
+def check_settings(settings: Config) -> None:
+    """Refuse stages, ensembles and classifiers that cannot be; log which features are ignored.
+
+    Raises:
+        UserError: no such config, one that has stages itself, or settings that do not go together.
+    """
+    for file, own in pretraining.configs_of(settings).items():
+        for line in _ignored_features(read_yaml(file), own, settings):
+            _LOG.info("note: %s has %s", file, line)
+    _check_ensemble(settings)
+    if settings.train.augment_channel or settings.train.augmented_copies:
+        name = settings.features.audio_features
+        choices.facts("audio_features", name).check_powers(name)
+    if has_classifier(settings):
+        _check_classifier(settings)
+        return
+    refit = settings.train.refit and settings.model.ensemble is None
+    check(not refit, "refit", True, "off unless a classifier or an ensemble is asked for")
+    for name in ("inner_folds", "augmented_copies"):
+        given = getattr(settings.train, name)
+        check(not given, name, given, "0 without a classifier; ensemble members have their own")
+
+
+def _ignored_features(values: dict[str, object], own: Config, settings: Config) -> list[str]:
+    """Features of a stage's config that the records do not have, of the branches it uses."""
+    uses = choices.facts("fusion", own.model.fusion).uses
+    found = []
+    for name in [n for n in values if section_of(n) == "features"]:
+        needed = ("face" if name.startswith("face_") else "audio") in uses
+        used = getattr(settings.features, name)
+        if used != values[name] and needed:
+            found.append(f"{name} {values[name]}; the records have {used}")
+    return found
+
+
+def _check_ensemble(settings: Config) -> None:
+    """Refuse an ensemble in a run that is to train something itself, or estimates a rating."""
+    if settings.model.ensemble is None:
+        return
+    alone = settings.train.pretrain is None and not settings.train.freeze_branches
+    alone = alone and not has_classifier(settings) and settings.data.target_scale == "bins"
+    check(
+        alone,
+        "ensemble",
+        settings.model.ensemble,
+        "without pretrain, freeze_branches, classifier and target_scale continuous: each member "
+        "is trained on its own, and their probabilities are multiplied",
+    )
+
+
+def _check_classifier(settings: Config) -> None:
+    """Refuse a classifier whose arguments, fusion, branches or target do not fit."""
+    choice, fusion = settings.model.classifier, choices.parse(settings.model.fusion)[0]
+    choices.resolve("classifier", choice)(settings.train.class_weights)  # refuses wrong arguments
+    replaceable = [n for n, e in choices.entries("fusion").items() if e.facts.head_replaceable]
+    heads = f"{', '.join(replaceable)} under a classifier, which takes the head's place"
+    check(fusion in replaceable, "fusion", fusion, heads)
+    used = choices.facts("fusion", fusion).uses
+    copies = settings.train.augmented_copies
+    heard = "audio" in used or not copies
+    check(heard, "augmented_copies", copies, "0 where the face alone is used")
+    if settings.train.pretrain is None:
+        branches = {kind: choices.facts(kind, getattr(settings.model, kind)) for kind in used}
+        untrained = [f"{kind}_branch" for kind in used if branches[kind].trainable]
+        transfer.check_trained(settings, untrained)
+    scale = settings.data.target_scale
+    check(scale == "bins", "target_scale", scale, "bins under a classifier")
+
+
+def check_clips(experiment: Experiment) -> None:
+    """Refuse data that the settings cannot train on.
+
+    Raises:
+        UserError: one class, a class without training clips, less than one batch, or too few
+            clips or speakers for enrolment or inner folds.
+    """
+    classes, training = experiment.classes, experiment.train
+    if len(classes) == 1:
+        raise UserError(f"all clips are {classes[0]}; there is nothing to tell apart")
+    missing = set(classes) - {clip.emotion for clip in training}
+    if missing:
+        raise UserError(f"no training clip is {', '.join(sorted(missing))}; change the split")
+    batch_size = experiment.settings.train.batch_size
+    if len(training) < batch_size:
+        raise UserError(
+            f"batch_size {batch_size} is more than the {len(training)} training clips; lower it"
+        )
+    _ = experiment.enrolment  # refuses too few clips
+    folds = experiment.settings.train.inner_folds
+    if folds:
+        _ = experiment.unscored_in_inner_folds  # likewise
+    speakers = {clip.speaker for clip in experiment.train_and_validation}
+    if len(speakers) < folds:
+        raise UserError(
+            f"inner_folds is {folds}, but there are {len(speakers)} speakers for training and "
+            f"validation; lower it"
+        )
+
+
+def check_networks(experiment: Experiment, stages: Sequence[Stage]) -> None:
+    """Build the networks of a run and of its stages, and see whether they fit together.
+
+    Raises:
+        UserError: a network that cannot be built, a stage of which nothing fits, or a branch that
+            nothing trains.
+    """
+    import keras
+
+    try:
+        built = {s: _network(experiment.with_settings(s.settings)) for s in stages}
+        settings = experiment.settings
+        if settings.model.ensemble:
+            return
+        model = _network(experiment)
+        untrained = transfer.with_weights(model.layers)
+        own = transfer.branch_layers(model)
+        for stage, network in built.items():
+            trained = transfer.branch_layers(network)
+            untrained -= transfer.matching(settings, own, stage.settings, trained, str(stage.file))
+        transfer.check_trained(settings, untrained)
+    finally:
+        keras.utils.clear_session()  # layers are numbered from the start in what is trained
+
+
+def _network(experiment: Experiment) -> keras.Model:
+    """Build a network as before training, for audio of mean 0 and deviation 1."""
+    import numpy as np
+
+    from emorec_tf.models.model import build_model
+
+    mean = np.zeros(experiment.settings.features.audio_width, np.float32)
+    return build_model(experiment.settings, experiment.classes, mean, mean + 1)

@@ -1,0 +1,123 @@
+"""A classical head on the features of branches, fitted in place of training by gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emorec_tf.config import choices
+from emorec_tf.config.clip import Clip
+from emorec_tf.training import run_dir
+from emorec_tf.training.run_dir import Run
+
+if TYPE_CHECKING:
+    import keras
+
+    from emorec_tf.models.classical.classifiers import Search
+    from emorec_tf.models.classical.head_search import Rows
+    from emorec_tf.training.experiment import Experiment
+    from emorec_tf.training.speaker_adaptation import SpeakerAdapter
+
+
+class FeatureRows:
+    """Reads features of clips as the rows that classical heads are fitted to."""
+
+    def __init__(
+        self, features: keras.Model, experiment: Experiment, adapter: SpeakerAdapter, search: Search
+    ) -> None:
+        """Prepare to read.
+
+        Args:
+            features: branches with their weights; gives [B, E].
+            experiment: has records and task.
+            adapter: of the speakers of training and validation.
+            search: whether its head itself weighs the speaker's mean.
+        """
+        self.features, self.experiment, self.adapter = features, experiment, adapter
+        enrol = experiment.settings.data.enrol
+        self.enrolled = enrol if isinstance(enrol, int) else 0  # clips of each speaker
+        self.weighed = bool(self.enrolled and search.fit_speakers)
+        self.means = adapter.mean_features(features) if self.enrolled else {}
+        self.silent: set[str] = set()  # ids of clips without a face or audio that branches use
+
+    def read(self, clips: Sequence[Clip], copy: Any = None) -> tuple[Rows, list[str]]:
+        """Rows of clips, or of corrupted copies, and their ids in the same order."""
+        from emorec_tf.models.classical import head_search
+        from emorec_tf.training import logits
+
+        batches = logits.ClipBatches(self.experiment.records, clips)
+        values, clips = logits.logits_of(self.features, batches, self.adapter, copy)
+        ids = [clip.clip_id for clip in clips]
+        self.silent.update(i for i, row in zip(ids, values, strict=True) if not row.any())
+        speakers = np.array([clip.speaker for clip in clips])
+        means = np.stack([self.means[speaker] for speaker in speakers]) if self.means else None
+        if means is not None and not self.weighed:
+            values, means = values - means, None
+        truth = self.experiment.task.truth(clips)
+        return head_search.Rows(values, truth, speakers, means, self.enrolled), ids
+
+
+def with_classifier(
+    features: keras.Model, run: Run, experiment: Experiment, adapter: SpeakerAdapter
+) -> keras.Model:
+    """Search a classical head on a model's features, and put it on.
+
+    Heads are fitted to the training clips; inner folds choose among them, or the validation
+    speakers where there are no inner folds. With ``refit`` a head that is fitted to both is saved
+    as the run's model.
+
+    Args:
+        features: branches with their weights; gives [B, E].
+        run: trials are kept in its ``search`` folder, answers of inner folds beside it.
+        experiment: has the clips.
+        adapter: of the speakers of training and validation.
+    """
+    from emorec_tf.models.classical import head_layers, head_search
+    from emorec_tf.records import voice_perturbation
+
+    settings, train = experiment.settings, experiment.settings.train
+    search = choices.resolve("classifier", settings.model.classifier)(train.class_weights)
+    reader = FeatureRows(features, experiment, adapter, search)
+    enrolled = reader.enrolled > 0
+    copies = voice_perturbation.copies(settings.features, train.augmented_copies)
+    subsets = experiment.train, experiment.scored("validation")
+    (training, ids), (validation, later_ids) = (reader.read(clips) for clips in subsets)
+    varied = [reader.read(experiment.train, copy)[0] for copy in copies]
+    fitting = head_search.joined([training, *varied])
+    everything = fitting
+    if train.refit:
+        later = [reader.read(subsets[1], copy)[0] for copy in copies]
+        everything = head_search.joined([training, validation, *varied, *later])
+    if train.inner_folds:
+        best = _best_of_inner_folds(search, run, reader, everything, [*ids, *later_ids])
+        scaled = None
+    else:
+        parts = head_search.parts_of(search, [(fitting, validation)])
+        best = head_search.find(search, parts, run.folder / "search", train.seed)
+        scaled = parts[0][0]  # was fitted to the same rows
+    found = head_search.fitted(search, best, fitting, scaled)
+    if train.refit:
+        again = head_search.fitted(search, best, everything)
+        run_dir.save_model(head_layers.with_head(features, again, enrolled), run.model_file)
+    return head_layers.with_head(features, found, enrolled)
+
+
+def _best_of_inner_folds(
+    search: Search, run: Run, reader: FeatureRows, rows: Rows, clip_ids: Sequence[str]
+) -> Any:
+    """Choose a head's settings by inner folds; write what these answered."""
+    from emorec_tf.models.classical import head_search
+    from emorec_tf.training import inner_cv
+
+    train = reader.experiment.settings.train
+    unscored = {clip.clip_id for clip in reader.experiment.unscored_in_inner_folds}
+    rounds, judged = inner_cv.rounds(rows, clip_ids, train.inner_folds, unscored)
+    parts = head_search.parts_of(search, rounds)
+    best = head_search.find(search, parts, run.folder / "search", train.seed)
+    answers = head_search.answered(search, best, parts)
+    answers[[clip_id in reader.silent for clip_id in judged]] = 0
+    labels = np.concatenate([scored.labels for _, scored in rounds])
+    inner_cv.write(run, judged, answers, labels)
+    return best

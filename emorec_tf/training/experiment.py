@@ -1,0 +1,186 @@
+"""An experiment: settings, records, labelled clips and who trains, validates and tests.
+
+Made once, checked for leaks, and passed whole. No TensorFlow here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from emorec_tf.config import choices, config
+from emorec_tf.config.clip import Clip
+from emorec_tf.config.config import Config
+from emorec_tf.datasets.labels import classes_of, labelled, left_out
+from emorec_tf.errors import UserError
+from emorec_tf.records import prepare_records, records_dir
+from emorec_tf.records.records_dir import Records
+from emorec_tf.splits import leaks, splits
+from emorec_tf.splits.splits import Split
+from emorec_tf.tasks import tasks
+from emorec_tf.training import checks
+from emorec_tf.training.distributed import cluster
+from emorec_tf.training.enrolment import enrolment_clips
+from emorec_tf.training.run_dir import Run
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a run learns from, and what it is scored on. Made by ``make`` or ``of_run``.
+
+    Attributes:
+        settings: complete; ``features`` are those of the records.
+        records: opened and checked.
+        split: speakers of each subset.
+        clips: all labelled clips of the records, also those of no subset.
+        subsets: clips of ``train``, ``validation`` and ``test``.
+        classes: names in the order of class ids; () where a rating is estimated.
+    """
+
+    settings: Config
+    records: Records
+    split: Split
+    clips: Sequence[Clip]
+    subsets: Mapping[str, Sequence[Clip]]
+    classes: tuple[str, ...]
+
+    @property
+    def task(self) -> tasks.Task:
+        """What is learned, and how that is scored."""
+        return tasks.of(self.settings.data, self.classes)
+
+    @property
+    def train(self) -> Sequence[Clip]:
+        """Training clips."""
+        return self.subsets["train"]
+
+    @property
+    def train_and_validation(self) -> list[Clip]:
+        """All clips that a run may look at before it is tested."""
+        return [*self.subsets["train"], *self.subsets["validation"]]
+
+    @cached_property
+    def enrolment(self) -> list[Clip]:
+        """Enrolment clips of all speakers of the subsets; [] without ``--enrol K``.
+
+        Raises:
+            UserError: a speaker has too few clips.
+        """
+        every = [clip for subset in self.subsets.values() for clip in subset]
+        return enrolment_clips(
+            self.same_speakers(every), self.settings.data, self.settings.train.seed
+        )
+
+    @property
+    def unscored_in_inner_folds(self) -> list[Clip]:
+        """Clips that inner folds do not judge: enrolment clips of the training speakers.
+
+        Of validation speakers, whose enrolment clips are left out beforehand, as many others are
+        drawn once more. All published results were made so.
+
+        Raises:
+            UserError: a speaker has too few clips.
+        """
+        clips = [*self.train, *self.scored("validation")]
+        return enrolment_clips(clips, self.settings.data, self.settings.train.seed)
+
+    def scored(self, subset: str) -> list[Clip]:
+        """Clips of a subset but for the enrolment clips."""
+        taken = {clip.clip_id for clip in self.enrolment}
+        return [clip for clip in self.subsets[subset] if clip.clip_id not in taken]
+
+    def same_speakers(self, clips: Iterable[Clip]) -> list[Clip]:
+        """All clips of the speakers of these clips."""
+        return splits.clips_of(self.clips, {clip.speaker for clip in clips})
+
+    def with_settings(self, settings: Config) -> Experiment:
+        """The same data and split, learned from with another model or training."""
+        return dataclasses.replace(self, settings=settings)
+
+    def summary(self) -> str:
+        """Say in one line what is trained on and who is left to test."""
+        data, subsets = self.settings.data, self.subsets
+        tested = f"test speakers {', '.join(self.split.test)} are held out"
+        if not self.split.test:
+            tested = "no speaker is held out to test it on"
+        if self.split.leaky:
+            tested = "LEAKY: clips, not speakers, were assigned to the subsets"
+        return (
+            f"{data.dataset}: {len(subsets['train'])} training, {len(subsets['validation'])} "
+            f"validation clips{left_out(self.records.clips, data)}; {tested}"
+        )
+
+
+def resolve(given: Mapping[str, Any]) -> tuple[Config, Records]:
+    """Complete settings from the records they name, and open these.
+
+    Args:
+        given: flat ``{field: value}``, only what the user set; features among them are compared
+            with those of the records. Without ``records``, those of the demo corpus are made.
+
+    Raises:
+        UserError: unknown choices, no such records, or records of other settings.
+    """
+    wanted = {k: v for k, v in given.items() if config.section_of(k) == "features"}
+    settings = config.build(given)
+    for kind in choices.NETWORK:
+        choices.check(kind, getattr(settings.model, kind))
+    if settings.data.records is None:
+        cluster.refuse("preparing the demo corpus", "give --records on a disk that all share")
+        _LOG.info("no --records given: training on the built-in demo corpus")
+        folder = prepare_records.demo_records(settings.features)
+        settings = config.build({"records": str(folder), "dataset": "demo"}, settings)
+    records = records_dir.open_records(str(settings.data.records), wanted)
+    dataset = records.manifest["dataset"]
+    if given.get("dataset", dataset) != dataset:
+        raise UserError(f"records {records.folder} hold {dataset}, not {given['dataset']}")
+    settings = config.build({"dataset": dataset}, settings)
+    settings = dataclasses.replace(settings, features=records.features)
+    checks.check_settings(settings)
+    return settings, records
+
+
+def make(settings: Config, records: Records, split: Split | None = None) -> Experiment:
+    """Label the clips, split them and look for leaks.
+
+    Args:
+        settings: complete, as ``resolve`` gives them.
+        records: of these settings.
+        split: None: as ``settings.data`` says.
+
+    Raises:
+        UserError: an impossible or leaking split.
+    """
+    clips = labelled(records.clips, settings.data)
+    classes = classes_of(clips, settings.data)
+    split = split or splits.make(clips, settings.data, settings.train.seed)
+    subsets = split.clips(clips)
+    leaks.guard(subsets, records.sounds, split.leaky)
+    return Experiment(settings, records, split, clips, subsets, classes)
+
+
+def of_run(run: Run, records: Records) -> Experiment:
+    """The experiment of an existing run.
+
+    Raises:
+        UserError: records of other settings, or test speakers that are not in them.
+    """
+    if records.features != run.config.features:
+        raise UserError(
+            f"records {records.folder} (fingerprint {records.features.stamp()}) were made with "
+            f"other feature settings than the run's (fingerprint {run.config.features.stamp()})"
+        )
+    clips = labelled(records.clips, run.config.data)
+    subsets = run.split.clips(clips)
+    present = {clip.clip_id if run.split.leaky else clip.speaker for clip in subsets["test"]}
+    missing = sorted(set(run.split.test) - present, key=splits.natural)
+    if missing:
+        what = "clips" if run.split.leaky else "speakers"
+        raise UserError(f"test {what} {', '.join(missing[:12])} are not in {records.folder}")
+    return Experiment(run.config, records, run.split, clips, subsets, run.classes)

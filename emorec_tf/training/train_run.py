@@ -1,0 +1,123 @@
+"""An experiment to a run directory: pretraining stages, epochs, temperature; resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from emorec_tf.config import config
+from emorec_tf.records import records_dir
+from emorec_tf.training import checks, run_dir, stages
+from emorec_tf.training.distributed import cluster, rendezvous
+from emorec_tf.training.experiment import Experiment
+from emorec_tf.training.run_dir import Run
+from emorec_tf.training.stages import Stage
+
+_LOG = logging.getLogger(__name__)
+
+
+def train(
+    experiment: Experiment,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    shared_stages: Path | None = None,
+    until: int | None = None,
+) -> Run:
+    """Train, or go on where the same run stopped; then fit the temperature.
+
+    Args:
+        experiment: settings, records and split.
+        folder: run directory.
+        overwrite: throw away what is in it; never its pretraining stages.
+        shared_stages: folder of pretraining stages; also takes a finished stage that is this very
+            run. None: ``first`` beside the run.
+        until: stop after so many of the epochs, as a search may; a later call goes on.
+
+    Raises:
+        UserError: settings that cannot be trained on these data, or a run of other settings in
+            the way. Then nothing was written.
+    """
+    from emorec_tf.training import fit, logits
+    from emorec_tf.training.distributed import sync
+
+    before = stages.plan(experiment, shared_stages or folder.parent / stages.FOLDER)
+    run = start(experiment, folder, before, overwrite)
+    _LOG.info("%s; run %s", experiment.summary(), folder)
+    if before and not (folder / "last.keras").exists():
+        run = stages.run_all(
+            before, run, lambda stage: train(experiment.with_settings(stage.settings), stage.folder)
+        )
+    elif shared_stages:
+        stages.adopt(run, experiment, shared_stages)
+    with sync.watched(folder):
+        fit.fit(run, experiment, until)
+        if cluster.is_chief():
+            logits.fit_temperature(run, experiment)
+        sync.decided_by_chief(True)  # all wait until the chief has written everything
+    return run
+
+
+def start(experiment: Experiment, folder: Path, before: Sequence[Stage], overwrite: bool) -> Run:
+    """Check all that can be refused, then make the run directory or open it.
+
+    Args:
+        experiment: of the run.
+        folder: run directory.
+        before: its pretraining stages.
+        overwrite: throw away what is in the folder.
+
+    Raises:
+        UserError: see ``train``.
+    """
+    from emorec_tf.training.distributed import sync
+
+    for own in [experiment, *(experiment.with_settings(stage.settings) for stage in before)]:
+        checks.check_clips(own)
+        cluster.check_batch(own.settings.train.batch_size, sync.replicas())
+    wanted = Run(
+        folder,
+        experiment.settings,
+        experiment.classes,
+        experiment.split,
+        run_dir.source_of(experiment.records),
+        {stage.folder.name: stage.facts(folder) for stage in before},
+    )
+    if cluster.team():
+        meet(experiment, wanted, overwrite)
+    chief = cluster.is_chief()
+    with sync.watched(folder):
+        if not sync.decided_by_chief(chief and run_dir.check(wanted, overwrite)):
+            checks.check_networks(experiment, before)
+        run = run_dir.create(wanted, overwrite) if chief else wanted
+        sync.decided_by_chief(True)  # the run is there now
+    return run if chief else run_dir.reopen(wanted)
+
+
+def meet(experiment: Experiment, wanted: Run, overwrite: bool) -> None:
+    """Wait for the other machines, compare settings with them, start TensorFlow.
+
+    Raises:
+        UserError: a machine is missing or differs, the chief would refuse the run, or settings
+            that only one process can train.
+    """
+    from emorec_tf.training.distributed import sync
+
+    own, settings = cluster.team(), experiment.settings
+    assert own is not None
+    for name, given in (
+        ("pretrain", settings.train.pretrain),
+        ("ensemble", settings.model.ensemble),
+        ("classifier", stages.has_classifier(settings)),
+    ):
+        if given:
+            cluster.refuse(name, "give the same command; it uses all devices of its machine")
+    path = experiment.records.folder / records_dir.MANIFEST
+    manifest = hashlib.sha256(path.read_bytes()).hexdigest()
+    facts = sync.facts(config.flat(settings), manifest[:12])
+    rendezvous.meet(own, facts, lambda: run_dir.check(wanted, overwrite))
+    with sync.watched(wanted.folder):
+        _LOG.info("machine %d of %d%s", own.index, len(own), ", the chief" if own.chief else "")
+        cluster.strategy()

@@ -1,0 +1,55 @@
+"""Settings from Python: in every form they mean what they mean in YAML, and errors name them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from emorec_tf.config.config import Config, build
+from emorec_tf.config.given import settings_of
+from emorec_tf.errors import UserError
+
+
+def test_every_form_gives_the_same(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("epochs: 5\nlearning_rate: 1e-3\njit: on\naugment: off\n")
+    wanted = {"epochs": 5, "learning_rate": 1e-3, "jit": "on", "augment": False}
+    for given in (tmp_path / "c.yaml", str(tmp_path / "c.yaml"), wanted, build(wanted)):
+        assert settings_of(given, {}) == wanted
+    assert settings_of(None, wanted) == wanted
+    assert settings_of(Config(), {}) == {}
+
+
+def test_more_goes_before_and_takes_python_values() -> None:
+    more = {"epochs": 2, "records": Path("r"), "test_speakers": ["a", "b"], "classes": None}
+    found = settings_of({"epochs": 5, "classes": "7", "voice_copies": 1}, more)
+    assert found == {
+        "epochs": 2,
+        "classes": "7",
+        "augmented_copies": 1,
+        "records": "r",
+        "test_speakers": "a,b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"epocs": 3}, "unknown setting 'epocs'; did you mean 'epochs'?"),
+        ({"epochs": "many"}, "epochs is 'many'; it must be a whole number"),
+        ({"augment": "maybe"}, "augment is 'maybe'; it must be true or false"),
+        ({"cache": "disc"}, "cache is 'disc'; it must be memory, disk or none"),
+        ("missing.yaml", "cannot read config missing.yaml"),
+    ],
+)
+def test_wrong_settings(given: object, told: str) -> None:
+    with pytest.raises(UserError, match=re.escape(told)):
+        settings_of(given, {})  # type: ignore[arg-type]
+
+
+def test_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("epochs: many\n")
+    told = f"config {tmp_path}/c.yaml: epochs is 'many'"
+    with pytest.raises(UserError, match=re.escape(told)):
+        settings_of(tmp_path / "c.yaml", {})
