@@ -23,7 +23,9 @@ def card_of(run: Run) -> str:
 def short_card(run: Run) -> str:
     """Write classes, training data, test result and limits of use."""
     rating = run.task.rating
-    does = f"Estimates {rating} from 1 to 5" if rating else f"Predicts one of {', '.join(run.classes)}"
+    does = (
+        f"Estimates {rating} from 1 to 5" if rating else f"Predicts one of {', '.join(run.classes)}"
+    )
     train, test = people(len(run.split.train)), len(run.split.test)
     lines = [
         f"# {run.folder.resolve().name}",

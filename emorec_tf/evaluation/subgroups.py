@@ -14,7 +14,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.records.records_dir import REPORT, clip_of_row
 from emorec_tf.splits.splits import natural
 from emorec_tf.storage.files import read_csv
-from emorec_tf.tasks import metrics
+from emorec_tf.tasks import bootstrap, metrics
 
 ENOUGH_SPEAKERS = 10
 NOTHING_FOLLOWS = f"nothing follows from fewer than {ENOUGH_SPEAKERS} speakers"
@@ -171,13 +171,10 @@ def _gap(
     counts *= shared[:, None]
     if not shared.any():
         return None, None
-    drawn = np.random.default_rng(0).integers(0, len(names), (metrics.RESAMPLES, len(names)))
-    weights = np.stack([np.bincount(row, minlength=len(names)) for row in drawn])
-    totals = np.tensordot(weights, counts, 1)  # [resamples, 2, K, K]
-    totals = totals[(totals.sum((2, 3)) > 0).all(1)]  # a draw may hold nobody of a small group
+    totals = bootstrap.resampled(counts, seed=0)  # [R, 2, K, K]
+    totals = totals[(totals.sum((2, 3)) > 0).all(1)]  # a draw may have no speaker of a small group
     values = metrics.uar_of(counts.sum(0))
     if len(names) < 2 or not len(totals):
         return float(values[0] - values[1]), None
     spread = np.subtract(*np.moveaxis(metrics.uar_of(totals), 1, 0))
-    low, high = np.percentile(spread, [2.5, 97.5])
-    return float(values[0] - values[1]), [float(low), float(high)]
+    return float(values[0] - values[1]), bootstrap.interval(spread)

@@ -184,7 +184,7 @@ def test_folds_are_pooled(folds, capsys):
     assert found["baseline"]["rmse"] == pytest.approx(root_mean_squared_error(truth, means))
     assert found["ccc_per_seed"] == {"0": found["ccc"]}
     assert not (folds / "temperatures.csv").exists()
-    with pytest.raises(UserError, match="only runs that name classes are compared"):
+    with pytest.raises(UserError, match="only classifiers are compared"):
         comparison.read(folds)
     crossval_files.print_table(found, folds)
     assert "CCC per seed" in capsys.readouterr().out
