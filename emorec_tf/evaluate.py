@@ -73,17 +73,17 @@ def evaluate(
 
     def answer(damage: Damage) -> np.ndarray:
         raw, _ = logits.logits_of(model, opened, test, kept, adapt, damage)
-        return task.answers(raw, temperature)
+        return task.predictions(raw, temperature)
 
     raw, clips = logits.logits_of(model, opened, test, kept, adapt)
-    told = task.answers(raw, temperature)
+    told = task.predictions(raw, temperature)
     default = LEAKY_NOTE if run.split.leaky else ONE_SPLIT
     found = facts(run, protocol or default, clips)
     found |= task.scores(clips, raw, temperature, sides["train"])
     found["parameters"] = model.count_params()
     seen = {r["clip_id"]: r for r in read_csv(opened.folder / records.REPORT)}
     rows = [
-        {"clip_id": c.clip_id, "speaker": c.speaker, "label": task.told(c)}
+        {"clip_id": c.clip_id, "speaker": c.speaker, "label": task.label_of(c)}
         | {name: seen[c.clip_id][name] for name in ("audio_present", "faces_found")}
         | task.columns(line)
         for c, line in zip(clips, told, strict=True)
@@ -97,8 +97,8 @@ def evaluate(
     leaky = "LEAKY, " if run.split.leaky else ""
     figure = f"{task.score.upper()} {found[task.score]:.3f}"
     title = f"{leaky}{run.folder.name}: {figure}, speakers {people(found)}"
-    picture = task.picture(truth, told, title)
-    conditions = corruptions.table(answer, truth, task.figures, opened.features)
+    picture = task.plot(truth, told, title)
+    conditions = corruptions.table(answer, truth, task.metrics, opened.features)
     write(run, found, rows, conditions, picture)
     return found
 
@@ -132,7 +132,7 @@ def write(
     """Write the run's files; metrics.json comes last and says that the others are whole."""
     for name, table in (("predictions", rows), ("robustness", conditions)):
         write_atomically(run.folder / f"{name}.csv", rows_to_csv(table))
-    write_atomically(run.folder / f"{run.task.picture_name}.png", picture)
+    write_atomically(run.folder / f"{run.task.plot_name}.png", picture)
     write_atomically(run.folder / "metrics.json", json.dumps(found, indent=1))
 
 
@@ -154,7 +154,7 @@ def print_table(found: dict[str, Any], run: run_dir.Run) -> None:
         scaling = f"at temperature {found['temperature']:.2f}; without {found['ece_before']:.3f}"
         table.add_row("calibration error", f"{found['ece']:.3f} ({scaling})")
     Console().print(table)
-    names = f"predictions.csv, robustness.csv, {run.task.picture_name}.png"
+    names = f"predictions.csv, robustness.csv, {run.task.plot_name}.png"
     print(f"written: {run.folder}/metrics.json, {names}")
 
 

@@ -118,6 +118,6 @@ def test_real_films(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     of_film = {Path(str(c.video)).name: row for c, row in zip(clips, logits, strict=True)}
     out = exported(folder, tmp_path / "exported")
     for film in films:
-        shares = np.ravel(run.task.answers(of_film[film.name][None], run.temperature))
+        shares = np.ravel(run.task.predictions(of_film[film.name][None], run.temperature))
         wanted = dict(zip(run.classes, map(float, shares), strict=True))
         all_equal(folder, out, film, wanted, capsys)

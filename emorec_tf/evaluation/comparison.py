@@ -123,9 +123,7 @@ def _joined(first: Predictions, second: Predictions, across_protocols: bool) -> 
     unequal = sorted(set(first.clip_ids) ^ at.keys())
     if unequal or not at:
         such = f" ({len(unequal)} are in one only, such as {unequal[0]})" if unequal else ""
-        raise UserError(
-            f"{pair} have predictions for different clips{such}; evaluate both on the same"
-        )
+        raise UserError(f"{pair} predict different clips{such}; evaluate both on the same")
     order = [at[clip_id] for clip_id in first.clip_ids]
     for name in ("labels", "speakers"):
         theirs = [getattr(second, name)[i] for i in order]

@@ -88,7 +88,7 @@ def _scored(run: FinishedRun, of: np.ndarray, name: str) -> list[dict[str, Any]]
         rows.append(
             {name: value, "clips": len(set(run.clip_ids[inside]))}
             | people
-            | run.task.figures(run.truth[inside], run.answers[inside])
+            | run.task.metrics(run.truth[inside], run.answers[inside])
         )
     return rows
 
@@ -102,12 +102,12 @@ def _coverage(run: FinishedRun) -> list[dict[str, Any]]:
         "face, no voice": ~run.heard & run.seen,
         "neither": ~run.heard & ~run.seen,
     }
-    nothing: dict[str, Any] = dict.fromkeys(run.task.figures(run.truth, run.answers))
+    nothing: dict[str, Any] = dict.fromkeys(run.task.metrics(run.truth, run.answers))
     rows = []
     for kind, inside in kinds.items():
         clips = len(set(run.clip_ids[inside]))
         share = clips / len(set(run.clip_ids))
-        told = run.task.figures(run.truth[inside], run.answers[inside]) if clips else nothing
+        told = run.task.metrics(run.truth[inside], run.answers[inside]) if clips else nothing
         rows.append({"clips that have": kind, "clips": clips, "share": share, **told})
     return rows
 
@@ -136,7 +136,7 @@ def _robustness(run: FinishedRun) -> list[dict[str, Any]]:
 
     These are means of the folds' figures, which pooled figures need not equal.
     """
-    score, other = run.task.shown[1:]
+    score, other = run.task.reported[1:]
     found: dict[str, dict[tuple[str, str], tuple[float, float]]] = defaultdict(dict)
     for row in run.robustness:
         key = (row["seed"], row["fold"])
@@ -165,7 +165,13 @@ def _robustness(run: FinishedRun) -> list[dict[str, Any]]:
 def _training(run: FinishedRun) -> list[dict[str, Any]]:
     """One row per epoch: means over the seeds' and folds' trainings that reached it."""
     task = run.task
-    columns = ("loss", "val_loss", task.watched, f"val_{task.watched}", f"val_{task.score}")
+    columns = (
+        "loss",
+        "val_loss",
+        task.training_metric,
+        f"val_{task.training_metric}",
+        f"val_{task.score}",
+    )
     by_epoch: dict[int, list[dict[str, str]]] = defaultdict(list)
     for _, history in sorted(run.histories.items()):
         for row in history:

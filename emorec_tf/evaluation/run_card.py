@@ -1,4 +1,4 @@
-"""Model card of a single run, as Markdown and as HTML: training data, test result, limits of use."""
+"""Model card of a run, as Markdown and as HTML: training data, test result, limits of use."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def reference(served: Serving) -> Answer:
         found = network.predict_on_batch(adapt(example, None))
         means = [mean_of(*tokens) for tokens in found["tokens"]]
         raw, embedding = np.asarray(found["logits"]), np.concatenate(means, -1)
-        told = run.task.answers(raw, run.temperature)
+        told = run.task.predictions(raw, run.temperature)
         if run.task.rating:
             return {"value": told[:, None], "embedding": embedding}
         return {"probabilities": told, "logits": raw, "embedding": embedding}

@@ -125,7 +125,9 @@ def opened(
     adapt = adapter(loaded, model, maker_of(read, assemble), enrol)
 
     def tell(inputs: Inputs) -> list[dict[str, Any]]:
-        told = task.answers(np.asarray(model.predict_on_batch(adapt(inputs, None))), temperature)
+        told = task.predictions(
+            np.asarray(model.predict_on_batch(adapt(inputs, None))), temperature
+        )
         if task.rating:
             return [rated(row) for row in told]
         return [named(row, task.classes, abstain_below) for row in told]

@@ -89,10 +89,10 @@ class Keeper(keras.callbacks.Callback):
         raw, clips = logits.logits_of(
             self.answering, self.opened, self.validation, self.kept, self.adapt
         )
-        truth, told = task.truth(clips), task.answers(raw, None)
-        found = {**task.figures(truth, told), "loss": task.validation_loss(truth, told)}
-        trained = [f"{k} {logs[k]:.3f}" for k in ("loss", task.watched) if k in logs]
-        logs.update({f"val_{k}": found[k] for k in task.shown})
+        truth, told = task.truth(clips), task.predictions(raw, None)
+        found = {**task.metrics(truth, told), "loss": task.validation_loss(truth, told)}
+        trained = [f"{k} {logs[k]:.3f}" for k in ("loss", task.training_metric) if k in logs]
+        logs.update({f"val_{k}": found[k] for k in task.reported})
         seconds = time.perf_counter() - self.started
         row = {"epoch": epoch + 1, **{k: f"{v:.5f}" for k, v in logs.items()}}
         self.rows.append({**row, "seconds": f"{seconds:.2f}"})
@@ -102,10 +102,10 @@ class Keeper(keras.callbacks.Callback):
         run_dir.save_model(self.whole, last)
         if best_epoch(reached) == len(reached):
             paths.copy(last, self.begun.folder / "best.keras")
-        picture = task.picture(truth, told, f"validation, epoch {epoch + 1}")
+        picture = task.plot(truth, told, f"validation, epoch {epoch + 1}")
         with self.writer.as_default():
             image = tf.io.decode_png(picture, channels=3)[None]
-            tf.summary.image(f"validation {task.picture_name}", image, step=epoch)
+            tf.summary.image(f"validation {task.plot_name}", image, step=epoch)
         if trained:
             trained.insert(0, f"epoch {epoch + 1}/{self.begun.config.train.epochs}")
         shown = [f"val_{task.score} {found[task.score]:.3f}", f"best {max(reached):.3f}"]

@@ -195,7 +195,7 @@ def test_runs_are_compared_only_where_they_can_be(runs, tmp_path):
     rows = compared([good, leak, read(few)]).rows
     assert [row.cells[:2] for row in rows] == [("good", "leak"), ("good", "few"), ("leak", "few")]
     assert "protocols differ" in rows[0].cells[-1]
-    assert "have predictions for different clips" in rows[1].cells[-1]
+    assert "predict different clips" in rows[1].cells[-1]
     assert [row.stamped for row in rows] == [(1,), (), (0,)]
     assert compared([good]) is None
 

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.features.audio_features import POWER_FLOOR, layer_of
 from emorec_tf.records.corruptions import conditions, powers_of, table
-from emorec_tf.tasks.tasks import Naming
+from emorec_tf.tasks.tasks import Classification
 
 
 def noise_alone(inputs, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -71,8 +71,8 @@ def test_what_is_gone_is_zero(features, inputs):
 def test_table_scores_every_condition():
     labels = np.array([0, 0, 0, 1, 2, 2])
     guesses = np.array([0, 1, 0, 1, 2, 0])
-    task, features = Naming(("a", "b", "c")), FeaturesConfig()
-    rows = table(lambda damage: np.eye(3)[guesses], labels, task.figures, features)
+    task, features = Classification(("a", "b", "c")), FeaturesConfig()
+    rows = table(lambda damage: np.eye(3)[guesses], labels, task.metrics, features)
     assert [row["condition"] for row in rows] == list(conditions(features))
     assert rows[0]["uar"] == pytest.approx(balanced_accuracy_score(labels, guesses))
     assert rows[0]["war"] == pytest.approx(accuracy_score(labels, guesses))

@@ -95,7 +95,7 @@ def test_every_kind_of_fusion_estimates_within_the_scale(fusion, features, input
 
 def test_the_head_is_three_and_twice_the_tangent():
     raw = np.array([[0.0, 0.0], [-1.0, 1.5], [40.0, -40.0]], "f")
-    told = np.asarray(tasks.Rating("valence").head(raw))
+    told = np.asarray(tasks.Regression("valence").head(raw))
     np.testing.assert_allclose(told[:, 0], 3 + 2 * np.tanh(np.diff(raw)[:, 0] / 2), atol=1e-5)
 
 
@@ -126,7 +126,7 @@ def test_the_epoch_is_chosen_by_concordance(folds):
 
     clips = answers.scored_sides(run, opened)["validation"]
     raw, clips = answers.logits_of(run_dir.load_model(run.model_file), opened, clips)
-    found = test.figures(test.truth(clips), test.answers(raw, None))
+    found = test.metrics(test.truth(clips), test.predictions(raw, None))
     assert found["ccc"] == pytest.approx(best, abs=1e-4)
     assert "val_rmse" in run.history[0]
 
