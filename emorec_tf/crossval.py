@@ -23,7 +23,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.evaluation import crossval_files
 from emorec_tf.records.records_dir import Records
 from emorec_tf.splits import leaks, protocols
-from emorec_tf.splits.generic_folds import DEALERS, Fold
+from emorec_tf.splits.generic_folds import GENERIC_PROTOCOLS, Fold
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.storage.locks import alone
 from emorec_tf.training import run_dir, stages
@@ -86,10 +86,10 @@ def planned_folds(
         own = [n for n in protocols.names() if n.split("/")[0] == settings.data.dataset]
         raise UserError(
             f"crossval needs --protocol; for {settings.data.dataset} there are "
-            f"{', '.join([*own, *DEALERS])}"
+            f"{', '.join([*own, *GENERIC_PROTOCOLS])}"
         )
     clips = labelled(opened.clips, settings.data)
-    dealt = options.protocol.partition(":")[0] in DEALERS
+    dealt = options.protocol.partition(":")[0] in GENERIC_PROTOCOLS
     folds, notes = protocols.folds(
         options.protocol, clips if dealt else opened.clips, options.allow_partial
     )
@@ -136,7 +136,7 @@ def plan(
     sides = [{"name": f.name} | dataclasses.asdict(f.split) for f in folds]
     return {
         "protocol": options.protocol,
-        "protocol_stamp": protocols.stamp(str(options.protocol), folds),
+        "protocol_stamp": protocols.fingerprint(str(options.protocol), folds),
         "notes": list(notes),
         "leaky": folds[0].leaky,
         "mode": settings.data.mode,

@@ -52,7 +52,7 @@ def test_guard_passes_a_clean_run_and_stops_leaks():
         leaky=True, train=[*clean_sides["train"], replace(stray, clip_id="new", audio=twin)]
     )
     assert "path" in stopped(leaky=True, train=[*clean_sides["train"], stray])
-    assert "chosen on its own test" in stopped(validation=clean_sides["test"])
+    assert "selected on its own test set" in stopped(validation=clean_sides["test"])
     assert "listed twice" in stopped(train=[*clean_sides["train"], known])
     assert "the same sound" in stopped({stray.clip_id: "equal", known.clip_id: "equal"})
     guard(clean_sides, {stray.clip_id: "equal", known.clip_id: "equal"}, leaky=True)
