@@ -97,9 +97,9 @@ def planned_folds(
         raise UserError("--enrol has no meaning where every speaker is known; drop it")
     if folds[0].test_clips and settings.data.enrol:
         raise UserError(f"{options.protocol} tests speakers unseen; drop --enrol")
-    sounds = opened.sounds
+    hashes = opened.audio_hashes
     for fold in folds:
-        leaks.guard(fold.clips(clips), sounds, fold.leaky)
+        leaks.guard(fold.clips(clips), hashes, fold.leaky)
     return folds, notes
 
 

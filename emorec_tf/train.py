@@ -120,7 +120,7 @@ def train(
     classes = classes_of(clips, settings.data)
     split = split or splits.make(clips, settings.data, settings.train.seed)
     sides = split.clips(clips)
-    leaks.guard(sides, opened.sounds, split.leaky)
+    leaks.guard(sides, opened.audio_hashes, split.leaky)
     check_enough(sides["train"], classes, settings.train.batch_size)
     from emorec_tf.training import fit, logits, speaker_adaptation
     from emorec_tf.training.distributed import sync

@@ -50,8 +50,8 @@ class Records:
         return tuple(e for e in EMOTIONS if e in there)
 
     @property
-    def sounds(self) -> dict[str, str]:
-        """Hash of each clip's decoded waveform, of those that have a sound."""
+    def audio_hashes(self) -> dict[str, str]:
+        """{clip_id: hash of the decoded waveform}, of the clips that have audio."""
         rows = read_csv(self.folder / REPORT)
         return {r["clip_id"]: r["audio_sha256"] for r in rows if r["audio_sha256"]}
 

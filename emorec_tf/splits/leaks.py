@@ -146,9 +146,7 @@ def _of_fold(rows: Sequence[Row], hashes: Mapping[str, str], leaky: bool) -> lis
         right = [row for row in rows if row.role == other]
         recordings = [_keys(subset, _recording).keys() for subset in (left, right)]
         if one == "validation" and left and recordings[0] == recordings[1]:
-            found.append(
-                "validation and test are the same: the model is selected on its own test set"
-            )
+            found.append("validation and test are the same: model selection on the test set")
             continue
         lines = _of_pair(left, right, hashes, ask_speakers=other == "test" and not leaky)
         found += [f"{line} in {one} and {other}" for line in lines]

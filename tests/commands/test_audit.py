@@ -91,7 +91,7 @@ PLANTED = {
         "Actor_01/01-01-03-01-01-01-01.mp4) in train and test",
     ],
     planted_selection_on_test: [
-        "leak: fold 2: validation and test are the same: the model is selected on its own test set"
+        "leak: fold 2: validation and test are the same: model selection on the test set"
     ],
     planted_double_run: [
         "leak: fold 3: 6 paths (Actor_03/01-01-03-01-01-01-03.mp4, "
