@@ -92,11 +92,11 @@ def compare(
         UserError: the runs differ in protocol, classes, clips, labels or speakers.
     """
     order = _joined(first, second, across_protocols)
-    names, who = np.unique(np.array(first.speakers), return_inverse=True)
+    names, whose = np.unique(np.array(first.speakers), return_inverse=True)
     ids = np.array([first.classes.index(label) for label in first.labels])
     counts = np.zeros((len(names), 2, len(first.classes), len(first.classes)), int)
-    for run, guesses in enumerate((first.probabilities, second.probabilities[order])):
-        np.add.at(counts[:, run], (who, ids, guesses.argmax(1)), 1)
+    for run, probabilities in enumerate((first.probabilities, second.probabilities[order])):
+        np.add.at(counts[:, run], (whose, ids, probabilities.argmax(1)), 1)
     return {
         "first": first.run,
         "second": second.run,
