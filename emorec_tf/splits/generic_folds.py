@@ -77,6 +77,7 @@ def sha256(text: str) -> str:
 def _leave_one_session_out(
     clips: Sequence[Clip], _: int, kind: str = "loso_session"
 ) -> tuple[list[Fold], list[str]]:
+    """Leave one session out; sessions must not share speakers."""
     speakers_in: dict[str, set[str]] = defaultdict(set)
     for clip in clips:
         speakers_in[clip.session].add(clip.speaker)

@@ -336,7 +336,7 @@ def test_random_arrays_replace_an_earlier_export(
     assert "4 random" in done.stdout
     assert len(done.stdout.splitlines()) == 8
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    assert "random: no voice" in report["compared_on"]
+    assert "random: no audio" in report["compared_on"]
     assert list(report["formats"]) == ["saved_model", "litert", "litert_int8"]
     assert sorted(p.name for p in out.iterdir()) == sorted([*PLACES, "report.json"])
     assert (out / "model.onnx").stat().st_mtime_ns == before
@@ -385,10 +385,10 @@ def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["--run", "nowhere"], "nowhere"),
         (["--run", "RUN", "--format", "savedmodel"], "did you mean 'saved_model'"),
-        (["--run", "RUN", "--format", ","], "known are saved_model"),
+        (["--run", "RUN", "--format", ","], "known formats are saved_model"),
         (["--run", "RUN", "--out", "OUT/file"], "is a file"),
-        (["--run", "RUN", "--out", "OUT"], "saved_model is in the way"),
-        (["--run", "RUN", "--out", "OUT", "--format", "onnx"], "model.onnx is in the way"),
+        (["--run", "RUN", "--out", "OUT"], "saved_model exists and is no export"),
+        (["--run", "RUN", "--out", "OUT", "--format", "onnx"], "model.onnx exists and is no export"),
         (["--run", "RUN", "--format", "tflite"], "unknown format 'tflite'; "),
         (["--run", "RUN", "--out", "OUT/new", "--clips", "OUT"], "no clip in folder"),
     ],
