@@ -285,7 +285,7 @@ def test_what_no_runtime_holds_is_told_in_one_line(
             export_run.write_format(served, name, tmp_path, cases, wanted)
         line = str(told.value)
         assert len(line.splitlines()) == 1
-        assert f"{name} cannot hold {tmp_path} (audio conv1d(filters=8" in line
+        assert f"{name} cannot represent {tmp_path} (audio conv1d(filters=8" in line
         assert "other formats are saved_model" in line
         assert line.endswith("has no Erfinv")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["saved_model", "temperature.json"]
@@ -388,7 +388,10 @@ def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--run", "RUN", "--format", ","], "known formats are saved_model"),
         (["--run", "RUN", "--out", "OUT/file"], "is a file"),
         (["--run", "RUN", "--out", "OUT"], "saved_model exists and is no export"),
-        (["--run", "RUN", "--out", "OUT", "--format", "onnx"], "model.onnx exists and is no export"),
+        (
+            ["--run", "RUN", "--out", "OUT", "--format", "onnx"],
+            "model.onnx exists and is no export",
+        ),
         (["--run", "RUN", "--format", "tflite"], "unknown format 'tflite'; "),
         (["--run", "RUN", "--out", "OUT/new", "--clips", "OUT"], "no clip in folder"),
     ],

@@ -14,7 +14,7 @@ from conftest import FEATURE_FLAGS, TRAIN_FLAGS
 from emorec_tf import evaluate, prepare, train
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import SetupError, UserError
-from emorec_tf.records.worker_pool import at_hand
+from emorec_tf.records.worker_pool import localised
 from emorec_tf.storage import paths
 from emorec_tf.storage.paths import Remote, copy, local_copy, local_draft, place, remove_tree
 from emorec_tf.training import run_dir
@@ -104,7 +104,7 @@ def test_what_passes_is_tried_again(s3: str, monkeypatch: pytest.MonkeyPatch) ->
 
     assert place(f"{s3}/x")._ask(question) == f"{s3}/x"
     troubles += [tf.errors.UnavailableError(None, None, "busy")] * 3
-    with pytest.raises(SetupError, match="busy; the same command goes on"):
+    with pytest.raises(SetupError, match="busy; repeat the command"):
         place(f"{s3}/x")._ask(question)
 
 
@@ -114,7 +114,7 @@ def test_a_clip_that_is_fetched_is_named_as_it_was_given(s3: str) -> None:
     fetched = []
 
     def read(clip: Clip) -> None:
-        with at_hand(clip) as here:
+        with localised(clip) as here:
             fetched.append(Path(str(here.audio)))
             assert fetched[0].read_bytes() == b"abc"
             raise UserError(f"{here.audio}: no sound")
