@@ -51,7 +51,7 @@ def print_table(metrics: dict[str, Any], loaded: run_dir.Run) -> None:
         scaling = f"at temperature {metrics['temperature']:.2f}; {before}"
         table.add_row("calibration error", f"{metrics['ece']:.3f} ({scaling})")
     Console().print(table)
-    names = f"predictions.csv, robustness.csv, {loaded.task.picture_name}.png"
+    names = f"predictions.csv, robustness.csv, {loaded.task.plot_name}.png"
     print(f"written: {loaded.folder}/metrics.json, {names}")
 
 

@@ -1,4 +1,4 @@
-"""Command: list what there is. Reads the tables as text, so it answers at once."""
+"""Command: list everything that can be chosen by name. Tables are read as text, so it is fast."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from emorec_tf.cli import guarded, parse
-from emorec_tf.config import choices
-from emorec_tf.datasets import corpora
+
+WIDTH = 200  # columns, where the output is no terminal
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,23 +16,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(argv: Sequence[str] | None) -> int:
-    """Print datasets, branches, fusions and classical heads."""
+    """Print models, datasets, branches, fusions, classifiers, features, protocols and metrics."""
     parse(argv, "zoo", config_flag=False)
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    console = Console()
-    table = Table("dataset", "clips", "speakers", "classes", "what a label means", "licence")
-    for name, row in corpora.DATASETS.items():
-        counts = [str(n) if n else "any" for n in (row.clip_count, row.speaker_count)]
-        table.add_row(name, *counts, str(len(row.emotions)), row.label_meaning, row.licence)
-    console.print(table)
-    for kind in choices.TABLES:
-        table = Table(kind, "what it is", "knobs")
-        for entry in choices.entries(kind).values():
-            knobs = ", ".join(f"{k}={v!r}" for k, v in entry.arguments.items())
-            table.add_row(entry.name, entry.summary, knobs)
-        console.print(table)
+    from emorec_tf.inference.zoo_contents import contents
+
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    for listing in contents():
+        first, *others = listing.columns  # a name is never cut or wrapped, other columns may wrap
+        columns = [Column(first, no_wrap=True), *(Column(c, overflow="fold") for c in others)]
+        table = Table(*columns, title=listing.title, title_justify="left")
+        for row in listing.rows:
+            table.add_row(*row)
+        console.print(table, markup=False)
     return 0
 
 

@@ -60,7 +60,7 @@ def options(kind: str) -> list[str]:
     """Heading and table of one kind of choice: audio, face, fusion, ..."""
     rows = []
     for entry in choices.entries(kind).values():
-        arguments = ", ".join(f"`{name}={value!r}`" for name, value in entry.knobs.items())
+        arguments = ", ".join(f"`{name}={value!r}`" for name, value in entry.arguments.items())
         rows.append((f"`{entry.name}`", entry.summary, arguments, entry.source))
     return [f"## `--{kind}`", table(("name", "description", "arguments", "source"), rows)]
 

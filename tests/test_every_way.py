@@ -122,6 +122,6 @@ def test_real_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     of_video = {Path(str(c.video)).name: row for c, row in zip(clips, logits, strict=True)}
     out = exported(folder, tmp_path / "exported")
     for video in videos:
-        shares = np.ravel(run.task.answers(of_video[video.name][None], run.temperature))
+        shares = np.ravel(run.task.predictions(of_video[video.name][None], run.temperature))
         wanted = dict(zip(run.classes, map(float, shares), strict=True))
         all_equal(folder, out, video, wanted, capsys)

@@ -1,4 +1,4 @@
-"""What lies on disk below a folder, and which files are one clip. Nothing is decoded."""
+"""Find media files below a folder and join those of one clip. Nothing is decoded."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from emorec_tf.config.clip import MODALITIES, Clip
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import Remote, place
 
-# The order is the preference where a clip comes in several formats: lossless sound first.
+# The order is the preference where a clip has several formats: lossless audio first.
 AUDIO_SUFFIXES = (".wav", ".flac", ".opus", ".ogg", ".m4a", ".aac", ".mp3")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".m4v", ".webm", ".flv", ".mpg")
 MEDIA_SUFFIXES = frozenset(AUDIO_SUFFIXES + VIDEO_SUFFIXES)
 TABLE_SUFFIXES = (".csv", ".txt")
-PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".webp"))
 
 
 def files_below(source: str) -> list[str]:
     """Return the paths (relative, with "/", sorted) of all files below ``source``.
 
-    Hidden files and folders, and the "__MACOSX" copies of unpacked archives, are passed over.
+    Hidden files and folders, and the "__MACOSX" copies of unpacked archives, are skipped.
 
     Raises:
         UserError: If ``source`` is not a folder.
@@ -44,27 +44,27 @@ def files_below(source: str) -> list[str]:
 
 
 def _objects_below(folder: Remote, prefix: str = "") -> Iterator[str]:
-    """Walk object storage, where each question whether a name is a folder costs a request."""
-    for there in folder.iterdir():
-        name = there.name
+    """Walk object storage, where asking whether a name is a folder costs a request."""
+    for entry in folder.iterdir():
+        name = entry.name
         if name[0] == "." or name == "__MACOSX":
             continue
-        if is_media(name) or PurePosixPath(name).suffix in TABLE_SUFFIXES or not there.is_dir():
+        if is_media(name) or PurePosixPath(name).suffix in TABLE_SUFFIXES or not entry.is_dir():
             yield prefix + name
         else:
-            yield from _objects_below(there, f"{prefix}{name}/")
+            yield from _objects_below(entry, f"{prefix}{name}/")
 
 
 def is_media(path: str) -> bool:
-    """Say whether the name ends like a sound or a film file."""
+    """Whether the name has the suffix of an audio or a video file."""
     return PurePosixPath(path).suffix.lower() in MEDIA_SUFFIXES
 
 
 def found(names: Sequence[str]) -> list[str]:
-    """Files to answer: named files as they are, folders searched for media.
+    """Files to predict: named files as they are, folders searched for media.
 
-    A folder's pictures are taken where it holds neither sound nor film: beside those they are
-    covers and posters.
+    Images in a folder count only if it holds neither audio nor video: beside those they are covers
+    and posters.
 
     Raises:
         UserError: nothing named, or a folder without media.
@@ -76,11 +76,11 @@ def found(names: Sequence[str]) -> list[str]:
         if not place(name).is_dir():
             paths.append(name)
             continue
-        there = files_below(name)
-        inside = [p for p in there if is_media(p)]
-        inside = inside or [p for p in there if PurePosixPath(p).suffix.lower() in PICTURE_SUFFIXES]
+        files = files_below(name)
+        inside = [p for p in files if is_media(p)]
+        inside = inside or [p for p in files if PurePosixPath(p).suffix.lower() in IMAGE_SUFFIXES]
         if not inside:
-            raise UserError(f"no clip in folder {name}; it holds no file that ends like mp4 or wav")
+            raise UserError(f"no clip in folder {name}; it holds no media file (.mp4, .wav, ...)")
         paths += [str(place(name) / p) for p in sorted(inside)]
     return paths
 
@@ -112,12 +112,14 @@ def join(found: Iterable[tuple[Clip, str, str]]) -> list[Clip]:
     for clip, path, modality in found:
         first, first_path = labels.setdefault(clip.clip_id, (clip, path))
         if first != clip:
-            raise UserError(f"{path} and {first_path} are one clip with different labels; mend one")
+            raise UserError(
+                f"{path} and {first_path} are one clip with different labels; correct one"
+            )
         for role, taken in files[clip.clip_id].items():
             rank = _rank(path, modality, role)
             if rank in taken:
                 raise UserError(
-                    f"clip {clip.clip_id!r} is there twice: {taken[rank]} and {path}; remove one,"
+                    f"clip {clip.clip_id!r} occurs twice: {taken[rank]} and {path}; remove one,"
                     " or give the subfolder that holds one copy"
                 )
             if rank is not None:

@@ -1,4 +1,4 @@
-"""Corpora whose labels are in files, not in names: one's own clips, CREMA-D and MSP-IMPROV."""
+"""Corpora with label files: your own clips, CREMA-D and MSP-IMPROV."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emorec_tf.datasets.discovery import files_below, is_media, join
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import Remote, place
 
-# What others call the emotions of EMOTIONS.
+# Other names of the emotions in EMOTIONS.
 ALIASES = {
     "neutral": ("neu", "neutrality"),
     "calm": ("calmness", "cal"),
@@ -54,19 +54,19 @@ def emotion_named(name: str, where: str) -> str:
     return emotion
 
 
-# --- one's own clips ---------------------------------------------------------------------------
+# --- your own clips ----------------------------------------------------------------------------
 
 
 def read_folder(source: str, label: str = "") -> list[Clip]:
-    """Read anyone's own clips: by a CSV, else by the names of the folders.
+    """Read your own clips: by a CSV, else by the names of the folders.
 
     ``source`` is a CSV or a folder that holds ``labels.csv`` or ``clips.csv``, with the columns
-    ``path,emotion,speaker`` and, if wanted, ``session,activation,valence,start,end``. Paths are
-    relative to the CSV, ``start`` and ``end`` are seconds; any further column becomes a trait.
+    ``path,emotion,speaker`` and, optionally, ``session,activation,valence,start,end``. Paths are
+    relative to the CSV, ``start`` and ``end`` are seconds; other columns become traits.
     Without a CSV, the files lie in ``<speaker>/<emotion>/`` or are ``<emotion>/<speaker>_*``.
 
     Raises:
-        UserError: For what is missing, unknown or not a number, with the file and the row.
+        UserError: Anything missing, unknown or not a number, with the file and the row.
     """
     del label  # one kind only
     if place(source).is_file():
@@ -113,15 +113,15 @@ def _clip_of_row(
         if not row[name]:
             raise UserError(f"{where}: no {name}; fill it in or remove the row")
     path = table.parent / row["path"]
-    if not isinstance(path, Remote):  # a URL is free of .. by itself
+    if not isinstance(path, Remote):  # a URL has no ..
         path = Path(os.path.normpath(path))
     if not is_media(path.name):
-        raise UserError(f"{where}: {row['path']} is no sound or film file")
+        raise UserError(f"{where}: {row['path']} is no audio or video file")
     if not path.is_file():
         raise UserError(f"{where}: no file {path}; paths are relative to the CSV")
     start, end = _number(row, "start", where) or 0.0, _number(row, "end", where)
     if start < 0 or (end is not None and end <= start):
-        raise UserError(f"{where}: start {start:g} and end {end} (seconds) bound no time")
+        raise UserError(f"{where}: start {start:g} and end {end} (seconds) are no interval")
     clip_id = Path(os.path.relpath(path.with_suffix(""), table.parent)).as_posix()
     clip = Clip(
         clip_id=f"{clip_id}@{start:.3f}" if several else clip_id,
@@ -156,11 +156,11 @@ def _from_folders(source: str, path: str) -> tuple[Clip, str, str]:
     where = str(place(source) / path)
     forms = "<speaker>/<emotion>/<file>, <emotion>/<speaker>_<file> or a labels.csv"
     if len(parts) < 2:
-        raise UserError(f"{where}: no emotion or speaker told; use {forms}")
+        raise UserError(f"{where}: emotion or speaker are not in the path; use {forms}")
     emotion = emotion_named(parts[-2], where)
     prefix, underscore, _ = parts[-1].partition("_")
     speaker = parts[-3] if len(parts) > 2 else prefix if underscore else ""
-    # Taking "train" for a person would put the same people on both sides of every test.
+    # Reading "train" as a speaker would put the same people into training and test.
     if not speaker or speaker.lower() in _SPLIT_NAMES:
         raise UserError(f"{where}: the speaker is unknown; use {forms}")
     clip_id = PurePosixPath(path).with_suffix("").as_posix()
@@ -171,10 +171,10 @@ def _from_folders(source: str, path: str) -> tuple[Clip, str, str]:
 
 
 def crema_d_labels(clips: list[Clip], source: str, label: str) -> list[Clip]:
-    """Add the actors' traits and, for the label "perceived", what most raters saw and heard.
+    """Add the actors' traits and, for the label "perceived", the raters' most frequent vote.
 
-    The votes are those on film with sound. Clips without a single most-voted emotion (420 of
-    7,442) have no such label and are left out, which the log says.
+    The votes are those on video with audio. Clips without a single most-voted emotion (420 of
+    7,442) have no such label and are left out, with a log message.
 
     Raises:
         UserError: If "perceived" is asked for and no table of votes lies below ``source``.
@@ -206,7 +206,7 @@ def _crema_d_votes(tables: Mapping[str, Path], source: str) -> dict[str, str]:
         winners = {}
         needed = ("", "filename", *(letter.lower() for letter in _VOTES))
         for row in _table(tables["tabulatedVotes.csv"], needed).values():
-            if row[""].startswith("3"):  # 1 voice, 2 face, 3 both
+            if row[""].startswith("3"):  # 1 audio, 2 video, 3 both
                 counts = {letter: int(row[letter.lower()]) for letter in _VOTES}
                 most = max(counts.values())
                 tied = [letter for letter in _VOTES if counts[letter] == most]
@@ -223,8 +223,9 @@ def msp_improv_labels(clips: list[Clip], source: str, label: str) -> list[Clip]:
     """Label the clips by the corpus's evaluation file (the release spells it Evalution.txt).
 
     A line is "UTD-IMPROV-S01A-F01-P-FM01.avi; A; A:2.80; V:2.60; D:3.40 ; N:3.20;": the raters'
-    class and mean activation and valence (1-5; NaN becomes None). The single raters' lines are
-    passed over. Clips of other classes (O, X) or without a line are left out; the log says so.
+    class and mean activation and valence (1-5; NaN becomes None). Lines of single
+    raters are skipped. Clips of other classes (O, X) or without a line are left out, with a log
+    message.
 
     Raises:
         UserError: If no such file lies below ``source`` or no line in it has that form.

@@ -1,4 +1,4 @@
-"""Which classes are told apart: chosen and merged, or binned from ratings; joining corpora."""
+"""Class labels: selected and merged emotions, or bins of ratings; joining corpora."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emorec_tf.config.config import DataConfig
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
 
-# Ratings from 1 to 5: up to the first cut, between the two, from the second on.
+# Ratings from 1 to 5: low up to the first cut, high from the second on.
 CUTS = (2.5, 3.5)
 BINS = {
     "activation": ("low", "medium", "high"),
@@ -22,11 +22,11 @@ _LOG = logging.getLogger(__name__)
 
 
 def labelled(clips: Sequence[Clip], data: DataConfig) -> list[Clip]:
-    """Give the clips the labels that are learned; those that have none are left out.
+    """Give the clips their target labels; clips without one are left out.
 
-    ``classes`` chooses and merges emotions whatever the target is. For bins of activation or
-    valence, ``emotion`` then holds the bin, and the trait "emotion" what it was; for ratings
-    themselves it stays as it is.
+    ``classes`` selects and merges emotions for any target. For bins of activation (arousal) or
+    valence, ``emotion`` then holds the bin and the trait "emotion" the original emotion; for
+    ratings themselves it is unchanged.
 
     Raises:
         UserError: see ``merge_classes``; no clip has a rating, or one is not from 1 to 5.
@@ -52,7 +52,7 @@ def labelled(clips: Sequence[Clip], data: DataConfig) -> list[Clip]:
 
 
 def binned(rating: float, data: DataConfig) -> str:
-    """Name the bin of a rating of the target."""
+    """Name of the bin of a rating."""
     return BINS[data.target][(rating > CUTS[0]) + (rating >= CUTS[1])]
 
 
@@ -66,21 +66,21 @@ def classes_of(clips: Iterable[Clip], data: DataConfig) -> tuple[str, ...]:
 
 
 def left_out(clips: Sequence[Clip], data: DataConfig) -> str:
-    """Say how many clips of the chosen emotions have no rating; "" if none is left out."""
+    """Write how many clips of the selected emotions have no rating; "" if none is left out."""
     count = len(merge_classes(clips, data.classes)) - len(labelled(clips, data))
     return f"; {count} without a rating of {data.target} left out" if count else ""
 
 
 def merge_classes(clips: Sequence[Clip], classes: str | None) -> list[Clip]:
-    """Merge or choose classes.
+    """Merge or select classes.
 
     Args:
         clips: Any clips.
-        classes: None: as they are. "8": all of them, which must be eight. "7": calm becomes
+        classes: None: unchanged. "8": all of them, which must be eight. "7": calm becomes
             neutral, which must leave seven. Else a comma list of emotions: only those are kept.
 
     Raises:
-        UserError: If the number of classes does not fit or an emotion is unknown or not there.
+        UserError: If the number of classes does not fit or an emotion is unknown or does not occur.
     """
     if classes is None:
         return list(clips)
@@ -111,12 +111,12 @@ def class_names(emotions: Iterable[str]) -> tuple[str, ...]:
 
 
 def common(parts: Mapping[str, list[Clip]], classes: str | None) -> list[Clip]:
-    """Join corpora: prefix what must be unique and keep the emotions that all of them have."""
-    if classes is not None and classes.strip() == "7":  # before the choice, or calm would be lost
+    """Join corpora: prefix ids and speakers, and keep the emotions that all of them have."""
+    if classes is not None and classes.strip() == "7":  # first, or calm would be lost
         parts = {name: _calm_is_neutral(part) for name, part in parts.items()}
     shared = set.intersection(*({clip.emotion for clip in part} for part in parts.values()))
     if not shared:
-        raise UserError(f"{' and '.join(parts)} have no emotion in common; train on one of them")
+        raise UserError(f"{' and '.join(parts)} have no emotion in common; use one of them")
     lost = Counter(c.emotion for part in parts.values() for c in part if c.emotion not in shared)
     if lost:
         _LOG.warning("left out clips of emotions that not all corpora have: %s", dict(lost))

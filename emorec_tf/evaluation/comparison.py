@@ -1,23 +1,24 @@
-"""Is one run better than another? Paired over the same clips, with people as the unit."""
+"""Is one run better than another? Paired over the same clips, with speakers as the unit."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap, wilcoxon
+from scipy.stats import wilcoxon
 
 from emorec_tf.errors import UserError
 from emorec_tf.storage.files import read_csv
-from emorec_tf.tasks import metrics
+from emorec_tf.tasks import bootstrap, metrics
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Answers of one run: ``probabilities`` is [N, K], columns in the order of ``classes``."""
+    """Predictions of a run: ``probabilities`` is [N, K], columns in the order of ``classes``."""
 
     run: str
     protocol: str
@@ -28,10 +29,10 @@ class Predictions:
     probabilities: np.ndarray
 
     def __post_init__(self) -> None:
-        """Refuse a clip that is answered twice: it would count twice."""
+        """Refuse duplicate clips: they would count twice."""
         if len(set(self.clip_ids)) < len(self.clip_ids):
             twice = next(i for i in self.clip_ids if self.clip_ids.count(i) > 1)
-            raise UserError(f"{self.run}: clip {twice} is answered twice; every clip counts once")
+            raise UserError(f"{self.run}: clip {twice} has two predictions; every clip counts once")
 
 
 def read(run: str | Path, name: str = "predictions.csv") -> Predictions:
@@ -49,7 +50,7 @@ def read(run: str | Path, name: str = "predictions.csv") -> Predictions:
         rows = read_csv(folder / name)
         found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         if "ccc" in found:
-            raise UserError(f"{folder} estimates ratings; only runs that name classes are compared")
+            raise UserError(f"{folder} estimates ratings; only classifiers are compared")
         classes = tuple(found["classes"])
         return Predictions(
             run=str(run),
@@ -65,37 +66,37 @@ def read(run: str | Path, name: str = "predictions.csv") -> Predictions:
             f"cannot read {error.filename}: {error.strerror}; evaluate first"
         ) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder}: {name} or metrics.json is damaged; evaluate anew") from error
+        raise UserError(f"{folder}: {name} or metrics.json is damaged; evaluate again") from error
 
 
 def compare(
     first: Predictions, second: Predictions, seed: int = 0, across_protocols: bool = False
 ) -> dict[str, Any]:
-    """Subtract the figures of ``second`` from those of ``first``, clip by clip the same.
+    """Subtract the scores of ``second`` from those of ``first``, over the same clips.
 
-    The interval (95 %, percentile) draws speakers and takes both runs' answers for each: what is
-    hard for both cancels out. Wilcoxon's signed-rank test asks whether a speaker's figure is
-    higher in one run; with fewer than 6 speakers it cannot say so at 5 %.
+    The interval (95 %, percentile) draws speakers and takes both runs' predictions for each: what
+    is hard for both cancels out. Wilcoxon's signed-rank test asks whether the scores of speakers
+    are higher in one run; with fewer than 6 speakers it cannot reach 5 %.
 
     Args:
         first: one run.
         second: the other.
         seed: of the bootstrap.
-        across_protocols: compare all the same; only to show what a protocol does to a figure.
+        across_protocols: compare runs of different protocols too, to show the protocol's effect.
 
     Returns:
         ``n``, ``speakers`` (count) and, for ``uar`` and ``war``: first, second, difference, ci95
         (None with one speaker), wilcoxon_p.
 
     Raises:
-        UserError: other protocols, classes, clips, labels or speakers.
+        UserError: the runs differ in protocol, classes, clips, labels or speakers.
     """
     order = _joined(first, second, across_protocols)
-    names, who = np.unique(np.array(first.speakers), return_inverse=True)
+    names, whose = np.unique(np.array(first.speakers), return_inverse=True)
     ids = np.array([first.classes.index(label) for label in first.labels])
     counts = np.zeros((len(names), 2, len(first.classes), len(first.classes)), int)
-    for run, guesses in enumerate((first.probabilities, second.probabilities[order])):
-        np.add.at(counts[:, run], (who, ids, guesses.argmax(1)), 1)
+    for run, probabilities in enumerate((first.probabilities, second.probabilities[order])):
+        np.add.at(counts[:, run], (whose, ids, probabilities.argmax(1)), 1)
     return {
         "first": first.run,
         "second": second.run,
@@ -112,17 +113,17 @@ def _joined(first: Predictions, second: Predictions, across_protocols: bool) -> 
     if first.protocol != second.protocol and not across_protocols:
         raise UserError(
             f"{pair} follow different protocols ({first.protocol}; {second.protocol}), so their "
-            "figures do not compare; run both with one protocol"
+            "scores are not comparable; run both with one protocol"
         )
     if first.classes != second.classes:
         raise UserError(
-            f"{pair} know different classes; train both with the same --classes and --target"
+            f"{pair} have different classes; train both with the same --classes and --target"
         )
     at = {clip_id: position for position, clip_id in enumerate(second.clip_ids)}
     unequal = sorted(set(first.clip_ids) ^ at.keys())
     if unequal or not at:
         such = f" ({len(unequal)} are in one only, such as {unequal[0]})" if unequal else ""
-        raise UserError(f"{pair} did not answer the same clips{such}; evaluate both on the same")
+        raise UserError(f"{pair} predict different clips{such}; evaluate both on the same")
     order = [at[clip_id] for clip_id in first.clip_ids]
     for name in ("labels", "speakers"):
         theirs = [getattr(second, name)[i] for i in order]
@@ -132,28 +133,21 @@ def _joined(first: Predictions, second: Predictions, across_protocols: bool) -> 
     return order
 
 
-def _difference(counts: np.ndarray, figure: Any, seed: int) -> dict[str, Any]:
-    def statistic(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
-        values = figure(counts[np.moveaxis(drawn, axis, -1)].sum(-4))
-        return values[..., 0] - values[..., 1]
-
-    values, by_speaker = figure(counts.sum(0)), figure(counts)
+def _difference(
+    counts: np.ndarray, metric: Callable[[np.ndarray], np.ndarray], seed: int
+) -> dict[str, Any]:
+    """Compare two runs by the confusion matrices [S, 2, K, K] of each speaker and run."""
+    first, second = metric(counts.sum(0))
+    by_speaker = metric(counts)
     gaps = by_speaker[:, 0] - by_speaker[:, 1]
     ci95 = None
     if len(counts) > 1:
-        found = bootstrap(
-            (np.arange(len(counts)),),
-            statistic,
-            n_resamples=metrics.RESAMPLES,
-            vectorized=True,
-            method="percentile",
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-        ci95 = [float(found.low), float(found.high)]
+        resampled = metric(bootstrap.resampled(counts, seed))
+        ci95 = bootstrap.interval(resampled[:, 0] - resampled[:, 1])
     return {
-        "first": float(values[0]),
-        "second": float(values[1]),
-        "difference": float(values[0] - values[1]),
+        "first": float(first),
+        "second": float(second),
+        "difference": float(first - second),
         "ci95": ci95,
         "wilcoxon_p": float(wilcoxon(gaps).pvalue) if gaps.any() else 1.0,
     }

@@ -107,7 +107,7 @@ def pooled(rows: list[Row], facts: dict[str, Any]) -> dict[str, Any]:
     truth, answers = task.read(rows)
     seeds = np.array([row["seed"] for row in rows])
     per_seed = {
-        str(seed): task.figures(truth[seeds == seed], answers[seeds == seed])[task.score]
+        str(seed): task.metrics(truth[seeds == seed], answers[seeds == seed])[task.score]
         for seed in sorted(set(seeds.tolist()))
     }
     values = list(per_seed.values())

@@ -117,7 +117,9 @@ def read(folder: str | Path) -> FinishedRun:
         facts=facts,
         **answers,
         temperatures=_table(folder / "temperatures.csv", TEMPERATURES),
-        robustness=_table(folder / "robustness.csv", task.shown[1:], ("condition", "seed", "fold")),
+        robustness=_table(
+            folder / "robustness.csv", task.reported[1:], ("condition", "seed", "fold")
+        ),
         histories=_histories(folder, ("epoch", "val_loss", f"val_{task.score}")),
     )
     _check_subsets(run)

@@ -23,7 +23,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.evaluation import crossval_files, score_run, summary
 from emorec_tf.records.records_dir import Records
 from emorec_tf.splits import leaks, protocols
-from emorec_tf.splits.generic_folds import DEALERS, Fold
+from emorec_tf.splits.generic_folds import GENERIC_PROTOCOLS, Fold
 from emorec_tf.storage import resumable
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.storage.locks import alone
@@ -107,16 +107,16 @@ def plan(
         own = [n for n in protocols.names() if n.split("/")[0] == settings.data.dataset]
         raise UserError(
             f"crossval needs --protocol; for {settings.data.dataset} there are "
-            f"{', '.join([*own, *DEALERS])}"
+            f"{', '.join([*own, *GENERIC_PROTOCOLS])}"
         )
     clips = labelled(records.clips, settings.data)
-    generic = protocol.partition(":")[0] in DEALERS
+    generic = protocol.partition(":")[0] in GENERIC_PROTOCOLS
     folds, notes = protocols.folds(protocol, clips if generic else records.clips, allow_partial)
     if folds[0].leaky and settings.data.enrol:
         raise UserError("--enrol has no meaning where every speaker is known; drop it")
     if folds[0].test_clips and settings.data.enrol:
         raise UserError(f"{protocol} tests speakers unseen; drop --enrol")
-    sounds = records.sounds
+    sounds = records.audio_hashes
     for fold in folds:
         leaks.guard(fold.clips(clips), sounds, fold.leaky)
     return CrossValidation(settings, records, protocol, tuple(folds), tuple(notes))
@@ -181,7 +181,7 @@ def _facts(planned: CrossValidation, seeds: int, command: str) -> dict[str, Any]
     splits = [{"name": f.name} | dataclasses.asdict(f.split) for f in folds]
     return {
         "protocol": planned.protocol,
-        "protocol_stamp": protocols.stamp(planned.protocol, folds),
+        "protocol_stamp": protocols.fingerprint(planned.protocol, folds),
         "notes": list(planned.notes),
         "leaky": folds[0].leaky,
         "mode": settings.data.mode,

@@ -1,4 +1,4 @@
-"""MODEL_CARD.md of a run: the same figures as on the page, in words that go with the weights."""
+"""MODEL_CARD.md of a cross-validated run: the results of the report, as Markdown."""
 
 from __future__ import annotations
 
@@ -8,20 +8,29 @@ from typing import Any
 from emorec_tf.evaluation.crossval_results import FinishedRun
 
 LEAKY_WARNING = (
-    "LEAKY: the same speakers stand on all sides. These figures show what leaking feigns; "
-    "they say nothing about new speakers."
+    "LEAKY: the same speakers are in all subsets. These results are inflated by leakage; they say "
+    "nothing about new speakers."
 )
 ONE_SPEAKER = "no interval (one speaker)"
+MODE_NAMES = {  # by the value that is stored in crossval.json
+    "unseen": "speaker-independent",
+    "known": "speaker-dependent",
+    "enrolled": "speaker-adapted",
+}
 MODE_MEANING = {
-    "unseen": "nothing of a test speaker was used before he was tested",
-    "known": "clips of the same speakers trained the model",
-    "enrolled": "unlabelled clips of each test speaker gave his mean and deviation beforehand",
+    "unseen": "no data of the test speakers was used before the test",
+    "known": "the model was trained on clips of the test speakers",
+    "enrolled": "features were normalised by unlabelled enrolment clips of each test speaker",
+}
+MODALITIES = {  # by the value that is stored in coverage.csv
+    "voice and face": "audio and face",
+    "voice, no face": "audio, no face",
+    "face, no voice": "face, no audio",
 }
 LIMITS = (
-    "It names the expression that was labelled in its corpus. It does not read minds and cannot "
-    "tell what anyone feels.",
-    "Acted emotions are clearer than those of daily life; expect worse on spontaneous speech, "
-    "other languages, ages, cultures, cameras and rooms.",
+    "It predicts the expression that was labelled in its corpus. It cannot tell what anyone feels.",
+    "Acted emotions are clearer than those of daily life; expect lower accuracy on spontaneous "
+    "speech, other languages, ages, cultures, cameras and rooms.",
     "It must not be used to decide about people: not in hiring, school, policing, border control, "
     "insurance, credit or at work. In the European Union inferring emotions at work or school is "
     "prohibited but for medicine and safety (Regulation (EU) 2024/1689, article 5).",
@@ -34,14 +43,14 @@ def model_card(run: FinishedRun, found: Mapping[str, Any]) -> str:
 
     Args:
         run: the run it belongs to.
-        found: its figures, from ``run_figures.figures``.
+        found: its metrics, from ``run_metrics.run_metrics``.
     """
     base = baseline(found["scores"])
     tables = {
         "Recall of each class": found.get("recalls", []),
-        "Coverage": found["coverage"],
-        "Slices": [_slice(row) for row in found.get("slices", [])],
-        "Voice or face missing or damaged": found["robustness"],
+        "Coverage": [_coverage(row) for row in found["coverage"]],
+        "Subgroups": [_slice(row) for row in found.get("slices", [])],
+        "Robustness": found["robustness"],
     }
     if run.task.rating:
         tables = {name: [_rated(row) for row in rows] for name, rows in tables.items()}
@@ -62,12 +71,12 @@ def percent(value: float | None) -> str:
 
 
 def plain(value: float | None) -> str:
-    """Write a figure of ratings, which is no share: 0.123."""
+    """Write a metric of ratings, which is no share: 0.123."""
     return "-" if value is None else f"{value:.3f}"
 
 
 def plain_between(ci95: list[float] | None) -> str:
-    """Write an interval of such a figure: 0.123 to 0.456."""
+    """Write an interval of such a metric: 0.123 to 0.456."""
     return ONE_SPEAKER if ci95 is None else f"{ci95[0]:.3f} to {ci95[1]:.3f}"
 
 
@@ -79,20 +88,21 @@ def between(ci95: list[float] | None) -> str:
 
 
 def baseline(scores: Mapping[str, Any]) -> str:
-    """Say what blind answers reach, to stand beside every figure."""
+    """Write the trivial baselines, which stand beside every result."""
     if "baseline" in scores:
         mean = scores["baseline"]
         return (
-            f"Always the training mean gives CCC {plain(mean['ccc'])}, RMSE {plain(mean['rmse'])}."
+            f"Predicting the training mean gives CCC {plain(mean['ccc'])}, "
+            f"RMSE {plain(mean['rmse'])}."
         )
     majority = scores["majority_baseline"]
-    told = f"always {majority['class']} gives {percent(majority['war'])} WAR"
-    return f"Chance is {percent(scores['chance_uar'])} UAR; {told}."
+    always = f"always {majority['class']} gives {percent(majority['war'])} WAR"
+    return f"Chance is {percent(scores['chance_uar'])} UAR; {always}."
 
 
 def _mode(run: FinishedRun) -> str:
-    stamp = "LEAKY, " if run.leaky else ""
-    return f"{stamp}{run.mode} speakers, {run.facts['protocol']}"
+    leaky = "LEAKY, " if run.leaky else ""
+    return f"{leaky}{MODE_NAMES[run.mode]}, {run.facts['protocol']}"
 
 
 def _head(run: FinishedRun) -> str:
@@ -101,11 +111,11 @@ def _head(run: FinishedRun) -> str:
     if run.leaky:
         lines.append(f"**{LEAKY_WARNING}**")
     if run.missing:
-        lines.append(f"**UNFINISHED: {', '.join(run.missing)} not there.**")
+        lines.append(f"**UNFINISHED: {', '.join(run.missing)} missing.**")
     lines.append(
         f"{_does(run)} in a clip. {_parameters(facts)}Trained and tested on {facts['dataset']}."
     )
-    lines.append(f"- Label: {facts.get('label_meaning', 'not told')}")
+    lines.append(f"- Label: {facts.get('label_meaning', 'unknown')}")
     lines.append(f"- Licence of the data, which the weights inherit: {facts.get('licence', '?')}")
     return "\n\n".join(lines[:-1]) + "\n" + lines[-1]
 
@@ -114,7 +124,7 @@ def _does(run: FinishedRun) -> str:
     if run.task.rating:
         return f"Estimates {run.task.rating} from 1 to 5"
     kinds = "expressions" if run.facts["target"] == "emotion" else f"levels of {run.target}"
-    return f"Names one of {len(run.classes)} {kinds} ({', '.join(run.classes)})"
+    return f"Predicts one of {len(run.classes)} {kinds} ({', '.join(run.classes)})"
 
 
 def _parameters(facts: Mapping[str, Any]) -> str:
@@ -134,11 +144,11 @@ def _headline(run: FinishedRun, found: Mapping[str, Any]) -> str:
         else ""
     )
     return (
-        f"## Figures ({_mode(run)})\n\n"
-        "| figure | value | 95 % over speakers | chance or majority |\n|---|---|---|---|\n"
+        f"## Results ({_mode(run)})\n\n"
+        "| metric | value | 95 % interval over speakers | chance or majority |\n|---|---|---|---|\n"
         + "\n".join(lines)
-        + f"\n\n{scores['n']} clips of {scores['speakers']} speakers, every one scored, those "
-        f"without a face too; {run.task.score.upper()} of seeds ({len(run.facts['seeds'])}) "
+        + f"\n\n{scores['n']} clips of {scores['speakers']} speakers, all evaluated, also those "
+        f"without a face; {run.task.score.upper()} of seeds ({len(run.facts['seeds'])}) "
         f"{seeds}.{calibration}"
     )
 
@@ -150,7 +160,7 @@ def _rating_rows(scores: Mapping[str, Any]) -> list[tuple[str, ...]]:
             name.upper(),
             plain(scores[name]),
             plain_between(scores[f"{name}_ci95"]),
-            f"{plain(always[name])} (always the training mean)",
+            f"{plain(always[name])} (training mean)",
         )
         for name in ("ccc", "pcc", "rmse")
     ]
@@ -173,20 +183,27 @@ def _class_rows(scores: Mapping[str, Any]) -> list[tuple[str, ...]]:
 def _protocol(run: FinishedRun) -> str:
     facts = run.facts
     notes = "".join(f"\n- {note}" for note in facts["notes"])
-    chosen = "validation clips"
+    on = "validation clips"
     if not run.leaky:
-        chosen = "speakers of the training side, never on test speakers"
+        on = "validation speakers, never on test speakers"
     return (
-        f"## Protocol\n\n`{facts['protocol']}`, {len(facts['folds'])} folds, stamp "
-        f"`{facts['protocol_stamp']}`. {run.mode.capitalize()} speakers: {MODE_MEANING[run.mode]}. "
-        f"{'Epoch was' if run.task.rating else 'Epoch and temperature were'} chosen on {chosen}."
+        f"## Protocol\n\n`{facts['protocol']}`, {len(facts['folds'])} folds, fingerprint "
+        f"`{facts['protocol_stamp']}`. {MODE_NAMES[run.mode].capitalize()}: "
+        f"{MODE_MEANING[run.mode]}. "
+        f"{'Epoch was' if run.task.rating else 'Epoch and temperature were'} selected on {on}."
         + (f"\n{notes}" if notes else "")
     )
 
 
 def _rated(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Write all floats but shares as they are."""
+    """Write all floats but shares as plain numbers."""
     return {k: plain(v) if isinstance(v, float) and k != "share" else v for k, v in row.items()}
+
+
+def _coverage(row: Mapping[str, Any]) -> dict[str, Any]:
+    kind = row["clips that have"]
+    rest = {k: v for k, v in row.items() if k != "clips that have"}
+    return {"modalities present": MODALITIES.get(kind, kind), **rest}
 
 
 def _slice(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,12 +211,12 @@ def _slice(row: Mapping[str, Any]) -> dict[str, Any]:
     if row["gap_ci95"]:
         gap += f" ({100 * row['gap_ci95'][0]:+.1f} to {100 * row['gap_ci95'][1]:+.1f})"
     return {
-        "slice": f"{row['trait']} {row['value']}",
+        "subgroup": f"{row['trait']} {row['value']}",
         "clips": row["clips"],
         "speakers": row["speakers"],
         "uar": f"{percent(row['uar'])} ({between(row['uar_ci95'])})",
         "gap to the rest": gap,
-        "what follows": row["follows"],
+        "conclusion": row["follows"],
     }
 
 
@@ -222,6 +239,6 @@ def _made(run: FinishedRun) -> str:
     versions = ", ".join(f"{k} {v}" for k, v in facts.get("versions", {}).items())
     config = "\n".join(f"{k}: {v}" for k, v in facts.get("config", {}).items())
     return (
-        f"## How it was made\n\n{versions}. Machine: {facts.get('machine', 'not told')}.\n\n"
+        f"## How it was made\n\n{versions}. Machine: {facts.get('machine', 'unknown')}.\n\n"
         f"```\n{facts.get('command', '')}\n```\n\n```yaml\n{config}\n```"
     )

@@ -54,7 +54,7 @@ def evaluate(
         "without_voice": sum(r["audio_present"] == "0" for r in rows),
         "without_face": sum(r["faces_found"] == "0" for r in rows),
     }
-    plot = run.task.picture(run.task.truth(clips), answers, _title(run, metrics))
+    plot = run.task.plot(run.task.truth(clips), answers, _title(run, metrics))
     _write(run, metrics, rows, conditions, plot)
     return metrics
 
@@ -74,14 +74,16 @@ def _scored(
     batches = logits.ClipBatches(experiment.records, test, keep=True)
 
     def answer(corruption: Any) -> np.ndarray:
-        return task.answers(logits.logits_of(model, batches, adapter, corruption)[0], temperature)
+        return task.predictions(
+            logits.logits_of(model, batches, adapter, corruption)[0], temperature
+        )
 
     raw, clips = logits.logits_of(model, batches, adapter)
     metrics = task.scores(clips, raw, temperature, experiment.scored("train"))
     metrics["parameters"] = model.count_params()
     features = experiment.settings.features
-    conditions = corruptions.table(answer, task.truth(clips), task.figures, features)
-    return metrics, clips, task.answers(raw, temperature), conditions
+    conditions = corruptions.table(answer, task.truth(clips), task.metrics, features)
+    return metrics, clips, task.predictions(raw, temperature), conditions
 
 
 def _prediction_rows(
@@ -91,7 +93,7 @@ def _prediction_rows(
     task, report = run.task, experiment.records.folder / records_dir.REPORT
     decoded = {row["clip_id"]: row for row in read_csv(report)}
     return [
-        {"clip_id": c.clip_id, "speaker": c.speaker, "label": task.told(c)}
+        {"clip_id": c.clip_id, "speaker": c.speaker, "label": task.label_of(c)}
         | {name: decoded[c.clip_id][name] for name in ("audio_present", "faces_found")}
         | task.columns(answer)
         for c, answer in zip(clips, answers, strict=True)
@@ -128,5 +130,5 @@ def _write(run: Run, metrics: dict[str, Any], rows: Rows, conditions: Rows, plot
     """Write the run's files; metrics.json comes last: the others are whole once it is there."""
     for name, table in (("predictions", rows), ("robustness", conditions)):
         write_atomically(run.folder / f"{name}.csv", rows_to_csv(table))
-    write_atomically(run.folder / f"{run.task.picture_name}.png", plot)
+    write_atomically(run.folder / f"{run.task.plot_name}.png", plot)
     write_atomically(run.folder / "metrics.json", json.dumps(metrics, indent=1))

@@ -1,1 +1,1 @@
-"""A run in the formats of other runtimes, compared with the run."""
+"""Runs exported to the formats of other runtimes, or packaged for the model store."""

@@ -1,7 +1,7 @@
 """A run as one function of raw arrays: features, network and temperature in a single graph.
 
-What an exported file holds. The caller decodes the clip, finds and crops the faces, and pads the
-sound with zeros; everything after that happens in here, by the same layers as in ``predict``.
+This is what an exported file holds. The caller decodes the clip, detects and crops the faces, and
+pads the audio with zeros; everything after that happens here, by the same layers as in ``predict``.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from emorec_tf.training.run_dir import Run
 Tensors = dict[str, tf.Tensor]
 
 BRANCHES = ("audio_branch", "face_branch")
-EXPERT = "expert_"  # members of a product, each a network with branches of its own
+EXPERT = "expert_"  # members of an ensemble, each a network with its own branches
 
 MASK_OF = {"faces": "face_mask", "mesh": "mesh_mask"}
-SERVED_AS = {"mesh": "landmarks"}  # arrays of an example that callers know by another name
+SERVED_AS = {"mesh": "landmarks"}  # arrays of an example that exports name differently
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,16 +47,16 @@ def serving(run: Run, model: keras.Model) -> Serving:
     """Put preprocessing before a run's network and its temperature behind it.
 
     Args:
-        run: tells features, classes, temperature and how speakers are known.
-        model: its network, ``{array name: [B, ...]} -> logits [B, K]``; taken in float32.
+        run: gives features, classes, temperature and speaker adaptation.
+        model: its network, ``{array name: [B, ...]} -> logits [B, K]``; computed in float32.
 
     Returns:
-        The function takes a dict of the inputs that ``input_specs`` lists and gives
+        The function takes a dict of the inputs that ``input_specs`` lists and returns
         ``probabilities`` [B, K] (or ``value`` [B, 1] of a continuous target), ``logits`` [B, K]
-        and ``embedding`` [B, E]. Where a mask is 0, or beyond ``samples``, nothing is looked at.
+        and ``embedding`` [B, E]. Where a mask is 0, and beyond ``samples``, inputs are ignored.
 
     Raises:
-        UserError: a run whose answer needs other clips of the speaker.
+        UserError: a run that needs other clips of the speaker.
     """
     check_alone(run)
     model = in_float32(model)
@@ -81,18 +81,18 @@ def serving(run: Run, model: keras.Model) -> Serving:
 
 
 def check_alone(run: Run) -> None:
-    """Refuse runs that need more than the one clip to answer it."""
+    """Refuse runs that need more than the clip itself for a prediction."""
     if isinstance(run.config.data.enrol, int):
         raise UserError(
-            f"run {run.folder} knows speakers by {run.config.data.enrol} of their clips, an "
-            f"exported file meets one clip at a time; train with --enrol self, or without --enrol"
+            f"run {run.folder} needs {run.config.data.enrol} enrolment clips of each speaker, but "
+            f"an exported file gets one clip at a time; train with --enrol self, or without --enrol"
         )
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """Give a network of 16-bit arithmetic in float32, with the same weights; others as they are.
+    """Return a network of 16-bit precision in float32, with the same weights; others unchanged.
 
-    Neither LiteRT nor ONNX runtimes have all of bfloat16, and one file must answer as the other.
+    Neither LiteRT nor ONNX runtimes fully support bfloat16, and all exports must agree.
     """
     text = model.to_json()
     wide = re.sub(r'"(mixed_)?b?float16"', '"float32"', text)
@@ -104,7 +104,7 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def arrays_used(model: keras.Model) -> set[str]:
-    """Names of the arrays of an example that a network's branches look at."""
+    """Names of the arrays of an example that a network's branches use."""
     used = set()
     for layer in model.layers:
         if layer.name.startswith(EXPERT):
@@ -120,11 +120,11 @@ def arrays_used(model: keras.Model) -> set[str]:
 
 
 def input_specs(features: FeaturesConfig, used: set[str]) -> dict[str, Spec]:
-    """Name, shape without the batch and type of every array the function asks for.
+    """Name, shape without the batch and type of every input of the function.
 
     Args:
-        features: fix the shapes.
-        used: arrays of an example that the network looks at.
+        features: determine the shapes.
+        used: arrays of an example that the network uses.
     """
     specs = {}
     if used & {"audio", "audio_mask"}:
@@ -138,11 +138,11 @@ def input_specs(features: FeaturesConfig, used: set[str]) -> dict[str, Spec]:
 
 
 def with_branches(model: keras.Model) -> keras.Model:
-    """Let the same network also give what stands below its fusion.
+    """Return the same network with the inputs of its fusion as further outputs.
 
     Returns:
-        A model ``-> {"logits": [B, K], "tokens": [Tokens, ...]}``, of each branch that the network
-        has, voice first; of a product, of each member's.
+        A model ``-> {"logits": [B, K], "tokens": [Tokens, ...]}``, one of each branch of the
+        network, audio first; of an ensemble, those of each member.
     """
     found: dict[str, list[Any]] = {}
 
@@ -157,23 +157,23 @@ def with_branches(model: keras.Model) -> keras.Model:
         return output
 
     same = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
-    tokens = [one for name in sorted(found) for one in found[name]]  # audio stands before face
-    # No operation is added to the graph: its name could be one that a loaded operation has.
+    tokens = [one for name in sorted(found) for one in found[name]]  # audio comes before face
+    # No operation is added to the graph: its name could clash with a loaded operation.
     return keras.Model(same.input, {"logits": same.output, "tokens": tokens})
 
 
 def preprocessing(run: Run, model: keras.Model) -> Callable[[Tensors], Tensors]:
-    """Make what turns raw arrays into the network's inputs."""
+    """Return the function that turns raw arrays into the network's inputs."""
     features = run.config.features
     specs = schema(features)
     front = audio_features.layer_of(features)
     standard = speaker_adaptation.standard_of(model)
 
     def hear(arrays: Tensors) -> Tensors:
-        there = sound_mask(arrays["samples"], features.clip_samples)
+        present = sample_mask(arrays["samples"], features.clip_samples)
         mask = frame_mask(arrays["samples"], features)
-        sound = front(tf.where(there, arrays["waveform"], 0.0)) * mask[..., None]
-        heard = {"audio": sound, "audio_mask": mask}
+        audio = front(tf.where(present, arrays["waveform"], 0.0)) * mask[..., None]
+        heard = {"audio": audio, "audio_mask": mask}
         if run.config.data.enrol == "self" and standard is not None:
             return speaker_adaptation.moved(heard, *speaker_adaptation.of_each(heard), standard)
         return heard
@@ -182,7 +182,7 @@ def preprocessing(run: Run, model: keras.Model) -> Callable[[Tensors], Tensors]:
         seen = {n: arrays[SERVED_AS.get(n, n)] for n in specs if SERVED_AS.get(n, n) in arrays}
         for name in MASK_OF.keys() & seen.keys():
             frames, *shape = specs[name].shape
-            # As LiteRT has it: a choice between numbers of at least 32 bits, of at most 4 axes.
+            # LiteRT's where() needs numbers of at least 32 bits and at most 4 axes.
             wide = tf.cast(seen[name], "int32" if specs[name].dtype == "uint8" else "float32")
             flat = tf.reshape(wide, (-1, frames, math.prod(shape)))
             flat = tf.where(seen[MASK_OF[name]][..., None] > 0, flat, tf.zeros((), flat.dtype))
@@ -202,21 +202,21 @@ def preprocessing(run: Run, model: keras.Model) -> Callable[[Tensors], Tensors]:
     return prepared
 
 
-def sound_mask(samples: tf.Tensor, count: int) -> tf.Tensor:
+def sample_mask(samples: tf.Tensor, count: int) -> tf.Tensor:
     """Which samples of a waveform are real.
 
-    Counted in rows: one range over all would be kept in the file, as large as a waveform.
+    Counted in rows: one range over all would be stored in the file, as large as a waveform.
 
     Shapes:
         int32 [B] -> bool [B, count]
     """
     width = math.isqrt(count - 1) + 1
-    left = samples[:, None] - width * tf.range(width)  # from the beginning of each row, [B, width]
+    left = samples[:, None] - width * tf.range(width)  # samples left in each row, [B, width]
     return tf.reshape(tf.range(width) < left[..., None], (-1, width * width))[:, :count]
 
 
 def frame_mask(samples: tf.Tensor, features: FeaturesConfig) -> tf.Tensor:
-    """Which frames of the sound are real, by the rule of ``audio_features.fit_length``.
+    """Which audio frames are real, by the rule of ``audio_features.fit_length``.
 
     Shapes:
         int32 [B] -> float32 [B, T]

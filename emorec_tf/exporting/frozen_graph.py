@@ -1,4 +1,4 @@
-"""A run's function with its weights as constants: what converters to other formats are given."""
+"""A run's function with its weights as constants: the input of converters to other formats."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ LARGE = 1 << 20  # numbers
 
 
 def frozen(served: Serving, litert: bool) -> Any:
-    """Trace a run's function anew and turn its weights into constants, or large ones into inputs.
+    """Trace a run's function again and turn its weights into constants, or large ones into inputs.
 
     A converter that meets a variable may end the process (LiteRT's, in TensorFlow 2.16), and it
-    holds each constant a dozen times: what is large goes around it (``large_weights``).
+    keeps each constant a dozen times: large weights bypass it (``large_weights``).
 
     Args:
         served: a run.
-        litert: as LiteRT has it: recurrent layers keep their outputs in plain tensors, as its
-            lists hold only tensors of a known size, and that of a batch is not; large kernels are
-            given as [outputs, inputs], as in its own fully connected layers.
+        litert: for LiteRT: recurrent layers keep their outputs in plain tensors, as its lists need
+            tensors of a known size, which a batch has not; large kernels are [outputs, inputs], as
+            in its fully connected layers.
 
     Returns:
         A ``tf.function`` of one dict, the same arrays and the large weights by name, that gives
@@ -60,7 +60,7 @@ def frozen(served: Serving, litert: bool) -> Any:
 
 
 def large_weights(model: keras.Model) -> dict[str, keras.Variable]:
-    """Kernels [inputs, outputs] of dense layers of at least ``LARGE`` numbers, by made-up names."""
+    """Kernels [inputs, outputs] of dense layers of ``LARGE`` numbers or more, by made-up names."""
     kernels = {
         id(layer.kernel): layer.kernel
         for layer in model._flatten_layers()
@@ -71,10 +71,10 @@ def large_weights(model: keras.Model) -> dict[str, keras.Variable]:
 
 @contextlib.contextmanager
 def without_lists(model: keras.Model) -> Iterator[None]:
-    """Have recurrent layers traced with ``loop`` in place of Keras's own.
+    """Trace recurrent layers with ``loop`` in place of Keras's own loop.
 
-    Not with ``unroll``: backwards, Keras 3.15 then sets the wrong steps to zero, and a long clip
-    makes a large file.
+    ``unroll`` is no way out: in backward layers Keras 3.15 then zeroes the wrong steps, and a long
+    clip makes a large file.
     """
     recurrent = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
     try:
@@ -93,7 +93,7 @@ def loop(
     mask: tf.Tensor | None,
     training: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-    """Do what ``inner_loop`` of a recurrent layer does.
+    """Replacement for a recurrent layer's ``inner_loop``.
 
     Shapes:
         sequences [B, S, E], states [B, units], mask [B, S] ->
@@ -102,11 +102,11 @@ def loop(
     steps = sequences.shape[1]
 
     def step(number: tf.Tensor, before: tf.Tensor, kept: tf.Tensor, *states: tf.Tensor) -> Any:
-        place = steps - 1 - number if layer.go_backwards else number
-        found = layer.cell(tf.gather(sequences, place, axis=1), list(states), training=training)
+        at = steps - 1 - number if layer.go_backwards else number
+        found = layer.cell(tf.gather(sequences, at, axis=1), list(states), training=training)
         output, after = found[0], list(found[1])
         if mask is not None:
-            real = tf.gather(mask, place, axis=1)[:, None]  # [B, 1]
+            real = tf.gather(mask, at, axis=1)[:, None]  # [B, 1]
             other = tf.zeros_like(output) if layer.zero_output_for_mask else before
             output = tf.where(real, output, other)
             after = [tf.where(real, new, old) for new, old in zip(after, states, strict=True)]

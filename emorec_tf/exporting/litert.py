@@ -1,7 +1,7 @@
-"""A run as a LiteRT file (.tflite), with what a caller must know in its metadata.
+"""A run as a LiteRT file (.tflite), with everything that a caller must know in its metadata.
 
-As TensorFlow Lite's metadata has it, the model tells of itself in a buffer called TFLITE_METADATA,
-and the files that belong to it stand behind it as a ZIP archive, which any unzip opens.
+By TensorFlow Lite's convention the metadata is in a buffer called TFLITE_METADATA, and the
+associated files are appended as a ZIP archive, which any unzip opens.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ from emorec_tf.exporting.parity import FACTS, Answer, Arrays
 from emorec_tf.features.audio_features import layer_of
 
 BUFFER = "TFLITE_METADATA"
-ALIGNMENT = 16  # bytes; the classes generated from the schema do not see to it
-EPOCH = (1980, 1, 1, 0, 0, 0)  # ZIP's first moment, so that the same run gives the same bytes
+ALIGNMENT = 16  # bytes; the classes generated from the schema do not ensure it
+EPOCH = (1980, 1, 1, 0, 0, 0)  # earliest ZIP date, fixed so that the same run gives the same bytes
 CLASSICAL = ("features_projected", "classifier")  # layers of head_layers
 
 
 def write(served: Serving, path: Path) -> None:
     """Write a LiteRT file in float32, whose signature is called ``serve``."""
-    finish(served, opened(served), path, facts(served))
+    finish(served, editable(served), path, facts(served))
 
 
 def write_int8(served: Serving, path: Path) -> None:
-    """Write the same with weights of 8 bits, but for the spectra's and a classical head's."""
+    """Write it with 8-bit weights, except for the spectra and a classical head."""
     front = layer_of(served.run.config.features)
     spectra = [front.fourier, front.mel, getattr(front, "cosines", front.mel)]
     heads = [layer for layer in served.model._flatten_layers() if layer.name in CLASSICAL]
     kept = [np.asarray(weight) for layer in heads for weight in layer.weights]
-    model = opened(served)
+    model = editable(served)
     litert_int8.quantise(model, half=spectra, whole=kept)
     finish(served, model, path, {**facts(served), "arithmetic": litert_int8.MEANING})
 
 
 @functools.lru_cache(maxsize=1)  # both files come from one conversion
 def converted(served: Serving) -> bytes:
-    """Convert by LiteRT's own operations alone, none of TensorFlow's."""
+    """Convert with LiteRT's built-in operations only, without TensorFlow's."""
     module = tf.Module()
     module.serve = frozen(served, litert=True)
     with tempfile.TemporaryDirectory(prefix="emorec_tf") as folder:
@@ -68,8 +68,8 @@ def converted(served: Serving) -> bytes:
             raise
 
 
-def opened(served: Serving) -> Any:
-    """Give the converted model as an object that can be changed, with all its weights."""
+def editable(served: Serving) -> Any:
+    """Return the converted model as an object that can be modified, with all its weights."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(converted(served), 0))
     (signature,), large = model.signatureDefs, large_weights(served.model)
     graph = model.subgraphs[signature.subgraphIndex]
@@ -83,14 +83,14 @@ def opened(served: Serving) -> Any:
     return model
 
 
-def finish(served: Serving, model: Any, path: Path, told: Mapping[str, Any]) -> None:
-    """Put the metadata into a model and write it, with its files behind it."""
+def finish(served: Serving, model: Any, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Add the metadata to a model and write it, with the associated files appended."""
     texts = {
-        FACTS: json.dumps(told, indent=1),
+        FACTS: json.dumps(metadata, indent=1),
         "config.yaml": to_yaml(served.run.config),
         "labels.txt": "".join(f"{name}\n" for name in served.run.classes),
     }
-    model.buffers.append(Buffer(described(told, [*texts])))
+    model.buffers.append(Buffer(metadata_table(metadata, [*texts])))
     entry = schema.MetadataT()
     entry.name, entry.buffer = BUFFER, len(model.buffers) - 1
     model.metadata = [*(model.metadata or []), entry]
@@ -100,8 +100,8 @@ def finish(served: Serving, model: Any, path: Path, told: Mapping[str, Any]) -> 
             files.writestr(zipfile.ZipInfo(name, EPOCH), text)
 
 
-def described(told: Mapping[str, Any], files: Sequence[str]) -> bytes:
-    """Write the table ModelMetadata of TensorFlow Lite's metadata: name, licence, files, all facts.
+def metadata_table(metadata: Mapping[str, Any], files: Sequence[str]) -> bytes:
+    """Write the ModelMetadata table of TensorFlow Lite: name, licence, files, all metadata.
 
     Source:
         metadata_schema.fbs of TensorFlow Lite Support; the numbers are those of its fields.
@@ -119,8 +119,8 @@ def described(told: Mapping[str, Any], files: Sequence[str]) -> bytes:
     for offset in reversed(associated):
         builder.PrependUOffsetTRelative(offset)
     fields = {6: builder.EndVector()}
-    texts = {0: f"emorec_tf {told['dataset']}", 1: json.dumps(told), 2: __version__}
-    texts |= {4: "emorec_tf", 5: told["licence"]}
+    texts = {0: f"emorec_tf {metadata['dataset']}", 1: json.dumps(metadata), 2: __version__}
+    texts |= {4: "emorec_tf", 5: metadata["licence"]}
     fields |= {number: builder.CreateString(text) for number, text in texts.items()}
     builder.Finish(table(8, fields), b"M001")
     return bytes(builder.Output())
@@ -136,7 +136,11 @@ def packed(model: Any) -> bytes:
 
 
 class Buffer(schema.BufferT):
-    """A buffer that is written where the format wants it: ``force_align: 16`` of its schema."""
+    """A buffer that is aligned as the schema demands (``force_align: 16``).
+
+    The classes generated from the schema write vectors of bytes unaligned, and the interpreter
+    then reads wrong weights or crashes.
+    """
 
     def __init__(self, data: np.ndarray | bytes | None) -> None:
         """Keep the bytes."""
@@ -144,7 +148,7 @@ class Buffer(schema.BufferT):
         self.data = data
 
     def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 - its parent's name
-        """Write the buffer; give its place."""
+        """Write the buffer; return its offset."""
         if self.data is None:
             return super().Pack(builder)
         builder.StartVector(1, len(self.data), ALIGNMENT)
@@ -157,7 +161,7 @@ class Buffer(schema.BufferT):
 
 
 def read(path: Path) -> Answer:
-    """Load a LiteRT file by its interpreter alone."""
+    """Load a LiteRT file with its interpreter alone."""
     from ai_edge_litert.interpreter import Interpreter
 
     serve = Interpreter(str(path)).get_signature_runner("serve")

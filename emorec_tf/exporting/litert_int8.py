@@ -1,9 +1,9 @@
-"""Weights of a LiteRT model in 8 bits; arithmetic stays float32.
+"""8-bit weights of a LiteRT model; arithmetic stays float32.
 
-TensorFlow's own dynamic-range quantisation also rounds what flows between layers to 8 bits, the
-waveform and its spectra among them: in log-mels everything 48 dB below the loudest is then noise.
-Here only weights are rounded, once, each output channel on its own scale; an operation before each
-gives them back as float32, which the runtime does once. No calibration clips are needed.
+TensorFlow's dynamic-range quantisation also rounds activations to 8 bits, the waveform and its
+spectra among them: in log-mels everything 48 dB below the loudest is then noise. Here only weights
+are rounded, with one scale per output channel; a DEQUANTIZE operation before each restores float32,
+which the runtime does once. No calibration clips are needed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 MEANING = (
-    "float32, on weights kept as int8, one scale for each output channel; matrices of the spectra "
-    "kept as float16, a classical head as float32"
+    "float32, with weights stored as int8, one scale for each output channel; matrices of the "
+    "spectra stored as float16, a classical head as float32"
 )
-SMALLEST = 1024  # numbers in a matrix that is worth it
+SMALLEST = 1024  # numbers in a matrix that is worth quantising
 Operator = schema.BuiltinOperator
 # operations that multiply by weights, their second input -> the weights' axis of output channels
 CHANNELS = {
@@ -31,12 +31,12 @@ VERSION = 5  # of DEQUANTIZE, the first with a scale for each channel
 
 
 def quantise(model: Any, half: Iterable[np.ndarray], whole: Iterable[np.ndarray]) -> None:
-    """Replace the weights of a model (ModelT) by int8 and an operation that gives them back.
+    """Replace the weights of a model (ModelT) by int8 and an operation that dequantises them.
 
     Args:
-        model: is changed.
-        half: matrices that are kept as float16 instead.
-        whole: matrices that stay as they are.
+        model: modified in place.
+        half: matrices that become float16 instead.
+        whole: matrices that stay float32.
     """
     halves, wholes = as_stored(half), as_stored(whole)
     code = schema.OperatorCodeT()
@@ -57,7 +57,7 @@ def quantise(model: Any, half: Iterable[np.ndarray], whole: Iterable[np.ndarray]
             small.buffer, weights.buffer = len(model.buffers), 0  # the first one is empty
             model.buffers.append(data)
             graph.tensors.append(small)
-            first.append(given_back(len(graph.tensors) - 1, number, len(model.operatorCodes) - 1))
+            first.append(dequantise(len(graph.tensors) - 1, number, len(model.operatorCodes) - 1))
         graph.operators = [*first, *graph.operators]
     used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
     used |= {entry.buffer for entry in model.metadata or ()}
@@ -66,12 +66,12 @@ def quantise(model: Any, half: Iterable[np.ndarray], whole: Iterable[np.ndarray]
 
 
 def as_stored(matrices: Iterable[np.ndarray]) -> set[bytes]:
-    """Bytes of matrices as a model may hold them: as they are, or all axes in reverse order."""
+    """Bytes of matrices as a model may hold them: unchanged, or with all axes reversed."""
     return {np.ascontiguousarray(m).tobytes() for a in matrices for m in (a, np.transpose(a))}
 
 
 def weights_of(model: Any, graph: Any) -> dict[int, int | None]:
-    """Constant float32 tensors that something is multiplied by, and the axis of their channels."""
+    """Constant float32 tensors used as weights, by number, with the axis of their channels."""
     found = {}
     for operator in graph.operators:
         code = model.operatorCodes[operator.opcodeIndex].builtinCode
@@ -105,8 +105,8 @@ def as_half(values: np.ndarray) -> tuple[Any, Any]:
     return tensor, buffer
 
 
-def given_back(small: int, weights: int, code: int) -> Any:
-    """Make the operation from one tensor, by its number, to another."""
+def dequantise(small: int, weights: int, code: int) -> Any:
+    """Return the operation that dequantises tensor ``small`` into tensor ``weights``."""
     operator = schema.OperatorT()
     operator.opcodeIndex = code
     operator.inputs, operator.outputs = np.array([small], "int32"), np.array([weights], "int32")

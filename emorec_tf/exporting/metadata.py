@@ -1,4 +1,4 @@
-"""What whoever uses an exported file must know; it stands in each of them."""
+"""Metadata of exported files: everything that a caller must know."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from emorec_tf.exporting.export_graph import Serving
 from emorec_tf.features import face_detection
 
 MEANING = {
-    "waveform": "mono sound at sample_rate_hz, -1 to 1, zeros after its end",
-    "samples": "how many samples of the waveform are real; 0: no voice",
+    "waveform": "mono audio at sample_rate_hz, -1 to 1, padded with zeros",
+    "samples": "number of real samples in the waveform; 0: no audio",
     "faces": "face crops, evenly spaced in time unless sampling says otherwise",
-    "face_mask": "1 where a picture holds a face, else 0",
-    "landmarks": "x, y and z of MediaPipe's face mesh in pixels of the whole picture",
-    "mesh_mask": "1 where a picture's mesh was found, else 0",
+    "face_mask": "1 where the frame has a face, else 0",
+    "landmarks": "x, y and z of MediaPipe's face mesh in pixels of the whole frame",
+    "mesh_mask": "1 where the frame has a mesh, else 0",
     "probabilities": "softmax of the logits divided by the temperature",
-    "logits": "what the network gives, before the temperature",
-    "value": "the rating itself",
-    "embedding": "mean over time of each branch's features, voice first, of a product member by "
+    "logits": "output of the network, before the temperature",
+    "value": "the estimated rating",
+    "embedding": "mean over time of each branch's features, audio first, of an ensemble member by "
     "member; zero where absent",
 }
 
 
 def facts(served: Serving) -> dict[str, Any]:
-    """Everything a caller must know, as it goes into each exported file."""
+    """Metadata of an export."""
     run, features = served.run, served.run.config.features
     data = run.config.data
     outputs = served.function.get_concrete_function().structured_outputs
@@ -38,7 +38,7 @@ def facts(served: Serving) -> dict[str, Any]:
         "dataset": run.source["dataset"],
         "label_meaning": run.source["label_meaning"],
         "licence": run.source["licence"],
-        "speakers": "each voice is normalised by its own clip" if data.enrol else "unseen",
+        "speakers": "speaker-adapted by the clip itself" if data.enrol else "speaker-independent",
         "leaky": run.split.leaky,
         "temperature": run.temperature,
         "arithmetic": "float32",
@@ -56,13 +56,13 @@ def facts(served: Serving) -> dict[str, Any]:
             "seconds": features.clip_seconds,
             "trim_db": features.trim_db,
         },
-        "pictures": pictures(features),
+        "pictures": frames(features),
         "limits": list(LIMITS),
     }
 
 
-def pictures(features: FeaturesConfig) -> dict[str, Any]:
-    """Which pictures of a film are shown, and what of them."""
+def frames(features: FeaturesConfig) -> dict[str, Any]:
+    """Which frames of a video the network gets, and how faces are cropped."""
     return {
         "frames": features.face_frames,
         "sampling": features.face_sampling,
@@ -77,19 +77,19 @@ def pictures(features: FeaturesConfig) -> dict[str, Any]:
 
 
 def crop_rule(features: FeaturesConfig) -> str:
-    """Say how a face is cut out of a picture."""
+    """Describe how a face is cropped."""
     cut = (
-        f"a square around the middle of the face's box, its side the box's longer one times "
-        f"{1 + 2 * features.face_margin:g}, the picture's edge repeated, scaled to "
-        f"{features.face_pixels} pixels by means over areas"
+        f"a square around the centre of the face's box, its side the box's longer side times "
+        f"{1 + 2 * features.face_margin:g}, with replicated borders, scaled to "
+        f"{features.face_pixels} pixels by area interpolation"
     )
     if not features.face_align:
         return cut
     (left, y), (right, _) = face_detection.eye_places(features.face_pixels, features.face_margin)
-    eyes = "the middles of the eyes"
+    eyes = "the centres of the eyes"
     if features.face_align == "mesh":
         eyes += " (means of the mesh's points 33, 133 and 263, 362)"
     return (
-        f"turned, scaled and shifted so that {eyes} come to x {left:.2f} and "
-        f"{right:.2f}, y {y:.2f}, the picture's edge repeated; where no eyes are found, {cut}"
+        f"rotated, scaled and shifted so that {eyes} are at x {left:.2f} and {right:.2f}, "
+        f"y {y:.2f}, with replicated borders; where no eyes are found, {cut}"
     )

@@ -1,4 +1,4 @@
-"""A run as an ONNX file, with what a caller must know in its metadata."""
+"""A run as an ONNX file, with everything that a caller must know in its metadata."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emorec_tf.exporting.metadata import facts
 from emorec_tf.exporting.parity import FACTS, Answer, Arrays
 
 OPSET = 17  # ONNX 1.12 and ONNX Runtime 1.12, of 2022, and later
-QUIET = 3  # of ONNX Runtime: errors alone
+ERRORS_ONLY = 3  # log severity of ONNX Runtime
 
 
 def write(served: Serving, path: Path) -> None:
@@ -27,7 +27,10 @@ def write(served: Serving, path: Path) -> None:
     function = frozen(served, litert=False)
     specs = list(function.input_signature)
     model, _ = tf2onnx.convert.from_function(
-        function, input_signature=specs, opset=OPSET, custom_op_handlers={"SelectV2": (chosen, [])}
+        function,
+        input_signature=specs,
+        opset=OPSET,
+        custom_op_handlers={"SelectV2": (to_where, [])},
     )
     unknown = {n.op_type for n in model.graph.node if not (n.domain or defs.has(n.op_type))}
     if unknown:  # which tf2onnx only logs
@@ -46,25 +49,25 @@ def write(served: Serving, path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def chosen(_graph: Any, node: Any, _name: str, _arguments: list[Any]) -> None:
-    """Keep a choice: tf2onnx multiplies by 0 and 1 instead, and 0 times NaN is NaN."""
+def to_where(_graph: Any, node: Any, _name: str, _arguments: list[Any]) -> None:
+    """Map SelectV2 to Where: tf2onnx multiplies by 0 and 1 instead, and 0 times NaN is NaN."""
     node.type = "Where"
 
 
 def metadata(served: Serving) -> dict[str, str]:
-    """Each fact under its own name, as text or as JSON; all together; the settings of the run."""
-    told: dict[str, Any] = facts(served)
-    single = {k: v if isinstance(v, str) else json.dumps(v) for k, v in told.items()}
-    whole = {"config.yaml": to_yaml(served.run.config), FACTS: json.dumps(told, indent=1)}
+    """Each item under its own name, as text or as JSON; all in one; the settings of the run."""
+    items: dict[str, Any] = facts(served)
+    single = {k: v if isinstance(v, str) else json.dumps(v) for k, v in items.items()}
+    whole = {"config.yaml": to_yaml(served.run.config), FACTS: json.dumps(items, indent=1)}
     return {**single, **whole}
 
 
 def read(path: Path) -> Answer:
-    """Load an ONNX file by ONNX Runtime alone."""
+    """Load an ONNX file with ONNX Runtime alone."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = QUIET
+    options.log_severity_level = ERRORS_ONLY
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     outputs = [output.name for output in session.get_outputs()]
 

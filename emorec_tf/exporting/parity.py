@@ -1,4 +1,4 @@
-"""Does an exported file answer as its run does? The same clips through both, number by number."""
+"""Parity check: an exported file must give the numbers of its run for the same clips."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 Arrays: TypeAlias = dict[str, np.ndarray]
 Answer: TypeAlias = Callable[[Arrays], Arrays]
 
-TOLERANCE = 1e-4  # greatest difference of a probability, or of a rating
-INT8_TOLERANCE = 0.2  # of weights in 8 bits: measured are 0.003 to 0.15
-FACTS = "emorec_tf.json"  # what an exported file tells its caller; also marks it as ours
+TOLERANCE = 1e-4  # largest difference of a probability, or of a rating
+INT8_TOLERANCE = 0.2  # for 8-bit weights; differences of 0.003 to 0.15 were measured
+FACTS = "emorec_tf.json"  # metadata of an exported file; also marks it as an export of this package
 REPEATS = 5  # of a timed call; the median counts
 
 
 @dataclass(frozen=True)
 class Case:
-    """A clip for the exported file, and the same as the run's network is given it."""
+    """A clip as input of the exported file and as input of the run's network."""
 
     name: str
     raw: Arrays  # [1, ...] each
@@ -38,7 +38,7 @@ class Case:
 def clip_cases(
     served: Serving, paths: Sequence[str], face_model: str | None, mesh_model: str | None
 ) -> list[Case]:
-    """Decode clips as ``predict`` does, and keep the waveform beside its features."""
+    """Decode clips as ``predict`` does, and keep the waveform with its features."""
     from emorec_tf.features import examples
 
     features = served.run.config.features
@@ -53,7 +53,7 @@ def clip_cases(
 
 
 def random_cases(served: Serving) -> list[Case]:
-    """Draw noise of several lengths with pictures beside it; then either alone."""
+    """Draw random audio of several lengths with random frames, then each modality alone."""
     from emorec_tf.config.schema import schema
     from emorec_tf.features.audio_features import fit_length, layer_of
 
@@ -63,7 +63,7 @@ def random_cases(served: Serving) -> list[Case]:
     kinds = {
         "both": (1.0, 1),
         "half of each": (0.5, 0.5),
-        "no voice": (0.0, 1),
+        "no audio": (0.0, 1),
         "no face": (1.0, 0),
     }
     cases = []
@@ -78,11 +78,11 @@ def random_cases(served: Serving) -> list[Case]:
         for array, mask in (("faces", "face_mask"), ("mesh", "mesh_mask")):
             if array in example:
                 example[array][example[mask] == 0] = 0
-        sound = 0.1 * random.normal(size=int(heard * features.clip_samples))
-        padded, real = fit_length(sound.astype(np.float32), features)
+        audio = 0.1 * random.normal(size=int(heard * features.clip_samples))
+        padded, real = fit_length(audio.astype(np.float32), features)
         example["audio_mask"] = real[None].astype(np.float32)
         example["audio"] = np.asarray(front(padded[None])) * example["audio_mask"][..., None]
-        cases.append(case(served, f"random: {name}", sound, example))
+        cases.append(case(served, f"random: {name}", audio, example))
     return cases
 
 
@@ -99,7 +99,7 @@ def case(served: Serving, name: str, waveform: np.ndarray, example: Arrays) -> C
 
 
 def reference(served: Serving) -> Answer:
-    """Make what answers by the run itself, the way ``predict`` does."""
+    """Return the function that predicts by the run itself, as ``predict`` does."""
     from emorec_tf.exporting.export_graph import with_branches
 
     run, model = served.run, served.model
@@ -110,10 +110,10 @@ def reference(served: Serving) -> Answer:
         found = network.predict_on_batch(adapt(example, None))
         means = [mean_of(*tokens) for tokens in found["tokens"]]
         raw, embedding = np.asarray(found["logits"]), np.concatenate(means, -1)
-        told = run.task.answers(raw, run.temperature)
+        predicted = run.task.predictions(raw, run.temperature)
         if run.task.rating:
-            return {"value": told[:, None], "embedding": embedding}
-        return {"probabilities": told, "logits": raw, "embedding": embedding}
+            return {"value": predicted[:, None], "embedding": embedding}
+        return {"probabilities": predicted, "logits": raw, "embedding": embedding}
 
     return answer
 
@@ -124,10 +124,10 @@ def mean_of(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return (values * real).sum(1) / np.maximum(real.sum(1), 1)
 
 
-def answers_of(
+def predictions_of(
     answer: Answer, cases: Sequence[Case], given: Callable[[Case], Arrays]
 ) -> tuple[list[Arrays], float]:
-    """Answer case by case; then the seconds that one takes."""
+    """Predict case by case; also return the seconds that one case takes (median)."""
     found = [answer(given(c)) for c in cases]
     seconds = []
     for _ in range(REPEATS):
@@ -144,16 +144,16 @@ def compare(
     wanted: Sequence[Arrays],
     tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
-    """Greatest differences of an artefact from the run, clip by clip and all in one batch.
+    """Largest differences of an export from the run, clip by clip and all in one batch.
 
     Returns:
-        ``differences`` of each output, ``tolerance``, ``seconds_per_clip`` and, of classes,
-        ``equal_answers``: the share of clips that get the same one.
+        ``differences`` of each output, ``tolerance``, ``seconds_per_clip`` and, for a classifier,
+        ``equal_answers``: the share of clips with the same predicted class.
 
     Raises:
         UserError: a probability (or value) differs by more than ``tolerance``.
     """
-    found, seconds = answers_of(answer, cases, lambda c: c.raw)
+    found, seconds = predictions_of(answer, cases, lambda c: c.raw)
     together = answer({n: np.concatenate([c.raw[n] for c in cases]) for n in cases[0].raw})
     differences = {}
     for output in wanted[0]:
@@ -161,7 +161,7 @@ def compare(
         batch = np.abs(together[output] - np.concatenate([w[output] for w in wanted])).max()
         differences[output] = float(max(*alone, batch))
         worst = cases[int(np.argmax(alone))].name if max(alone) >= batch else "all in one batch"
-        # not "> tolerance", which a NaN would pass
+        # not "> tolerance", which NaN would pass
         if output in ("probabilities", "value") and not differences[output] <= tolerance:
             raise UserError(
                 f"{name} differs from the run by {differences[output]:.2g} in {output} ({worst}), "
@@ -178,8 +178,8 @@ def compare(
 
 
 def rounded(own: Serving, cases: Sequence[Case], wanted: Sequence[Arrays]) -> dict[str, Any]:
-    """How far the answers of a run in 16 bits are from those of the same weights in float32."""
-    found, _ = answers_of(reference(own), cases, lambda case: case.example)
+    """Differences between a run in 16-bit precision and the same weights in float32."""
+    found, _ = predictions_of(reference(own), cases, lambda case: case.example)
     pairs = list(zip(found, wanted, strict=True))
     differences = {
         output: max(float(np.abs(f[output] - w[output]).max()) for f, w in pairs)

@@ -1,4 +1,4 @@
-"""A run as a TensorFlow SavedModel: a folder, with what a caller must know in its assets."""
+"""A run as a TensorFlow SavedModel: a folder with everything a caller must know in its assets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write(served: Serving, folder: Path) -> None:
 
 
 def read(folder: Path) -> Answer:
-    """Load a SavedModel by TensorFlow alone."""
+    """Load a SavedModel with TensorFlow alone."""
     serve = tf.saved_model.load(str(folder)).signatures["serve"]
 
     def answer(arrays: Arrays) -> Arrays:

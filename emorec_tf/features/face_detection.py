@@ -18,8 +18,8 @@ from emorec_tf.storage.downloads import (
     import_package,
     loading,
     model_path,
-    quiet,
 )
+from emorec_tf.storage.quiet import quiet
 
 Point = tuple[float, float]
 
@@ -215,7 +215,7 @@ def face_mesh(model_file: str | None = None) -> Mesh:
     find = _mesh_of_file(mp, model_file) if model_file or not inside else _mesh_inside(inside)
 
     def mesh(image: np.ndarray) -> np.ndarray | None:
-        with quiet():  # each call may warn, of matters that concern MediaPipe alone
+        with quiet(stdout=False):  # each call may warn, of matters that concern MediaPipe alone
             found = find(image)
         if not found:
             return None
@@ -227,7 +227,7 @@ def face_mesh(model_file: str | None = None) -> Mesh:
 
 
 def _mesh_inside(module: Any) -> Callable[[np.ndarray], list[Any]]:
-    with quiet():
+    with quiet(stdout=False):
         graph = module.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
         graph.process(np.zeros((192, 192, 3), np.uint8))
 

@@ -68,7 +68,7 @@ class Predictor:
         """Answer a batch of inputs [B, ...]: emotion and probabilities of each, or its value."""
         task = self.run.task
         raw = np.asarray(self.model.predict_on_batch(self.adapt(inputs, None)))
-        rows = task.answers(raw, self.run.temperature)
+        rows = task.predictions(raw, self.run.temperature)
         if task.rating:
             return [{"value": round(float(row), 3)} for row in rows]
         return [named(row, task.classes, self.abstain_below) for row in rows]

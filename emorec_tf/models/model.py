@@ -165,7 +165,7 @@ def compile_model(
 
     A given ``optimizer`` is used with its own schedule.
     """
-    task = task or tasks.Naming()
+    task = task or tasks.Classification()
     warm = max(1, steps // 10)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=train.learning_rate / 25,

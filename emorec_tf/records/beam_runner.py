@@ -1,10 +1,10 @@
-"""Shards made by Apache Beam, on whatever engine its options name: one element is one shard.
+"""Shards made by Apache Beam, on the engine that its options name: one element is one shard.
 
-Only numbers of shards travel through the engine. The clips of each lie in a file beside the notes,
-and each worker writes its shards and notes itself, as ``local_runner`` would: a job that was killed
-goes on with the shards that are missing, and an engine that tries an element again writes the same
-bytes. Clips are decoded in a process of their own, so a clip on which the decoder dies is refused
-here too, instead of taking Beam's worker with it.
+Only shard numbers travel through the engine. The clips of each shard are listed in a file beside
+the notes, and each worker writes its shards and notes itself, as ``local_runner`` does: a job that
+was killed resumes with the missing shards, and an engine that retries an element writes the same
+bytes. Clips are decoded in a separate process, so a clip that crashes the decoder is refused here
+too, instead of crashing Beam's worker.
 """
 
 from __future__ import annotations
@@ -29,27 +29,28 @@ from emorec_tf.records import shards, worker_pool
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.storage.quiet import last_line
 
-# What a worker raised comes back as text, behind a traceback.
-RAISED = re.compile(r"emorec_tf\.clip\.(?:User|Setup)Error: (.+?)(?:\n|\\n|$)")
+_LOG = logging.getLogger(__name__)
+# An error raised by a worker comes back as text, after a traceback.
+RAISED = re.compile(r"emorec_tf\.errors\.(?:User|Setup)Error: (.+?)(?:\n|\\n|$)")
 
 
 class MakeShard(beam.DoFn):
-    """Makes the shard of each number that comes by; a number that leaves is done."""
+    """Makes the shard of each number in the collection; numbers in the output are done."""
 
     def __init__(self, job: shards.Job) -> None:
-        """Know where the lists of clips are and where shards go."""
+        """Keep the job, which says where the lists of clips are and where shards go."""
         self.job = job
-        self.crew: worker_pool.Crew | None = None
+        self.workers: worker_pool.Workers | None = None
 
     def setup(self) -> None:
-        """Plan the decoding process; it starts with the first clip and stays."""
-        self.crew = worker_pool.Crew(1, self.job.settings)
+        """Plan the decoding process; it starts with the first clip and is kept."""
+        self.workers = worker_pool.Workers(1, self.job.settings)
 
     def process(self, number: int) -> Iterator[int]:
         """Make one shard."""
-        assert self.crew
+        assert self.workers
         clips = read_clips(clips_file(self.job.place, number))
-        results = list(self.crew.process(clips))
+        results = list(self.workers.process(clips))
         shards.write(self.job.place, number, results)
         refused = sum(not data for data, _ in results)
         beam.metrics.Metrics.counter("emorec_tf", "clips").inc(len(clips))
@@ -57,50 +58,50 @@ class MakeShard(beam.DoFn):
         yield number
 
     def teardown(self) -> None:
-        """Let the decoding process go."""
-        if self.crew:
-            self.crew.close()
+        """End the decoding process."""
+        if self.workers:
+            self.workers.close()
 
 
 def make_all(job: shards.Job, parts: shards.Parts, given: str) -> None:
-    """Make these shards on the engine that ``given`` names, Beam's own options in one string.
+    """Make these shards on the engine that ``given`` names: Beam's own options in one string.
 
     Raises:
-        UserError: options that Beam does not understand, or what stopped the job.
+        UserError: options that Beam does not understand, or the error that stopped the job.
     """
     options = options_of(given)
     for number, clips in parts.items():
         write_clips(clips_file(job.place, number), clips)
-    print(f"{len(parts)} shards to make on Apache Beam ({given or 'its direct runner'})")
+    _LOG.info("%d shards to make on Apache Beam (%s)", len(parts), given or "its direct runner")
     job = dataclasses.replace(job, folder=str(job.place.absolute()))  # the same for all workers
     log = logging.getLogger("apache_beam")
     level = log.level
-    log.setLevel(logging.CRITICAL)  # a failure is told below, once and in a line
+    log.setLevel(logging.CRITICAL)  # a failure is reported below, in one line
     try:
         with beam.Pipeline(options=options) as pipeline:
             numbers = pipeline | "Numbers" >> beam.Create(list(parts))
             _ = numbers | beam.Reshuffle() | "Shards" >> beam.ParDo(MakeShard(job))
     except Exception as error:
-        raise UserError(f"{reason(error)} (on Apache Beam; the same command goes on)") from error
+        raise UserError(f"{reason(error)} (on Apache Beam; repeat the command)") from error
     finally:
         log.setLevel(level)
 
 
 def reason(error: Exception) -> str:
-    """Say in a line why a job stopped; an error of ours comes back itself, or as text."""
+    """Return in one line why a job stopped; our own errors come back as they are, or as text."""
     text = str(error)
-    told = RAISED.search(text)
-    if told is None and not isinstance(error, UserError):
+    raised = RAISED.search(text)
+    if raised is None and not isinstance(error, UserError):
         return last_line(text) or type(error).__name__
-    return (told[1] if told else text).split(" [while running")[0]
+    return (raised[1] if raised else text).split(" [while running")[0]
 
 
 def options_of(given: str) -> Any:
     """Read Beam's options.
 
     Raises:
-        UserError: a value that Beam does not take. Flags that it does not know it logs itself:
-            an engine may know them.
+        UserError: an invalid value. Unknown flags are only logged by Beam, as an engine may know
+            them.
     """
     complaint = io.StringIO()
     try:
@@ -114,7 +115,7 @@ def options_of(given: str) -> Any:
 
 
 def clips_file(folder: Path, number: int) -> Path:
-    """List of the clips of one shard."""
+    """File that lists the clips of one shard."""
     return folder / shards.PARTIAL / f"clips-{number:05d}.json"
 
 
@@ -128,12 +129,12 @@ def read_clips(path: Path) -> list[Clip]:
     """Read back a list of clips.
 
     Raises:
-        SetupError: this worker does not see the file.
+        SetupError: this worker cannot see the file.
     """
     try:
         return [Clip(**facts) for facts in json.loads(path.read_text())]
     except FileNotFoundError as error:
         raise SetupError(
-            f"a Beam worker finds no {path}; give --records and --source where all workers reach "
-            "them: s3://, gs:// or a shared folder"
+            f"a Beam worker cannot find {path}; put --records and --source where all workers "
+            "reach them: s3://, gs:// or a shared folder"
         ) from error

@@ -1,4 +1,4 @@
-"""Shards made by processes of this machine, with a bar on the terminal."""
+"""Shards made by processes of this machine, with a progress bar on the terminal."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 
-from emorec_tf.records import shards
-from emorec_tf.records import worker_pool as crews
+from emorec_tf.records import shards, worker_pool
 
 
 def make_all(job: shards.Job, parts: shards.Parts, workers: int) -> None:
     """Make these shards, in order; all processes work on one, then on the next."""
     queue = [clip for clips in parts.values() for clip in clips]
-    results = crews.process(queue, workers, job.settings)
+    results = worker_pool.process(queue, workers, job.settings)
     with progress_bar(len(queue)) as advance:
         for number, clips in parts.items():
             shards.write(job.place, number, map(advance, itertools.islice(results, len(clips))))
 
 
 @contextlib.contextmanager
-def progress_bar(total: int) -> Iterator[Callable[[crews.Result], crews.Result]]:
+def progress_bar(total: int) -> Iterator[Callable[[worker_pool.Result], worker_pool.Result]]:
     """Show clips done, rate and remaining time on a terminal, as results pass through."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -33,8 +32,8 @@ def progress_bar(total: int) -> Iterator[Callable[[crews.Result], crews.Result]]
         task = bar.add_task("", total=total, rate="")
         start = time.monotonic()
 
-        def advance(result: crews.Result) -> crews.Result:
-            # Rich's own figure is a sum over a thousand steps, at each step.
+        def advance(result: worker_pool.Result) -> worker_pool.Result:
+            # Rich's own rate sums over a thousand steps at each step.
             speed = (bar.tasks[0].completed + 1) / (time.monotonic() - start)
             bar.update(task, advance=1, rate=f"{speed:.1f} clips/s")
             return result

@@ -1,7 +1,7 @@
-"""Folder of records: TFRecord shards, a manifest that notices damage, a table of clips.
+"""Folder of records: TFRecord shards, a manifest with checksums, a table of clips.
 
-``records.json`` is written last and names every shard with its count, bytes and sha256: a folder
-without it is unfinished. Every file appears under its final name only when it is whole.
+``records.json`` is written last and lists every shard with its count, bytes and sha256: a folder
+without it is unfinished. Every file appears under its final name only when it is complete.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from emorec_tf.storage.paths import place, size_of
 
 MANIFEST = "records.json"
 REPORT = "report.csv"
-FORMAT = 2  # raised when an example is laid out or made in another way
+FORMAT = 2  # raised when the layout or the content of an example changes
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,8 +52,8 @@ class Records:
     @property
     def emotions(self) -> tuple[str, ...]:
         """Emotions that occur, in the order of EMOTIONS."""
-        there = {c.emotion for c in self.clips}
-        return tuple(e for e in EMOTIONS if e in there)
+        present = {c.emotion for c in self.clips}
+        return tuple(e for e in EMOTIONS if e in present)
 
     @property
     def refused(self) -> dict[str, str]:
@@ -62,14 +62,14 @@ class Records:
         return {r["clip_id"]: r["reason"] for r in rows if r["status"] == "refused"}
 
     @property
-    def sounds(self) -> dict[str, str]:
-        """Hash of each clip's decoded waveform, of those that have a sound."""
+    def audio_hashes(self) -> dict[str, str]:
+        """{clip_id: hash of the decoded waveform}, of the clips that have audio."""
         rows = read_csv(self.folder / REPORT)
         return {r["clip_id"]: r["audio_sha256"] for r in rows if r["audio_sha256"]}
 
 
 def serialise(example: Mapping[str, np.ndarray], labels: Mapping[str, str | float]) -> bytes:
-    """Turn one example and its labels into a tf.train.Example; arrays are kept as raw bytes."""
+    """Serialise one example and its labels as tf.train.Example; arrays become raw bytes."""
     import tensorflow as tf
 
     def raw(data: bytes) -> tf.train.Feature:
@@ -86,18 +86,18 @@ def serialise(example: Mapping[str, np.ndarray], labels: Mapping[str, str | floa
 
 
 def framed(example: bytes) -> bytes:
-    """Put a serialised example into TFRecord's frame: its length, itself, a checksum of each.
+    """Frame a serialised example as TFRecord does: its length, the bytes, a checksum of each.
 
-    TensorFlow's own writer does it, in memory, so that shards can be joined without TensorFlow.
+    TensorFlow's own writer does it in memory, so that shards can be joined without TensorFlow.
     """
     import tensorflow as tf
 
-    place = "ram://example.tfrecord"
-    with tf.io.TFRecordWriter(place) as writer:
+    path = "ram://example.tfrecord"
+    with tf.io.TFRecordWriter(path) as writer:
         writer.write(example)
-    with tf.io.gfile.GFile(place, "rb") as file:
+    with tf.io.gfile.GFile(path, "rb") as file:
         whole = bytes(file.read())
-    tf.io.gfile.remove(place)  # else the next one would be appended
+    tf.io.gfile.remove(path)  # or the next one would be appended
     return whole
 
 
@@ -114,8 +114,8 @@ def open_records(folder: str | Path, wanted: Mapping[str, Any] | None = None) ->
     """Open and check a folder of records.
 
     Args:
-        folder: what ``prepare --records`` wrote.
-        wanted: feature settings the caller insists on; others are taken as they are.
+        folder: as written by ``prepare --records``.
+        wanted: feature settings that must match; others are accepted as they are.
 
     Raises:
         UserError: unfinished or damaged records, or records of other feature settings.
@@ -131,10 +131,10 @@ def open_records(folder: str | Path, wanted: Mapping[str, Any] | None = None) ->
         shards = manifest["shards"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is damaged or of another version; prepare the records anew"
+            f"{path} is damaged or of another version; prepare the records again"
         ) from error
     if manifest.get("format") != FORMAT or features.stamp() != manifest["stamp"]:
-        raise UserError(f"records {folder} are stale (made by another version); prepare them anew")
+        raise UserError(f"records {folder} are stale (made by another version); prepare them again")
     for name, value in (wanted or {}).items():
         if getattr(features, name) != value:
             raise UserError(
@@ -142,17 +142,17 @@ def open_records(folder: str | Path, wanted: Mapping[str, Any] | None = None) ->
                 f"prepare again with --{name} {value} into another folder, or drop the setting"
             )
     for shard in shards:
-        there = folder / shard["name"]
-        if not there.exists() or size_of(there) != shard["bytes"]:
-            raise UserError(f"shard {there} is missing or damaged; run prepare again to mend it")
+        file = folder / shard["name"]
+        if not file.exists() or size_of(file) != shard["bytes"]:
+            raise UserError(f"shard {file} is missing or damaged; run prepare again to repair it")
     if not (folder / REPORT).exists():
-        raise UserError(f"{folder / REPORT} is missing; run prepare again to mend it")
+        raise UserError(f"{folder / REPORT} is missing; run prepare again to repair it")
     rows = [r for r in read_csv(folder / REPORT) if r["status"] == "ok"]
     return Records(folder, manifest, [clip_of_row(r) for r in rows])
 
 
 def clip_of_row(row: Mapping[str, str]) -> Clip:
-    """Give back the clip that a line of the report describes."""
+    """Return the clip that a row of the report describes."""
     return Clip(
         clip_id=row["clip_id"],
         speaker=row["speaker"],

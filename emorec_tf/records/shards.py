@@ -1,9 +1,9 @@
-"""A job of preparing is shards: how many clips each holds, what is written for one, which are done.
+"""Shards of a preparation job: their size, how one is written, and which are finished.
 
-Whoever runs a job (``local_runner``, ``beam_runner``) hands the clips of a shard to workers and
-what they answer to ``write``; so the bytes are the same. Beside each finished shard stands a note
-(its rows of the report, its sha256) until the manifest is written: a killed job goes on with the
-shards that have none.
+A runner (``local_runner``, ``beam_runner``) gives the clips of a shard to workers and their results
+to ``write``, so the bytes do not depend on the runner. Beside each finished shard is a note (its
+rows of the report, its sha256) until the manifest is written: a killed job resumes with the shards
+that have none.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from emorec_tf.storage.files import file_check, write_atomically
 
 PARTIAL = ".partial"  # notes beside finished shards, until the manifest is written
 MIB = 2**20
-# A corpus below the size of so many shards is cut finer, so that there is something to shuffle and
-# to share out, but not finer than this.
+# A corpus that would fill fewer shards is cut finer, so that there is something to shuffle and to
+# distribute, but not into shards of fewer clips than this.
 SHARDS_TO_SHARE = 32
 FEWEST_CLIPS = 64
 Parts = Mapping[int, Sequence[Clip]]  # clips by number of the shard
@@ -36,7 +36,7 @@ Parts = Mapping[int, Sequence[Clip]]  # clips by number of the shard
 
 @dataclass(frozen=True)
 class Job:
-    """What every shard of a job has in common, in a form that goes to other machines."""
+    """What all shards of a job share, in a form that can be sent to other machines."""
 
     folder: str
     settings: Settings
@@ -48,7 +48,7 @@ class Job:
 
 
 def bytes_of_example(features: FeaturesConfig) -> int:
-    """Bytes of one clip in a shard, labels and frame left out (about 200)."""
+    """Bytes of one clip in a shard, without labels and record frame (about 200)."""
     return sum(
         math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in schema(features).values()
     )
@@ -57,16 +57,16 @@ def bytes_of_example(features: FeaturesConfig) -> int:
 def clips_in_one(
     features: FeaturesConfig, count: int, shard_mib: float, clips_per_shard: int
 ) -> int:
-    """How many clips go into one shard.
+    """Number of clips in one shard.
 
     Args:
-        features: decide the bytes of a clip.
+        features: determine the bytes of a clip.
         count: clips of the corpus.
-        shard_mib: bytes of a shard at most, about.
-        clips_per_shard: the answer, where it is not 0.
+        shard_mib: approximate upper limit of a shard's size.
+        clips_per_shard: the result, unless it is 0.
 
     Raises:
-        UserError: a number that makes no shard.
+        UserError: an impossible size.
     """
     check(shard_mib > 0, "shard_mib", shard_mib, "more than 0")
     check(clips_per_shard >= 0, "clips_per_shard", clips_per_shard, "0 or more")
@@ -77,7 +77,7 @@ def clips_in_one(
 
 
 def begin(folder: Path, plan: str) -> None:
-    """Keep the notes of an earlier job of the same plan; drop those of another."""
+    """Keep the notes of an earlier job with the same plan; remove those of another."""
     partial = folder / PARTIAL
     if not (partial / "plan").exists() or (partial / "plan").read_text() != plan:
         paths.remove_tree(partial)
@@ -86,7 +86,7 @@ def begin(folder: Path, plan: str) -> None:
 
 
 def sidecar(folder: Path, number: int) -> Path:
-    """The note beside a finished shard."""
+    """Path of the note beside a finished shard."""
     return folder / PARTIAL / f"shard-{number:05d}.json"
 
 
@@ -105,7 +105,7 @@ def write(folder: Path, number: int, results: Iterable[Result]) -> None:
 
 
 def is_whole(folder: Path, number: int) -> bool:
-    """True if a former run finished this shard and its bytes are as they were."""
+    """Whether an earlier run finished this shard and its bytes are unchanged."""
     if not sidecar(folder, number).exists():
         return False
     shard = json.loads(sidecar(folder, number).read_text())["shard"]

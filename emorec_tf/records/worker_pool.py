@@ -22,56 +22,56 @@ from emorec_tf.storage.paths import local_copy, place
 
 Result = tuple[bytes, dict[str, Any]]  # a framed example (b"": refused), a line of report.csv
 Settings = tuple[FeaturesConfig, str | None, str | None, Cache | None]  # of ``examples.maker``
-# TensorFlow and Keras import these where they are installed: as long again as without them.
+# TensorFlow and Keras import these if they are installed, which doubles the time to start.
 UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
 WORKER: dict[str, Any] = {}  # what start_worker loaded, once per process
 
 
-class Crew:
-    """Worker processes that stay from one list of clips to the next."""
+class Workers:
+    """Worker processes that are kept from one list of clips to the next."""
 
     def __init__(self, workers: int, settings: Settings) -> None:
-        """Plan so many processes; ``settings`` are the arguments of ``examples.maker``."""
+        """Plan ``workers`` processes; ``settings`` are the arguments of ``examples.maker``."""
         self.workers, self.settings = workers, settings
         self.pool: ProcessPoolExecutor | None = None
 
     def process(self, clips: Sequence[Clip]) -> Iterator[Result]:
         """Make examples; results come in the order of ``clips``.
 
-        A clip on which the process itself dies (a decoder's crash) is refused; the rest goes on.
+        A clip that crashes its process (in a decoder) is refused; the others are still processed.
         """
-        waiting: deque[tuple[Clip, Future[Result]]] = deque()
-        rest = deque(clips)
+        pending: deque[tuple[Clip, Future[Result]]] = deque()
+        remaining = deque(clips)
         count = min(self.workers, max(len(clips), 1))
         pool = self.pool = self.pool or make_pool(count, self.settings)
-        while rest or waiting:
-            while rest and len(waiting) < 4 * self.workers:
-                waiting.append((rest[0], submit(pool, rest[0])))
-                rest.popleft()
-            clip, future = waiting.popleft()
+        while remaining or pending:
+            while remaining and len(pending) < 4 * self.workers:
+                pending.append((remaining[0], submit(pool, remaining[0])))
+                remaining.popleft()
+            clip, future = pending.popleft()
             try:
                 yield future.result()
             except BrokenProcessPool:
-                yield alone(clip, self.settings)
-                rest.extendleft(c for c, _ in reversed(waiting))
-                waiting.clear()
+                yield process_alone(clip, self.settings)
+                remaining.extendleft(c for c, _ in reversed(pending))
+                pending.clear()
                 pool = self.pool = make_pool(self.workers, self.settings)
 
     def close(self) -> None:
-        """Let the processes go, whatever they were at."""
+        """End the processes, whatever they are doing."""
         if self.pool:
             self.pool.shutdown(wait=False, cancel_futures=True)
             self.pool = None
 
 
 def process(clips: Sequence[Clip], workers: int, settings: Settings) -> Iterator[Result]:
-    """Make examples in ``workers`` processes of their own: see ``Crew``."""
-    with contextlib.closing(Crew(workers, settings)) as crew:
-        yield from crew.process(clips)
+    """Make examples in ``workers`` new processes: see ``Workers``."""
+    with contextlib.closing(Workers(workers, settings)) as pool:
+        yield from pool.process(clips)
 
 
 def submit(pool: ProcessPoolExecutor, clip: Clip) -> Future[Result]:
-    """Hand a clip to the pool; a pool that has just broken answers as its earlier clips do."""
+    """Submit a clip; a pool that has just broken fails it as it fails its earlier clips."""
     try:
         return pool.submit(work, clip)
     except BrokenProcessPool as error:
@@ -86,8 +86,8 @@ def make_pool(workers: int, settings: Settings) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, context, initializer=start_worker, initargs=settings)
 
 
-def alone(clip: Clip, settings: Settings) -> Result:
-    """Run one suspect clip in a process of its own."""
+def process_alone(clip: Clip, settings: Settings) -> Result:
+    """Process one suspect clip in a separate process."""
     with make_pool(1, settings) as pool:
         try:
             return pool.submit(work, clip).result()
@@ -99,7 +99,7 @@ def alone(clip: Clip, settings: Settings) -> Result:
 def start_worker(
     features: FeaturesConfig, face_model: str | None, mesh_model: str | None, cache: Cache | None
 ) -> None:
-    """Make the maker once per process, on one thread: a process per core is fastest."""
+    """Prepare decoding once per process, on one thread: a process per core is fastest."""
     from emorec_tf.storage.downloads import hidden
 
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -112,7 +112,7 @@ def start_worker(
     tf.config.threading.set_intra_op_parallelism_threads(1)
     try:
         WORKER["make"] = examples.maker(features, face_model, mesh_model, cache)
-    except UserError as error:  # raised where the clip is asked for, so that it reaches the user
+    except UserError as error:  # raised with the first clip, so that it reaches the user
         WORKER["make"] = error
 
 
@@ -122,7 +122,7 @@ def work(clip: Clip) -> Result:
     if isinstance(make, UserError):
         raise make
     try:
-        with at_hand(clip) as here:
+        with localised(clip) as here:
             example, seen = make(here)
     except SetupError:
         raise
@@ -139,10 +139,10 @@ def work(clip: Clip) -> Result:
 
 
 @contextlib.contextmanager
-def at_hand(clip: Clip) -> Iterator[Clip]:
-    """Give the clip with its files on this machine; what had to be fetched is dropped afterwards.
+def localised(clip: Clip) -> Iterator[Clip]:
+    """Yield the clip with its files on this machine; downloaded files are removed afterwards.
 
-    Errors name the files as they were given.
+    Errors name the files by their original paths.
     """
     with contextlib.ExitStack() as stack:
         here = {
@@ -153,10 +153,10 @@ def at_hand(clip: Clip) -> Iterator[Clip]:
         try:
             yield replace(clip, video=video, audio=audio)
         except UserError as error:
-            said = str(error)
+            message = str(error)
             for given, fetched in here.items():
-                said = said.replace(fetched, str(given))
-            raise type(error)(said) from error
+                message = message.replace(fetched, str(given))
+            raise type(error)(message) from error
 
 
 def row_of(clip: Clip, refused: str, seen: Any = None) -> dict[str, Any]:

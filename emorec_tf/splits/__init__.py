@@ -1,1 +1,1 @@
-"""Who trains, validates and tests: splits, protocols, and the search for leaks."""
+"""Who trains, validates and tests: splits, protocols and leak detection."""

@@ -1,4 +1,4 @@
-"""One fold, and the folds that any data can have: dealt from sorted names, without a seed."""
+"""Folds, and the generic protocols, which assign sorted names to folds without a random seed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from emorec_tf.splits.splits import Split, natural
 
 DEFAULT_FOLDS = 5
 LEAKY_NOTE = (
-    "LEAKY: clips, not speakers, were dealt to the folds, so every speaker stands on all sides; "
-    "the figures show what leaking feigns and say nothing about new speakers"
+    "LEAKY: clips, not speakers, were assigned to the folds, so every speaker is in all subsets; "
+    "the results are inflated by leakage and say nothing about new speakers"
 )
 HALF_NOTE = "only half of each test session's clips is scored; the other half is not used"
 COUNTED = ("group_kfold", "leaky_kfold")
@@ -22,17 +22,17 @@ COUNTED = ("group_kfold", "leaky_kfold")
 
 @dataclass(frozen=True)
 class Fold:
-    """One round: names of speakers on each side; of clips (``clip_id``) where ``leaky``."""
+    """One fold: names of the speakers in each subset, or of clips (``clip_id``) where ``leaky``."""
 
     name: str
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
     leaky: bool = False
-    test_clips: tuple[str, ...] = ()  # of the test speakers, those that are scored; (): all
+    test_clips: tuple[str, ...] = ()  # of the test speakers, those scored; (): all
 
     def __post_init__(self) -> None:
-        """Refuse empty sides and a name on two of them."""
+        """Refuse empty subsets and a name in two of them."""
         try:
             _ = self.split
         except UserError as error:
@@ -40,65 +40,66 @@ class Fold:
 
     @property
     def split(self) -> Split:
-        """The sides without the name, sorted as ``splits.make`` sorts them."""
+        """The subsets without the fold's name, sorted as ``splits.make`` sorts them."""
         train, validation, test = (
-            tuple(sorted(side, key=natural)) for side in (self.train, self.validation, self.test)
+            tuple(sorted(names, key=natural)) for names in (self.train, self.validation, self.test)
         )
         return Split(train, validation, test, self.leaky, self.test_clips)
 
     def clips(self, clips: Iterable[Clip]) -> dict[str, list[Clip]]:
-        """Return {"train", "validation", "test": clips}; clips that are on no side stay out."""
+        """Return {"train", "validation", "test": clips}; clips in no subset are left out."""
         return self.split.clips(clips)
 
 
-def deal(kind: str, number: str, clips: Sequence[Clip]) -> tuple[list[Fold], list[str]]:
-    """Make the folds of ``kind`` (a key of ``DEALERS``), and notes on them.
+def generate(kind: str, number: str, clips: Sequence[Clip]) -> tuple[list[Fold], list[str]]:
+    """Make the folds of a generic protocol, and notes on them.
 
     Args:
-        kind: what is dealt.
-        number: how many folds, as the user wrote it; "": five, or what the sessions give.
+        kind: a key of ``GENERIC_PROTOCOLS``.
+        number: how many folds, as the user wrote it; "": five, or one per session.
         clips: all clips of the data.
 
     Raises:
-        UserError: the number is none, or the data has too few speakers, sessions or clips.
+        UserError: not a number, or the data has too few speakers, sessions or clips.
     """
     counted = kind in COUNTED
     if number and not (counted and number.isdecimal() and int(number) >= 2):
         form = f"{kind}:K with K a whole number from 2" if counted else f"{kind} alone"
         raise UserError(f"unknown protocol '{kind}:{number}'; write {form}")
-    return DEALERS[kind](clips, int(number or DEFAULT_FOLDS))
+    return GENERIC_PROTOCOLS[kind](clips, int(number or DEFAULT_FOLDS))
 
 
 def sha256(text: str) -> str:
-    """Hash a text: an order that depends on nothing but the names."""
+    """Hash a text, for an order that depends only on the names."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _leave_one_session_out(
     clips: Sequence[Clip], _: int, kind: str = "loso_session"
 ) -> tuple[list[Fold], list[str]]:
-    members: dict[str, set[str]] = defaultdict(set)
+    """Leave one session out; sessions must not share speakers."""
+    speakers_in: dict[str, set[str]] = defaultdict(set)
     for clip in clips:
-        members[clip.session].add(clip.speaker)
-    if len(members) < 3 or "" in members:
+        speakers_in[clip.session].add(clip.speaker)
+    if len(speakers_in) < 3 or "" in speakers_in:
         raise UserError(f"{kind} needs clips of at least 3 named sessions; use group_kfold")
     homes: dict[str, str] = {}
-    for session in sorted(members, key=natural):
-        for speaker in sorted(members[session], key=natural):
+    for session in sorted(speakers_in, key=natural):
+        for speaker in sorted(speakers_in[session], key=natural):
             if homes.setdefault(speaker, session) != session:
                 raise UserError(
                     f"{kind}: speaker {speaker} is in sessions {homes[speaker]} and "
-                    f"{session}, so sessions do not part speakers; use group_kfold"
+                    f"{session}, so sessions do not separate speakers; use group_kfold"
                 )
-    groups = {s: sorted(members[s], key=natural) for s in sorted(members, key=natural)}
+    groups = {s: sorted(speakers_in[s], key=natural) for s in sorted(speakers_in, key=natural)}
     return _rotated(groups, clips), []
 
 
 def _half_sessions(clips: Sequence[Clip], _: int) -> tuple[list[Fold], list[str]]:
-    """Leave one session out and test half of its clips, as the systems this package repeats do.
+    """Leave one session out and test half of its clips, as the reimplemented baselines do.
 
-    They draw the halves anew in each run and look at the other one while they train; here the
-    draw is by the hash of the clips' ids, in each class, and the other half has no use.
+    The originals draw the halves again in each run and look at the other half during training;
+    here clips are selected in each class by the hash of their ids, and the other half is unused.
     """
     folds, notes = _leave_one_session_out(clips, 0, "seed_half_session")
     found = []
@@ -110,13 +111,13 @@ def _half_sessions(clips: Sequence[Clip], _: int) -> tuple[list[Fold], list[str]
 
 
 def _group_kfold(clips: Sequence[Clip], count: int) -> tuple[list[Fold], list[str]]:
-    """Deal speakers to folds by sex, then by the hash of their names."""
+    """Assign speakers to folds by sex, then by the hash of their names."""
     sexes = _sexes(clips)
     speakers = sorted(sexes, key=lambda s: (sexes[s], sha256(s)))
     if len(speakers) < max(count, 3):
         raise UserError(
             f"group_kfold:{count} needs at least {max(count, 3)} speakers, the data has "
-            f"{len(speakers)}; take fewer folds or more people"
+            f"{len(speakers)}; use fewer folds or more speakers"
         )
     groups = {str(i + 1): sorted(speakers[i::count], key=natural) for i in range(count)}
     return _rotated(groups, clips), []
@@ -141,7 +142,7 @@ def _rotated(groups: dict[str, list[str]], clips: Sequence[Clip]) -> list[Fold]:
 
 
 def _leaky_kfold(clips: Sequence[Clip], count: int) -> tuple[list[Fold], list[str]]:
-    """Deal clips to folds by the hash of their ids: what nobody should do, to show the gap."""
+    """Assign clips to folds by the hash of their ids: bad practice, to show the inflation."""
     ids = sorted({c.clip_id for c in clips}, key=sha256)
     if len(ids) < max(count, 3):
         raise UserError(f"leaky_kfold:{count} needs at least {max(count, 3)} clips")
@@ -155,7 +156,7 @@ def _leaky_kfold(clips: Sequence[Clip], count: int) -> tuple[list[Fold], list[st
     return found, [LEAKY_NOTE]
 
 
-DEALERS: dict[str, Callable[..., tuple[list[Fold], list[str]]]] = {
+GENERIC_PROTOCOLS: dict[str, Callable[..., tuple[list[Fold], list[str]]]] = {
     "loso_session": _leave_one_session_out,
     "seed_half_session": _half_sessions,
     "group_kfold": _group_kfold,

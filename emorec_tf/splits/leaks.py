@@ -1,4 +1,4 @@
-"""Leaks of a split: what of the test reaches training or the choice of the model."""
+"""Leaks of a split: test data that reaches training or model selection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHOWN = 5  # names in a line
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a split: this clip of this speaker has this role in this fold."""
+    """One row of a split: a clip of a speaker has a role in a fold."""
 
     path: str
     speaker: str
@@ -38,16 +38,16 @@ def recording_of(path: str) -> str:
 
 
 def leaks(
-    rows: Sequence[Row], sounds: Mapping[str, str] | None = None, leaky: bool = False
+    rows: Sequence[Row], audio_hashes: Mapping[str, str] | None = None, leaky: bool = False
 ) -> list[str]:
-    """Find what makes a split's figures worthless; one line each, none where it is clean.
+    """Find what invalidates the results of a split: one line each, none where it is clean.
 
     Args:
         rows: all rows of all folds.
-        sounds: {path: hash of the decoded waveform}; paths without one are not compared.
-        leaky: speakers, and so takes that sound alike, may stand on two sides.
+        audio_hashes: {path: hash of the decoded waveform}; paths without one are not compared.
+        leaky: speakers, and so takes with equal audio, may be in two subsets.
     """
-    sounds = {} if leaky or sounds is None else sounds
+    hashes = {} if leaky or audio_hashes is None else audio_hashes
     by_fold: dict[str, list[Row]] = defaultdict(list)
     speakers: dict[str, set[str]] = defaultdict(set)
     tested: dict[str, set[str]] = defaultdict(set)
@@ -56,11 +56,11 @@ def leaks(
         speakers[row.recording].add(row.speaker)
         if row.role == "test":
             tested[row.recording].add(row.fold)
-    torn = [name for name, given in speakers.items() if len(given) > 1]
+    ambiguous = [name for name, given in speakers.items() if len(given) > 1]
     twice = [name for name, folds in tested.items() if len(folds) > 1]
-    found = [f"{some('recording', torn)} given to more than one speaker"] if torn else []
+    found = [f"{some('recording', ambiguous)} given to more than one speaker"] if ambiguous else []
     for fold in sorted(by_fold, key=natural):
-        found += [f"fold {fold}: {line}" for line in _of_fold(by_fold[fold], sounds, leaky)]
+        found += [f"fold {fold}: {line}" for line in _of_fold(by_fold[fold], hashes, leaky)]
     if twice:
         folds = sorted(set().union(*(tested[name] for name in twice)), key=natural)
         found.append(f"{some('recording', twice)} scored twice: in test of folds {_list(folds)}")
@@ -68,19 +68,20 @@ def leaks(
 
 
 def doubts(rows: Sequence[Row]) -> list[str]:
-    """Find what is no leak but ought to be known; one line each."""
+    """Find what is no leak but suspicious; one line each."""
     by_fold: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_fold[row.fold].append(row)
     found = []
     for fold in sorted(by_fold, key=natural):
-        sides = {role: {r.speaker for r in by_fold[fold] if r.role == role} for role in ROLES}
-        found += [f"fold {fold}: nothing has the role {role}" for role in ROLES if not sides[role]]
-        both = sides["train"] & sides["validation"]
+        subsets = {role: {r.speaker for r in by_fold[fold] if r.role == role} for role in ROLES}
+        empty = [role for role in ROLES if not subsets[role]]
+        found += [f"fold {fold}: nothing has the role {role}" for role in empty]
+        both = subsets["train"] & subsets["validation"]
         if both:
             found.append(
                 f"fold {fold}: {some('speaker', both)} in train and validation, so the model is "
-                "chosen on voices and faces that it knows"
+                "selected on speakers that it was trained on"
             )
     tested = {r.recording for r in rows if r.role == "test"}
     dropped = {r.recording for r in rows} - tested
@@ -91,15 +92,15 @@ def doubts(rows: Sequence[Row]) -> list[str]:
 
 def guard(
     clips_by_role: Mapping[str, Sequence[Clip]],
-    sound_hashes: Mapping[str, str],
+    audio_hashes: Mapping[str, str],
     leaky: bool = False,
 ) -> None:
     """Stop a run whose split leaks.
 
     Args:
         clips_by_role: the clips of ``train``, ``validation`` and ``test``.
-        sound_hashes: {clip_id: hash of the decoded waveform}, of those clips that have one.
-        leaky: the run leaks on purpose: speakers may stand on two sides, but no recording.
+        audio_hashes: {clip_id: hash of the decoded waveform}, of those clips that have one.
+        leaky: the run leaks on purpose: speakers may be in two subsets, but no recording.
 
     Raises:
         UserError: naming the first leak.
@@ -109,10 +110,10 @@ def guard(
         for role, clips in clips_by_role.items()
         for clip in clips
     ]
-    found = leaks(rows, sound_hashes, leaky)
+    found = leaks(rows, audio_hashes, leaky)
     if found:
         more = f" (and {len(found) - 1} more leaks)" if found[1:] else ""
-        raise UserError(f"leak: {found[0]}{more}; part the sides by speaker, each clip on one side")
+        raise UserError(f"leak: {found[0]}{more}; split by speaker, each clip into one subset")
 
 
 def some(what: str, names: Collection[str]) -> str:
@@ -132,7 +133,7 @@ def _recording_of_clip(clip: Clip) -> str:
     return recording_of(clip.audio or clip.video or clip.clip_id) + part
 
 
-def _of_fold(rows: Sequence[Row], sounds: Mapping[str, str], leaky: bool) -> list[str]:
+def _of_fold(rows: Sequence[Row], hashes: Mapping[str, str], leaky: bool) -> list[str]:
     found = []
     counts = Counter((row.role, row.path) for row in rows)
     for role in ROLES:
@@ -142,19 +143,19 @@ def _of_fold(rows: Sequence[Row], sounds: Mapping[str, str], leaky: bool) -> lis
     for one, other in PAIRS:
         left = [row for row in rows if row.role == one]
         right = [row for row in rows if row.role == other]
-        recordings = [_keys(side, _recording).keys() for side in (left, right)]
+        recordings = [_keys(subset, _recording).keys() for subset in (left, right)]
         if one == "validation" and left and recordings[0] == recordings[1]:
-            found.append("validation and test are the same: the model is chosen on its own test")
+            found.append("validation and test are the same: model selection on the test set")
             continue
-        lines = _of_pair(left, right, sounds, ask_speakers=other == "test" and not leaky)
+        lines = _of_pair(left, right, hashes, ask_speakers=other == "test" and not leaky)
         found += [f"{line} in {one} and {other}" for line in lines]
     return found
 
 
 def _of_pair(
-    left: Sequence[Row], right: Sequence[Row], sounds: Mapping[str, str], ask_speakers: bool
+    left: Sequence[Row], right: Sequence[Row], hashes: Mapping[str, str], ask_speakers: bool
 ) -> list[str]:
-    """Name what two sides share, by speaker, by path, by recording and by sound."""
+    """Name what two subsets share, by speaker, by path, by recording and by audio."""
     found = []
     speakers = _keys(left, _speaker).keys() & _keys(right, _speaker).keys()
     if ask_speakers and speakers:
@@ -163,14 +164,14 @@ def _of_pair(
     if paths:
         found.append(some("path", paths))
 
-    def twins(key: Callable[[Row], str], told: Callable[[Row], str]) -> list[tuple[str, str]]:
+    def twins(key: Callable[[Row], str], name: Callable[[Row], str]) -> list[tuple[str, str]]:
         a, b = _keys(left, key), _keys(right, key)
         both = sorted(a.keys() & b.keys())
-        return [(a[k].path, b[k].path) for k in both if told(a[k]) != told(b[k])]
+        return [(a[k].path, b[k].path) for k in both if name(a[k]) != name(b[k])]
 
     named = twins(_recording, _path)
-    heard = twins(lambda row: sounds.get(row.path, ""), _recording)
-    for pairs, what in ((named, "recording under two names"), (heard, "sound under two names")):
+    equal = twins(lambda row: hashes.get(row.path, ""), _recording)
+    for pairs, what in ((named, "recording under two names"), (equal, "audio under two names")):
         if pairs:
             count = "the same" if len(pairs) == 1 else f"{len(pairs)} times the same"
             found.append(f"{count} {what} ({' = '.join(pairs[0])})")

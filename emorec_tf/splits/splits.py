@@ -1,4 +1,4 @@
-"""Which speakers train, validate and test: disjoint by construction, checked all the same."""
+"""Which speakers train, validate and test: disjoint by construction, and checked."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from emorec_tf.config.config import DataConfig
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
 
-NOBODY = "none"  # as test speakers: a model to be shipped, judged by a cross-validation
+NO_SPEAKERS = "none"  # test on none: a final model, evaluated by a cross-validation
 
 
 @dataclass(frozen=True)
 class Split:
-    """Speakers on each side, or clips (``clip_id``) where ``leaky``. No name stands on two.
+    """Speakers of each subset, or clips (``clip_id``) where ``leaky``. No name is in two.
 
-    ``test_clips`` are those of the test speakers that are scored; (): all of them.
+    ``test_clips`` are the clips of the test speakers that are scored; (): all of them.
     """
 
     train: tuple[str, ...]
@@ -29,26 +29,26 @@ class Split:
     test_clips: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a speaker on two sides, and empty sides."""
-        sides = {"train": self.train, "validation": self.validation, "test": self.test}
+        """Refuse a speaker in two subsets, and empty subsets."""
+        subsets = {"train": self.train, "validation": self.validation, "test": self.test}
         for a, b in (("train", "test"), ("validation", "test"), ("train", "validation")):
-            both = sorted(set(sides[a]) & set(sides[b]), key=natural)
+            both = sorted(set(subsets[a]) & set(subsets[b]), key=natural)
             if both:
                 raise UserError(
-                    f"speakers {', '.join(both)} are in both {a} and {b}; a figure from such a "
-                    f"split is worthless, name them on one side only"
+                    f"speakers {', '.join(both)} are in both {a} and {b}, which makes the "
+                    f"results meaningless; name each in one subset only"
                 )
-        for side, speakers in sides.items():
-            if not speakers and side != "test":
-                raise UserError(f"no speaker is left for {side}; hold fewer speakers out")
+        for subset, speakers in subsets.items():
+            if not speakers and subset != "test":
+                raise UserError(f"no speaker is left for {subset}; hold out fewer speakers")
 
     def clips(self, clips: Iterable[Clip]) -> dict[str, list[Clip]]:
-        """Return {"train", "validation", "test": clips}; clips that are on no side stay out."""
-        side = {n: r for r in ("train", "validation", "test") for n in getattr(self, r)}
+        """Return {"train", "validation", "test": clips}; clips in no subset are left out."""
+        role_of = {n: r for r in ("train", "validation", "test") for n in getattr(self, r)}
         found: dict[str, list[Clip]] = {"train": [], "validation": [], "test": []}
         chosen = frozenset(self.test_clips)
         for clip in clips:
-            role = side.get(clip.clip_id if self.leaky else clip.speaker)
+            role = role_of.get(clip.clip_id if self.leaky else clip.speaker)
             unused = role == "test" and self.test_clips and clip.clip_id not in chosen
             if role is not None and not unused:
                 found[role].append(clip)
@@ -56,17 +56,19 @@ class Split:
 
 
 def natural(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key by which speaker 2 comes before speaker 10."""
+    """Sort key that puts speaker 2 before speaker 10."""
     parts = re.findall(r"\d+|\D+", name)
     return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts)
 
 
-def named(text: str | None, known: Sequence[str], side: str) -> tuple[str, ...]:
+def named(text: str | None, known: Sequence[str], subset: str) -> tuple[str, ...]:
     """Split a comma list of speakers and refuse those that are not in the data."""
     names = [n.strip() for n in (text or "").split(",") if n.strip()]
     for name in names:
         if name not in known:
-            raise UserError(f"{side}_speakers: {name!r} is not in the data; {nearest(name, known)}")
+            raise UserError(
+                f"{subset}_speakers: {name!r} is not in the data; {nearest(name, known)}"
+            )
     return tuple(sorted(dict.fromkeys(names), key=natural))
 
 
@@ -78,21 +80,21 @@ def speakers_of(clips: Iterable[Clip]) -> list[str]:
 def make(clips: Sequence[Clip], data: DataConfig, seed: int) -> Split:
     """Make the split that ``data`` asks for.
 
-    Without ``test_speakers`` the last quarter of the speakers is held out, with ``none`` nobody;
+    Without ``test_speakers`` the last quarter of the speakers is held out, with ``none`` no one;
     without ``validation_speakers`` an eighth of the rest (at least one) is drawn by ``seed``.
 
     Raises:
-        UserError: a speaker that is not in the data, on two sides, or nobody left on a side.
+        UserError: a speaker that is not in the data, one in two subsets, or an empty subset.
     """
     known = speakers_of(clips)
     if len(known) < 3:
         raise UserError(
             f"{len(known)} speaker(s) in the data; training, validating and testing on different "
-            f"people needs at least 3"
+            f"speakers needs at least 3"
         )
-    nobody = (data.test_speakers or "").strip() == NOBODY
-    test = () if nobody else named(data.test_speakers, known, "test")
-    if not test and not nobody:
+    untested = (data.test_speakers or "").strip() == NO_SPEAKERS
+    test = () if untested else named(data.test_speakers, known, "test")
+    if not test and not untested:
         test = tuple(known[-max(1, len(known) // 4) :])
     train = named(data.train_speakers, known, "train")
     validation = named(data.validation_speakers, known, "validation")

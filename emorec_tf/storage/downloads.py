@@ -1,27 +1,27 @@
-"""Foreign models and packages: found, fetched and checked, and loaded without chatter."""
+"""Models and packages of others: found, downloaded and checked, and loaded without their output."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import os
+import shutil
 import sys
 import tempfile
-import urllib.request
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import cv2
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from emorec_tf.errors import SetupError, UserError
 from emorec_tf.storage.cache_dir import cache_folder
+from emorec_tf.storage.quiet import quiet
 
-DOWNLOAD_SECONDS = 60.0  # without a byte, then it is given up
+DOWNLOAD_SECONDS = 60  # without a byte, then the download fails
 
-# Name, public address, sha256 or as much of it as its publisher names.
+# File name, public URL, sha256 or as much of it as the publisher gives.
 BLAZEFACE = (
     "blaze_face_short_range.tflite",
     "https://storage.googleapis.com/mediapipe-models/face_detector/blaze_face_short_range/"
@@ -45,10 +45,10 @@ LANDMARKER = (
 def model_path(
     model_file: str | None, known: tuple[str, str, str], option: str = "--face_model"
 ) -> str:
-    """The user's model file, else the cached copy of the known one, downloaded where missing.
+    """The user's model file, else the cached copy of the known one, downloaded if missing.
 
     Raises:
-        SetupError: the user's file is missing, or the known one cannot be had.
+        SetupError: the user's file is missing, or the known one cannot be downloaded.
     """
     if model_file:
         if not Path(model_file).is_file():
@@ -56,47 +56,61 @@ def model_path(
         return model_file
     name, address, sha256 = known
     path = cache_folder("models", name)
-    if not (path.is_file() and _sha256(path).startswith(sha256)):
+    if not is_whole(path, sha256):
         try:
             fetch(address, sha256, path)
         except UserError as error:
-            raise SetupError(f"{error}; fetch it elsewhere and pass {option} FILE") from error
+            raise SetupError(f"{error}; download it elsewhere and pass {option} FILE") from error
     return str(path)
 
 
 def fetch(url: str, sha256: str, path: Path) -> None:
-    """Download a file, whole or not at all: it appears under ``path`` only once it is checked.
+    """Download a file: it appears as ``path`` only once it is complete and its hash is checked.
+
+    Args:
+        url: https, http or file.
+        sha256: hash of the content in hexadecimal, or its beginning where only that is published.
+        path: where it goes; a file there is replaced.
 
     Raises:
-        UserError: it cannot be reached or written, or its sha256 differs.
+        UserError: it cannot be downloaded or written, or its hash differs.
     """
-    temporary = None
+    import pooch
+
+    def download(url: str, target: Any, _: Any) -> None:
+        if url.startswith("file:"):  # pooch has no downloader for it
+            shutil.copyfile(url2pathname(urlsplit(url).path), target)
+        else:
+            pooch.HTTPDownloader(timeout=DOWNLOAD_SECONDS)(url, target, None)
+        found = pooch.file_hash(str(target))
+        if not found.startswith(sha256):  # pooch itself compares whole hashes only
+            raise UserError(f"{url} has sha256 {found[:12]}..., expected {sha256[:12]}...")
+
+    pooch.get_logger().setLevel("WARNING")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            urllib.request.urlopen(url, timeout=DOWNLOAD_SECONDS) as reply,
-            tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file,
-        ):
-            temporary = Path(file.name)
-            while block := reply.read(1 << 20):
-                file.write(block)
-        found = _sha256(temporary)
-        if not found.startswith(sha256):
-            raise UserError(f"{url} has sha256 {found[:12]}..., expected {sha256[:12]}...")
-        temporary.replace(path)
-    except (OSError, ValueError) as error:  # URLError is an OSError
-        raise UserError(f"{url} cannot be downloaded to {path} ({error})") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".download-") as folder:
+            checked = pooch.retrieve(url, None, path.name, folder, downloader=download)
+            Path(checked).replace(path)
+    except (OSError, ValueError) as error:  # requests' errors are OSErrors
+        reason = " ".join(str(error).split())
+        raise UserError(f"{url} cannot be downloaded to {path} ({reason})") from error
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def is_whole(path: Path, sha256: str) -> bool:
+    """Whether a file is there and its hash begins like this."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest().startswith(sha256)
 
 
 def import_package(name: str, package: str) -> Any:
-    """Import an optional package, or tell how to install it."""
+    """Import an optional package.
+
+    Raises:
+        SetupError: it is not installed; the message says how to install it.
+    """
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -108,18 +122,18 @@ def import_package(name: str, package: str) -> Any:
 def import_mediapipe() -> Any:
     """Import MediaPipe without its log lines, and without TensorFlow.
 
-    MediaPipe 0.10 imports TensorFlow where it is installed, for a marker of its documentation
-    only: seconds and half a gigabyte for each worker process. Hidden, it does without.
+    MediaPipe 0.10 imports TensorFlow where it is installed, only for a marker in its
+    documentation: seconds and half a gigabyte for each worker process. It works without.
     """
     os.environ.setdefault("GLOG_minloglevel", "2")
     marker = () if "tensorflow" in sys.modules else ("tensorflow.tools.docs",)
-    with hidden(*marker), quiet():
+    with hidden(*marker), quiet(stdout=False):
         return import_package("mediapipe", "mediapipe")
 
 
 @contextmanager
 def hidden(*names: str) -> Iterator[None]:
-    """Let modules seem not to be installed, unless they are loaded already."""
+    """Make modules look as if not installed, unless they are loaded already."""
     names = tuple(name for name in names if name not in sys.modules)
     sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]
     try:
@@ -130,25 +144,16 @@ def hidden(*names: str) -> Iterator[None]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Drop warnings and what native code writes to stderr; Python's exceptions pass."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nowhere, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            os.dup2(nowhere.fileno(), 2)
-            yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-@contextmanager
 def loading(model: str) -> Iterator[None]:
-    """Load a model quietly; a file that is not one becomes a SetupError."""
+    """Load a model quietly.
+
+    Raises:
+        SetupError: the file is not a model.
+    """
+    import cv2
+
     try:
-        with quiet():
+        with quiet(stdout=False):
             yield
     except (RuntimeError, ValueError, OSError, cv2.error) as error:
         reason = " ".join(str(error).split())[:160]

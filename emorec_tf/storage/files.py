@@ -1,4 +1,4 @@
-"""Small files, here or at a URL: written whole or not at all, CSV, checksums."""
+"""Files, local or at a URL: written whole or not at all, CSV, checksums."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from emorec_tf.storage.paths import Remote, size_of
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write to a temporary name, flush to disk, rename: the file is whole or not there."""
+    """Write to a temporary name, flush to disk, rename: the file is complete or absent."""
     raw = data.encode() if isinstance(data, str) else data
     if isinstance(path, Remote):
         path.write_bytes(raw)
@@ -29,6 +30,33 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def put_in_place(finished: Path, target: Path) -> None:
+    """Rename a finished local file or folder to ``target``; what was there before goes last.
+
+    Whenever this process is killed, the old or the new one is there as ``target``, or the old one
+    beside it as ``.<name>.old``.
+    """
+    old = target.with_name(f".{target.name}.old")
+    if target.exists():
+        remove(old)
+        target.rename(old)
+    try:
+        finished.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    remove(old)
+
+
+def remove(path: Path) -> None:
+    """Remove a local file or folder, if it is there; of a symbolic link only the link."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def file_check(path: Path) -> dict[str, Any]:

@@ -1,14 +1,18 @@
-"""One process at a time: a lock on a file that goes with its holder, however that one ends."""
+"""One process at a time: a lock on a file, released when its holder exits for whatever reason."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
+
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import Remote
+
+_LOG = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -16,21 +20,30 @@ def alone(file: Path, refusal: str = "") -> Iterator[None]:
     """Hold a lock.
 
     Args:
-        file: the lock; made if it is not there, and its folder too.
-        refusal: what to tell the user if another process holds it; "": wait for that one.
+        file: the lock file; made if missing, and its folder too.
+        refusal: the error message if another process holds the lock; "": wait for that process.
 
-    Object storage has no locks; ``places`` says what protects there.
+    Object storage has no locks; ``paths`` says what protects files there.
 
     Raises:
-        UserError: another process holds it, and there is something to tell.
+        UserError: another process holds the lock and ``refusal`` is given, or the lock file is a
+            symbolic link: some versions of filelock would truncate the file it points to.
     """
     if isinstance(file, Remote):
         yield
         return
+    if file.is_symlink():
+        raise UserError(f"lock {file} is a symbolic link; remove it")
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
-        except BlockingIOError as error:
-            raise UserError(refusal) from error
+    lock = filelock.FileLock(file)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        if refusal:
+            raise UserError(f"{refusal} (locked: {file})") from error
+        _LOG.info("waiting for the process that holds %s", file)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()

@@ -1,8 +1,8 @@
-"""Object storage made ready for ``tf.io.gfile``: reachable, the bucket there, a clean end.
+"""Object storage for ``tf.io.gfile``: check that it is reachable, and end the process cleanly.
 
-TensorFlow itself speaks ``gs://``; tensorflow-io's native plugins add ``s3://``. Both answer "does
-not exist" to a refused key, a missing bucket and a dead network alike, and only after a minute. So
-the first use of a bucket asks once, by HTTP and without a key, what is wrong if anything is.
+TensorFlow itself supports ``gs://``; tensorflow-io's native plugins add ``s3://``. Both report
+"does not exist" for a refused key, a missing bucket and an unreachable network alike, and only
+after a minute. So the first use of a bucket probes it once, by HTTP and without a key.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from emorec_tf.storage.quiet import quiet
 
 SCHEMES = ("gs", "s3")
 PROBE_SECONDS = 5.0
-METADATA = ("169.254.169.254", 80)  # where a cloud's own machines find their keys
+METADATA = ("169.254.169.254", 80)  # where machines of a cloud get their keys
 METADATA_SECONDS = 1.0
-NO_METADATA = {"s3": "AWS_EC2_METADATA_DISABLED", "gs": "NO_GCE_CHECK"}  # true: never ask there
-# Where a key is looked for, by scheme: variables of the environment, files of the home folder.
+NO_METADATA = {"s3": "AWS_EC2_METADATA_DISABLED", "gs": "NO_GCE_CHECK"}  # true: never ask
+# Where keys are searched, by scheme: environment variables, files in the home folder.
 KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "s3": (
         (
@@ -43,7 +43,7 @@ KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (".config/gcloud/application_default_credentials.json",),
     ),
 }
-WAY_OUT = {
+REMEDY = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or fill ~/.aws/credentials",
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run gcloud auth "
     "application-default login",
@@ -52,16 +52,16 @@ WAY_OUT = {
 
 @functools.cache
 def ready(scheme: str, bucket: str) -> Any:
-    """Return ``tf.io.gfile``, once the bucket can be used.
+    """Return ``tf.io.gfile`` once the bucket is known to be usable.
 
     Raises:
         SetupError: unknown scheme, no plugin for it, no network, no bucket, no key.
     """
     url = f"{scheme}://{bucket}"
     if scheme not in SCHEMES:
-        raise SetupError(f"{url}: only {', '.join(f'{s}://' for s in SCHEMES)} are read here")
+        raise SetupError(f"{url}: only {', '.join(f'{s}://' for s in SCHEMES)} are supported")
     if not has_key(scheme):
-        raise SetupError(f"{url}: no credentials found; {WAY_OUT[scheme]}")
+        raise SetupError(f"{url}: no credentials found; {REMEDY[scheme]}")
     probe(scheme, bucket)
     return file_system(scheme)
 
@@ -76,7 +76,7 @@ def endpoint_of(scheme: str) -> str:
 
 
 def probe(scheme: str, bucket: str) -> None:
-    """Ask for a bucket without a key; that it is private, status 403, says that it is there.
+    """Ask for a bucket without a key; status 403 (private) means that it exists.
 
     Raises:
         SetupError: no answer, no such bucket, or one in another region.
@@ -88,10 +88,10 @@ def probe(scheme: str, bucket: str) -> None:
         urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError as error:
         if error.code == 404:
-            raise SetupError(f"{url}: no such bucket at {endpoint}; make it first") from error
+            raise SetupError(f"{url}: no such bucket at {endpoint}; create it first") from error
         region = error.headers.get("x-amz-bucket-region")
         if error.code in (301, 307, 400) and region:
-            raise SetupError(f"{url} lies in another region; set AWS_REGION={region}") from error
+            raise SetupError(f"{url} is in another region; set AWS_REGION={region}") from error
         if error.code >= 500:
             raise SetupError(f"{url}: {endpoint} answers {error.code}; try again later") from error
     except (OSError, ValueError) as error:  # URLError is an OSError
@@ -102,7 +102,7 @@ def probe(scheme: str, bucket: str) -> None:
 
 
 def has_key(scheme: str) -> bool:
-    """Say whether there is a key, or a metadata service that may be asked for one."""
+    """Whether there is a key, or a metadata service that may provide one."""
     variables, files = KEYS[scheme]
     if any(os.environ.get(name) for name in variables):
         return True
@@ -119,7 +119,7 @@ def has_key(scheme: str) -> bool:
 
 @functools.cache
 def file_system(scheme: str) -> Any:
-    """Load what speaks ``scheme``; return ``tf.io.gfile``.
+    """Load the file system of ``scheme``; return ``tf.io.gfile``.
 
     Raises:
         SetupError: this TensorFlow does not load tensorflow-io's native plugins.
@@ -127,7 +127,7 @@ def file_system(scheme: str) -> Any:
     import tensorflow as tf
 
     if scheme == "s3":
-        with quiet():  # two warnings where its native parts do not fit this TensorFlow
+        with quiet():  # it warns twice where its native parts do not fit this TensorFlow
             import tensorflow_io  # noqa: F401 - registers the file systems
         if scheme not in tf.io.gfile.get_registered_schemes():
             raise SetupError(
@@ -139,12 +139,12 @@ def file_system(scheme: str) -> Any:
 
 
 def end_cleanly() -> None:
-    """Leave the process before the destructors of tensorflow-io's plugins run.
+    """End the process before the destructors of tensorflow-io's plugins run.
 
     Its S3 client is never shut down (``Aws::ShutdownAPI``). At exit the destructor of a static
     ``EC2MetadataClient`` then calls into a logger that is gone: "pure virtual method called", exit
-    code 134. Handlers of ``on_exit`` run in reverse order and are given the exit code, so one that
-    is added when Python has ended, and is ``_exit`` itself, comes before any destructor.
+    code 134. Handlers of ``on_exit`` run in reverse order and get the exit code, so ``_exit``,
+    added when Python has ended, runs before any destructor.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "on_exit"):  # not glibc

@@ -1,14 +1,14 @@
-"""Where files lie: a folder here, or a URL such as ``s3://bucket/records``.
+"""Paths: a local file or folder, or a URL such as ``s3://bucket/records``.
 
-``place`` gives a ``pathlib.Path`` for the one and a ``Remote`` for the other, which is a path too
-and answers to the names that this package uses, through ``tf.io.gfile``: whoever reads and
-writes need not know which it is. Three things differ, and each has one function here:
+``place`` returns a ``pathlib.Path`` for a local path and a ``Remote`` for a URL, which is a path
+too and has the methods that this package uses, through ``tf.io.gfile``: code that reads and writes
+need not know which it is. Three things differ, and each has a function here:
 
 - an object appears when its upload is complete, so ``write_bytes`` is atomic without a rename;
 - libraries that open files themselves (FFmpeg, Keras) get a temporary ``local_copy``;
-- there are no locks. Two that prepare the same records at once write the same bytes under the same
-  names, and the manifest, which comes last, makes them count; other records are never replaced
-  without ``--overwrite``. Two that train one run at once spoil it.
+- there are no locks. Two processes that prepare the same records at once write the same bytes under
+  the same names, and the manifest is written last; other records are never replaced without
+  ``--overwrite``. Two processes that train one run at once corrupt it.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from typing import Any, TypeVar
 from emorec_tf.errors import SetupError, UserError
 from emorec_tf.storage import object_store
 
-PAUSES_SECONDS = (1.0, 4.0)  # between tries, where a service is out of breath
+PAUSES_SECONDS = (1.0, 4.0)  # between retries of transient errors
 LARGEST_COPY_BYTES = 16 * 2**30
 Result = TypeVar("Result")
 
 
 def place(text: str | Path) -> Path:
-    """Path of a file or folder, here or at a URL."""
+    """Path of a file or folder, local or at a URL."""
     return Remote(text) if isinstance(text, Remote) or "://" in str(text) else Path(text)
 
 
 class Remote(PosixPath):
-    """A URL of object storage that answers like a path. Folders are prefixes and need no making."""
+    """A URL of object storage that behaves like a path. Folders are mere prefixes."""
 
     def __str__(self) -> str:
-        """Give the URL; a path has lost the second slash."""
+        """Return the URL; a path has lost the second slash."""
         scheme, _, rest = posixpath.normpath(super().__str__()).partition(":/")
         return f"{scheme}://{rest.lstrip('/')}"
 
     def _ask(self, question: Callable[[Any, str], Result]) -> Result:
-        """Ask the storage, again where it is out of breath; its errors become a path's."""
+        """Ask the storage, with retries of transient errors; its errors become those of a path."""
         scheme, _, rest = str(self).partition("://")
         files = object_store.ready(scheme, rest.split("/")[0])
         from tensorflow import errors
 
-        passing = (errors.UnavailableError, errors.DeadlineExceededError, errors.AbortedError)
+        transient = (errors.UnavailableError, errors.DeadlineExceededError, errors.AbortedError)
         for pause in (*PAUSES_SECONDS, None):
             try:
                 return question(files, str(self))
@@ -59,20 +59,20 @@ class Remote(PosixPath):
                 raise FileNotFoundError(errno.ENOENT, _line(error), str(self)) from error
             except errors.PermissionDeniedError as error:
                 raise PermissionError(errno.EACCES, "Permission denied", str(self)) from error
-            except (*passing, errors.UnknownError, errors.InternalError) as error:
+            except (*transient, errors.UnknownError, errors.InternalError) as error:
                 if pause is None:
-                    raise SetupError(f"{self}: {_line(error)}; the same command goes on") from error
+                    raise SetupError(f"{self}: {_line(error)}; repeat the command") from error
                 time.sleep(pause)
             except errors.OpError as error:
                 raise SetupError(f"{self}: {_line(error)}") from error
         raise AssertionError("unreachable")
 
     def exists(self, **_: Any) -> bool:
-        """Whether an object or a folder is there."""
+        """Whether it is an object or a folder."""
         return self._ask(lambda files, url: files.exists(url)) or self.is_dir()
 
     def is_dir(self) -> bool:
-        """Whether objects lie below; a bucket itself is one."""
+        """Whether there are objects below it, or it is a bucket."""
         url = str(self).rstrip("/") + "/"
         return self._ask(lambda files, _: files.isdir(url))
 
@@ -85,20 +85,20 @@ class Remote(PosixPath):
         return int(self._ask(lambda files, url: files.stat(url).length))
 
     def iterdir(self) -> Generator[Remote, None, None]:
-        """What lies directly below, sorted."""
+        """Entries directly below, sorted."""
         url = str(self).rstrip("/") + "/"
         names = self._ask(lambda files, _: files.listdir(url))
         yield from (self / name.rstrip("/") for name in sorted(names))
 
     def glob(self, pattern: str) -> Generator[Remote, None, None]:
-        """What lies below and fits, sorted."""
+        """Matches below, sorted."""
         found = self._ask(lambda files, url: files.glob(f"{url.rstrip('/')}/{pattern}"))
         yield from map(Remote, sorted(found))
 
     def open(self, mode: str = "r", *_: Any, **text: Any) -> Any:
-        """Open for reading; the object is fetched whole."""
+        """Open for reading; the whole object is downloaded."""
         if mode not in ("r", "rb"):
-            raise UserError(f"{self}: is written whole, by write_bytes")
+            raise UserError(f"{self}: can only be written whole, by write_bytes")
         data = io.BytesIO(self._ask(lambda files, url: files.GFile(url, "rb").read()))
         if mode == "rb":
             return data
@@ -106,7 +106,7 @@ class Remote(PosixPath):
         return io.TextIOWrapper(data, **{"encoding": "utf-8", **known})
 
     def read_bytes(self) -> bytes:
-        """Fetch the object."""
+        """Download the object."""
         return bytes(self.open("rb").read())
 
     def write_bytes(self, data: Any) -> int:
@@ -124,7 +124,7 @@ class Remote(PosixPath):
         return self.write_bytes(data.encode())
 
     def mkdir(self, *_: Any, **__: Any) -> None:
-        """Nothing: a folder is there once something lies in it."""
+        """Do nothing: a folder exists once it holds an object."""
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the object."""
@@ -135,7 +135,7 @@ class Remote(PosixPath):
                 raise
 
     def resolve(self, *_: Any, **__: Any) -> Remote:
-        """Itself: a URL is complete."""
+        """Return itself: a URL is absolute."""
         return self
 
     absolute = resolve
@@ -152,7 +152,7 @@ def size_of(path: Path) -> int:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all that is in it, if it is there."""
+    """Remove a folder with everything in it, if it exists."""
     if not isinstance(folder, Remote):
         shutil.rmtree(folder, ignore_errors=True)
     elif folder.is_dir():
@@ -160,7 +160,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file; under its final name it is whole or not there."""
+    """Copy a file; under its final name it is complete or absent."""
     if isinstance(source, Remote) and isinstance(target, Remote):
         source._ask(lambda files, url: files.copy(url, str(target), overwrite=True))
     elif isinstance(target, Remote):
@@ -176,7 +176,7 @@ def copy(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def local_copy(path: Path) -> Iterator[Path]:
-    """Give a file of this machine: itself, or a temporary copy of the same name.
+    """Yield a local file: the path itself, or a temporary copy with the same name.
 
     Raises:
         UserError: too large to be copied.
@@ -185,17 +185,17 @@ def local_copy(path: Path) -> Iterator[Path]:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="emorec-") as folder:
-        if path.is_file():  # else whoever opens the copy says that there is none
+        if path.is_file():  # else opening the copy fails
             size = path.size()
             if size > LARGEST_COPY_BYTES:
-                raise UserError(f"{path}: {size} bytes are too many to be fetched; cut it")
+                raise UserError(f"{path}: {size} bytes are too many to download; cut the file")
             copy(path, Path(folder, path.name))
         yield Path(folder, path.name)
 
 
 @contextlib.contextmanager
 def local_draft(path: Path, name: str) -> Iterator[Path]:
-    """Give a name on this machine to write to; at the end the file becomes ``path``, whole."""
+    """Yield a local name to write to; at the end the complete file becomes ``path``."""
     if not isinstance(path, Remote):
         temporary = path.with_name(name)
         try:

@@ -1,4 +1,4 @@
-"""Run what others wrote without what it prints, from C++ too."""
+"""Run other packages' code without what it prints, native code included."""
 
 from __future__ import annotations
 
@@ -7,60 +7,85 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO
 
 from emorec_tf.errors import UserError
 
 LONGEST = 200  # characters of a foreign message that are passed on
+REDIRECT = {"stdout": contextlib.redirect_stdout, "stderr": contextlib.redirect_stderr}
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[Callable[[], str]]:
-    """Keep standard output, standard error and warnings from the screen.
+def quiet(
+    *, stdout: bool = True, stderr: bool = True, native: bool = True
+) -> Iterator[Callable[[], str]]:
+    """Keep output and warnings from the screen.
+
+    Args:
+        stdout: hold back standard output.
+        stderr: hold back standard error.
+        native: also what is written to the file descriptors, by C++ or by child processes. Then
+            other threads of this process are silenced as well.
 
     Yields:
-        A function that gives what was held back so far.
+        A function that returns the text held back so far.
     """
-    streams = sys.stdout, sys.stderr
-    for stream in streams:
-        stream.flush()
-    kept = [os.dup(number) for number in (1, 2)]
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file:
+    chosen = {"stdout": stdout, "stderr": stderr}
+    streams = {name: getattr(sys, name) for name, wanted in chosen.items() if wanted}
+    numbers = [("stdout", "stderr").index(name) + 1 for name in streams] if native else []
+    _flush(streams.values())
+    kept = [os.dup(number) for number in numbers]
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file,
+        contextlib.ExitStack() as stack,
+    ):
 
         def held_back() -> str:
-            file.flush()
+            _flush([*streams.values(), file])
             file.seek(0)
             text = file.read()
             file.seek(0, os.SEEK_END)
             return text
 
         try:
-            for number in (1, 2):
+            for number in numbers:
                 os.dup2(file.fileno(), number)
-            with (
-                contextlib.redirect_stdout(file),
-                contextlib.redirect_stderr(file),
-                warnings.catch_warnings(),
-            ):
-                warnings.simplefilter("ignore")
-                yield held_back
+            for name, stream in streams.items():
+                if not (native and _writes_to_descriptor(stream)):
+                    stack.enter_context(REDIRECT[name](file))
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            yield held_back
         finally:
-            for stream in streams:
-                stream.flush()
-            for number, copy in zip((1, 2), kept, strict=True):
+            _flush(streams.values())
+            for number, copy in zip(numbers, kept, strict=True):
                 os.dup2(copy, number)
                 os.close(copy)
 
 
+def _flush(streams: Iterable[TextIO]) -> None:
+    for stream in streams:
+        stream.flush()
+
+
+def _writes_to_descriptor(stream: TextIO) -> bool:
+    """Whether a stream is the process's own, which redirecting its descriptor silences too."""
+    try:
+        return stream.fileno() in (1, 2)
+    except (OSError, ValueError, AttributeError):  # replaced, by a notebook for instance
+        return False
+
+
 @contextlib.contextmanager
 def quietly(failure: str) -> Iterator[None]:
-    """Let foreign code work in silence; where it fails, say so in one line.
+    """Run other packages' code in silence; report a failure in one line.
 
     Args:
-        failure: what to say; the last line of the foreign message follows.
+        failure: start of the error message; the last line of the foreign message follows.
 
     Raises:
-        UserError: anything failed but for want of space or rights, which stays an OSError.
+        UserError: the code failed; an ``OSError`` (no space, no permission) passes unchanged.
     """
     with quiet() as held_back:
         try:
@@ -73,6 +98,6 @@ def quietly(failure: str) -> Iterator[None]:
 
 
 def last_line(text: str) -> str:
-    """Last line that says something, its white space joined, not too long."""
+    """Last line that holds a letter, with its white space joined, cut to ``LONGEST``."""
     lines = [" ".join(line.split()) for line in text.splitlines()]
     return next((line[:LONGEST] for line in reversed(lines) if any(map(str.isalpha, line))), "")

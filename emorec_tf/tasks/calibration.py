@@ -1,4 +1,4 @@
-"""Do the probabilities mean what they say? Temperature, calibration error, answering or not."""
+"""Calibration: temperature scaling, calibration error, likelihood, risk and coverage."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 BINS = 15
-# Beyond these a probability is a certainty or a shrug, and the fit has no minimum to find.
+# Bounds of the search; outside, the softmax saturates or is uniform and the fit has no minimum.
 TEMPERATURE_RANGE = (0.05, 20.0)
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Fit the one number that logits are divided by, so that the likelihood is greatest.
+    """Fit the temperature, the divisor of the logits, by maximum likelihood.
 
     Guo et al. 2017, On Calibration of Modern Neural Networks. Fit it on validation speakers.
-    They are few, and a model that is right about all of them would come out as certain; so one
-    more clip counts, of which nothing is known: all classes are equally right for it.
+    They are few, and a model that is right about all of them would come out as certain; so the
+    fit is regularised with one pseudo-observation of uniform label.
 
     Args:
         logits: [N, K].
         labels: [N], class ids.
 
     Raises:
-        ValueError: no clips, other shapes, labels that are no class, or logits not finite.
+        ValueError: no clips, wrong shapes, labels that are no class ids, or logits not finite.
     """
-    from scipy.optimize import minimize_scalar  # half a second that predict does not need
+    from scipy.optimize import minimize_scalar  # takes half a second, predict does not need it
 
     logits, labels = _checked(logits, labels)
     low, high = np.log(TEMPERATURE_RANGE)
     every = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        shares = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -float(shares[every, labels].sum() + shares.mean())
+        found = log_softmax(logits / np.exp(log_temperature), axis=1)
+        return -float(found[every, labels].sum() + found.mean())
 
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
 
@@ -45,14 +45,14 @@ def scaled(logits: np.ndarray, temperature: float) -> np.ndarray:
 def nll(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Mean negative log-likelihood in nats; a probability of 0 counts as the smallest float64."""
     probabilities, labels = _checked(probabilities, labels)
-    told = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(told, np.finfo(np.float64).tiny)).mean())
+    of_label = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(of_label, np.finfo(np.float64).tiny)).mean())
 
 
 def brier(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Mean over clips of the squared errors summed over classes: 0 is perfect, 2 the worst.
 
-    Brier 1950. With two classes this is twice what goes by the name for one probability.
+    Brier 1950. With two classes this is twice the common definition for one probability.
     """
     probabilities, labels = _checked(probabilities, labels)
     truth = np.eye(probabilities.shape[1])[labels]
@@ -62,18 +62,18 @@ def brier(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def reliability(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS
 ) -> list[dict[str, float]]:
-    """How often the answer is right where the model is so sure: one row per non-empty bin.
+    """Accuracy by confidence: one row per non-empty bin.
 
     Args:
         probabilities: [N, K].
         labels: [N], class ids.
-        bins: equally wide bins (low, high] of the answer's probability.
+        bins: equally wide bins (low, high] of the prediction's probability.
 
     Returns:
         Rows with ``low``, ``high``, ``count``, ``confidence`` and ``accuracy`` (means in the bin).
     """
     probabilities, labels = _checked(probabilities, labels)
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels
     edges = np.linspace(0, 1, bins + 1)
     bin_of = np.clip(np.digitize(confidence, edges, right=True), 1, bins) - 1
     return [
@@ -82,14 +82,14 @@ def reliability(
             "high": float(edges[b + 1]),
             "count": int((bin_of == b).sum()),
             "confidence": float(confidence[bin_of == b].mean()),
-            "accuracy": float(right[bin_of == b].mean()),
+            "accuracy": float(correct[bin_of == b].mean()),
         }
         for b in np.unique(bin_of)
     ]
 
 
 def ece(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """Expected calibration error: mean gap of confidence and accuracy, bins weighed by clips."""
+    """Expected calibration error: mean gap of confidence and accuracy, bins weighted by clips."""
     rows = reliability(probabilities, labels, bins)
     gaps = [r["count"] * abs(r["confidence"] - r["accuracy"]) for r in rows]
     return float(sum(gaps) / sum(r["count"] for r in rows))
@@ -98,17 +98,17 @@ def ece(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> floa
 def risk_coverage(
     probabilities: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Error rate among the surest answers, for every share of answers that is given.
+    """Error rate of the most confident predictions, at every coverage (selective prediction).
 
-    Geifman & El-Yaniv 2017. Clips that are equally sure stand in no order: each counts as the
-    mean error of all of them.
+    Geifman & El-Yaniv 2017. Clips of equal confidence have no order: each counts as the mean error
+    of all of them.
 
     Returns:
         coverage [N] from 1/N to 1, risk [N], and the area under the curve (AURC), the mean risk.
     """
     probabilities, labels = _checked(probabilities, labels)
     wrong = (probabilities.argmax(1) != labels).astype(np.float64)
-    _, group = np.unique(-probabilities.max(1), return_inverse=True)  # the surest come first
+    _, group = np.unique(-probabilities.max(1), return_inverse=True)  # most confident first
     means = np.bincount(group, wrong) / np.bincount(group)
     count = np.arange(1, len(labels) + 1)
     risk = np.cumsum(means[np.sort(group)]) / count

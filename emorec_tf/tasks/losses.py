@@ -1,4 +1,4 @@
-"""What training makes small, where Keras has it not."""
+"""Losses that Keras does not have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 Tensor: TypeAlias = Any  # symbolic, eager, or the backend's own
-LEAST_SPREAD = 1e-6  # of ratings, squared: a batch of equal ratings has no concordance to speak of
+LEAST_SPREAD = 1e-6  # of squared ratings; the concordance of equal ratings is undefined
 HALF_RANGE = 2.0  # of ratings from 1 to 5
 
 
@@ -16,9 +16,9 @@ HALF_RANGE = 2.0  # of ratings from 1 to 5
 class Concordance(keras.losses.Loss):
     """One minus the batch's concordance (CCC), plus its squared error on the scale's half range.
 
-    The concordance is what epochs are chosen by, but in a batch of few clips it is a noisy figure,
-    and one of equal ratings has none and gives no slope. The squared error (0 to 4) always has one
-    and keeps the estimates where the ratings are. Clips whose rating is NaN do not count.
+    Epochs are selected by concordance, but in a batch of few clips it is a noisy estimate, and in
+    one of equal ratings it is undefined and has no gradient. The squared error (0 to 4) always has
+    one and keeps the estimates near the ratings. Clips whose rating is NaN are ignored.
 
     Shapes:
         ratings [B, 1], estimates [B, 1] -> [B]
@@ -29,12 +29,12 @@ class Concordance(keras.losses.Loss):
     """
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Return each clip's squared error with the batch's concordance on top."""
+        """Return each clip's squared error plus one minus the batch's concordance."""
         truth, guess = ops.cast(y_true[:, 0], "float32"), ops.cast(y_pred[:, 0], "float32")
-        there = ops.isfinite(truth)
-        share = ops.cast(there, "float32")
+        rated = ops.isfinite(truth)
+        share = ops.cast(rated, "float32")
         share = share / ops.maximum(ops.sum(share), 1.0)
-        truth = ops.where(there, truth, guess)
+        truth = ops.where(rated, truth, guess)
         means = ops.sum(truth * share), ops.sum(guess * share)
         apart = truth - means[0], guess - means[1]
         both = 2 * ops.sum(apart[0] * apart[1] * share)

@@ -1,6 +1,7 @@
-"""Figures from predictions: UAR first, with intervals over speakers. No TensorFlow here.
+"""Classification metrics with intervals over speakers. No TensorFlow here.
 
-UAR is the mean of the classes' recalls (balanced accuracy), WAR plain accuracy.
+UAR (unweighted average recall) is the mean of the classes' recalls, also called balanced accuracy;
+WAR (weighted average recall) is accuracy.
 """
 
 from __future__ import annotations
@@ -10,21 +11,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import bootstrap
 from sklearn.metrics import confusion_matrix, f1_score
 
-RESAMPLES = 2000
+from emorec_tf.tasks import bootstrap
 
 
-def confusion_of(truth: np.ndarray, guesses: np.ndarray, classes: int) -> np.ndarray:
-    """Count class ids [N] and [N] to [K, K], rows are true classes."""
+def confusion_of(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Count class ids [N] and [N] to a confusion matrix [K, K], rows are true classes."""
     counts = np.zeros((classes, classes), int)
-    np.add.at(counts, (truth, guesses), 1)
+    np.add.at(counts, (truth, predicted), 1)
     return counts
 
 
 def uar_of(confusion: np.ndarray) -> np.ndarray:
-    """Mean recall over the classes that occur.
+    """UAR: mean recall over the classes that occur.
 
     Shapes:
         counts [..., K, K], rows are true classes -> [...]
@@ -37,7 +37,7 @@ def uar_of(confusion: np.ndarray) -> np.ndarray:
 
 
 def war_of(confusion: np.ndarray) -> np.ndarray:
-    """Share of clips that are right: [..., K, K] -> [...]."""
+    """WAR, the share of correct clips: [..., K, K] -> [...]."""
     confusion = np.asarray(confusion, float)
     right = np.diagonal(confusion, axis1=-2, axis2=-1).sum(-1)
     return right / np.maximum(confusion.sum((-2, -1)), 1)
@@ -50,7 +50,7 @@ def scores(
     speakers: Sequence[str],
     seed: int = 0,
 ) -> dict[str, Any]:
-    """All figures of one set of predictions.
+    """All metrics of one set of predictions.
 
     Args:
         labels: true class of each clip.
@@ -60,20 +60,20 @@ def scores(
         seed: of the bootstrap.
     """
     ids = np.array([classes.index(name) for name in labels])
-    guesses = probabilities.argmax(1)
+    predicted = probabilities.argmax(1)
     every = np.arange(len(classes))
-    confusion = confusion_matrix(ids, guesses, labels=every)
+    confusion = confusion_matrix(ids, predicted, labels=every)
     totals = confusion.sum(1)
     per_class = np.diag(confusion) / np.maximum(totals, 1)
     common, count = Counter(labels).most_common(1)[0]
-    uar_ci95, war_ci95 = intervals(ids, guesses, np.asarray(speakers), len(classes), seed)
+    uar_ci95, war_ci95 = intervals(ids, predicted, np.asarray(speakers), len(classes), seed)
     return {
         "n": len(ids),
         "uar": float(uar_of(confusion)),
         "uar_ci95": uar_ci95,
         "war": float(war_of(confusion)),
         "war_ci95": war_ci95,
-        "macro_f1": float(f1_score(ids, guesses, labels=every, average="macro", zero_division=0)),
+        "macro_f1": float(f1_score(ids, predicted, labels=every, average="macro", zero_division=0)),
         "per_class_recall": {c: float(r) for c, r in zip(classes, per_class, strict=True)},
         "confusion": confusion.tolist(),
         "classes": list(classes),
@@ -87,29 +87,21 @@ def scores(
 
 
 def intervals(
-    ids: np.ndarray, guesses: np.ndarray, speakers: np.ndarray, classes: int, seed: int
+    truth: np.ndarray, predicted: np.ndarray, speakers: np.ndarray, classes: int, seed: int
 ) -> tuple[list[float] | None, list[float] | None]:
-    """95 % percentile intervals of UAR and WAR by drawing speakers with replacement.
+    """95 % intervals of UAR and WAR over speakers; None for a single speaker.
 
-    None with a single speaker: nothing can then be said about others.
+    Args:
+        truth: class ids [N].
+        predicted: class ids [N].
+        speakers: [N].
+        classes: number of classes.
+        seed: of the bootstrap.
     """
     names, whose = np.unique(speakers, return_inverse=True)
     if len(names) < 2:
         return None, None
-    counts = np.zeros((len(names), classes, classes))  # [speakers, K, K]
-    np.add.at(counts, (whose, ids, guesses), 1)
-
-    def statistic(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
-        total = counts[np.moveaxis(drawn, axis, -1)].sum(-3)
-        return np.stack([uar_of(total), war_of(total)])
-
-    found = bootstrap(
-        (np.arange(len(names)),),
-        statistic,
-        n_resamples=RESAMPLES,
-        vectorized=True,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    both = [[float(low), float(high)] for low, high in zip(found.low, found.high, strict=True)]
-    return both[0], both[1]
+    counts = np.zeros((len(names), classes, classes))
+    np.add.at(counts, (whose, truth, predicted), 1)
+    totals = bootstrap.resampled(counts, seed)  # [R, K, K]
+    return bootstrap.interval(uar_of(totals)), bootstrap.interval(war_of(totals))

@@ -1,7 +1,7 @@
-"""Pictures for people: confusion, reliability, answering or not, speakers, training.
+"""Plots: confusion matrix, reliability, risk and coverage, speakers, robustness, training.
 
-Every function draws a figure without a background; ``png`` puts it on white, ``svg`` leaves the
-page shine through and takes the page's colour of text, so that it reads in the dark as well.
+Every function draws a figure without a background; ``png`` puts it on white, ``svg`` keeps it
+transparent and takes the page's text colour, so that it is legible on dark pages as well.
 """
 
 from __future__ import annotations
@@ -20,8 +20,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-INK = "#20242b"  # becomes the page's own colour of text
-BLUE, ORANGE, GREY, RED = "#3f7fd0", "#d9822b", "#8a929e", "#d7263d"  # read on white and on black
+INK = "#20242b"  # replaced by the page's text colour
+BLUE, ORANGE, GREY, RED = (
+    "#3f7fd0",
+    "#d9822b",
+    "#8a929e",
+    "#d7263d",
+)  # legible on any page
 LEAKY = "LEAKY"
 SIZE_INCHES = (3.9, 3.1)
 STYLE: Any = {
@@ -43,24 +48,13 @@ STYLE: Any = {
 }
 
 
-def confusion_picture(
-    confusion: Sequence[Sequence[int]], classes: Sequence[str], title: str
-) -> bytes:
-    """Draw counts on a colour scale of recall; return a PNG.
-
-    Shapes:
-        counts [K, K], rows are true classes
-    """
-    return png(confusion_figure(confusion, classes, title))
-
-
 def confusion_figure(
     confusion: Sequence[Sequence[int]], classes: Sequence[str], title: str, leaky: bool = False
 ) -> Figure:
     """Draw counts [K, K] on a colour scale of recall; rows are true classes."""
     counts = np.asarray(confusion)
     recall = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    room = max(8, len(classes))  # so that letters are as large as in the other pictures
+    room = max(8, len(classes))  # so that text is as large as in the other plots
     size = (1.2 + 0.38 * room, 1.0 + 0.34 * room)
     figure, axes = _figure(title, leaky, size)
     for (row, column), count in np.ndenumerate(counts):
@@ -72,8 +66,8 @@ def confusion_figure(
     axes.set(
         xlim=(-0.5, len(classes) - 0.5),
         ylim=(len(classes) - 0.5, -0.5),
-        xlabel="answer of the model",
-        ylabel="label",
+        xlabel="predicted class",
+        ylabel="true class",
     )
     axes.set_xticks(range(len(classes)), list(classes), rotation=40, ha="right")
     axes.set_yticks(range(len(classes)), list(classes))
@@ -86,7 +80,7 @@ def scatter_figure(truth: np.ndarray, guess: np.ndarray, title: str, leaky: bool
     figure, axes = _figure(title, leaky)
     axes.plot([1, 5], [1, 5], color=GREY, linestyle="--", linewidth=1)
     axes.scatter(truth, guess, s=14, color=BLUE, alpha=0.45, linewidth=0)
-    axes.set(xlim=(0.9, 5.1), ylim=(0.9, 5.1), xlabel="rating", ylabel="estimate of the model")
+    axes.set(xlim=(0.9, 5.1), ylim=(0.9, 5.1), xlabel="rating", ylabel="estimate")
     axes.set_xticks(range(1, 6))
     axes.set_yticks(range(1, 6))
     axes.grid(True)
@@ -94,9 +88,9 @@ def scatter_figure(truth: np.ndarray, guess: np.ndarray, title: str, leaky: bool
 
 
 def reliability_figure(rows: Sequence[Mapping[str, float]], leaky: bool = False) -> Figure:
-    """Draw how often answers are right against how sure they are; see calibration.reliability."""
-    figure, axes = _figure("How sure, how often right", leaky)
-    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="as sure as right")
+    """Draw accuracy over confidence; see ``calibration.reliability``."""
+    figure, axes = _figure("Reliability", leaky)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
     low = [r["low"] for r in rows]
     width = [r["high"] - r["low"] for r in rows]
     axes.bar(low, [r["accuracy"] for r in rows], width, align="edge", color=BLUE, alpha=0.35)
@@ -106,24 +100,24 @@ def reliability_figure(rows: Sequence[Mapping[str, float]], leaky: bool = False)
         [r["accuracy"] for r in rows],
         s=12 + 60 * sizes / max(sizes, default=1),
         color=BLUE,
-        label="answers (larger: more)",
+        label="predictions (area: count)",
         zorder=3,
     )
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="probability of the answer", ylabel="share right")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
     axes.grid(True)
     _legend(axes, "lower right")
     return figure
 
 
 def risk_coverage_figure(coverage: np.ndarray, risk: np.ndarray, leaky: bool = False) -> Figure:
-    """Draw the error rate among the surest answers, for every share of answers given."""
-    figure, axes = _figure("If only the surest are answered", leaky)
+    """Draw the error rate of the most confident predictions over the coverage."""
+    figure, axes = _figure("Risk and coverage", leaky)
     at = np.unique(np.linspace(0, len(coverage) - 1, 200).astype(int))
     axes.fill_between(coverage[at], risk[at], color=BLUE, alpha=0.15, linewidth=0)
     axes.plot(coverage[at], risk[at], color=BLUE, linewidth=1.8)
     top = max(0.05, float(risk[at].max()) * 1.1)
-    axes.set(xlim=(0, 1), ylim=(0, min(top, 1)), xlabel="share of clips answered")
-    axes.set_ylabel("share of them wrong")
+    axes.set(xlim=(0, 1), ylim=(0, min(top, 1)), xlabel="coverage (share of clips)")
+    axes.set_ylabel("risk (error rate)")
     axes.grid(True)
     return figure
 
@@ -135,11 +129,11 @@ def speakers_figure(
     chance: float,
     leaky: bool = False,
 ) -> Figure:
-    """Draw one bar per speaker, the best first; with chance and the figure over all of them."""
-    figure, axes = _figure("Every speaker on his own", leaky)
+    """Draw the UAR of each speaker, best first, with chance and the UAR over all of them."""
+    figure, axes = _figure("UAR by speaker", leaky)
     order = np.argsort(-np.asarray(uars), kind="stable")
     axes.bar(range(len(order)), [uars[i] for i in order], 0.8, color=BLUE, alpha=0.75)
-    axes.axhline(mean, color=INK, linewidth=1.2, label="over all")
+    axes.axhline(mean, color=INK, linewidth=1.2, label="all speakers")
     axes.axhline(chance, color=ORANGE, linewidth=1.2, linestyle="--", label="chance")
     if len(order) <= 32:
         axes.set_xticks(range(len(order)), [speakers[i] for i in order], fontsize=7)
@@ -157,8 +151,8 @@ def speakers_figure(
 def conditions_figure(
     conditions: Sequence[str], uars: Sequence[float], chance: float, leaky: bool = False
 ) -> Figure:
-    """Draw the UAR of clips that lost their voice or face, or were damaged; with chance."""
-    figure, axes = _figure("Voice or face missing or damaged", leaky)
+    """Draw the UAR of clips with a missing modality or a corruption, with chance."""
+    figure, axes = _figure("Robustness", leaky)
     at = np.arange(len(conditions))
     axes.barh(at, uars, 0.7, color=BLUE, alpha=0.75)
     for y, uar in zip(at, uars, strict=True):
@@ -166,7 +160,7 @@ def conditions_figure(
     axes.axvline(chance, color=ORANGE, linewidth=1.2, linestyle="--", label="chance")
     axes.set_yticks(at, conditions)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel="UAR, mean of the folds")
+    axes.set(xlim=(0, 1), xlabel="UAR (mean over folds)")
     _legend(axes, "lower right")
     return figure
 
@@ -174,7 +168,7 @@ def conditions_figure(
 def training_figure(
     histories: Sequence[Sequence[Mapping[str, str]]], leaky: bool = False, score: str = "uar"
 ) -> Figure:
-    """Draw loss and validation score over epochs: a thin line per training, thick the mean."""
+    """Draw loss and validation score over epochs: a thin line per training run, thick the mean."""
     figure, (upper, lower) = _figure("Training", leaky, rows=2)
     curves = (
         (upper, "loss", BLUE, "training"),
@@ -199,7 +193,7 @@ def training_figure(
 
 
 def png(figure: Figure) -> bytes:
-    """Save on white; the same bytes for the same figure."""
+    """Save on a white background; the same figure gives the same bytes."""
     data = BytesIO()
     with mpl.rc_context(STYLE):
         figure.savefig(data, format="png", dpi=150, facecolor="white", metadata={"Software": None})
@@ -207,7 +201,7 @@ def png(figure: Figure) -> bytes:
 
 
 def svg(figure: Figure, title: str) -> str:
-    """Turn into an ``<svg>`` element for a page, with a name for those who cannot see it."""
+    """Return an ``<svg>`` element for a page, with a title for screen readers."""
     text = StringIO()
     with mpl.rc_context(STYLE | {"svg.hashsalt": title}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
@@ -216,7 +210,7 @@ def svg(figure: Figure, title: str) -> str:
     element = element.replace("xlink:href", "href")
     used = set(re.findall(r"#(\w+)", element))
     for name in re.findall(r' id="([^"]+)"', element):
-        if name not in used:  # figure_1 is in every picture, and a page has each id once
+        if name not in used:  # figure_1 is in every plot, but ids must be unique on a page
             element = element.replace(f' id="{name}"', "")
     element = re.sub(r"font-family: [^;\"]+;? ?", "", element)  # the page's own
     element = re.sub(r'^<svg [^>]*?(viewBox="[^"]+")[^>]*>', r'<svg \1 role="img">', element)

@@ -1,4 +1,4 @@
-"""Figures of estimated ratings: concordance first, with intervals over speakers. No TensorFlow."""
+"""Regression metrics of estimated ratings, with intervals over speakers. No TensorFlow here."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-RESAMPLES = 2000
+from emorec_tf.tasks import bootstrap
 
 
 def ccc(truth: np.ndarray, guess: np.ndarray) -> float:
-    """Concordance correlation of two series [N] (Lin 1989), -1 to 1; NaN if all values are one."""
+    """Concordance correlation of two series [N] (Lin 1989), -1 to 1; NaN if all are equal."""
     truth, guess = _series(truth, guess)
     if np.ptp(np.stack([truth, guess])) == 0:
         return float("nan")
@@ -33,9 +33,9 @@ def rmse(truth: np.ndarray, guess: np.ndarray) -> float:
     return float(np.sqrt(((truth - guess) ** 2).mean()))
 
 
-def figures(truth: np.ndarray, guess: np.ndarray) -> dict[str, float]:
+def metrics(truth: np.ndarray, guess: np.ndarray) -> dict[str, float]:
     """CCC, PCC and RMSE of two series [N]; a correlation that is not defined counts as 0."""
-    return {name: float(np.nan_to_num(figure(truth, guess))) for name, figure in FIGURES.items()}
+    return {name: float(np.nan_to_num(metric(truth, guess))) for name, metric in METRICS.items()}
 
 
 def scores(
@@ -45,40 +45,35 @@ def scores(
     speakers: Sequence[str],
     seed: int = 0,
 ) -> dict[str, Any]:
-    """All figures of one set of estimates.
+    """All metrics of one set of estimates.
 
     Args:
         truth: rating of each clip, [N].
         guess: estimate of each clip, [N].
-        baseline: what a model answers that knows the mean of its training clips alone, [N].
+        baseline: the mean rating of the training clips, for each clip, [N].
         speakers: speaker of each clip; intervals draw speakers, not clips.
         seed: of the bootstrap.
     """
-    found: dict[str, Any] = {"n": len(truth), **figures(truth, guess)}
+    found: dict[str, Any] = {"n": len(truth), **metrics(truth, guess)}
     found |= intervals(truth, guess, np.asarray(speakers), seed)
     return found | {
-        "baseline": {"prediction": float(np.mean(baseline)), **figures(truth, baseline)}
+        "baseline": {"prediction": float(np.mean(baseline)), **metrics(truth, baseline)}
     }
 
 
 def intervals(
     truth: np.ndarray, guess: np.ndarray, speakers: np.ndarray, seed: int
 ) -> dict[str, list[float] | None]:
-    """95 % percentile intervals by drawing speakers with replacement: ``ccc_ci95`` and so on.
-
-    None with a single speaker: nothing can then be said about others.
-    """
+    """95 % intervals over speakers, ``ccc_ci95`` and so on; None for a single speaker."""
     names, whose = np.unique(speakers, return_inverse=True)
     if len(names) < 2:
-        return {f"{name}_ci95": None for name in FIGURES}
+        return {f"{name}_ci95": None for name in METRICS}
     own = [np.flatnonzero(whose == number) for number in range(len(names))]
-    drawn = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
     rows = []
-    for people in drawn:
-        clips = np.concatenate([own[number] for number in people])
-        rows.append([*figures(truth[clips], guess[clips]).values()])
-    ends = np.percentile(rows, [2.5, 97.5], axis=0).T.tolist()
-    return {f"{name}_ci95": pair for name, pair in zip(FIGURES, ends, strict=True)}
+    for chosen in bootstrap.draws(len(names), seed):
+        clips = np.concatenate([own[number] for number in chosen])
+        rows.append(metrics(truth[clips], guess[clips]))
+    return {f"{name}_ci95": bootstrap.interval([row[name] for row in rows]) for name in METRICS}
 
 
 def _covariance(truth: np.ndarray, guess: np.ndarray) -> float:
@@ -92,7 +87,7 @@ def _series(truth: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return truth, guess
 
 
-FIGURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "ccc": ccc,
     "pcc": pcc,
     "rmse": rmse,

@@ -105,10 +105,10 @@ class EpochEnd(keras.callbacks.Callback):
         """The history comes first, so that it never lacks a saved epoch."""
         task = self.run.task
         raw, clips = logits.logits_of(self._answering, self._validation, self.adapter)
-        truth, answers = task.truth(clips), task.answers(raw, None)
-        scores = {**task.figures(truth, answers), "loss": task.validation_loss(truth, answers)}
-        trained = [f"{k} {logs[k]:.3f}" for k in ("loss", task.watched) if k in logs]
-        logs.update({f"val_{k}": scores[k] for k in task.shown})
+        truth, answers = task.truth(clips), task.predictions(raw, None)
+        scores = {**task.metrics(truth, answers), "loss": task.validation_loss(truth, answers)}
+        trained = [f"{k} {logs[k]:.3f}" for k in ("loss", task.training_metric) if k in logs]
+        logs.update({f"val_{k}": scores[k] for k in task.reported})
         seconds = time.perf_counter() - self.started
         row = {"epoch": epoch + 1, **{k: f"{v:.5f}" for k, v in logs.items()}}
         self.rows.append({**row, "seconds": f"{seconds:.2f}"})
@@ -118,10 +118,10 @@ class EpochEnd(keras.callbacks.Callback):
         run_dir.save_model(self.whole, last)
         if best_epoch(reached) == len(reached):
             paths.copy(last, self.run.folder / "best.keras")
-        plot = task.picture(truth, answers, f"validation, epoch {epoch + 1}")
+        plot = task.plot(truth, answers, f"validation, epoch {epoch + 1}")
         with self.writer.as_default():
             image = tf.io.decode_png(plot, channels=3)[None]
-            tf.summary.image(f"validation {task.picture_name}", image, step=epoch)
+            tf.summary.image(f"validation {task.plot_name}", image, step=epoch)
         if trained:
             trained.insert(0, f"epoch {epoch + 1}/{self.run.config.train.epochs}")
         shown = [f"val_{task.score} {scores[task.score]:.3f}", f"best {max(reached):.3f}"]

@@ -161,7 +161,7 @@ def make(settings: Config, records: Records, split: Split | None = None) -> Expe
     classes = classes_of(clips, settings.data)
     split = split or splits.make(clips, settings.data, settings.train.seed)
     subsets = split.clips(clips)
-    leaks.guard(subsets, records.sounds, split.leaky)
+    leaks.guard(subsets, records.audio_hashes, split.leaky)
     return Experiment(settings, records, split, clips, subsets, classes)
 
 

@@ -49,7 +49,7 @@ def test_a_clean_file(tmp_path, capsys):
     code, out, err = audited(tmp_path, capsys, clean())
     assert code == 0
     assert out == [
-        "no leak: 3 folds, 6 speakers, 18 paths; sounds not compared (--sound does)",
+        "no leak: 3 folds, 6 speakers, 18 paths; audio not compared (--sound does)",
     ]
     assert err == ""
 
@@ -91,7 +91,7 @@ PLANTED = {
         "Actor_01/01-01-03-01-01-01-01.mp4) in train and test",
     ],
     planted_selection_on_test: [
-        "leak: fold 2: validation and test are the same: the model is chosen on its own test"
+        "leak: fold 2: validation and test are the same: model selection on the test set"
     ],
     planted_double_run: [
         "leak: fold 3: 6 paths (Actor_03/01-01-03-01-01-01-03.mp4, "
@@ -161,7 +161,7 @@ def test_equal_sound(tmp_path, capsys):
     code, out, err = audited(tmp_path, capsys, lines, "--sound")
     assert code == 1
     assert out == [
-        "leak: fold 1: the same sound under two names (anna.wav = renamed.flac) in train and test"
+        "leak: fold 1: the same audio under two names (anna.wav = renamed.flac) in train and test"
     ]
     assert "1 files not found, such as gone.wav" in err
     assert "damaged.wav" in err
@@ -178,12 +178,12 @@ def test_real_films_with_sound(tmp_path, capsys):
     ]
     code, out, err = audited(tmp_path, capsys, lines, "--sound")
     assert (code, err) == (0, "")
-    assert out == ["no leak: 1 fold, 3 speakers, 9 paths; 9 sounds compared"]
+    assert out == ["no leak: 1 fold, 3 speakers, 9 paths; audio of 9 compared"]
     copy = tmp_path / "elsewhere.mp4"
     copy.write_bytes(Path(lines[0].split(",")[0]).read_bytes())
     code, out, _ = audited(tmp_path, capsys, [*lines, f"{copy.name},3,1,test"], "--sound")
     assert code == 1
-    assert "the same sound under two names" in out[0]
+    assert "the same audio under two names" in out[0]
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def test_leaky_folds_are_stamped(demo_records: Path, tmp_path: Path, capsys):
     ("more", "said"),
     [
         (["--protocol=ravdes/contiguous6"], "ravdess/contiguous6"),
-        (["--protocol=savee/loso4"], "knows none of the speakers"),
+        (["--protocol=savee/loso4"], "has none of the speakers"),
         (["--protocol=group_kfold:9"], "at least 9 speakers"),
         (["--folds=0,7"], "'7' is none; there are 0 (fold 1), 1 (fold 2)"),
         (["--seeds=0"], "at least 1"),
@@ -242,7 +242,7 @@ def test_a_folder_that_is_something_else_is_left_alone(demo_records: Path, tmp_p
 def test_a_network_that_cannot_be_built_leaves_nothing_behind(
     demo_records: Path, tmp_path: Path, capsys
 ):
-    assert crossval.main(command(demo_records, tmp_path / "cv", "--face=mesh_geometry")) == 1
+    assert crossval_main(command(demo_records, tmp_path / "cv", "--face=mesh_geometry")) == 1
     assert "prepare with --face_mesh" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -272,7 +272,7 @@ def test_one_sound_on_two_sides_stops_everything(demo_records: Path, tmp_path: P
     rows[-1]["audio_sha256"] = rows[0]["audio_sha256"]
     (copy / records_dir.REPORT).write_text(rows_to_csv(rows))
     assert crossval_main(command(copy, tmp_path / "cv")) == 1
-    assert "leak: fold of this run: the same sound under two names" in capsys.readouterr().err
+    assert "leak: fold of this run: the same audio under two names" in capsys.readouterr().err
     assert not (tmp_path / "cv").exists()
 
 

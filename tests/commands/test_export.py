@@ -21,9 +21,10 @@ from emorec_tf import export
 from emorec_tf.config import config
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
-from emorec_tf.exporting import parity
+from emorec_tf.exporting import export_run, parity
 from emorec_tf.features.audio_features import AUDIO_FEATURES, fit_length
 from emorec_tf.inference import predictor
+from emorec_tf.storage.quiet import quiet
 from emorec_tf.training import run_dir
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra [export]")
@@ -51,7 +52,7 @@ def exported(demo_run: Path, film: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 def facts_of(out: Path) -> dict[str, Any]:
-    path = out / "saved_model" / "assets" / export.FACTS
+    path = out / "saved_model" / "assets" / parity.FACTS
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -156,7 +157,7 @@ def raw_arrays(run_folder: Path, film: Path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", export.FORMATS)
 def test_shapes_and_what_is_missing(exported: Path, demo_run: Path, name: str) -> None:
     made, facts = export.FORMATS[name], facts_of(exported)
-    with export.quiet():
+    with quiet():
         answer = made.read(exported / made.place)
     given = arrays(facts)
     found = answer(given)
@@ -256,11 +257,11 @@ def agreement_of(run: run_dir.Run, network: Any) -> Any:
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4000, 4001])
 def test_samples_counted_in_rows(length: int) -> None:
-    from emorec_tf.exporting.export_graph import sound_mask
+    from emorec_tf.exporting.export_graph import sample_mask
 
     samples = np.array([0, 1, length // 2, length - 1, length, length + 9], np.int32)
     wanted = np.arange(length) < samples[:, None]
-    assert np.array_equal(sound_mask(samples, length), wanted)
+    assert np.array_equal(sample_mask(samples, length), wanted)
 
 
 def test_what_no_runtime_holds_is_told_in_one_line(
@@ -274,14 +275,17 @@ def test_what_no_runtime_holds_is_told_in_one_line(
     curved = keras.ops.erfinv(keras.ops.tanh(network.output) * 0.9)  # TensorFlow alone has it
     served = serving(run, keras.Model(network.input, curved))
     cases = parity.random_cases(served)
-    wanted, _ = parity.answers_of(parity.reference(served), cases, lambda case: case.example)
-    assert export.kept(served, "saved_model", tmp_path, cases, wanted)["equal_answers"] == 1
+    wanted, _ = parity.predictions_of(parity.reference(served), cases, lambda case: case.example)
+    assert (
+        export_run.write_format(served, "saved_model", tmp_path, cases, wanted)["equal_answers"]
+        == 1
+    )
     for name in ("litert", "onnx"):
         with pytest.raises(UserError) as told:
-            export.kept(served, name, tmp_path, cases, wanted)
+            export_run.write_format(served, name, tmp_path, cases, wanted)
         line = str(told.value)
         assert len(line.splitlines()) == 1
-        assert f"{name} cannot hold {tmp_path} (audio conv1d(filters=8" in line
+        assert f"{name} cannot represent {tmp_path} (audio conv1d(filters=8" in line
         assert "other formats are saved_model" in line
         assert line.endswith("has no Erfinv")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["saved_model", "temperature.json"]
@@ -300,7 +304,7 @@ def test_a_wrong_file_is_not_kept(
 
     read_well = export.FORMATS["saved_model"].read
 
-    def read(folder: Path) -> export.Answer:
+    def read(folder: Path) -> parity.Answer:
         answer = read_well(folder)
         return lambda given: {n: a + np.float32(2e-4) for n, a in answer(given).items()}
 
@@ -332,7 +336,7 @@ def test_random_arrays_replace_an_earlier_export(
     assert "4 random" in done.stdout
     assert len(done.stdout.splitlines()) == 8
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
-    assert "random: no voice" in report["compared_on"]
+    assert "random: no audio" in report["compared_on"]
     assert list(report["formats"]) == ["saved_model", "litert", "litert_int8"]
     assert sorted(p.name for p in out.iterdir()) == sorted([*PLACES, "report.json"])
     assert (out / "model.onnx").stat().st_mtime_ns == before
@@ -381,10 +385,13 @@ def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["--run", "nowhere"], "nowhere"),
         (["--run", "RUN", "--format", "savedmodel"], "did you mean 'saved_model'"),
-        (["--run", "RUN", "--format", ","], "known are saved_model"),
+        (["--run", "RUN", "--format", ","], "known formats are saved_model"),
         (["--run", "RUN", "--out", "OUT/file"], "is a file"),
-        (["--run", "RUN", "--out", "OUT"], "saved_model is in the way"),
-        (["--run", "RUN", "--out", "OUT", "--format", "onnx"], "model.onnx is in the way"),
+        (["--run", "RUN", "--out", "OUT"], "saved_model exists and is no export"),
+        (
+            ["--run", "RUN", "--out", "OUT", "--format", "onnx"],
+            "model.onnx exists and is no export",
+        ),
         (["--run", "RUN", "--format", "tflite"], "unknown format 'tflite'; "),
         (["--run", "RUN", "--out", "OUT/new", "--clips", "OUT"], "no clip in folder"),
     ],

@@ -18,8 +18,9 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, r
 from emorec_tf import report
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation.crossval_results import joined, read
-from emorec_tf.evaluation.figures import figures
+from emorec_tf.evaluation.report import report_page
 from emorec_tf.evaluation.report.published_results import PUBLISHED, compared
+from emorec_tf.evaluation.run_metrics import run_metrics
 from emorec_tf.storage.files import read_csv, rows_to_csv
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -113,7 +114,7 @@ def test_every_picture_and_table_lies_beside_it(written):
 def test_leaky_stands_on_every_table_and_picture_of_a_leaky_run_only(written):
     text = written.read_text()
     at = [text.index(f'<h2 id="run-{name}"') for name in ("good", "leak")]
-    at.append(text.index("<h2>What it may"))
+    at.append(text.index("<h2>Limits of use"))
     for name, start, end in zip(("good", "leak"), at, at[1:], strict=False):
         cards = Page(text[start:end]).cards
         assert len(cards) == 15
@@ -124,7 +125,7 @@ def test_leaky_stands_on_every_table_and_picture_of_a_leaky_run_only(written):
 
 def test_text_from_files_is_escaped(tmp_path):
     sly = invent(tmp_path / "sly", only=(0,), notes=["<script>alert(1)</script>"], seeds=(0,))
-    report.write(joined([read(sly)]), tmp_path / "r.html")
+    report_page.write(joined([read(sly)]), tmp_path / "r.html")
     page = Page((tmp_path / "r.html").read_text())
     assert "script" not in page.tags
     assert "UNFINISHED" in (tmp_path / "r.html").read_text()
@@ -134,7 +135,7 @@ def test_figures_are_those_of_scikit_learn(runs):
     rows = read_csv(runs / "good" / "predictions.csv")
     truth = [row["label"] for row in rows]
     answers = [max(CLASSES, key=lambda c: float(row[c])) for row in rows]
-    found = figures(read(runs / "good"), {})
+    found = run_metrics(read(runs / "good"), {})
     scores = found["scores"]
     assert scores["uar"] == pytest.approx(balanced_accuracy_score(truth, answers))
     assert scores["war"] == pytest.approx(accuracy_score(truth, answers))
@@ -162,7 +163,7 @@ def test_figures_are_those_of_scikit_learn(runs):
 
 def test_robustness_is_the_mean_of_the_folds(runs):
     rows = read_csv(runs / "good" / "robustness.csv")
-    found = {row["condition"]: row for row in figures(read(runs / "good"), {})["robustness"]}
+    found = {row["condition"]: row for row in run_metrics(read(runs / "good"), {})["robustness"]}
     assert tuple(found) == CONDITIONS
     means = {
         c: np.mean([float(row["uar"]) for row in rows if row["condition"] == c]) for c in CONDITIONS
@@ -178,7 +179,7 @@ def test_folders_that_share_out_a_run_are_joined(tmp_path):
     (one,) = joined([read(part) for part in parts])
     assert one.folders == tuple(parts)
     assert one.missing == []
-    ours, theirs = figures(one, {}), figures(read(whole), {})
+    ours, theirs = run_metrics(one, {}), run_metrics(read(whole), {})
     for name in ("scores", "seeds", "folds", "speakers", "coverage"):
         assert ours[name] == theirs[name]
     assert len(one.histories) == len(one.temperatures) == 6
@@ -191,12 +192,12 @@ def test_folders_that_share_out_a_run_are_joined(tmp_path):
 def test_runs_are_compared_only_where_they_can_be(runs, tmp_path):
     few = invent(tmp_path / "few", only=(0,), protocol_stamp="00000000")
     good, poor, leak = (read(runs / name) for name in ("good", "poor", "leak"))
-    assert [row.cells[-1] for row in compared([good, poor]).rows] == ["the first has more"]
+    assert [row.cells[-1] for row in compared([good, poor]).rows] == ["the first is better"]
     rows = compared([good, leak, read(few)]).rows
     assert [row.cells[:2] for row in rows] == [("good", "leak"), ("good", "few"), ("leak", "few")]
     assert "protocols differ" in rows[0].cells[-1]
-    assert "did not answer the same clips" in rows[1].cells[-1]
-    assert [row.stamped for row in rows] == [(1,), (), (0,)]
+    assert "predict different clips" in rows[1].cells[-1]
+    assert [row.leaky for row in rows] == [(1,), (), (0,)]
     assert compared([good]) is None
 
 

@@ -70,12 +70,12 @@ def test_a_run_that_held_nobody_out(
     assert ship.main([*where, "--note=Chosen by a look at the folds."]) == 0
     card = load(out).card
     assert card.startswith("# demo-voice\n\nChosen by a look at the folds.\n\nThis model was")
-    assert "trained on all 3 speakers" in card
-    assert "The figures are those of 2 models" in card
+    assert "trained on all 3 available speakers" in card
+    assert "The results are those of 2 models" in card
     assert "`cv-voice`" in card
     found = crossval_results.read(judged)
     told = json.loads((out / "temperature.json").read_text())
-    assert told["fitted_to"] == "out-of-fold answers of cv-voice"
+    assert told["fitted_to"] == "out-of-fold predictions of cv-voice"
     # the temperature of all folds lies between those that single folds would have chosen
     used = {row["fold"]: float(row["temperature"]) for row in found.temperatures}
     best = []

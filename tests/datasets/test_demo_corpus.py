@@ -181,7 +181,7 @@ def test_foreign_files_are_never_replaced(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("mine")
-    with pytest.raises(UserError, match="which is not the demo's; name an empty folder"):
+    with pytest.raises(UserError, match="not a file of the demo; name an empty folder"):
         build(tmp_path, **TINY)
     assert path.read_text() == "mine"
 

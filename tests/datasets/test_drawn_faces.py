@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emorec_tf.datasets.demo.drawn_faces import Expression, Face, Picture, Pose, backdrop, draw, mix
+from emorec_tf.datasets.demo.drawn_faces import Expression, Face, Image, Pose, backdrop, draw, mix
 from emorec_tf.datasets.demo.takes import EXPRESSIONS, face_of
 
 POSES = (Pose(), Pose(5, 2.5, 3), Pose(-5, -2.5, -3))
 
 
-def picture(face: Face, expression: Expression, pose: Pose = POSES[0]) -> Picture:
+def picture(face: Face, expression: Expression, pose: Pose = POSES[0]) -> Image:
     return draw(face, expression, pose, backdrop(face))
 
 

@@ -225,9 +225,9 @@ def test_csv_joins_the_formats_of_a_clip(write):
         ("path,emotion,speaker\n\nc.MP4,glee,x\n", "row 3: unknown emotion 'glee'"),
         ("path,emotion,speaker\nc.MP4,sad,\n", "row 2: no speaker"),
         ("path,emotion,speaker\nd.mp4,sad,x\n", "row 2: no file"),
-        ("path,emotion,speaker\nlabels.csv,sad,x\n", "no sound or film"),
+        ("path,emotion,speaker\nlabels.csv,sad,x\n", "no audio or video"),
         ("path,emotion,speaker\nc.MP4,sad,x,y\n", "row 2: 4 fields"),
-        ("path,emotion,speaker,start,end\nc.MP4,sad,x,2,1\n", "bound no time"),
+        ("path,emotion,speaker,start,end\nc.MP4,sad,x,2,1\n", "are no interval"),
         ("path,emotion,speaker,start\nc.MP4,sad,x,0:30\n", "start is '0:30', not a number"),
         ("path,emotion,speaker,valence\nc.MP4,sad,x,inf\n", "valence is 'inf'"),
         ("path,emotion,speaker\nc.MP4,sad,x\nc.MP4,sad,x\n", "twice"),
@@ -263,7 +263,7 @@ def test_folder_of_emotions(write):
         ("fear/01.wav", "the speaker is unknown"),
         ("train/fear/01.wav", "the speaker is unknown"),  # a split is no person
         ("ben/feer/01.wav", "unknown emotion 'feer'; did you mean"),
-        ("01.wav", "no emotion"),
+        ("01.wav", "are not in the path"),
         ("notes.txt", "no file of folder"),
     ],
 )

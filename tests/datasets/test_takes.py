@@ -17,7 +17,7 @@ from emorec_tf.datasets.demo.takes import (
     face_of,
     make_clip,
     voice_of,
-    write_film,
+    write_video,
 )
 
 
@@ -53,7 +53,7 @@ def test_film_carries_the_pictures_and_the_sound(tmp_path: Path) -> None:
     shades = [np.full((240, 320, 3), level, np.uint8) for level in range(40, 240, 10)]
     seconds = np.arange(48_000) / 24_000
     tone = (0.5 * np.sin(2 * np.pi * 440 * seconds)).astype(np.float32)
-    write_film(tmp_path / "film.mp4", shades, tone)
+    write_video(tmp_path / "film.mp4", shades, tone)
     with av.open(str(tmp_path / "film.mp4")) as film:
         seen = [frame.to_ndarray(format="rgb24").mean() for frame in film.decode(video=0)]
     with av.open(str(tmp_path / "film.mp4")) as film:

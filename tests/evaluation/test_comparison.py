@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation.comparison import Predictions, compare, read
 from emorec_tf.storage.files import rows_to_csv
-from emorec_tf.tasks import metrics
+from emorec_tf.tasks import bootstrap, metrics
 
 CLASSES = ("neutral", "happy", "sad")
 
@@ -121,7 +121,7 @@ def test_what_cannot_be_compared():
     assert "labels neutral and sad" in refused(run, replace(run, labels=("sad", *run.labels[1:])))
     torn = replace(run, speakers=("99", *run.speakers[1:]))
     assert "disagree on clip 0-0: speakers 0 and 99" in refused(run, torn)
-    with pytest.raises(UserError, match="clip 0-1 is answered twice"):
+    with pytest.raises(UserError, match="clip 0-1 has two predictions"):
         replace(run, clip_ids=("0-1", *run.clip_ids[1:]))
 
 
@@ -161,7 +161,7 @@ def test_reading_runs(tmp_path):
 
 def test_intervals_over_speakers_cover_the_truth(monkeypatch):
     """200 draws of 30 people, whose recalls differ: the 95 % interval covers 90 to 98 %."""
-    monkeypatch.setattr(metrics, "RESAMPLES", 600)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 600)
     draw = np.random.default_rng(11)
     people, each, truth = 30, 12, (0.75, 0.5, 0.35)
     labels = np.tile(np.arange(each) % 3, people)
@@ -178,7 +178,7 @@ def test_intervals_over_speakers_cover_the_truth(monkeypatch):
 
 
 def test_intervals_of_a_difference_cover_the_truth(monkeypatch):
-    monkeypatch.setattr(metrics, "RESAMPLES", 600)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 600)
     draw = np.random.default_rng(12)
     run = made(speakers=30)
     labels = np.array([CLASSES.index(label) for label in run.labels])

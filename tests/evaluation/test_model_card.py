@@ -8,14 +8,14 @@ import pytest
 from invented_runs import invent
 
 from emorec_tf.evaluation.crossval_results import read
-from emorec_tf.evaluation.figures import figures
 from emorec_tf.evaluation.model_card import LIMITS, between, model_card, percent
-from emorec_tf.evaluation.subgroups import NOTHING_FOLLOWS, traits_of
+from emorec_tf.evaluation.run_metrics import run_metrics
+from emorec_tf.evaluation.subgroups import INCONCLUSIVE, traits_of
 
 
 def card(folder) -> str:
     run = read(folder)
-    return model_card(run, figures(run, traits_of(run.clip_ids.tolist(), "ravdess")))
+    return model_card(run, run_metrics(run, traits_of(run.clip_ids.tolist(), "ravdess")))
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +24,24 @@ def text(tmp_path_factory) -> str:
 
 
 def test_it_tells_protocol_figures_limits_and_making(text):
-    wanted = ("ravdess/contiguous6", "12ab34cd", "unseen", "fold 6 left out", "CC BY-NC-SA 4.0")
+    wanted = (
+        "ravdess/contiguous6",
+        "12ab34cd",
+        "speaker-independent",
+        "fold 6 left out",
+        "CC BY-NC-SA 4.0",
+    )
     wanted += ("acted (intended by the actor)", "123,456 parameters", "emorec_tf.crossval --run")
     wanted += (
         "12 speakers",
         "seeds (2)",
         "fusion: concat",
-        "voice, no face",
+        "audio, no face",
         "noise 0 dB",
         *LIMITS,
     )
     assert [words for words in wanted if words not in text] == []
-    assert NOTHING_FOLLOWS in text  # 12 actors are 6 women and 6 men
+    assert INCONCLUSIVE in text  # 12 actors are 6 women and 6 men
     assert "LEAKY" not in text
     assert "UNFINISHED" not in text
 
@@ -51,10 +57,10 @@ def test_a_leaky_or_unfinished_run_says_so_first(tmp_path):
     text = card(invent(tmp_path / "cv", leaky=True, only=(0, 2)))
     head = text[:600]
     assert "**LEAKY" in head
-    assert "**UNFINISHED: fold 2 of seed 0, fold 2 of seed 1" in head
+    assert "**UNFINISHED: fold 2 of seed 0, fold 2 of seed 1 missing" in head
     tables = [line for line in text.splitlines() if line.startswith("## ") and "(" in line]
     assert len(tables) == 5
-    assert all("(LEAKY, known speakers" in line for line in tables)
+    assert all("(LEAKY, speaker-dependent" in line for line in tables)
     assert "never on test speakers" not in text
 
 

@@ -1,8 +1,9 @@
-"""The card of a run that is shown: the report's own, or what the run tells; nothing in it acts."""
+"""The card of a run, its own or a short one; nothing in it is active on a page."""
 
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 
 from untrained_runs import untrained
@@ -16,7 +17,7 @@ def test_the_short_card_and_the_whole_one(tmp_path: Path, features: FeaturesConf
     run, _ = untrained(tmp_path, features)
     card = run_card.card_of(run)
     assert [line for line in LIMITS if line not in card] == []
-    assert "Names one of a, b, c in a clip. Trained on demo, 1 speaker." in card
+    assert "Predicts one of a, b, c in a clip. Trained on demo, 1 speaker." in card
     assert run_card.UNTESTED in card
     told = {"n": 7, "uar": 0.5, "uar_ci95": [0.4, 0.6], "chance_uar": 0.125}
     (tmp_path / "metrics.json").write_text(json.dumps(told))
@@ -45,11 +46,55 @@ and `code`.
 # no heading
 ```
 ## Last"""
-    assert run_card.as_html(markdown).split("\n", 4) == [
+    assert run_card.as_html(markdown).splitlines() == [
         "<h3>A &amp; B</h3>",
-        "<p>One <strong>bold</strong> line and <code>code</code>.</p>",
-        "<ul><li>first</li><li>&lt;script&gt;alert(1)&lt;/script&gt;</li></ul>",
-        '<div class="scroll"><table><tr><th>a</th><th>b|c</th></tr>'
-        "<tr><td>1</td><td>2</td></tr></table></div>",
-        "<pre>- x: &lt;y&gt;\n\n# no heading</pre>\n<h4>Last</h4>",
+        "<p>One <strong>bold</strong> line",
+        "and <code>code</code>.</p>",
+        "<ul>",
+        "<li>first</li>",
+        "<li>&lt;script&gt;alert(1)&lt;/script&gt;</li>",
+        "</ul>",
+        '<div class="scroll"><table>',
+        *("<thead>", "<tr>", "<th>a</th>", "<th>b|c</th>", "</tr>", "</thead>"),
+        *("<tbody>", "<tr>", "<td>1</td>", "<td>2</td>", "</tr>", "</tbody>"),
+        "</table></div>",
+        '<pre><code class="language-yaml">- x: &lt;y&gt;',
+        "",
+        "# no heading",
+        "</code></pre>",
+        "<h4>Last</h4>",
     ]
+
+
+def test_nothing_in_a_card_acts() -> None:
+    markdown = """<img src=x onerror=alert(1)> [a](javascript:alert(1)) ![b](http://c/d.png)
+<http://c/d> <b onclick="alert(1)">b</b> [e]: http://c
+
+<script>alert(1)</script>
+
+| <table> | </table> |
+|---|---|
+| `<i>` | &lt;script&gt; |
+
+```<x y="z">
+</code></pre><script>alert(1)</script>
+```
+[e]: http://c/d
+"""
+    page = Tags(run_card.as_html(markdown, top=6))
+    assert page.seen <= {"p", "div", "table", "thead", "tbody", "tr", "th", "td", "pre", "code"}
+    assert page.attributes <= {"class"}
+
+
+class Tags(HTMLParser):
+    """Names of the elements and attributes of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+        self.attributes: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.attributes |= {name for name, _ in attrs}

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from emorec_tf.errors import UserError
-from emorec_tf.evaluation.subgroups import NOTHING_FOLLOWS, groups, slices, traits_of
+from emorec_tf.evaluation.subgroups import INCONCLUSIVE, groups, slices, traits_of
 from emorec_tf.storage.files import rows_to_csv
 
 
@@ -86,7 +86,7 @@ def test_a_gap_compares_only_classes_of_both_sides():
 def test_few_speakers_prove_nothing():
     ids, truth, guesses, speakers, group = people(12, right=(1.0, 0.1))
     rows = slices(ids, truth, guesses, speakers, 2, {"group": group})
-    assert {row["follows"] for row in rows} == {NOTHING_FOLLOWS}
+    assert {row["follows"] for row in rows} == {INCONCLUSIVE}
     alone = slices(
         ids[:20], truth[:20], guesses[:20], speakers[:20], 2, {"t": truth[:20].astype(str)}
     )

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from untrained_runs import SMALL, untrained
 
-from emorec_tf import export
 from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.exporting import frozen_graph, parity
 from emorec_tf.exporting.export_graph import Serving, serving
+from emorec_tf.exporting.formats import FORMATS
 from emorec_tf.exporting.frozen_graph import frozen, without_lists
 from emorec_tf.models.classical import head_layers
+from emorec_tf.storage.quiet import quiet, quietly
 from emorec_tf.training import ensemble, run_dir
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra [export]")
@@ -105,11 +106,11 @@ def test_every_network_in_every_format(
 
 def assert_equal_everywhere(served: Serving, folder: Path) -> None:
     cases = parity.random_cases(served)
-    wanted, _ = parity.answers_of(parity.reference(served), cases, lambda case: case.example)
+    wanted, _ = parity.predictions_of(parity.reference(served), cases, lambda case: case.example)
     output = "value" if served.run.task.rating else "probabilities"
     for name in EXACT:
-        made = export.FORMATS[name]
-        with export.quietly(name):
+        made = FORMATS[name]
+        with quietly(name):
             made.write(served, folder / made.place)
             answer = made.read(folder / made.place)
         row = parity.compare(name, answer, cases, wanted)
@@ -169,8 +170,8 @@ def test_large_weights_go_around_the_converters(
     graph = frozen(served, litert=False)
     assert set(graph.input_signature[0]) == {*served.inputs, *large}
     assert_equal_everywhere(served, tmp_path)
-    with export.quiet():
-        export.FORMATS["litert_int8"].write(served, tmp_path / "small")
+    with quiet():
+        FORMATS["litert_int8"].write(served, tmp_path / "small")
     before, after = ((tmp_path / n).stat().st_size for n in ("model.tflite", "small"))
     assert before - after > 2 * sum(np.prod(kernel.shape) for kernel in large.values())
 

@@ -69,5 +69,5 @@ def test_each_fact_and_all_of_them(model: onnx.ModelProto, served: Serving) -> N
     assert told["label_meaning"] == "drawn"
     assert json.loads(told["classes"]) == ["a", "b", "c"]
     assert json.loads(told["sound"])["sample_rate_hz"] == 8000
-    assert json.loads(told["pictures"])["crop"].startswith("turned, scaled and shifted")
+    assert json.loads(told["pictures"])["crop"].startswith("rotated, scaled and shifted")
     assert set(wanted) < set(told)

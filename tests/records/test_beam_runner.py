@@ -96,7 +96,7 @@ def test_what_is_no_clips_fault_stops_the_job_in_one_line(
     job = job_in(tmp_path)
     with pytest.raises(UserError) as stopped:
         beam_runner.make_all(job, parts, given="")
-    said = "no face model here; fetch it (on Apache Beam; the same command goes on)"
+    said = "no face model here; fetch it (on Apache Beam; repeat the command)"
     assert str(stopped.value) == said
     assert not shards.is_whole(tmp_path, 1)
 

@@ -14,7 +14,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.features.audio_features import AUDIO_FEATURES, POWER_FLOOR, layer_of
 from emorec_tf.records import augmentation, voice_perturbation
 from emorec_tf.records.corruptions import conditions, powers_of, table
-from emorec_tf.tasks.tasks import Naming
+from emorec_tf.tasks.tasks import Classification
 
 KINDS = [n for n, e in choices.entries("audio_features").items() if e.facts.powers is not None]
 
@@ -78,8 +78,8 @@ def test_what_is_gone_is_zero(features, inputs):
 def test_table_scores_every_condition():
     labels = np.array([0, 0, 0, 1, 2, 2])
     guesses = np.array([0, 1, 0, 1, 2, 0])
-    task, features = Naming(("a", "b", "c")), FeaturesConfig()
-    rows = table(lambda corruption: np.eye(3)[guesses], labels, task.figures, features)
+    task, features = Classification(("a", "b", "c")), FeaturesConfig()
+    rows = table(lambda corruption: np.eye(3)[guesses], labels, task.metrics, features)
     assert [row["condition"] for row in rows] == list(conditions(features))
     assert rows[0]["uar"] == pytest.approx(balanced_accuracy_score(labels, guesses))
     assert rows[0]["war"] == pytest.approx(accuracy_score(labels, guesses))

@@ -9,7 +9,7 @@ import pytest
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
 from emorec_tf.splits.leaks import guard
-from emorec_tf.splits.protocols import Fold, folds, stamp
+from emorec_tf.splits.protocols import Fold, fingerprint, folds
 
 ACTORS = [str(i) for i in range(1, 25)]
 
@@ -37,8 +37,10 @@ def test_group_kfold_balances_sexes():
     assert notes == []
     for fold in found:
         assert [sum(int(s) % 2 for s in side) for side in (fold.test, fold.validation)] == [2, 1]
-    assert len({stamp("group_kfold:6", found), stamp("group_kfold:5", found)}) == 2
-    assert stamp("group_kfold:6", found) == stamp("group_kfold:6", folds("group_kfold:6", clips)[0])
+    assert len({fingerprint("group_kfold:6", found), fingerprint("group_kfold:5", found)}) == 2
+    assert fingerprint("group_kfold:6", found) == fingerprint(
+        "group_kfold:6", folds("group_kfold:6", clips)[0]
+    )
     assert len(folds("group_kfold", clips)[0]) == 5
 
 
@@ -69,7 +71,7 @@ def test_half_of_each_session_is_scored():
         assert Counter(c.emotion for c in sides["test"]) == {"happy": 7, "sad": 4}
         assert {c.clip_id for c in sides["test"]} < {c.clip_id for c in others["test"]}
     assert folds("seed_half_session", clips[::-1])[0] == found
-    assert stamp("x", found) != stamp("x", whole)
+    assert fingerprint("x", found) != fingerprint("x", whole)
     assert "seed_half_session needs clips of at least 3" in refused("seed_half_session", clips[:20])
     assert "write seed_half_session alone" in refused("seed_half_session:2", clips)
 

@@ -41,9 +41,9 @@ def test_guard_passes_a_clean_run_and_stops_leaks():
     known = clean_sides["train"][0]
     twin = (stray.audio or "").replace("01-", "03-", 1)
 
-    def stopped(sounds=None, leaky=False, **changed):
+    def stopped(hashes=None, leaky=False, **changed):
         with pytest.raises(UserError) as error:
-            guard({**clean_sides, **changed}, sounds or {}, leaky)
+            guard({**clean_sides, **changed}, hashes or {}, leaky)
         assert "\n" not in str(error.value)
         return str(error.value)
 
@@ -52,9 +52,9 @@ def test_guard_passes_a_clean_run_and_stops_leaks():
         leaky=True, train=[*clean_sides["train"], replace(stray, clip_id="new", audio=twin)]
     )
     assert "path" in stopped(leaky=True, train=[*clean_sides["train"], stray])
-    assert "chosen on its own test" in stopped(validation=clean_sides["test"])
+    assert "model selection on the test set" in stopped(validation=clean_sides["test"])
     assert "listed twice" in stopped(train=[*clean_sides["train"], known])
-    assert "the same sound" in stopped({stray.clip_id: "equal", known.clip_id: "equal"})
+    assert "the same audio" in stopped({stray.clip_id: "equal", known.clip_id: "equal"})
     guard(clean_sides, {stray.clip_id: "equal", known.clip_id: "equal"}, leaky=True)
 
 

@@ -70,7 +70,7 @@ def test_no_such_bucket(
 
 def test_other_urls(capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate_main(["--run", "https://bucket/run"]) == 1
-    assert "only gs://, s3:// are read here" in capsys.readouterr().err
+    assert "only gs://, s3:// are supported" in capsys.readouterr().err
 
 
 def test_without_native_plugins(asked_anew: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from emorec_tf.config.clip import Clip
 from emorec_tf.errors import SetupError, UserError
 from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.prepare import main as prepare_main
-from emorec_tf.records.worker_pool import at_hand
+from emorec_tf.records.worker_pool import localised
 from emorec_tf.storage import paths
 from emorec_tf.storage.paths import Remote, copy, local_copy, local_draft, place, remove_tree
 from emorec_tf.train import main as train_main
@@ -106,7 +106,7 @@ def test_what_passes_is_tried_again(s3: str, monkeypatch: pytest.MonkeyPatch) ->
 
     assert place(f"{s3}/x")._ask(question) == f"{s3}/x"
     troubles += [tf.errors.UnavailableError(None, None, "busy")] * 3
-    with pytest.raises(SetupError, match="busy; the same command goes on"):
+    with pytest.raises(SetupError, match="busy; repeat the command"):
         place(f"{s3}/x")._ask(question)
 
 
@@ -116,7 +116,7 @@ def test_a_clip_that_is_fetched_is_named_as_it_was_given(s3: str) -> None:
     fetched = []
 
     def read(clip: Clip) -> None:
-        with at_hand(clip) as here:
+        with localised(clip) as here:
             fetched.append(Path(str(here.audio)))
             assert fetched[0].read_bytes() == b"abc"
             raise UserError(f"{here.audio}: no sound")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -35,6 +36,36 @@ def test_all_is_held_back_and_the_screen_comes_back(capfd: pytest.CaptureFixture
     assert capfd.readouterr() == ("before\nafter\n", "after, error\n")
     for line in ("python", "python, error", "C++", "C++, out", "a program of its own"):
         assert line in text.splitlines()
+
+
+def test_only_what_is_asked_for_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet(stdout=False) as held_back:
+        shout()
+        assert sorted(held_back().splitlines()) == ["C++", "python, error"]
+    assert "C++, out" in capfd.readouterr().out
+    with quiet(stderr=False, native=False) as held_back:
+        shout()
+        assert held_back() == "python\n"
+    out, error = capfd.readouterr()
+    assert sorted(out.splitlines()) == ["C++, out", "a program of its own"]
+    assert sorted(error.splitlines()) == ["C++", "python, error"]
+
+
+def test_the_process_s_own_streams(tmp_path: Path) -> None:
+    """Where no test runner has replaced them, in the order in which they were written."""
+    code = (
+        "import os, sys\n"
+        "from emorec_tf.storage.quiet import quiet\n"
+        "print('before')\n"
+        "with quiet() as held_back:\n"
+        "    print('inside')\n"
+        "    os.write(1, b'C++\\n')\n"
+        "    text = held_back()\n"
+        "    print('later')\n"
+        "print('after', sorted(text.split()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "before\nafter ['C++', 'inside']\n", done.stderr
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ def series(seed: int = 0, count: int = 16) -> tuple[np.ndarray, np.ndarray]:
 
 def test_it_is_concordance_and_squared_error():
     truth, guess = series()
-    found = regression_metrics.figures(truth[:, 0], guess[:, 0])
+    found = regression_metrics.metrics(truth[:, 0], guess[:, 0])
     expected = 1 - found["ccc"] + found["rmse"] ** 2 / 4
     assert float(Concordance()(truth, guess)) == pytest.approx(expected, rel=1e-4)
     assert float(Concordance()(truth, truth)) == pytest.approx(0, abs=1e-5)

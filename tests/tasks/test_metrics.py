@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from emorec_tf.tasks import metrics
+from emorec_tf.tasks import bootstrap, metrics
 
 CLASSES = ("neutral", "happy", "sad")
 
@@ -98,7 +98,7 @@ def test_intervals_draw_whole_speakers():
 
 def test_coverage(monkeypatch):
     """The interval holds the true value about as often as 20 resampled speakers allow."""
-    monkeypatch.setattr(metrics, "RESAMPLES", 300)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 300)
     random = np.random.default_rng(0)
     held, trials = 0, 100
     for seed in range(trials):

@@ -1,4 +1,4 @@
-"""Pictures are PNGs and SVGs that show what they should, on white paper and on any page."""
+"""Plots are PNGs on white and SVGs that fit any page."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 
 from emorec_tf.tasks import calibration, plots
-from emorec_tf.tasks.plots import confusion_picture
 
 
 def image(png: bytes) -> np.ndarray:
     return matplotlib.image.imread(io.BytesIO(png), format="png")
 
 
+def confusion_png(confusion, classes, title) -> bytes:
+    return plots.png(plots.confusion_figure(confusion, classes, title))
+
+
 def opened(confusion, classes) -> np.ndarray:
-    return image(confusion_picture(confusion, classes, "title"))
+    return image(confusion_png(confusion, classes, "title"))
 
 
 def test_it_opens_and_shows_the_counts():
@@ -33,7 +36,7 @@ def test_it_opens_and_shows_the_counts():
 
 
 def test_it_repeats_byte_for_byte():
-    one, same = (confusion_picture(np.eye(3, dtype=int).tolist(), "abc", "t") for _ in range(2))
+    one, same = (confusion_png(np.eye(3, dtype=int).tolist(), "abc", "t") for _ in range(2))
     assert one == same
 
 
@@ -60,7 +63,7 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_pictures_stand_alone_and_take_the_colour_of_the_page(name):
+def test_plots_are_self_contained_and_take_the_colour_of_the_page(name):
     drawn = plots.svg(DRAWN[name](False), "title & more")
     root = ElementTree.fromstring(drawn)
     assert root[0].text == "title & more"
@@ -75,7 +78,7 @@ def test_pictures_stand_alone_and_take_the_colour_of_the_page(name):
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_leaky_pictures_are_stamped_in_red(name):
+def test_leaky_plots_are_stamped_in_red(name):
     drawn = plots.svg(DRAWN[name](True), "title")
     stamps = [e for e in ElementTree.fromstring(drawn).iter() if e.text == plots.LEAKY]
     assert len(stamps) == 1
@@ -84,4 +87,4 @@ def test_leaky_pictures_are_stamped_in_red(name):
     assert clean.shape == leaky.shape
     red = (leaky[..., 0] > 0.7) & (leaky[..., 1] < 0.6) & (leaky[..., 2] < 0.7)
     assert red.sum() > 500
-    assert np.all(clean[0, 0, :3] == 1)  # white paper
+    assert np.all(clean[0, 0, :3] == 1)  # a white background

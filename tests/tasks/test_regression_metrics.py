@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import pearsonr
 from sklearn.metrics import root_mean_squared_error
 
-from emorec_tf.tasks import regression_metrics
-from emorec_tf.tasks.regression_metrics import ccc, figures, pcc, rmse, scores
+from emorec_tf.tasks import bootstrap, regression_metrics
+from emorec_tf.tasks.regression_metrics import ccc, metrics, pcc, rmse, scores
 
 
 def test_three_points_by_hand():
@@ -19,7 +19,7 @@ def test_three_points_by_hand():
     CCC = 2 * 4/3 / (2/3 + 8/3 + 1) = (8/3) / (13/3) = 8/13; the squared errors are 0, 1 and 4.
     """
     truth, guess = np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 5.0])
-    found = figures(truth, guess)
+    found = metrics(truth, guess)
     assert found == pytest.approx({"ccc": 8 / 13, "pcc": 1.0, "rmse": np.sqrt(5 / 3)})
 
 
@@ -62,10 +62,10 @@ def test_constant_series():
 
 def test_figures_that_are_not_defined_count_as_none_reached():
     truth = np.arange(1.0, 5.0)
-    assert figures(truth, np.full(4, 3.0)) == pytest.approx(
+    assert metrics(truth, np.full(4, 3.0)) == pytest.approx(
         {"ccc": 0, "pcc": 0, "rmse": rmse(truth, np.full(4, 3.0))}
     )
-    assert figures(np.full(4, 3.0), np.full(4, 3.0)) == {"ccc": 0, "pcc": 0, "rmse": 0}
+    assert metrics(np.full(4, 3.0), np.full(4, 3.0)) == {"ccc": 0, "pcc": 0, "rmse": 0}
 
 
 def test_scores_stand_beside_the_training_mean():
@@ -77,7 +77,7 @@ def test_scores_stand_beside_the_training_mean():
     assert found["n"] == 120
     mean = root_mean_squared_error(truth, np.full(120, 2.5))
     assert found["baseline"] == pytest.approx({"prediction": 2.5, "ccc": 0, "pcc": 0, "rmse": mean})
-    for name in regression_metrics.FIGURES:
+    for name in regression_metrics.METRICS:
         low, high = found[f"{name}_ci95"]
         assert low < found[name] < high
     assert scores(truth, guess, guess, speakers) == {
@@ -89,7 +89,7 @@ def test_scores_stand_beside_the_training_mean():
 
 def test_intervals_cover_the_truth(monkeypatch):
     """200 draws of 25 people whose errors have a part in common: RMSE is 0.5 by construction."""
-    monkeypatch.setattr(regression_metrics, "RESAMPLES", 300)
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 300)
     draw, covered = np.random.default_rng(13), 0
     speakers = np.repeat(np.arange(25), 8)
     for seed in range(200):

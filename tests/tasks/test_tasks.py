@@ -100,7 +100,7 @@ def test_every_kind_of_fusion_estimates_within_the_scale(fusion, features, input
 
 def test_the_head_is_three_and_twice_the_tangent():
     raw = np.array([[0.0, 0.0], [-1.0, 1.5], [40.0, -40.0]], "f")
-    told = np.asarray(tasks.Rating("valence").head(raw))
+    told = np.asarray(tasks.Regression("valence").head(raw))
     np.testing.assert_allclose(told[:, 0], 3 + 2 * np.tanh(np.diff(raw)[:, 0] / 2), atol=1e-5)
 
 
@@ -133,7 +133,7 @@ def test_the_epoch_is_chosen_by_concordance(folds):
     clips = experiment.of_run(run, opened).scored("validation")
     batches = answers.ClipBatches(opened, clips)
     raw, clips = answers.logits_of(run_dir.load_model(run.model_file), batches)
-    found = test.figures(test.truth(clips), test.answers(raw, None))
+    found = test.metrics(test.truth(clips), test.predictions(raw, None))
     assert found["ccc"] == pytest.approx(best, abs=1e-4)
     assert "val_rmse" in run.history[0]
 
@@ -191,7 +191,7 @@ def test_folds_are_pooled(folds, capsys):
     assert found["baseline"]["rmse"] == pytest.approx(root_mean_squared_error(truth, means))
     assert found["ccc_per_seed"] == {"0": found["ccc"]}
     assert not (folds / "temperatures.csv").exists()
-    with pytest.raises(UserError, match="only runs that name classes are compared"):
+    with pytest.raises(UserError, match="only classifiers are compared"):
         comparison.read(folds)
     print_table(found, folds)
     assert "CCC per seed" in capsys.readouterr().out

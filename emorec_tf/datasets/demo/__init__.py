@@ -1,1 +1,1 @@
-"""The built-in demo corpus, drawn and voiced by code."""
+"""The built-in demo corpus: drawn faces and synthetic voices."""

@@ -1,17 +1,17 @@
-"""The demo corpus: drawn faces with synthesised voices, made here, free of download and licence.
+"""The demo corpus: drawn faces with synthetic voices, generated without downloads or licences.
 
-It is a demo and a test bed for the plumbing. A score on it is never evidence that anything
-recognises human emotion: nobody felt, acted or judged anything in it.
+It is a demo and a test bed. A score on it is never evidence that anything recognises human
+emotion: the emotions in it are neither felt, acted nor rated.
 
-The face and the voice each confuse emotions that the other one tells apart, so a model that uses
-both can be perfect and a model that uses one cannot. Emotions of one group share one manner:
+Face and voice each confuse emotions that the other one distinguishes, so a model that uses both can
+be perfect and a model that uses one cannot. Emotions of one group look or sound the same:
 
     face groups    neutral = calm, angry = disgust, fearful = surprised, happy, sad
     voice groups   happy = surprised, sad = calm, angry = fearful, neutral = disgust
 
 With all eight emotions the best unweighted average recall is therefore 5/8 = 62.5 % from the face
-alone, 4/8 = 50 % from the voice alone and 100 % from both. Nothing else tells: how long a clip is
-and how the lips move while speaking are drawn alike for every emotion.
+alone, 4/8 = 50 % from the voice alone and 100 % from both. Nothing else distinguishes
+them: durations and lip movements have the same distribution for every emotion.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = ["DEMO_EMOTIONS", "FACE_GROUPS", "VOICE_GROUPS", "build"]
 DEMO_EMOTIONS = tuple(emotion for emotion in EMOTIONS if emotion in FACE_GROUPS)
 FACE_ONLY_CEILING = 5 / 8  # unweighted average recall with all eight emotions
 VOICE_ONLY_CEILING = 4 / 8
-STAMP = "demo.json"
+MANIFEST = "demo.json"
 RECIPE = 1  # raise it when the same settings would give another corpus
 COLUMNS = ("path", "emotion", "speaker", "session", "activation", "valence")
 _OWN_CLIP = re.compile(r"clips/actor\d\d_[a-z]+_\d+\.mp4")
@@ -63,8 +63,8 @@ def build(
 
     Labels have one row a clip: path relative to the CSV, emotion, speaker, session (two actors
     each), activation and valence from 1 to 5. The same settings give the same bytes on the same
-    machine, whatever ``workers`` is. An intact corpus of the same settings is left as it is;
-    otherwise a new one is made beside the folder and takes its place when it is complete.
+    machine, whatever ``workers`` is. An intact corpus of the same settings is left unchanged;
+    otherwise a new one is made beside the folder and replaces it when it is complete.
     ``progress`` is called with (clips done, clips in all).
 
     Two or more workers are spawned processes: a script calls this with them under
@@ -90,11 +90,11 @@ def build(
     try:
         shutil.rmtree(scratch, ignore_errors=True)
         (scratch / "clips").mkdir(parents=True)
-        rows = _film(scratch, settings, workers, progress)
+        rows = _record(scratch, settings, workers, progress)
         with (scratch / "labels.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
-        stamp = {"settings": settings, "sha256": _digest(scratch)}
-        (scratch / STAMP).write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
+        manifest = {"settings": settings, "sha256": _digest(scratch)}
+        (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         scratch.replace(folder)
     except OSError as error:
@@ -125,20 +125,20 @@ def _check(actors: int, takes: int, seed: int, emotions: tuple[str, ...], worker
         )
 
 
-def _film(
+def _record(
     scratch: Path,
     settings: dict[str, Any],
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> list[tuple[str, ...]]:
-    """Film every take into ``scratch``; the rows of the labels, sorted by path."""
+    """Generate every take in ``scratch``; return the rows of the labels, sorted by path."""
     plan = [
         (actor, emotion, take)
         for actor in range(settings["actors"])
         for emotion in settings["emotions"]
         for take in range(settings["takes"])
     ]
-    job = partial(_film_one, scratch, settings["seed"])
+    job = partial(_record_one, scratch, settings["seed"])
     rows = []
     with ExitStack() as stack:
         if workers == 1:
@@ -159,7 +159,7 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)  # a process per core is faster than threads within each
 
 
-def _film_one(scratch: Path, seed: int, played: tuple[int, str, int]) -> tuple[str, ...]:
+def _record_one(scratch: Path, seed: int, played: tuple[int, str, int]) -> tuple[str, ...]:
     actor, emotion, take = played
     speaker, session = f"actor{actor + 1:02d}", f"session{actor // 2 + 1:02d}"
     path = f"clips/{speaker}_{emotion}_{take + 1}.mp4"
@@ -177,17 +177,17 @@ def _digest(folder: Path) -> str:
 
 def _is_intact(folder: Path, settings: dict[str, Any]) -> bool:
     try:
-        stamp = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-        return bool(stamp == {"settings": settings, "sha256": _digest(folder)})
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return bool(manifest == {"settings": settings, "sha256": _digest(folder)})
     except (OSError, ValueError):
         return False
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Let nothing be replaced that this module did not write."""
+    """Refuse to replace anything that this module did not write."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder for the demo corpus")
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if name not in ("clips", "labels.csv", STAMP) and not _OWN_CLIP.fullmatch(name):
-            raise UserError(f"{folder} holds {name}, which is not the demo's; name an empty folder")
+        if name not in ("clips", "labels.csv", MANIFEST) and not _OWN_CLIP.fullmatch(name):
+            raise UserError(f"{folder} holds {name}, not a file of the demo; name an empty folder")

@@ -1,8 +1,8 @@
-"""Draw a cartoon face: who it is (``Face``), what it expresses (``Expression``), how it is held.
+"""Draw a cartoon face by its identity (``Face``), its ``Expression`` and its ``Pose``.
 
 Everything is laid out in head units (1 = half the width of a plain head, x right, y down, origin
 between the eyes and the nose), drawn at four times the size and reduced by area, which is what
-smooths the edges. The pictures serve the demo corpus; they are no evidence about real faces.
+smooths the edges. The images serve the demo corpus; they are no evidence about real faces.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 WIDTH_PIXELS = 320
 HEIGHT_PIXELS = 240
-HEAD_UNIT_PIXELS = 60.0  # half the width of a plain head in the finished picture
+HEAD_UNIT_PIXELS = 60.0  # half the width of a plain head in the finished image
 CHIN = (0.0, 1.2)
 ARC = np.linspace(0, 1, 40)  # an ellipse is a polygon of this many points
 
 Points = NDArray[np.float64]
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]  # red, green, blue
 
 
 @dataclass(frozen=True)
 class Face:
-    """The lasting look of one drawn actor. Lengths are factors of a plain head's."""
+    """The appearance of one drawn actor. Lengths are factors of a plain head's."""
 
     skin: Colour
     hair: Colour
@@ -61,7 +61,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the head is: shift in pixels of the finished picture, roll in degrees."""
+    """Where the head is: shift in pixels of the finished image, roll in degrees."""
 
     right_pixels: float = 0.0
     down_pixels: float = 0.0
@@ -74,8 +74,8 @@ def mix(*weighted: tuple[float, Expression]) -> Expression:
     return Expression(**{n: sum(w * getattr(e, n) for w, e in weighted) for n in names})
 
 
-def backdrop(face: Face) -> Picture:
-    """Background and shoulders, which hold still: uint8 (960, 1280, 3), four times the size."""
+def backdrop(face: Face) -> Image:
+    """Background and shoulders, which do not move: uint8 (960, 1280, 3), four times the size."""
     canvas, still = np.empty((4 * HEIGHT_PIXELS, 4 * WIDTH_PIXELS, 3), np.uint8), Pose()
     canvas[:] = face.background
     _fill(canvas, _oval(0, -0.1, 2.25, 2.0), _tint(face.background, 1.06), still)
@@ -84,8 +84,8 @@ def backdrop(face: Face) -> Picture:
     return canvas
 
 
-def draw(face: Face, expression: Expression, pose: Pose, behind: Picture) -> Picture:
-    """One picture, uint8 (240, 320, 3), of the face before ``backdrop(face)``."""
+def draw(face: Face, expression: Expression, pose: Pose, behind: Image) -> Image:
+    """One image, uint8 (240, 320, 3), of the face before ``backdrop(face)``."""
     canvas = behind.copy()
     _draw_back_hair(canvas, face, pose)
     neck = np.array([(-0.4, 0.8), (0.4, 0.8), (0.46, 1.6), (0, 1.86), (-0.46, 1.6)])
@@ -115,11 +115,11 @@ def _place(points: Points, pose: Pose) -> NDArray[np.int32]:
     return np.rint((turned + centre) * 4).astype(np.int32)
 
 
-def _fill(canvas: Picture, points: Points, colour: Colour, pose: Pose) -> None:
+def _fill(canvas: Image, points: Points, colour: Colour, pose: Pose) -> None:
     cv2.fillPoly(canvas, [_place(points, pose)], colour)
 
 
-def _stroke(canvas: Picture, points: Points, colour: Colour, pose: Pose, thick: float) -> None:
+def _stroke(canvas: Image, points: Points, colour: Colour, pose: Pose, thick: float) -> None:
     pixels = max(1, round(thick * HEAD_UNIT_PIXELS * 4))
     cv2.polylines(canvas, [_place(points, pose)], False, colour, pixels)
 
@@ -149,7 +149,7 @@ def _head(face: Face, start: float = 0, stop: float = 360, scale: float = 1.0) -
     return np.array([x * face.head_width * narrowing, y * 1.3 * face.head_height]).T
 
 
-def _draw_back_hair(canvas: Picture, face: Face, pose: Pose) -> None:
+def _draw_back_hair(canvas: Image, face: Face, pose: Pose) -> None:
     curls = np.linspace(-np.pi - 0.4, 0.4, 11)
     shapes = {
         "long": [_oval(0, 0.1, 1.26, 1.5), _oval(0, 1.0, 1.2, 0.95)],
@@ -163,7 +163,7 @@ def _draw_back_hair(canvas: Picture, face: Face, pose: Pose) -> None:
         _fill(canvas, shape, _tint(face.hair, 0.88), pose)
 
 
-def _draw_fringe(canvas: Picture, face: Face, pose: Pose) -> None:
+def _draw_fringe(canvas: Image, face: Face, pose: Pose) -> None:
     top = _head(face, 205, 335, 1.035)
     hairlines = {
         "long": [(0.6, -0.66), (0.12, -1.02), (-0.5, -0.8)],
@@ -177,13 +177,13 @@ def _draw_fringe(canvas: Picture, face: Face, pose: Pose) -> None:
     _fill(canvas, np.concatenate([top, hairline]), face.hair, pose)
 
 
-def _draw_beard(canvas: Picture, face: Face, pose: Pose) -> None:
+def _draw_beard(canvas: Image, face: Face, pose: Pose) -> None:
     inner = _oval(0, 0.78, 0.62, 0.28, 180, 360) * (face.head_width, face.head_height)
     outline = np.concatenate([_head(face, 12, 168, 1.01), inner])
     _fill(canvas, outline, _tint(face.hair, 1.0, face.skin, 0.35), pose)
 
 
-def _draw_cheeks_and_nose(canvas: Picture, face: Face, shown: Expression, pose: Pose) -> None:
+def _draw_cheeks_and_nose(canvas: Image, face: Face, shown: Expression, pose: Pose) -> None:
     shade = _tint(face.skin, 0.8)
     blush = _tint(face.skin, 1.0, (226, 96, 92), 0.12 + 0.16 * float(np.clip(shown.blush, 0, 1)))
     tip = 0.42 * face.nose_length - 0.05 * shown.wrinkle
@@ -202,7 +202,7 @@ def _draw_cheeks_and_nose(canvas: Picture, face: Face, shown: Expression, pose: 
     _fill(canvas, _oval(-0.03, tip - 0.08, 0.05, 0.04), _tint(face.skin, 1.06), pose)
 
 
-def _draw_eye(canvas: Picture, face: Face, shown: Expression, pose: Pose, side: int) -> None:
+def _draw_eye(canvas: Image, face: Face, shown: Expression, pose: Pose, side: int) -> None:
     x, y = side * 0.44 * face.eye_distance, -0.1
     width = 0.21 * face.eye_size
     # At rest the upper lid covers the iris's top; wide open, white shows above it.
@@ -222,7 +222,7 @@ def _draw_eye(canvas: Picture, face: Face, shown: Expression, pose: Pose, side: 
     _stroke(canvas, _oval(x, y, width, lower, 20, 160), _tint(face.skin, 0.7), pose, 0.018)
 
 
-def _draw_brow(canvas: Picture, face: Face, shown: Expression, pose: Pose, side: int) -> None:
+def _draw_brow(canvas: Image, face: Face, shown: Expression, pose: Pose, side: int) -> None:
     along = np.linspace(0, 1, 12)  # from the inner end to the outer one
     x = side * (0.2 + 0.5 * along - 0.05 * max(0.0, -shown.brow_inner)) * face.eye_distance
     height = 0.44 + 0.13 * shown.brow_raise + 0.07 * np.sin(np.pi * along**0.8)
@@ -231,7 +231,7 @@ def _draw_brow(canvas: Picture, face: Face, shown: Expression, pose: Pose, side:
     _fill(canvas, _band(x, -height - half, -height + half), _tint(face.hair, 0.8), pose)
 
 
-def _draw_mouth(canvas: Picture, face: Face, shown: Expression, pose: Pose) -> None:
+def _draw_mouth(canvas: Image, face: Face, shown: Expression, pose: Pose) -> None:
     across = np.linspace(-1, 1, 33)
     half_width = 0.34 * float(np.clip(1 + 0.35 * shown.mouth_width, 0.45, 1.5))
     gap = (1 - across**2) ** 0.6 * float(np.clip(shown.mouth_open, 0, 1.3))

@@ -1,8 +1,8 @@
-"""Synthesise wordless speech by source and filter: who speaks (``Voice``) and how (``Prosody``).
+"""Synthesise wordless speech by source and filter, from a ``Voice`` and a ``Prosody``.
 
 A glottal pulse train (Rosenberg 1971, the trigonometric pulse B) with its own f0 contour, jitter
 and breath runs through four formant resonators in cascade (Klatt 1980) that glide from vowel to
-vowel. The sounds serve the demo corpus; they are no evidence about real voices.
+vowel. The audio serves the demo corpus; it is no evidence about real voices.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Track = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Voice:
-    """The lasting sound of one speaker."""
+    """Properties of one speaker's voice."""
 
     f0_hz: float
     formant_scale: float  # above 1: a shorter vocal tract

@@ -1,6 +1,6 @@
-"""One take of the demo corpus: an actor of the cast plays an emotion, and it becomes a film.
+"""One take of the demo corpus: an actor expresses an emotion in a generated video.
 
-Emotions of one group share one manner of the face, or of the voice; ``demo_corpus`` says why.
+Emotions of one group share the facial expression, or the prosody; ``demo_corpus`` says why.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from emorec_tf.datasets.demo.drawn_faces import (
     Colour,
     Expression,
     Face,
-    Picture,
+    Image,
     Pose,
     backdrop,
     draw,
@@ -32,7 +32,7 @@ from emorec_tf.datasets.demo.synthetic_voices import SAMPLE_RATE_HZ, Prosody, Vo
 
 FRAMES_PER_SECOND = 10
 
-# emotion: manner of the face, manner of the voice, activation and valence (1 to 5) at strength 1
+# emotion: expression, prosody, activation (arousal) and valence (1 to 5) at strength 1
 PLAYED = {
     "neutral": ("resting", "level", 2.6, 3.0),
     "calm": ("resting", "soft", 1.8, 3.5),
@@ -77,7 +77,7 @@ HAIR_STYLES = ("short", "long", "swept", "bun", "short", "curls", "swept", "bob"
 
 def face_of(actor: int, rng: np.random.Generator) -> Face:
     """The look of actor 0, 1, ...: colours from the tables in turn, proportions from ``rng``."""
-    row, turn = actor % 8, actor // 8  # a ninth actor has the first one's skin and little else
+    row, turn = actor % 8, actor // 8  # a ninth actor shares little but the skin with the first
     return Face(
         skin=_rgb(SKINS[row]),
         hair=_rgb(HAIRS[(row + 3 * turn) % 8]),
@@ -115,7 +115,7 @@ def _rgb(hexadecimal: str) -> Colour:
 
 
 def make_clip(path: Path, seed: int, actor: int, emotion: str, take: int) -> tuple[float, float]:
-    """Film actor 0, 1, ... playing ``emotion`` and return its activation and valence (1 to 5).
+    """Generate the video of an actor and return its activation and valence (1 to 5).
 
     How long it is, how the head moves, when it blinks and how the lips move come from the same
     distribution for every emotion, so that none of them gives the voice away to the face.
@@ -136,7 +136,7 @@ def make_clip(path: Path, seed: int, actor: int, emotion: str, take: int) -> tup
         shift_semitones=prosody.shift_semitones + rng.normal(0, 0.7),
         level_db=prosody.level_db + rng.normal(0, 1.5),
     )
-    write_film(path, _pictures(face, played, seconds, rng), speak(voice, prosody, seconds, rng))
+    write_video(path, _frames(face, played, seconds, rng), speak(voice, prosody, seconds, rng))
     return 3 + strength * (activation - 3), 3 + strength * (valence - 3)
 
 
@@ -146,14 +146,14 @@ def _wobble(rng: np.random.Generator, size: float) -> Expression:
     return Expression(**noise | {"mouth_open": 0.0, "wrinkle": 0.0, "blush": 0.0})
 
 
-def _pictures(
+def _frames(
     face: Face, played: Expression, seconds: float, rng: np.random.Generator
-) -> list[Picture]:
+) -> list[Image]:
     """The frames of a take: the expression swells and ebbs, the head sways, the eyes blink."""
     behind, light = backdrop(face), rng.uniform(0.9, 1.05)
     sway_phase, sway_hz = rng.uniform(0, 1, 3), rng.uniform(0.2, 0.5, 3)
     blink, lips_phase, lips_hz = rng.uniform((0.2, 0, 2.5), (seconds, np.pi, 4.0))
-    pictures = []
+    frames = []
     for frame in range(round(seconds * FRAMES_PER_SECOND)):
         time = frame / FRAMES_PER_SECOND
         swell = 0.8 + 0.2 * np.sin(np.pi * min(1.0, time / seconds + 0.1))
@@ -163,13 +163,13 @@ def _pictures(
         if 0 <= time - blink < 1.5 / FRAMES_PER_SECOND:
             shown = replace(shown, eye_open=-1.7)
         pose = Pose(right_pixels=5 * x, down_pixels=2.5 * y, roll_degrees=3 * roll)
-        picture = draw(face, shown, pose, behind)
-        pictures.append(np.asarray(cv2.convertScaleAbs(picture, alpha=light), np.uint8))
-    return pictures
+        frame_image = draw(face, shown, pose, behind)
+        frames.append(np.asarray(cv2.convertScaleAbs(frame_image, alpha=light), np.uint8))
+    return frames
 
 
-def write_film(path: Path, pictures: Iterable[Picture], wave: NDArray[np.float32]) -> None:
-    """Write an mp4: 320x240 RGB pictures at 10/s and a mono float wave at 24 kHz.
+def write_video(path: Path, frames: Iterable[Image], wave: NDArray[np.float32]) -> None:
+    """Write an mp4: 320x240 RGB frames at 10/s and a mono float wave at 24 kHz.
 
     H.264 where this FFmpeg was built with x264, else MPEG-4; AAC. One thread, because x264's
     output depends on their number.
@@ -177,15 +177,17 @@ def write_film(path: Path, pictures: Iterable[Picture], wave: NDArray[np.float32
     codec, options = "libx264", {"crf": "21", "preset": "superfast"}
     if codec not in av.codecs_available:
         codec, options = "mpeg4", {}
-    with av.open(str(path), "w", format="mp4") as film:
-        video = cast(av.VideoStream, film.add_stream(codec, FRAMES_PER_SECOND, options=options))
+    with av.open(str(path), "w", format="mp4") as container:
+        video = cast(
+            av.VideoStream, container.add_stream(codec, FRAMES_PER_SECOND, options=options)
+        )
         video.width, video.height, video.pix_fmt = WIDTH_PIXELS, HEIGHT_PIXELS, "yuv420p"
         video.codec_context.thread_count = 1
-        sound = film.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
-        for picture in pictures:
-            film.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        film.mux(video.encode(None))
+        audio = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono")
+        for frame_image in frames:
+            container.mux(video.encode(av.VideoFrame.from_ndarray(frame_image, format="rgb24")))
+        container.mux(video.encode(None))
         frame = av.AudioFrame.from_ndarray(wave[None, :], format="fltp", layout="mono")
         frame.sample_rate = SAMPLE_RATE_HZ
-        film.mux(sound.encode(frame))
-        film.mux(sound.encode(None))
+        container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))

@@ -1,4 +1,4 @@
-"""Runs beside one another, and beside published systems with the protocols behind them."""
+"""Comparison of runs with each other, and with published systems and their protocols."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emorec_tf.config import choices
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import comparison
 from emorec_tf.evaluation.crossval_results import FinishedRun
-from emorec_tf.evaluation.model_card import between, percent
+from emorec_tf.evaluation.model_card import MODE_NAMES, between, percent
 from emorec_tf.evaluation.report.report_tables import Row, Table, points
 from emorec_tf.storage.files import rows_to_csv
 
@@ -23,9 +23,9 @@ WORDS = {"audio": "audio", "face": "video"}  # as published systems are describe
 
 
 def compared(runs: Sequence[FinishedRun]) -> Table | None:
-    """Compare every two runs of one target over the same clips; None where there are none.
+    """Compare each pair of runs of one target over the same clips; None if there is no pair.
 
-    Ratings are not compared here.
+    Runs that estimate ratings are not compared.
     """
     rows, lines = [], []
     for first, second in combinations([run for run in runs if run.classes], 2):
@@ -35,59 +35,67 @@ def compared(runs: Sequence[FinishedRun]) -> Table | None:
         leaky = tuple(at for at, run in enumerate((first, second)) if run.leaky)
         facts = [(run.facts["protocol_stamp"], run.mode) for run in (first, second)]
         try:
-            told = comparison.compare(
+            both = comparison.compare(
                 first.predictions(), second.predictions(), across_protocols=True
             )
         except UserError as error:
-            rows.append(Row((*pair, "-", "-", "-", "-", str(error)), stamped=leaky))
+            rows.append(Row((*pair, "-", "-", "-", "-", str(error)), leaky=leaky))
             lines.append(_comparison_line(first, second, {}, str(error)))
             continue
-        word = _difference_word(told["uar"]["ci95"])
+        word = _conclusion(both["uar"]["ci95"])
         if facts[0] != facts[1]:
-            word += "; protocols differ: it shows what the protocol does, not which is better"
-        gaps = [points(told[key]["difference"], told[key]["ci95"]) for key in ("uar", "war")]
+            word += "; protocols differ: this shows the protocol's effect, not which is better"
+        gaps = [points(both[key]["difference"], both[key]["ci95"]) for key in ("uar", "war")]
         chance = f"{1 / len(set(first.labels)) * 100:.1f} %"
-        p = told["uar"]["wilcoxon_p"]
+        p = both["uar"]["wilcoxon_p"]
         p_value = f"{p:.3f}" if p >= 0.001 else "< 0.001"
-        rows.append(Row((*pair, *gaps, p_value, chance, word), stamped=leaky))
-        lines.append(_comparison_line(first, second, told, word))
+        rows.append(Row((*pair, *gaps, p_value, chance, word), leaky=leaky))
+        lines.append(_comparison_line(first, second, both, word))
     if not rows:
         return None
     return Table(
         "Differences over the same clips",
         "compared.csv",
-        ("first", "minus second", "UAR, points", "WAR, points", "p (Wilcoxon)", "chance", "so"),
+        (
+            "first",
+            "minus second",
+            "UAR, points",
+            "WAR, points",
+            "p (Wilcoxon)",
+            "chance",
+            "conclusion",
+        ),
         tuple(rows),
         rows_to_csv(lines),
-        "The interval draws speakers and takes both runs' answers for each.",
+        "The bootstrap draws speakers and takes both runs' predictions for each.",
     )
 
 
 def published(runs: Sequence[FinishedRun], found: Sequence[Mapping[str, Any]]) -> list[Table]:
-    """Set the runs beside published systems on their corpora, best first, leaky last."""
+    """Table of the runs and published systems on their corpora, best first, leaky last."""
     known: dict[str, list[dict[str, Any]]] = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
     tables = []
-    named = [(r, f) for r, f in zip(runs, found, strict=True) if r.target == "emotion"]
-    for dataset in dict.fromkeys(run.facts["dataset"] for run, _ in named):
+    classifiers = [(r, f) for r, f in zip(runs, found, strict=True) if r.target == "emotion"]
+    for dataset in dict.fromkeys(run.facts["dataset"] for run, _ in classifiers):
         if dataset not in known:
             continue
         lines = [_published_line(line) | {"leaky": ""} for line in known[dataset]]
-        for run, figures in named:
+        for run, metrics in classifiers:
             if run.facts["dataset"] == dataset:
-                lines.append(_our_line(run, figures["scores"]))
+                lines.append(_our_line(run, metrics["scores"]))
         lines.sort(key=lambda line: (line["leaky"], -line["percent"]))
-        head = ("system", "modality", "figure", "%", "protocol", "unseen", "to know")
+        head = ("system", "modality", "metric", "%", "protocol", "speaker-independent", "notes")
         keys = ("system", "modality", "metric", "percent", "protocol", "unseen", "caveat")
         rows = []
         for line in lines:
             words = line | {"percent": f"{line['percent']:.1f}"}
-            stamped = (0,) if line["leaky"] else ()
-            rows.append(Row(tuple(words[k] for k in keys), line["ours"] == "yes", stamped))
+            leaky = (0,) if line["leaky"] else ()
+            rows.append(Row(tuple(words[k] for k in keys), line["ours"] == "yes", leaky))
         note = (
-            "As their authors (quoted: others) give them, on 8 classes of RAVDESS, 6 of CREMA-D, 4 "
-            "of MSP-IMPROV. Unseen: whether training saw none of the test speakers."
+            "As reported by their authors (quoted: by others), on 8 classes of RAVDESS, 6 of "
+            "CREMA-D, 4 of MSP-IMPROV. Speaker-independent: training saw no test speaker."
         )
-        title, file = f"{dataset}, published", f"published_{dataset}.csv"
+        title, file = f"Published systems on {dataset}", f"published_{dataset}.csv"
         tables.append(Table(title, file, head, tuple(rows), rows_to_csv(lines), note, (3,)))
     return tables
 
@@ -114,39 +122,39 @@ def modality_of(fusion: str) -> str:
 
 def _our_line(run: FinishedRun, scores: Mapping[str, Any]) -> dict[str, Any]:
     fusion = str(run.facts.get("config", {}).get("fusion", "")).partition("(")[0]
-    worth = "; means nothing for new speakers" if run.leaky else ""
+    warning = "; says nothing about new speakers" if run.leaky else ""
     return {
         "system": run.name,
         "modality": modality_of(fusion),
         "metric": "UAR",
         "percent": 100 * scores["uar"],
-        "protocol": f"{run.facts['protocol']}, {run.mode}, {len(run.classes)} classes",
+        "protocol": f"{run.facts['protocol']}, {MODE_NAMES[run.mode]}, {len(run.classes)} classes",
         "unseen": "no" if run.leaky else "yes",
         "caveat": f"95 %: {between(scores['uar_ci95'])}; chance {percent(scores['chance_uar'])}"
-        + worth,
+        + warning,
         "ours": "yes",
         "leaky": "LEAKY" if run.leaky else "",
     }
 
 
-def _difference_word(ci95: Sequence[float] | None) -> str:
+def _conclusion(ci95: Sequence[float] | None) -> str:
     if ci95 is None:
-        return "one speaker: nothing follows"
+        return "one speaker: inconclusive"
     if ci95[0] <= 0 <= ci95[1]:
-        return "no difference shown"
-    return "the first has more" if ci95[0] > 0 else "the second has more"
+        return "no significant difference"
+    return "the first is better" if ci95[0] > 0 else "the second is better"
 
 
 def _comparison_line(
-    first: FinishedRun, second: FinishedRun, told: Mapping[str, Any], word: str
+    first: FinishedRun, second: FinishedRun, found: Mapping[str, Any], word: str
 ) -> dict[str, Any]:
     line: dict[str, Any] = {"first": first.name, "second": second.name}
     for number, run in (("first", first), ("second", second)):
         line |= {f"{number}_protocol": run.facts["protocol"], f"{number}_mode": run.mode}
     for key in ("uar", "war"):
-        figures = told.get(key, {})
-        low, high = figures.get("ci95") or (None, None)
-        line |= {f"{key}_{n}": figures.get(n) for n in ("first", "second", "difference")}
+        scores = found.get(key, {})
+        low, high = scores.get("ci95") or (None, None)
+        line |= {f"{key}_{n}": scores.get(n) for n in ("first", "second", "difference")}
         line |= {f"{key}_low": low, f"{key}_high": high}
-        line |= {f"{key}_wilcoxon_p": figures.get("wilcoxon_p")}
+        line |= {f"{key}_wilcoxon_p": scores.get("wilcoxon_p")}
     return line | {"leaky": "LEAKY" if first.leaky or second.leaky else "", "so": word}

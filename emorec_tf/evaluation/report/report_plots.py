@@ -1,4 +1,4 @@
-"""Pictures of the report, each with the words below it: as SVG for the page and as a PNG."""
+"""Plots of the report with their captions, as SVG for the page and as PNG files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from emorec_tf.evaluation.crossval_results import FinishedRun
-from emorec_tf.evaluation.model_card import baseline
+from emorec_tf.evaluation.model_card import MODE_NAMES, baseline
 from emorec_tf.tasks import plots
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One drawing; ``file`` is where its PNG belongs, below the report's folder."""
+class Plot:
+    """One plot; ``file`` is the path of its PNG below the report's folder."""
 
     file: str
     png: bytes
@@ -23,52 +23,52 @@ class Picture:
     caption: str
 
 
-def pictures(run: FinishedRun, found: Mapping[str, Any]) -> list[Picture]:
-    """Draw all that the run's figures (``run_figures.figures``) have to show."""
+def plots_of(run: FinishedRun, found: Mapping[str, Any]) -> list[Plot]:
+    """Draw everything in a run's metrics (``run_metrics.run_metrics``)."""
     return [
-        Picture(
+        Plot(
             file=f"{run.name}/{name}.png",
             png=plots.png(figure),
             svg=plots.svg(figure, f"{name.replace('_', ' ')} of {run.name}"),
             caption=caption,
         )
-        for name, (figure, caption) in (_of_answers(run, found) | _of_more(run, found)).items()
+        for name, (figure, caption) in (_of_predictions(run, found) | _optional(run, found)).items()
     ]
 
 
-def _of_answers(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
+def _of_predictions(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
     if run.task.rating:
         figure = plots.scatter_figure(run.truth, run.answers, run.task.rating, run.leaky)
-        caption = f"Answers of all seeds, {run.mode} speakers. {baseline(found['scores'])}"
+        caption = f"Predictions of all seeds, {MODE_NAMES[run.mode]}. {baseline(found['scores'])}"
         return {"scatter": (figure, caption)}
     scores, leaky, speakers = found["scores"], run.leaky, found["speakers"]
     bars = ([row["speaker"] for row in speakers], [row["uar"] for row in speakers])
-    known = f"{run.mode} speakers"
+    mode = MODE_NAMES[run.mode]
     base = baseline(scores)
     coverage, risk = found["risk_curve"]
     return {
         "confusion": (
             plots.confusion_figure(scores["confusion"], run.classes, "Confusion", leaky),
-            f"Answers of all seeds, {known}; the fuller, the more of its row. {base}",
+            f"Predictions of all seeds, {mode}; shade: share of the row. {base}",
         ),
         "speakers": (
             plots.speakers_figure(*bars, scores["uar"], scores["chance_uar"], leaky),
-            f"UAR of each of {len(speakers)} {known}. {base}",
+            f"UAR of each of {len(speakers)} speakers, {mode}. {base}",
         ),
         "reliability": (
             plots.reliability_figure(found["reliability"], leaky),
-            f"Points below the line: surer than right. ECE {100 * found['calibration']['ece']:.1f}"
-            f" %, {known}. {base}",
+            f"Points below the line: overconfident. ECE {100 * found['calibration']['ece']:.1f}"
+            f" %, {mode}. {base}",
         ),
         "risk_coverage": (
             plots.risk_coverage_figure(coverage, risk, leaky),
-            f"Error rate if only the surest clips are answered, {known}. {base}",
+            f"Error rate of the most confident predictions, {mode}. {base}",
         ),
     }
 
 
-def _of_more(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
-    """Draw what a run may lack."""
+def _optional(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, tuple[Figure, str]]:
+    """Draw what not every run has."""
     scores, leaky = found["scores"], run.leaky
     drawn: dict[str, tuple[Figure, str]] = {}
     base = baseline(scores)
@@ -77,11 +77,11 @@ def _of_more(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, tuple[Figu
         names, uars = ([row[k] for row in found["robustness"]] for k in ("condition", "uar"))
         drawn["robustness"] = (
             plots.conditions_figure(names, uars, scores["chance_uar"], leaky),
-            f"What is left when a modality is gone or damaged, {run.mode} speakers. {base}",
+            f"UAR with missing or corrupted modalities, {MODE_NAMES[run.mode]}. {base}",
         )
     if histories:
         drawn["training"] = (
             plots.training_figure(histories, leaky, run.task.score),
-            f"Each training (of {len(histories)}) thin, their mean thick. {base}",
+            f"{len(histories)} training runs (thin) and their mean (thick). {base}",
         )
     return drawn

@@ -1,4 +1,4 @@
-"""Tables of the report: rows of figures, as CSV for machines and in words for the page."""
+"""Tables of the report, as CSV with all digits and formatted for the page."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from emorec_tf.evaluation.crossval_results import FinishedRun
-from emorec_tf.evaluation.model_card import baseline, between, percent, plain
-from emorec_tf.evaluation.subgroups import NOTHING_FOLLOWS
+from emorec_tf.evaluation.model_card import MODALITIES, baseline, between, percent, plain
+from emorec_tf.evaluation.subgroups import INCONCLUSIVE
 from emorec_tf.storage.files import rows_to_csv
 
 SLICES_NOTE = (
-    f"Gap: to all other clips, over the classes both have, in points. Chance: one in so many "
-    f"classes as the slice has. {NOTHING_FOLLOWS.capitalize()}."
+    f"Gap: to all other clips, over the classes that both have, in percentage points. Chance: one "
+    f"over the number of classes in the subgroup. {INCONCLUSIVE.capitalize()}."
 )
-WORDS = {"uar": "UAR", "war": "WAR", "follows": "what follows"}
-WORDS |= {"ccc": "CCC", "pcc": "PCC", "rmse": "RMSE"}
+HEADINGS = {"uar": "UAR", "war": "WAR", "ccc": "CCC", "pcc": "PCC", "rmse": "RMSE"}
+HEADINGS |= {"clips that have": "modalities present", "follows": "conclusion", "figure": "metric"}
 Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Row:
-    """Cells in words; whether it is one of the runs; cells that get a red LEAKY."""
+    """Formatted cells; whether it is one of the runs; which cells get a red LEAKY badge."""
 
     cells: tuple[str, ...]
     ours: bool = False
-    stamped: tuple[int, ...] = ()
+    leaky: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Table:
-    """What the page shows; ``csv`` holds the same with unrounded numbers."""
+    """A table of the page; ``csv`` holds the same with unrounded numbers."""
 
     title: str
     file: str
@@ -39,7 +39,7 @@ class Table:
     rows: tuple[Row, ...]
     csv: str
     note: str = ""
-    numbers: tuple[int, ...] = ()  # columns of numbers, which stand to the right
+    numbers: tuple[int, ...] = ()  # columns of numbers, aligned to the right
 
     @property
     def wide(self) -> bool:
@@ -51,31 +51,36 @@ def of_run(run: FinishedRun, found: Mapping[str, Any]) -> list[Table]:
     """Make the tables of one run; those without rows are left out."""
     calibrated = found.get("calibration")
     base = baseline(found["scores"])
-    points_too = "" if run.task.rating else ", in points"
+    unit = "" if run.task.rating else ", in percentage points"
     plan: list[tuple[str, str, Rows, str]] = [
         ("Classes", "classes", found.get("recalls", ()), base),
-        ("Coverage", "coverage", found["coverage"], f"Every clip is scored. {base}"),
+        ("Coverage", "coverage", found["coverage"], f"Every clip is evaluated. {base}"),
         (
-            "Voice or face missing or damaged",
+            "Robustness",
             "robustness",
             found["robustness"],
-            f"Means of the folds; change against the clip as it is{points_too}. {base}",
+            f"Means over folds; change from the unmodified clips{unit}. {base}",
         ),
-        ("Slices", "slices", found.get("slices", ()), f"{SLICES_NOTE} {base}"),
+        ("Subgroups", "slices", found.get("slices", ()), f"{SLICES_NOTE} {base}"),
         ("Folds", "folds", found["folds"], base),
         ("Seeds", "seeds", found["seeds"], base),
         ("Speakers", "speakers", found["speakers"], base),
     ]
     if calibrated:
         plan += [
-            ("Probabilities", "calibration", _calibration(calibrated), _verdict(calibrated)),
-            ("Answering only the surest", "risk_coverage", found["risk"], f"Error rates. {base}"),
+            ("Calibration", "calibration", _calibration(calibrated), _verdict(calibrated)),
+            (
+                "Risk and coverage",
+                "risk_coverage",
+                found["risk"],
+                f"Error rates of the most confident predictions. {base}",
+            ),
         ]
     return [_table(run, *line) for line in plan if line[2]]
 
 
 def side_files(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, str]:
-    """Return {file: CSV} behind the pictures that have no table on the page."""
+    """Return {file: CSV} of the plots that have no table on the page."""
     behind: dict[str, Rows] = {"training": found["training"]}
     if run.classes:
         behind["confusion"] = [
@@ -86,7 +91,7 @@ def side_files(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, str]:
     else:
         pairs = zip(run.clip_ids, run.truth, run.answers, strict=True)
         behind["scatter"] = [{"clip_id": c, "label": t, "prediction": a} for c, t, a in pairs]
-    return {f"{run.name}/{k}.csv": stamped_csv(run, rows) for k, rows in behind.items() if rows}
+    return {f"{run.name}/{k}.csv": marked_csv(run, rows) for k, rows in behind.items() if rows}
 
 
 def _table(run: FinishedRun, title: str, name: str, rows: Rows, note: str) -> Table:
@@ -98,13 +103,13 @@ def _table(run: FinishedRun, title: str, name: str, rows: Rows, note: str) -> Ta
         if i and any(isinstance(r.get(key), (int, float)) for r in rows)
     )
     cells = tuple(Row(tuple(row.values())) for row in shown)
-    head = tuple(WORDS.get(name, name.replace("_", " ")) for name in head)
+    head = tuple(HEADINGS.get(name, name.replace("_", " ")) for name in head)
     file = f"{run.name}/{name}.csv"
-    return Table(title, file, head, cells, stamped_csv(run, rows), note, numbers)
+    return Table(title, file, head, cells, marked_csv(run, rows), note, numbers)
 
 
 def _shown(row: Mapping[str, Any], rated: bool) -> dict[str, str]:
-    """Put a row in words: shares as percent, differences as points, intervals in one cell."""
+    """Format a row: shares as percent, differences as points, intervals in one cell."""
     words = {}
     for key, value in row.items():
         if key.endswith("_ci95"):
@@ -118,7 +123,7 @@ def _shown(row: Mapping[str, Any], rated: bool) -> dict[str, str]:
         elif isinstance(value, float) or value is None:
             words[key] = percent(value)
         else:
-            words[key] = str(value)
+            words[key] = MODALITIES.get(value, str(value))
         if row.get(f"{key}_ci95") and key != "gap":
             words[key] += f" ({between(row[f'{key}_ci95'])})"
     return words
@@ -132,8 +137,8 @@ def points(value: float | None, ci95: Sequence[float] | None = None) -> str:
     return f"{100 * value:+.1f}{interval}"
 
 
-def stamped_csv(run: FinishedRun, rows: Rows) -> str:
-    """Write rows as CSV that say of which run they are, and how it knew its speakers."""
+def marked_csv(run: FinishedRun, rows: Rows) -> str:
+    """Write rows as CSV with the run, its protocol and its speaker mode."""
     marks = {
         "run": run.name,
         "protocol": run.facts["protocol"],
@@ -144,7 +149,7 @@ def stamped_csv(run: FinishedRun, rows: Rows) -> str:
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the two ends of an interval a column each."""
+    """Give each end of an interval its own column."""
     found: dict[str, Any] = {}
     for key, value in row.items():
         if key.endswith("_ci95"):
@@ -156,7 +161,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _calibration(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    told = {
+    values = {
         "expected calibration error (ECE)": found["ece"],
         "ECE of a fold before temperature, mean": found["ece_before"],
         "ECE of a fold at its temperature, mean": found["ece_after"],
@@ -165,14 +170,14 @@ def _calibration(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         "negative log-likelihood, nats": found["nll"],
         "area under risk and coverage (AURC)": found["aurc"],
     }
-    return [{"figure": name, "value": value} for name, value in told.items() if value is not None]
+    return [{"figure": name, "value": value} for name, value in values.items() if value is not None]
 
 
 def _verdict(found: Mapping[str, Any]) -> str:
     if found["ece_before"] is None:
-        return "No temperatures are told."
+        return "No temperatures are recorded."
     did = "lowered" if found["ece_after"] < found["ece_before"] else "did NOT lower"
     return (
-        f"Temperatures, fitted on the validation side, {did} the calibration error on the test "
-        f"side in the mean of {found['folds']} fold{'' if found['folds'] == 1 else 's'}."
+        f"Temperatures fitted on validation speakers {did} the calibration error on test speakers, "
+        f"in the mean of {found['folds']} fold{'' if found['folds'] == 1 else 's'}."
     )

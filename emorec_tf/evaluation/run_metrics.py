@@ -1,7 +1,7 @@
-"""All figures of a finished run, from its answers alone: what report and model card tell.
+"""All metrics of a finished run, from its predictions alone, for the report and the model card.
 
-Where every seed answers the same clips once, as it does unless clips are drawn to enrol speakers,
-UAR and WAR over all answers are the means of the seeds'.
+Where every seed predicts the same clips once, as it does unless enrolment clips are drawn, UAR and
+WAR over all predictions are the means of those of the seeds.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from emorec_tf.splits.splits import natural
 from emorec_tf.tasks import calibration, metrics, regression_metrics
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
-AS_IT_WAS = ("clean", "as recorded", "none", "intact")  # names of the untouched condition
+UNMODIFIED = ("clean", "as recorded", "none", "intact")  # names of that condition
 
 
-def figures(run: FinishedRun, traits: Traits) -> dict[str, Any]:
+def run_metrics(run: FinishedRun, traits: Traits) -> dict[str, Any]:
     """Compute every table of a run.
 
     Returns:
-        ``scores`` (see ``metrics.scores`` and ``ratings.scores``; ``n`` counts clips), ``seeds``,
-        ``folds``, ``speakers``, ``coverage``, ``robustness`` and ``training`` as lists of rows;
-        where classes are named also ``recalls``, ``slices``, ``calibration``, ``reliability`` and
+        ``scores`` (of ``metrics`` or ``regression_metrics``; ``n`` counts clips); ``seeds``,
+        ``folds``, ``speakers``, ``coverage``, ``robustness`` and ``training`` as lists of rows; of
+        a classifier also ``recalls``, ``slices``, ``calibration``, ``reliability`` and
         ``risk``.
     """
     seeds = _scored(run, run.seeds, "seed")
@@ -56,8 +56,8 @@ def figures(run: FinishedRun, traits: Traits) -> dict[str, Any]:
 
 
 def _of_classes(run: FinishedRun, traits: Traits, scores: dict[str, Any]) -> dict[str, Any]:
-    """Compute what only probabilities have."""
-    truth, guesses = run.truth, run.answers.argmax(1)
+    """Compute what needs class probabilities."""
+    truth, predicted = run.truth, run.answers.argmax(1)
     coverage, risk, area = calibration.risk_coverage(run.answers, truth)
     return {
         "recalls": [
@@ -71,7 +71,7 @@ def _of_classes(run: FinishedRun, traits: Traits, scores: dict[str, Any]) -> dic
         "slices": slices(
             run.clip_ids,
             truth,
-            guesses,
+            predicted,
             run.speakers,
             len(run.classes),
             groups(run.clip_ids.tolist(), traits),
@@ -80,7 +80,7 @@ def _of_classes(run: FinishedRun, traits: Traits, scores: dict[str, Any]) -> dic
 
 
 def _scored(run: FinishedRun, of: np.ndarray, name: str) -> list[dict[str, Any]]:
-    """Figures of each fold, seed or speaker."""
+    """Metrics of each fold, seed or speaker."""
     rows = []
     for value in sorted(set(of.tolist()), key=natural):
         inside = of == value
@@ -88,13 +88,13 @@ def _scored(run: FinishedRun, of: np.ndarray, name: str) -> list[dict[str, Any]]
         rows.append(
             {name: value, "clips": len(set(run.clip_ids[inside]))}
             | people
-            | run.task.figures(run.truth[inside], run.answers[inside])
+            | run.task.metrics(run.truth[inside], run.answers[inside])
         )
     return rows
 
 
 def _coverage(run: FinishedRun) -> list[dict[str, Any]]:
-    """Which clips lacked voice or face; they are scored all the same."""
+    """Metrics by the modalities present; clips that lack one are evaluated too."""
     kinds = {
         "all clips": np.ones(len(run.truth), bool),
         "voice and face": run.heard & run.seen,
@@ -102,13 +102,13 @@ def _coverage(run: FinishedRun) -> list[dict[str, Any]]:
         "face, no voice": ~run.heard & run.seen,
         "neither": ~run.heard & ~run.seen,
     }
-    nothing: dict[str, Any] = dict.fromkeys(run.task.figures(run.truth, run.answers))
+    nothing: dict[str, Any] = dict.fromkeys(run.task.metrics(run.truth, run.answers))
     rows = []
     for kind, inside in kinds.items():
         clips = len(set(run.clip_ids[inside]))
         share = clips / len(set(run.clip_ids))
-        told = run.task.figures(run.truth[inside], run.answers[inside]) if clips else nothing
-        rows.append({"clips that have": kind, "clips": clips, "share": share, **told})
+        scores = run.task.metrics(run.truth[inside], run.answers[inside]) if clips else nothing
+        rows.append({"clips that have": kind, "clips": clips, "share": share, **scores})
     return rows
 
 
@@ -127,26 +127,26 @@ def _calibration(run: FinishedRun, truth: np.ndarray, area: float) -> dict[str, 
 
 
 def _at(coverage: np.ndarray, risk: np.ndarray, share: float) -> float:
-    """Error rate among the surest ``share`` of the answers."""
+    """Error rate of the most confident ``share`` of the predictions."""
     return float(risk[min(int(np.searchsorted(coverage, share - 1e-9)), len(risk) - 1)])
 
 
 def _robustness(run: FinishedRun) -> list[dict[str, Any]]:
-    """Mean over seeds and folds for each condition, and what it costs against the clip as it was.
+    """Mean over seeds and folds for each condition, and its change from the unmodified clips.
 
-    These are means of the folds' figures, which pooled figures need not equal.
+    These are means of the folds' metrics, which need not equal metrics over pooled predictions.
     """
-    score, other = run.task.shown[1:]
+    score, other = run.task.reported[1:]
     found: dict[str, dict[tuple[str, str], tuple[float, float]]] = defaultdict(dict)
     for row in run.robustness:
         key = (row["seed"], row["fold"])
         found[row["condition"]][key] = (float(row[score]), float(row[other]))
     if not found:
         return []
-    start = next((c for c in found if c in AS_IT_WAS), next(iter(found)))
+    start = next((c for c in found if c in UNMODIFIED), next(iter(found)))
     rows = []
     for condition, values in found.items():
-        scores = [reached for reached, _ in values.values()]
+        scores = [value for value, _ in values.values()]
         both = [key for key in values if key in found[start]]
         losses = [values[key][0] - found[start][key][0] for key in both]
         rows.append(
@@ -155,7 +155,7 @@ def _robustness(run: FinishedRun) -> list[dict[str, Any]]:
                 score: float(np.mean(scores)),
                 "lowest_fold": min(scores),
                 "highest_fold": max(scores),
-                other: float(np.mean([told for _, told in values.values()])),
+                other: float(np.mean([value for _, value in values.values()])),
                 "change": float(np.mean(losses)) if losses else None,
             }
         )
@@ -163,9 +163,15 @@ def _robustness(run: FinishedRun) -> list[dict[str, Any]]:
 
 
 def _training(run: FinishedRun) -> list[dict[str, Any]]:
-    """One row per epoch: means over the seeds' and folds' trainings that reached it."""
+    """One row per epoch: means over the training runs that reached it."""
     task = run.task
-    columns = ("loss", "val_loss", task.watched, f"val_{task.watched}", f"val_{task.score}")
+    columns = (
+        "loss",
+        "val_loss",
+        task.training_metric,
+        f"val_{task.training_metric}",
+        f"val_{task.score}",
+    )
     by_epoch: dict[int, list[dict[str, str]]] = defaultdict(list)
     for _, history in sorted(run.histories.items()):
         for row in history:

@@ -1,0 +1,168 @@
+"""Package a run for the model store: weights, settings, temperature, card, licence, checksums.
+
+The package is a run directory without what only training needs; ``predict`` and the API verify its
+checksums. A final model, trained on all speakers, is evaluated by the cross-validation of the same
+settings, and takes its model card and temperature.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emorec_tf.config.config import flat, to_yaml
+from emorec_tf.datasets import corpora
+from emorec_tf.errors import UserError
+from emorec_tf.evaluation import run_card
+from emorec_tf.inference.model_store import SUMS
+from emorec_tf.storage import paths
+from emorec_tf.storage.files import put_in_place, remove, write_atomically
+from emorec_tf.tasks import calibration
+from emorec_tf.training import run_dir
+from emorec_tf.training.run_dir import Run
+
+if TYPE_CHECKING:
+    from emorec_tf.evaluation.crossval_results import FinishedRun
+
+# set by each fold of a cross-validation, paths, and settings that change no result
+MAY_DIFFER = ("records", "seed", "train_speakers", "validation_speakers", "test_speakers",
+              "precision", *run_dir.NO_MATTER)  # fmt: skip
+SMALLEST = 1e-6  # probabilities are written with six digits
+
+
+def package(
+    trained: Run,
+    out: Path,
+    evaluated: FinishedRun | None,
+    note: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write the package under a temporary name, then rename it.
+
+    Args:
+        trained: a finished run.
+        out: the folder; its name becomes the model's name.
+        evaluated: cross-validation of the same settings, for a run without test speakers; None: use
+            the run's own test and temperature.
+        note: a paragraph for the card.
+        overwrite: replace an earlier package there, never anything else.
+
+    Raises:
+        UserError: a run that is not finished or not calibrated, a cross-validation of other
+            settings, with leaks or without its card, or ``out`` exists.
+    """
+    if not trained.is_finished():
+        raise UserError(
+            f"run {trained.folder} is not finished; repeat the train command to resume it"
+        )
+    check_same(trained, evaluated)
+    if out.exists() and not (overwrite and (out / SUMS).exists()):
+        more = "add --overwrite" if (out / SUMS).exists() else "give another --out"
+        raise UserError(f"{out} exists; {more}")
+    draft = out.with_name(f".{out.name}.incomplete")
+    remove(draft)
+    draft.mkdir(parents=True)
+    try:
+        fill(draft, out.name, trained, evaluated, note)
+        put_in_place(draft, out)
+    finally:
+        remove(draft)
+
+
+def check_same(trained: Run, evaluated: FinishedRun | None) -> None:
+    """Refuse a cross-validation that does not apply to this run."""
+    if evaluated is None:
+        if trained.temperature is None and trained.classes:
+            raise UserError(f"run {trained.folder} is not calibrated; evaluate does it")
+        return
+    where = evaluated.folders[0]
+    if trained.split.test:
+        raise UserError(f"run {trained.folder} has test speakers of its own; drop --crossval")
+    if evaluated.leaky:
+        raise UserError(f"{where} is LEAKY: it says nothing about new speakers; use another one")
+    if evaluated.missing:
+        raise UserError(f"{where} is unfinished; repeat the crossval command")
+    own, theirs = flat(trained.config), dict(evaluated.facts["config"])
+    names = [n for n in own if n in theirs and own[n] != theirs[n] and n not in MAY_DIFFER]
+    if names or evaluated.classes != trained.classes:
+        differ = ", ".join(names) or "classes"
+        raise UserError(f"{where} has other settings than {trained.folder} ({differ})")
+    if not (where / run_card.CARD).exists():
+        raise UserError(f"{where} has no {run_card.CARD}; run python -m emorec_tf.report on it")
+
+
+def fill(
+    folder: Path, name: str, trained: Run, evaluated: FinishedRun | None, note: str | None
+) -> None:
+    """Write all files; the checksums last."""
+    data = dataclasses.replace(trained.config.data, records=None)
+    settings = dataclasses.replace(trained.config, data=data)
+    write_atomically(folder / "config.yaml", to_yaml(settings))
+    write_atomically(folder / "labels.txt", "".join(f"{label}\n" for label in trained.classes))
+    packaged = dataclasses.replace(trained, folder=folder, config=settings, steps={})
+    run_dir.write_facts(packaged)
+    run_dir.write_history(packaged, trained.history)
+    model = run_dir.load_model(trained.model_file)  # not compiled, so without the optimiser's state
+    run_dir.save_model(model, packaged.model_file)
+    if evaluated is None:
+        if trained.classes:
+            paths.copy(trained.folder / "temperature.json", folder / "temperature.json")
+        card = run_card.card_of(trained)
+    else:
+        if trained.classes:
+            facts: dict[str, Any] = {"temperature": temperature(evaluated)}
+            facts["epochs"] = len(trained.history)
+            facts["fitted_to"] = f"out-of-fold predictions of {evaluated.name}"
+            write_atomically(folder / "temperature.json", json.dumps(facts, indent=1))
+        card = evaluated_card(trained, evaluated)
+    rest = card.partition("\n")[2].lstrip()  # its first line is the run's name
+    paragraphs = [f"# {name}", *([note] if note else []), rest]
+    write_atomically(folder / run_card.CARD, "\n\n".join(paragraphs))
+    write_atomically(folder / "LICENSE.txt", licence(name, trained))
+    sums = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
+        for file in sorted(folder.iterdir())
+    ]
+    write_atomically(folder / SUMS, "".join(sums))
+
+
+def temperature(evaluated: FinishedRun) -> float:
+    """Fit one temperature to all out-of-fold predictions, which are all of unseen speakers."""
+    of_fold = {(r["seed"], r["fold"]): float(r["temperature"]) for r in evaluated.temperatures}
+    folds = zip(map(str, evaluated.seeds), map(str, evaluated.folds), strict=True)
+    used = np.array([of_fold[pair] for pair in folds])
+    logits = np.log(np.maximum(evaluated.answers, SMALLEST)) * used[:, None]
+    return calibration.temperature(logits, evaluated.truth)
+
+
+def evaluated_card(trained: Run, evaluated: FinishedRun) -> str:
+    """Take the card of the cross-validation, and explain how it relates to this model."""
+    head, _, rest = (
+        (evaluated.folders[0] / run_card.CARD).read_text(encoding="utf-8").partition("\n")
+    )
+    split = trained.split
+    count = len(split.train) + (len(split.validation) if trained.config.train.refit else 0)
+    models = len(evaluated.facts["folds"]) * len(evaluated.facts["seeds"])
+    explained = (
+        f"This model was trained on all {count} available speakers, so none is left to test it. "
+        f"The results are those of {models} models trained with the same settings, each tested on "
+        f"speakers held out of its training (`{evaluated.name}`), with their own temperatures. The "
+        f"temperature of this model is fitted to all their predictions, so its calibration is "
+        f"untested."
+    )
+    return f"{head}\n\n{explained}\n{rest}"
+
+
+def licence(name: str, trained: Run) -> str:
+    """Write the licences of the corpora that the weights were trained on."""
+    lines = [f"The weights in this folder ({name}) were trained on the corpora below and keep "
+             f"their licences, which differ from the licence of emorec_tf's code."]  # fmt: skip
+    for key in str(trained.source["dataset"]).split("+"):
+        corpus = corpora.DATASETS[key]
+        lines.append(f"{key}: {corpus.licence}\n{corpus.citation}\n{corpus.homepage}")
+    return "\n\n".join(lines) + "\n"
