@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def head(found: list[FinishedRun], command: str) -> str:
     )
 
 
-def table(names: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(names: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Lay a table out in Markdown."""
     lines = [names, tuple("---" for _ in names), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
@@ -150,7 +151,7 @@ def seconds_a_clip(run: FinishedRun, clip: str) -> float:
 
 def worth(found: list[FinishedRun]) -> list[str]:
     """What the main run has over each other one, paired over the same clips."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for other in found[1:]:
         if other.mode != found[0].mode:
             continue

@@ -71,7 +71,10 @@ def main(run: str, clips: list[str]) -> None:
     _, first = timed(lambda: predictor.clip_answer(ready, clips[0], speech_check=True))
     print(f"first clip       {first:6.2f} s, once the run is loaded")
     rounds = [path for path in clips for _ in range(REPEATS)]
-    spent = [timed(lambda p=path: predictor.clip_answer(ready, p, True))[1] for path in rounds]
+    spent = [
+        timed(lambda p=path: predictor.clip_answer(ready, p, True))[1]  # type: ignore[misc]
+        for path in rounds
+    ]
     lasted = [min(decode_windows.length_of(path), features.clip_seconds) for path in rounds]
     print(f"further clip     {statistics.median(spent):6.2f} s")
     print(f"real-time factor {sum(spent) / sum(lasted):6.2f} of the clip's window")

@@ -150,8 +150,11 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
     server = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1"]
-    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([*server, "-p", endpoint.rsplit(":", 1)[1]], **nowhere)
+    process = subprocess.Popen(
+        [*server, "-p", endpoint.rsplit(":", 1)[1]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     settings = {"S3_ENDPOINT": endpoint, "AWS_REGION": "us-east-1"}
     settings |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     try:

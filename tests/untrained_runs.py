@@ -17,7 +17,7 @@ from emorec_tf.training import run_dir
 SPLIT = Split(("1",), ("2",), ("3",))
 SOURCE = {"dataset": "demo", "licence": "none", "label_meaning": "drawn", "label": None}
 TEMPERATURE = 1.5
-SMALL = {
+SMALL: dict[str, Any] = {
     "audio": "conv1d(filters=8, blocks=2)",
     "face": "alexnet(width=0.1, dense=8)",
     "fusion": "concat",
@@ -25,7 +25,7 @@ SMALL = {
 
 
 def untrained(
-    folder: Path, features: FeaturesConfig, settings: dict[str, Any] | None = None, **model: str
+    folder: Path, features: FeaturesConfig, settings: dict[str, Any] | None = None, **model: Any
 ) -> tuple[run_dir.Run, Any]:
     """A run of three classes, or of a rating, and its network: ``SMALL`` but for ``model``.
 
@@ -54,7 +54,7 @@ def untrained(
     return run_dir.Run(folder, made, classes, SPLIT, SOURCE), network
 
 
-def on_disk(folder: Path, features: FeaturesConfig, **model: str) -> Path:
+def on_disk(folder: Path, features: FeaturesConfig, **model: Any) -> Path:
     """Write a run of random weights as ``train`` would; returns its folder."""
     folder.mkdir(parents=True)
     run, network = untrained(folder, features, **model)

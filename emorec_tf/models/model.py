@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -19,11 +20,14 @@ from emorec_tf.models.layers import ModalityDropout, Still, Tensor, Tokens
 from emorec_tf.tasks import tasks
 from emorec_tf.training.distributed import cluster
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 AUDIO_INPUTS = ("audio", "audio_mask")
 
 
 @functools.cache
-def strategy():
+def strategy() -> tf.distribute.Strategy:
     """Return this process's one strategy: over its devices, or over those of several machines.
 
     A second MirroredStrategy breaks training on two replicas.
