@@ -185,7 +185,7 @@ def test_shapes_and_what_is_missing(exported: Path, demo_run: Path, name: str) -
 
 
 @pytest.mark.parametrize("kind", AUDIO_FEATURES)
-def test_frames_counted_as_fit_length_counts(features: FeaturesConfig, kind: str) -> None:
+def test_frames_counted_as_fit_length_counts(features: FeaturesConfig, kind: Any) -> None:
     from emorec_tf.exporting.export_graph import frame_mask
 
     changed = dataclasses.replace(features, audio_features=kind, mfcc_count=8)
@@ -215,7 +215,7 @@ def test_frames_counted_as_fit_length_counts(features: FeaturesConfig, kind: str
 def test_only_what_is_looked_at_is_asked_for(
     tmp_path: Path,
     features: FeaturesConfig,
-    choices: dict[str, str],
+    choices: dict[str, Any],
     changes: dict[str, Any],
     asked: str,
 ) -> None:
