@@ -24,6 +24,7 @@ def text(tmp_path_factory) -> str:
 
 
 def test_it_tells_protocol_figures_limits_and_making(text):
+    wanted: tuple[str, ...]
     wanted = ("ravdess/contiguous6", "12ab34cd", "unseen", "fold 6 left out", "CC BY-NC-SA 4.0")
     wanted += ("acted (intended by the actor)", "123,456 parameters", "emorec_tf.crossval --run")
     wanted += (
