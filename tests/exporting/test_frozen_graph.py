@@ -78,7 +78,7 @@ NETWORKS: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
 
 def test_each_choice_there_is_stands_in_one_of_the_networks() -> None:
     for place, table in enumerate((AUDIO_BRANCHES, FACE_BRANCHES, FUSIONS)):
-        assert {network[place].partition("(")[0] for network in NETWORKS} == set(table)
+        assert {str(network[place]).partition("(")[0] for network in NETWORKS} == set(table)
     kinds = {network[3].get("audio_features", "log_mel") for network in NETWORKS}
     assert kinds == set(AUDIO_FEATURES)
 
@@ -136,10 +136,11 @@ def test_machines_of_classical_heads(tmp_path: Path, features: FeaturesConfig, k
 
 def test_products_of_runs_too(tmp_path: Path, features: FeaturesConfig) -> None:
     members = []
-    for name, choices in (
-        ("voice", {"fusion": "audio_only"}),
-        ("both", {"audio": "lstm(units=4)"}),
-    ):
+    networks: dict[str, dict[str, Any]] = {
+        "audio": {"fusion": "audio_only"},
+        "both": {"audio": "lstm(units=4)"},
+    }
+    for name, choices in networks.items():
         (tmp_path / name).mkdir()
         run, network = untrained(tmp_path / name, features, **choices)
         run_dir.save_model(network, run.model_file)
@@ -147,15 +148,15 @@ def test_products_of_runs_too(tmp_path: Path, features: FeaturesConfig) -> None:
     served = serving(members[1], ensemble.product(features, members))
     assert_equal_everywhere(served, tmp_path)
     width = sum(served.function(parity.random_cases(served)[0].raw)["embedding"].shape[1:])
-    assert width == 16 + (16 + 8)  # each has a voice, the second a face
+    assert width == 16 + (16 + 8)  # each has audio, the second a face too
 
 
 def test_large_weights_go_around_the_converters(
     tmp_path: Path, features: FeaturesConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frozen_graph, "LARGE", 512)
-    choices = {"face": "alexnet(width=0.1, dense=32)", "fusion": "cross_attention(units=16)"}
-    served = serving(*untrained(tmp_path, features, **choices))
+    face, fusion = "alexnet(width=0.1, dense=32)", "cross_attention(units=16)"
+    served = serving(*untrained(tmp_path, features, face=face, fusion=fusion))
     large = frozen_graph.large_weights(served.model)
     assert len(large) > 4
     assert all(np.prod(kernel.shape) >= 512 for kernel in large.values())
@@ -171,8 +172,7 @@ def test_large_weights_go_around_the_converters(
 def test_weights_are_constants_and_the_model_stays_as_it_was(
     tmp_path: Path, features: FeaturesConfig
 ) -> None:
-    choices = {"audio": "lstm(units=8)", "fusion": "audio_only"}
-    served = serving(*untrained(tmp_path, features, **choices))
+    served = serving(*untrained(tmp_path, features, audio="lstm(units=8)", fusion="audio_only"))
     recurrent = [x for x in served.model._flatten_layers() if isinstance(x, keras.layers.LSTM)]
     assert len(recurrent) == 2
     for litert in (True, False):
