@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import kaldi_native_fbank
 import keras
@@ -229,6 +230,7 @@ def test_padding_with_zeros_leaves_real_frames_alone(samples):
 
 def test_silence_of_every_kind():
     silence = np.zeros(16000)
+    kind: Any
     for kind, level in (("fbank", np.log(np.finfo(np.float32).eps)), ("mel_db", -100.0)):
         features = dataclasses.replace(FEATURES, audio_features=kind)
         np.testing.assert_allclose(heard(silence, features), level, rtol=1e-6)
