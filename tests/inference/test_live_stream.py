@@ -70,7 +70,7 @@ def test_the_feed_keeps_the_last_seconds() -> None:
     assert feed.voice(0, 1) is None
     for end in range(1, 6):
         feed.hear(float(end), np.full(10, end, np.float32), 10)
-    assert feed.voice(3.5, 5.5).tolist() == [4] * 5 + [5] * 10 + [0] * 5  # type: ignore[union-attr]
+    assert feed.voice(3.5, 5.5).tolist() == [4] * 5 + [5] * 10 + [0] * 5
     assert len(feed.sounds) == 3
     feed.pictures.extend((float(n), n) for n in range(9))
     assert [seconds for seconds, _ in feed.take_pictures()] == [6, 7, 8]
