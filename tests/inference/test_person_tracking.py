@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from emorec_tf.features.face_detection import Face
@@ -13,7 +15,7 @@ def face(x: float, y: float = 50.0, side: float = 80.0, score: float = 0.9) -> F
 
 
 def test_two_who_sway_stay_two():
-    random, crowd = np.random.default_rng(0), []
+    random, crowd = np.random.default_rng(0), list[Any]()
     for step in range(200):
         left, right = (face(x + random.normal(0, 6), 50 + random.normal(0, 6)) for x in (60, 300))
         found = [left, right] if random.random() < 0.5 else [right, left]
