@@ -154,7 +154,7 @@ def test_variable_frame_rate(tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.15, 1.2, 1.3, 2.6]
     recording = read(write_film(tmp_path / "vfr.mp4", times, 3.0), frame_count=9)
     targets = (np.arange(9) + 0.5) / 3
-    nearest = [min(times, key=lambda time, at=target: abs(time - at)) for target in targets]
+    nearest = [min(times, key=lambda time, at=target: abs(time - at)) for target in targets]  # type: ignore[misc]
     np.testing.assert_allclose(recording.frame_seconds, nearest, atol=1e-4)
     assert np.abs(np.subtract(levels(recording), [brightness(t) for t in nearest])).max() <= 1
 
@@ -206,7 +206,7 @@ def test_common_formats(
 ) -> None:
     path = tmp_path / f"a.{suffix}"
     with av.open(str(path), "w") as container:
-        packets = []
+        packets: list[av.Packet] = []
         if film_codec:
             film = container.add_stream(film_codec, rate=25, options={"b": "2000000"})
             film.width, film.height, film.pix_fmt = 64, 48, "yuv420p"
