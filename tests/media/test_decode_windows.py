@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_a_film_that_breaks_off_gives_what_there_is(long_film, tmp_path, demo_cl
     whole = write(tmp_path / "whole.mkv", pictures, wave)
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
-    cuts, found = cuts_of(whole), []
+    cuts, found = cuts_of(whole), list[Any]()
     given = decode_windows.windows(str(cut), cuts, RATE_HZ)
     with pytest.raises(
         decode_windows.CutShort, match=r"cut\.mkv: is cut short or damaged: \d+\.\d+ s of"
