@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import cv2
 import keras
@@ -33,7 +34,7 @@ def faces() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), np.uint8)
 
 
-def net_of(build, pixels: int) -> tuple[keras.Model, object]:
+def net_of(build, pixels: int) -> tuple[keras.Model, Any]:
     pictures = keras.Input((pixels, pixels, 1))
     net = build(pictures)
     return keras.Model(pictures, net.values), net
@@ -88,10 +89,10 @@ def test_mini_xception_knows_happy_faces(reloaded):
             scores = values(model, np.array(crops)[..., None])[:, 128:]
             found += [FER_CLASSES[k] == "happy" for k in scores.argmax(axis=1)]
             happy += [emotion == 3] * len(crops)
-    found, happy = np.array(found), np.array(happy)
-    assert happy.sum() > 8
-    assert found[happy].mean() > 0.7  # by chance 1 in 7
-    assert found[~happy].mean() < 0.1
+    said, is_happy = np.array(found), np.array(happy)
+    assert is_happy.sum() > 8
+    assert said[is_happy].mean() > 0.7  # by chance 1 in 7
+    assert said[~is_happy].mean() < 0.1
 
 
 def test_colour_becomes_grey_as_opencv_does():
