@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,7 +191,7 @@ def test_training_speakers_choose_among_candidates(demo_records, tmp_path):
         assert inner[taken] == pytest.approx(uar, abs=5e-4)
         rows += read_csv(run.folder / "predictions.csv")
     names = [name for name in rows[0] if name in run.classes]
-    told = [max(names, key=lambda name, row=row: float(row[name])) for row in rows]
+    told = [max(names, key=lambda name, row=row: float(row[name])) for row in rows]  # type: ignore[misc]
     war = 100 * np.mean([t == row["label"] for t, row in zip(told, rows, strict=True)])
     assert f"WAR {war:.1f}" in done.stdout
     wrong = subprocess.run([*script, str(tmp_path)], capture_output=True, text=True, check=False)
@@ -204,5 +205,6 @@ def test_a_run_that_takes_a_step_over_takes_its_answers_too(whole, members, tmp_
     opened = records_dir.open_records(str(face.config.data.records))
     first = face.folder.parent
     run = train.train(face.config, opened, tmp_path / "run", split=face.split, first=first)
-    for own, theirs in zip(inner_cv.answers(run), inner_cv.answers(face), strict=True):
+    both: Any = (inner_cv.answers(run), inner_cv.answers(face))
+    for own, theirs in zip(*both, strict=True):
         np.testing.assert_array_equal(own, theirs)
