@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from places import DATA
 
 from emorec_tf.cli import QUIET
 from emorec_tf.config.clip import Clip
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
 os.environ.update(QUIET)  # before anything imports TensorFlow
 
 Inputs = dict[str, np.ndarray]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests marked ``data`` whose files or folders below ``EMOREC_DATA`` are not here."""
+    for mark in item.iter_markers("data"):
+        missing = [name for name in mark.args if not (DATA / name).exists()]
+        if missing:
+            pytest.skip(f"no {' or '.join(missing)} in {DATA}; set EMOREC_DATA")
 
 
 @pytest.fixture(scope="session", autouse=True)
