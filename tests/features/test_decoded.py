@@ -19,10 +19,8 @@ from emorec_tf.features import decoded, face_detection, face_tracks
 from emorec_tf.features.decode_cache import Cache
 from emorec_tf.media import decode as media
 
-SHARED = DATA / "ravdess"
+RAVDESS = DATA / "ravdess"
 FEATURES = FeaturesConfig(face_detector=DETECTOR, clip_seconds=1.0)  # type: ignore[arg-type]
-
-needs_ravdess = pytest.mark.skipif(not SHARED.is_dir(), reason="no RAVDESS beside the project")
 
 
 @pytest.fixture
@@ -147,11 +145,11 @@ def test_mesh_points_are_kept_with_the_track(film: Path, cache: Cache) -> None:
         assert len(meshes) == 4
 
 
-@needs_ravdess
+@pytest.mark.data("ravdess/clips")
 def test_a_slow_film_gives_each_frame_once() -> None:
     import av
 
-    path = SHARED / "clips" / "Actor_02" / "01-01-03-01-01-01-02.mp4"
+    path = RAVDESS / "clips" / "Actor_02" / "01-01-03-01-01-01-02.mp4"
     with av.open(str(path)) as container:
         times = [frame.time for frame in container.decode(video=0)]
     _, pictures = decoded.reader(FEATURES)(clip_of(path))
@@ -160,9 +158,9 @@ def test_a_slow_film_gives_each_frame_once() -> None:
     assert all(look.face for look in pictures.looks)
 
 
-@needs_ravdess
+@pytest.mark.data("ravdess/native")
 def test_a_fast_film_gives_six_pictures_a_second() -> None:
-    path = SHARED / "native" / "Actor_01" / "01-01-08-01-01-02-01.mp4"
+    path = RAVDESS / "native" / "Actor_01" / "01-01-08-01-01-02-01.mp4"
     _, pictures = decoded.reader(FEATURES)(clip_of(path))
     times = np.array([look.seconds for look in pictures.looks])
     assert len(times) <= 6 * pictures.seconds
