@@ -75,16 +75,14 @@ def test_dlibs_points_are_mirrored_as_dlib_counts_them():
     assert [MIRRORED[p] for p in DLIB_68] == [DLIB_68[i] for i in DLIB_MIRRORED]
 
 
+@pytest.mark.data(CLIP)
 def test_points_on_a_real_face():
-    path = DATA / CLIP
-    if not path.exists():
-        pytest.skip("no RAVDESS clips beside the project")
     pytest.importorskip("mediapipe.python.solutions.face_mesh", reason="no mesh inside MediaPipe")
     from emorec_tf.features import face_detection
     from emorec_tf.media import decode
 
     film = decode.decode(
-        str(path), sample_rate_hz=8000, clip_seconds=4.0, frame_count=3, want_audio=False
+        str(DATA / CLIP), sample_rate_hz=8000, clip_seconds=4.0, frame_count=3, want_audio=False
     )
     mesh = face_detection.face_mesh()(film.frames[1])
     assert mesh is not None
