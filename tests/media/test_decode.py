@@ -18,7 +18,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.media import decode
 from emorec_tf.media.samplers import resampled
 
-SHARED = DATA / "ravdess"
+RAVDESS = DATA / "ravdess"
 TICKS = 12_800  # of the films' time base, per second
 
 
@@ -494,11 +494,11 @@ def test_nothing_reaches_stderr(film: Path, tmp_path: Path, capfd: pytest.Captur
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="no RAVDESS beside the project")
+@pytest.mark.data("ravdess/clips", "ravdess/native")
 def test_real_clip_and_its_full_film_agree() -> None:
     name = "Actor_01/01-01-08-02-02-02-01.mp4"
-    small = read(SHARED / "clips" / name, frame_count=8)
-    full = read(SHARED / "native" / name, frame_count=8)
+    small = read(RAVDESS / "clips" / name, frame_count=8)
+    full = read(RAVDESS / "native" / name, frame_count=8)
     assert small.seconds == pytest.approx(full.seconds, abs=0.15)
     assert np.abs(small.frame_seconds - full.frame_seconds).max() < 0.35
     spectra = [np.fft.rfft(part.waveform, 2**17) for part in (full, small)]
