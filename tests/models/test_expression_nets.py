@@ -17,10 +17,9 @@ from emorec_tf.features.face_detection import Face, dlib_hog
 from emorec_tf.media import decode
 from emorec_tf.models.face.expression_nets import deepface_net, grey_pictures, settle, xception_net
 
-SHARED = DATA
-FER = SHARED / "models" / "mini_xception" / "fer2013_mini_XCEPTION.102-0.66.hdf5"
-CLIPS = SHARED / "ravdess" / "clips"
-real = pytest.mark.skipif(not FER.is_file(), reason="no mini-Xception file beside the project")
+XCEPTION = "models/mini_xception/fer2013_mini_XCEPTION.102-0.66.hdf5"
+FER = DATA / XCEPTION
+CLIPS = DATA / "ravdess" / "clips"
 FER_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
@@ -63,7 +62,7 @@ def cut(picture: np.ndarray, face: Face) -> np.ndarray:
     return cv2.resize(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), (64, 64))
 
 
-@real
+@pytest.mark.data(XCEPTION)
 def test_mini_xception_as_keras_reads_it(faces):
     theirs = keras.models.load_model(FER, compile=False)
     wanted = keras.Model(theirs.inputs[0], theirs.outputs[0])(faces / 127.5 - 1.0)
@@ -75,8 +74,7 @@ def test_mini_xception_as_keras_reads_it(faces):
     assert np.abs(fresh - scores).max() > 0.5
 
 
-@real
-@pytest.mark.skipif(not CLIPS.is_dir(), reason="no RAVDESS clips beside the project")
+@pytest.mark.data(XCEPTION, "ravdess/clips")
 def test_mini_xception_knows_happy_faces(reloaded):
     model = reloaded(branch(f"mini_xception(weights='{FER}', frozen=True)"))
     detect = dlib_hog(None)
