@@ -99,11 +99,10 @@ def test_a_demo_film(
     all_equal(demo_run, exported(demo_run, tmp_path / "exported"), film, wanted, capsys)
 
 
+@pytest.mark.data("ravdess/clips", "ravdess/native")
 def test_real_films(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     films = [REAL / "clips/Actor_12/01-01-05-02-02-01-12.mp4"]
     films += [REAL / "native/Actor_01/01-01-08-01-01-02-01.mp4"]
-    if not all(film.exists() for film in films):
-        pytest.skip("no shared/ravdess beside the project")
     features = FeaturesConfig(face_detector=DETECTOR, face_frames=4)  # type: ignore[arg-type]
     folder = on_disk(tmp_path / "run", features)
     source = tmp_path / "source"
