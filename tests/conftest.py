@@ -1,10 +1,11 @@
-"""Shared fixtures: tiny settings, random inputs of their shape, models saved and read again."""
+"""Shared fixtures: tiny settings, random model inputs, a demo corpus, its records, a run on it."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from places import DATA
 
 from emorec_tf.cli import QUIET
@@ -29,6 +31,30 @@ if TYPE_CHECKING:
 os.environ.update(QUIET)  # before anything imports TensorFlow
 
 Inputs = dict[str, np.ndarray]
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that one worker of this session makes while the others wait for it.
+
+    Args:
+        make: gets the path of the folder, which does not exist yet.
+    """
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # the folder of the session, with one below it for each worker
+    folder, done = base / name, base / f"{name}.done"
+    with FileLock(base / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+            make(folder)
+            done.touch()
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: under ``--dist loadfile`` the workers then end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -49,7 +75,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def features() -> FeaturesConfig:
-    """Half a second of sound in 48 frames of 16 bands, 3 grey pictures of 24 pixels."""
+    """Half a second of audio in 48 frames of 16 bands, 3 grey face crops of 24 pixels."""
     return FeaturesConfig(
         sample_rate_hz=8000,
         clip_seconds=0.5,
@@ -62,7 +88,7 @@ def features() -> FeaturesConfig:
 
 @pytest.fixture(scope="session")
 def inputs() -> Callable[..., Inputs]:
-    """Return a function that draws model inputs: all there, but for a last third of padding."""
+    """Return a function that draws random model inputs; the last third of each is padding."""
 
     def draw(features: FeaturesConfig, count: int = 4, seed: int = 0) -> Inputs:
         random = np.random.default_rng(seed)
@@ -83,7 +109,7 @@ def inputs() -> Callable[..., Inputs]:
 
 @pytest.fixture
 def reloaded(tmp_path: Path) -> Callable[[keras.Model], keras.Model]:
-    """Return a function that saves a model and reads it again, safely and without extra code."""
+    """Return a function that saves a model and loads it again in Keras's safe mode."""
 
     def again(model: keras.Model) -> keras.Model:
         import keras
@@ -126,29 +152,34 @@ FEATURE_FLAGS = [
 
 @pytest.fixture(scope="session")
 def demo_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A demo corpus of 4 actors, 3 emotions, 2 takes: 24 films of two seconds."""
-    from emorec_tf.datasets.demo import demo_corpus
+    """A demo corpus of 4 actors, 3 emotions, 2 takes: 24 videos of two seconds."""
 
-    folder = tmp_path_factory.mktemp("demo") / "corpus"
-    emotions = ("neutral", "happy", "sad")
-    return demo_corpus.build(folder, actors=4, takes=2, emotions=emotions, workers=1)
+    def make(folder: Path) -> None:
+        from emorec_tf.datasets.demo import demo_corpus
+
+        emotions = ("neutral", "happy", "sad")
+        demo_corpus.build(folder, actors=4, takes=2, emotions=emotions, workers=1)
+
+    return made_once(tmp_path_factory, "demo-corpus", make)
 
 
 @pytest.fixture(scope="session")
 def demo_records(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same corpus, prepared with tiny features in shards of five clips."""
-    from emorec_tf import prepare
 
-    folder = tmp_path_factory.mktemp("records") / "demo"
-    source = ["--source", str(demo_clips), "--records", str(folder)]
-    where = [*source, "--workers=2", "--clips_per_shard=5"]
-    assert prepare.main(["--dataset=demo", *where, *FEATURE_FLAGS]) == 0
-    return folder
+    def make(folder: Path) -> None:
+        from emorec_tf import prepare
+
+        source = ["--source", str(demo_clips), "--records", str(folder)]
+        where = [*source, "--workers=2", "--clips_per_shard=5"]
+        assert prepare.main(["--dataset=demo", *where, *FEATURE_FLAGS]) == 0
+
+    return made_once(tmp_path_factory, "demo-records", make)
 
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server on this machine that speaks S3, with an empty bucket; gives the bucket's URL."""
+    """URL of an empty bucket on a local S3 server."""
     from emorec_tf.errors import SetupError
     from emorec_tf.storage import object_store
 
@@ -200,10 +231,14 @@ TRAIN_FLAGS = [
 
 @pytest.fixture(scope="session")
 def demo_run(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A concat run of three epochs on the small demo records."""
-    from emorec_tf import train
+    """A concat run of three epochs on the small demo records; tests may evaluate it."""
 
-    folder = tmp_path_factory.mktemp("runs") / "demo-concat"
-    where = ["--records", str(demo_records), "--run", str(folder)]
-    assert train.main([*where, "--epochs=3", *TRAIN_FLAGS]) == 0
-    return folder
+    def make(folder: Path) -> None:
+        from emorec_tf import train
+
+        where = ["--records", str(demo_records), "--run", str(folder)]
+        assert train.main([*where, "--epochs=3", *TRAIN_FLAGS]) == 0
+
+    trained = made_once(tmp_path_factory, "demo-run", make)
+    # each worker writes metrics into its own copy
+    return shutil.copytree(trained, tmp_path_factory.mktemp("runs") / "demo-concat")
