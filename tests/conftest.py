@@ -242,3 +242,20 @@ def demo_run(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     trained = made_once(tmp_path_factory, "demo-run", make)
     # each worker writes metrics into its own copy
     return shutil.copytree(trained, tmp_path_factory.mktemp("runs") / "demo-concat")
+
+
+@pytest.fixture(scope="session")
+def demo_export(demo_run: Path, demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo run in every format, compared with Keras on one video of its test speaker."""
+
+    def make(folder: Path) -> None:
+        import keras
+
+        from emorec_tf import export
+
+        keras.utils.clear_session()  # names of operations start again, as in a fresh process
+        clip = min((demo_clips / "clips").glob("actor04_*.mp4"))
+        where = ["--run", str(demo_run), "--out", str(folder), "--clips", str(clip)]
+        assert export.main([*where, "--format", "saved_model,litert,onnx"]) == 0
+
+    return made_once(tmp_path_factory, "demo-export", make)

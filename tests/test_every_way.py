@@ -89,14 +89,14 @@ def all_equal(
 
 
 def test_a_demo_film(
-    demo_run: Path, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    demo_run: Path, demo_export: Path, demo_clips: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     film = min((demo_clips / "clips").glob("actor04_*.mp4"))
     assert evaluate.main(["--run", str(demo_run)]) == 0
     with (demo_run / "predictions.csv").open(encoding="utf-8") as file:
         (row,) = (r for r in csv.DictReader(file) if Path(r["clip_id"]).name == film.stem)
     wanted = {name: float(row[name]) for name in run_dir.load(demo_run).classes}
-    all_equal(demo_run, exported(demo_run, tmp_path / "exported"), film, wanted, capsys)
+    all_equal(demo_run, demo_export, film, wanted, capsys)
 
 
 @pytest.mark.data("ravdess/clips", "ravdess/native")

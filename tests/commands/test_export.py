@@ -36,18 +36,12 @@ PLACES = [made.place for made in export.FORMATS.values()]
 
 @pytest.fixture(scope="module")
 def film(demo_clips: Path) -> Path:
-    return sorted((demo_clips / "clips").glob("actor04_*.mp4"))[0]
+    return min((demo_clips / "clips").glob("actor04_*.mp4"))
 
 
 @pytest.fixture(scope="module")
-def exported(demo_run: Path, film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import keras
-
-    keras.utils.clear_session()  # as in a process of its own, names of operations begin anew
-    out = tmp_path_factory.mktemp("exported")
-    where = ["--run", str(demo_run), "--out", str(out), "--clips", str(film)]
-    assert export.main([*where, "--format", "saved_model,litert,onnx"]) == 0
-    return out
+def exported(demo_export: Path) -> Path:
+    return demo_export
 
 
 def facts_of(out: Path) -> dict[str, Any]:
