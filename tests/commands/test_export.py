@@ -29,6 +29,8 @@ from emorec_tf.training import run_dir
 pytest.importorskip("ai_edge_litert", reason="needs the extra [export]")
 pytest.importorskip("tf2onnx", reason="needs the extra [export]")
 
+pytestmark = pytest.mark.slow
+
 DOCS = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
 PLACES = [made.place for made in export.FORMATS.values()]
