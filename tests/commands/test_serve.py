@@ -335,6 +335,7 @@ def server(tiny_run: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_in_a_browser(
     server: tuple[subprocess.Popen[str], str], clip: Path, talk: Path, tmp_path: Path
 ) -> None:
@@ -396,6 +397,7 @@ def as_y4m(path: Path, pictures: list[Any]) -> None:
             file.write(b"FRAME\n" + cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).tobytes())
 
 
+@pytest.mark.slow
 def test_it_stops_when_told(server: tuple[subprocess.Popen[str], str]) -> None:
     process, _ = server
     process.send_signal(signal.SIGTERM)
