@@ -26,6 +26,8 @@ from emorec_tf.training import run_dir
 from emorec_tf.tuning import search_files
 from emorec_tf.tuning import trials as search_trials
 
+pytestmark = pytest.mark.slow
+
 SEARCH = """
 audio: conv1d(filters=4, blocks=1)
 fusion: audio_only
