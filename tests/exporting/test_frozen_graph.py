@@ -84,7 +84,9 @@ def test_each_choice_there_is_stands_in_one_of_the_networks() -> None:
 
 
 @pytest.mark.parametrize(
-    "network", NETWORKS, ids=lambda n: "-".join(c.split("(")[0] for c in n[:3])
+    "network",
+    [pytest.param(n, marks=pytest.mark.slow) if n is not NETWORKS[0] else n for n in NETWORKS],
+    ids=lambda n: "-".join(c.split("(")[0] for c in n[:3]),
 )
 def test_every_network_in_every_format(
     tmp_path: Path, features: FeaturesConfig, network: tuple[Any, ...]
@@ -111,6 +113,7 @@ def assert_equal_everywhere(served: Serving, folder: Path) -> None:
         assert row["tolerance"] == parity.TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["poly", "rbf"])
 def test_machines_of_classical_heads(tmp_path: Path, features: FeaturesConfig, kernel: str) -> None:
     from sklearn.decomposition import PCA
@@ -134,6 +137,7 @@ def test_machines_of_classical_heads(tmp_path: Path, features: FeaturesConfig, k
     assert_equal_everywhere(serving(run, model), tmp_path)
 
 
+@pytest.mark.slow
 def test_products_of_runs_too(tmp_path: Path, features: FeaturesConfig) -> None:
     members = []
     networks: dict[str, dict[str, Any]] = {
@@ -151,6 +155,7 @@ def test_products_of_runs_too(tmp_path: Path, features: FeaturesConfig) -> None:
     assert width == 16 + (16 + 8)  # each has audio, the second a face too
 
 
+@pytest.mark.slow
 def test_large_weights_go_around_the_converters(
     tmp_path: Path, features: FeaturesConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
