@@ -126,6 +126,7 @@ def test_a_clip_that_is_fetched_is_named_as_it_was_given(s3: str) -> None:
     assert not fetched[0].exists()
 
 
+@pytest.mark.slow
 def test_prepare_train_and_evaluate_on_s3(
     s3: str,
     demo_clips: Path,
