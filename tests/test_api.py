@@ -127,6 +127,7 @@ def test_a_fresh_model_takes_over_what_fits(model: api.Model, demo_run: Path) ->
         emorec_tf.build_model(["x"])
 
 
+@pytest.mark.slow
 def test_the_scripts_of_the_docs_run(
     demo_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
