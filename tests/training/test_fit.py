@@ -67,6 +67,7 @@ def killed(arguments: Sequence[str], folder: Path, victim: int, rows: int) -> st
     return said[1 - victim]
 
 
+@pytest.mark.slow
 def test_two_processes_killed_and_restarted_end_as_one_undisturbed(
     demo_records: Path, tmp_path: Path
 ) -> None:
