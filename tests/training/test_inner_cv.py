@@ -29,6 +29,8 @@ from emorec_tf.tasks import calibration
 from emorec_tf.training import ensemble, inner_cv, run_dir
 from emorec_tf.training import logits as answers
 
+pytestmark = pytest.mark.slow
+
 COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
 HEAD = """classifier: "lda(shrinkage=0.4, pca=4)"
 refit: true
