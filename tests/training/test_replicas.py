@@ -34,8 +34,8 @@ def started(devices: int, precisions: tuple[str, ...], config: str = "") -> subp
 def told(process: subprocess.Popen[str]) -> dict[str, Any]:
     said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said[-3000:]
-    line = next(text for text in said.splitlines() if text.startswith("TOLD "))
-    return dict(json.loads(line.removeprefix("TOLD ")))
+    line = next(text for text in said.splitlines() if text.startswith("RESULT "))
+    return dict(json.loads(line.removeprefix("RESULT ")))
 
 
 @pytest.fixture(scope="module")
