@@ -1,4 +1,4 @@
-"""Runs of random weights that nobody trained, for tests of what is made of a run."""
+"""Runs of random weights, for tests of commands that need a run but no training."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ SMALL: dict[str, Any] = {
 def untrained(
     folder: Path, features: FeaturesConfig, settings: dict[str, Any] | None = None, **model: Any
 ) -> tuple[run_dir.Run, Any]:
-    """A run of three classes, or of a rating, and its network: ``SMALL`` but for ``model``.
+    """Return a run of three classes, or of a rating, and its network: ``SMALL`` with changes.
 
     Args:
-        features: of the clips.
+        features: settings of the features.
         settings: of data and training, as in a YAML file.
+        model: choices that replace those of ``SMALL``.
     """
     import keras
 
@@ -49,8 +50,8 @@ def untrained(
         network = build_model(made, classes, mean, mean + 1)
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    told = json.dumps({"temperature": TEMPERATURE, "epochs": 0})
-    (folder / "temperature.json").write_text(told, encoding="utf-8")
+    facts = json.dumps({"temperature": TEMPERATURE, "epochs": 0})
+    (folder / "temperature.json").write_text(facts, encoding="utf-8")
     return run_dir.Run(folder, made, classes, SPLIT, SOURCE), network
 
 
