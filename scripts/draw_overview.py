@@ -40,7 +40,7 @@ def main(run: str, path: str, out: str) -> None:
     axes.set_title(Path(path).name, fontsize=10)
     axes.axis("off")
     crops = figure.add_subplot(grid[0, 1])
-    crops.imshow(np.hstack(example["faces"][..., 0]), cmap="gray", vmin=0, vmax=255)
+    crops.imshow(np.hstack([*example["faces"][..., 0]]), cmap="gray", vmin=0, vmax=255)
     crops.set_title("face crops, eyes level", fontsize=10)
     crops.axis("off")
     spectrogram = figure.add_subplot(grid[1, 1])

@@ -1,18 +1,24 @@
 #!/usr/bin/env bash
-# Run the whole test suite in .venv (made if missing), or with --newest on the newest releases.
+# Linters, types and the whole test suite in .venv (made if missing).
+# --fast leaves out the tests marked slow; --newest runs on the newest releases, without linters.
 # Further arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if [ "${1:-}" = "--newest" ]; then
+folder=.venv lock=requirements-test.lock
+tests=(-n 2 --dist loadfile --no-loadscope-reorder --durations=30)
+while :; do
+  case "${1:-}" in
+    --newest) folder=.venv-newest lock=requirements-newest.lock ;;
+    --fast) tests+=(-m "not slow") ;;
+    *) break ;;
+  esac
   shift
-  scripts/environment.sh .venv-newest requirements-newest.lock
-  bin=.venv-newest/bin
-else
-  scripts/environment.sh .venv requirements-test.lock
-  bin=.venv/bin
+done
+scripts/environment.sh "$folder" "$lock"
+if [ "$folder" = .venv ]; then
   # what these say depends on their versions and the stubs', so they count on the lock alone
-  "$bin/ruff" check .
-  "$bin/ruff" format --check .
-  "$bin/mypy"
+  .venv/bin/ruff check .
+  .venv/bin/ruff format --check .
+  .venv/bin/mypy
 fi
-TF_CPP_MIN_LOG_LEVEL=2 exec "$bin/pytest" -n 2 --dist loadfile "$@"
+TF_CPP_MIN_LOG_LEVEL=2 exec "$folder/bin/pytest" "${tests[@]}" "$@"

@@ -1,4 +1,4 @@
-"""Shared fixtures: tiny settings, random inputs of their shape, models saved and read again."""
+"""Shared fixtures: tiny settings, random model inputs, a demo corpus, its records, a run on it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -32,6 +33,38 @@ os.environ.update(QUIET)  # before anything imports TensorFlow
 Inputs = dict[str, np.ndarray]
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that one worker of this session makes while the others wait for it.
+
+    Args:
+        make: gets the path of the folder, which does not exist yet.
+    """
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # the folder of the session, with one below it for each worker
+    folder, done = base / name, base / f"{name}.done"
+    with FileLock(base / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+            make(folder)
+            done.touch()
+    return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: under ``--dist loadfile`` the workers then end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests marked ``data`` whose files or folders below ``EMOREC_DATA`` are not here."""
+    for mark in item.iter_markers("data"):
+        missing = [name for name in mark.args if not (DATA / name).exists()]
+        if missing:
+            pytest.skip(f"no {' or '.join(missing)} in {DATA}; set EMOREC_DATA")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Keep what the tests decode out of the user's cache, that of commands too."""
@@ -42,7 +75,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def features() -> FeaturesConfig:
-    """Half a second of sound in 48 frames of 16 bands, 3 grey pictures of 24 pixels."""
+    """Half a second of audio in 48 frames of 16 bands, 3 grey face crops of 24 pixels."""
     return FeaturesConfig(
         sample_rate_hz=8000,
         clip_seconds=0.5,
@@ -55,7 +88,7 @@ def features() -> FeaturesConfig:
 
 @pytest.fixture(scope="session")
 def inputs() -> Callable[..., Inputs]:
-    """Return a function that draws model inputs: all there, but for a last third of padding."""
+    """Return a function that draws random model inputs; the last third of each is padding."""
 
     def draw(features: FeaturesConfig, count: int = 4, seed: int = 0) -> Inputs:
         random = np.random.default_rng(seed)
@@ -120,12 +153,15 @@ FEATURE_FLAGS = [
 
 @pytest.fixture(scope="session")
 def demo_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A demo corpus of 4 actors, 3 emotions, 2 takes: 24 films of two seconds."""
-    from emorec_tf.datasets.demo import demo_corpus
+    """A demo corpus of 4 actors, 3 emotions, 2 takes: 24 videos of two seconds."""
 
-    folder = tmp_path_factory.mktemp("demo") / "corpus"
-    emotions = ("neutral", "happy", "sad")
-    return demo_corpus.build(folder, actors=4, takes=2, emotions=emotions, workers=1)
+    def make(folder: Path) -> None:
+        from emorec_tf.datasets.demo import demo_corpus
+
+        emotions = ("neutral", "happy", "sad")
+        demo_corpus.build(folder, actors=4, takes=2, emotions=emotions, workers=1)
+
+    return made_once(tmp_path_factory, "demo-corpus", make)
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +178,7 @@ def demo_records(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server on this machine that speaks S3, with an empty bucket; gives the bucket's URL."""
+    """URL of an empty bucket on a local S3 server."""
     from emorec_tf.errors import SetupError
     from emorec_tf.storage import object_store
 
@@ -153,8 +189,11 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
     server = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1"]
-    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([*server, "-p", endpoint.rsplit(":", 1)[1]], **nowhere)
+    process = subprocess.Popen(
+        [*server, "-p", endpoint.rsplit(":", 1)[1]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     settings = {"S3_ENDPOINT": endpoint, "AWS_REGION": "us-east-1"}
     settings |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     try:

@@ -1,4 +1,4 @@
-"""Frames drawn for tests: a face whose eyes are known, and one whose colours tell the place."""
+"""Frames drawn for tests: a face with known eyes, and gradients whose colours encode positions."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def drawn_face() -> np.ndarray:
 
 
 def gradients(height: int = 300, width: int = 400) -> np.ndarray:
-    """Red tells the column and green the row, so a crop tells where each pixel came from."""
+    """Red encodes the column and green the row: a crop shows where each pixel came from."""
     rows, columns = np.mgrid[:height, :width]
     return np.dstack([columns / 2, rows / 2, rows * 0]).round().astype(np.uint8)

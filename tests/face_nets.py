@@ -1,4 +1,4 @@
-"""A network of one face branch, and a weights file as DeepFace's is laid out."""
+"""A network of one face branch, and a weights file in the layout of DeepFace."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def branch(choice: str, pixels: int = 64, channels: int = 1) -> keras.Model:
 
 
 def deepface_file(path: Path, seed: int = 3) -> Path:
-    """The layout of the package's file: seven layers and the classifier, weights alone."""
+    """Write a file as the package does: seven layers and the classifier, weights only."""
     keras.utils.set_random_seed(seed)
     layers = keras.layers
-    picture = keras.Input((48, 48, 1))
-    x = layers.Conv2D(64, 5, activation="relu")(picture)
+    image = keras.Input((48, 48, 1))
+    x = layers.Conv2D(64, 5, activation="relu")(image)
     x = layers.MaxPooling2D(5, 2)(x)
     for filters in (64, 128):
         x = layers.Conv2D(filters, 3, activation="relu")(x)
@@ -32,7 +32,7 @@ def deepface_file(path: Path, seed: int = 3) -> Path:
         x = layers.AveragePooling2D(3, 2)(x)
     x = layers.Dropout(0.2)(layers.Dense(1024, activation="relu")(layers.Flatten()(x)))
     x = layers.Dropout(0.2)(layers.Dense(1024, activation="relu", name="second")(x))
-    model = keras.Model(picture, layers.Dense(7, activation="softmax")(x))
+    model = keras.Model(image, layers.Dense(7, activation="softmax")(x))
     model.save(path.with_name("whole.h5"))
     with h5py.File(path.with_name("whole.h5")) as source, h5py.File(path, "w") as target:
         for name in source["model_weights"]:

@@ -1,4 +1,4 @@
-"""Stand-in for decoding in worker processes: light to import, and it really dies."""
+"""Replaces decoding in worker processes: light to import, and it really ends its process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emorec_tf.errors import SetupError
 
 
 def work(clip: Clip) -> tuple[bytes, dict[str, Any]]:
-    """Die on clips called crash, miss a model on those called setup; give back others' names."""
+    """End the process at clips named crash, lack a model at setup; else return the clip's name."""
     if clip.clip_id.startswith("crash"):
         os._exit(3)
     if clip.clip_id.startswith("setup"):

@@ -1,17 +1,31 @@
-"""Invented runs in the form crossval writes: made-up answers, never evidence about anything."""
+"""Cross-validations with made-up predictions, joined by crossval's own code; never evidence."""
 
 from __future__ import annotations
 
 import json
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from emorec_tf.config import config
+from emorec_tf.evaluation import crossval_files
+from emorec_tf.splits.splits import Split
 from emorec_tf.storage.files import rows_to_csv
+from emorec_tf.training import run_dir
 
 CLASSES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 CONDITIONS = ("clean", "face gone", "voice gone", "noise 0 dB")
+EPOCHS = 6
+SETTINGS = config.build({"audio": "conv1d", "face": "alexnet", "epochs": EPOCHS})
+SOURCE = {
+    "dataset": "ravdess",
+    "label_meaning": "acted (intended by the actor)",
+    "licence": "CC BY-NC-SA 4.0",
+}
+Fold = dict[str, Any]
+Row = dict[str, Any]
 
 
 def invent(
@@ -23,28 +37,17 @@ def invent(
     only: tuple[int, ...] | None = None,
     leaky: bool = False,
     draw: int = 0,
-    **facts,
+    **facts: Any,
 ) -> Path:
-    """Write a run on RAVDESS-like clip ids whose answers are right more often with more skill.
+    """Write a run on RAVDESS-like clip ids; more skill means more correct predictions.
 
     Args:
         only: folds (from 0) that are done; None: all.
-        draw: seed of the made-up answers.
+        draw: seed of the made-up predictions.
+        facts: entries of crossval.json that differ.
     """
     rng = np.random.default_rng(draw)
-    people = [str(n + 1) for n in range(speakers)]
-    groups = [people[k::folds] for k in range(folds)]
-    plan = []
-    for k, group in enumerate(groups):
-        validation = groups[(k + 1) % folds][:1]
-        train = [p for p in people if p not in group + validation]
-        plan.append({"name": str(k + 1), "train": train, "validation": validation, "test": group})
-    rows, done = [], []
-    for seed, k in product(seeds, range(folds)):
-        drawn = [_row(rng, clip, seed, k + 1, skill) for clip in _clips(groups[k])]
-        if only is None or k in only:  # the others are drawn all the same, and left out
-            rows += drawn
-            done.append((seed, k + 1))
+    plan = _plan([str(n + 1) for n in range(speakers)], folds)
     folder.mkdir(parents=True)
     written = {
         "protocol": "leaky_kfold:3" if leaky else "ravdess/contiguous6",
@@ -55,28 +58,51 @@ def invent(
         "enrol": None,
         "seeds": list(seeds),
         "folds": plan,
-        "done": done,
-        "config": {"audio": "conv1d", "face": "alexnet", "fusion": "concat", "epochs": 6},
-        "dataset": "ravdess",
-        "label_meaning": "acted (intended by the actor)",
-        "licence": "CC BY-NC-SA 4.0",
+        "config": {"audio": "conv1d", "face": "alexnet", "fusion": "concat", "epochs": EPOCHS},
+        **SOURCE,
         "classes": list(CLASSES),
-        "parameters": 123456,
-        "seconds": 7200.0,
+        "clips_to_score": sum(len(_clips(fold["test"])) for fold in plan),
         "versions": {"emorec_tf": "0", "tensorflow": "0", "keras": "0", "python": "0"},
         "machine": "invented",
         "command": "python -m emorec_tf.crossval --run invented",
     } | facts
-    (folder / "crossval.json").write_text(json.dumps(written))
-    (folder / "predictions.csv").write_text(rows_to_csv(rows))
-    (folder / "temperatures.csv").write_text(rows_to_csv([_temperature(*d) for d in done]))
-    damaged = [_damaged(rng, c, *d) for c, d in product(CONDITIONS, done)]
-    (folder / "robustness.csv").write_text(rows_to_csv(damaged))
-    for seed, fold in done:
-        history = folder / f"seed-{seed}" / f"fold-{fold}" / "history.csv"
-        history.parent.mkdir(parents=True)
-        history.write_text(rows_to_csv([_epoch(rng, n) for n in range(1, 7)]))
+    (folder / crossval_files.FACTS).write_text(json.dumps(written))
+    for seed, (k, fold) in product(seeds, enumerate(plan)):
+        rows = [_row(rng, clip, skill) for clip in _clips(fold["test"])]
+        if only is None or k in only:  # the others are drawn all the same, and left out
+            own = np.random.default_rng((draw, seed, k))
+            _write_fold(crossval_files.fold_folder(folder, seed, fold["name"]), fold, rows, own)
+    crossval_files.join(folder)
     return folder
+
+
+def _plan(people: list[str], folds: int) -> list[Fold]:
+    """Assign speakers to folds; the first speaker of the next fold validates."""
+    groups = [people[k::folds] for k in range(folds)]
+    plan = []
+    for k, group in enumerate(groups):
+        validation = groups[(k + 1) % folds][:1]
+        train = [p for p in people if p not in group + validation]
+        plan.append({"name": str(k + 1), "train": train, "validation": validation, "test": group})
+    return plan
+
+
+def _write_fold(folder: Path, fold: Fold, rows: list[Row], rng: np.random.Generator) -> None:
+    """Write what ``train`` and ``evaluate`` leave in the folder of a fold, but no model."""
+    folder.mkdir(parents=True)
+    split = Split(tuple(fold["train"]), tuple(fold["validation"]), tuple(fold["test"]))
+    run_dir.write_facts(run_dir.Run(folder, SETTINGS, CLASSES, split, SOURCE))
+    tables = {
+        "history": [_epoch(rng, number) for number in range(1, EPOCHS + 1)],
+        "predictions": rows,
+        "robustness": [_corrupted(rng, condition) for condition in CONDITIONS],
+    }
+    for name, table in tables.items():
+        (folder / f"{name}.csv").write_text(rows_to_csv(table))
+    metrics = {"epochs": EPOCHS, "parameters": 123456, "temperature": 1.25}
+    metrics |= {"ece_before": 0.1, "ece": 0.05, "nll_before": 1.5, "nll": 1.4}
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "config.yaml").write_text(config.to_yaml(SETTINGS))
 
 
 def _clips(people: list[str]) -> list[tuple[str, str, str]]:
@@ -91,28 +117,22 @@ def _clips(people: list[str]) -> list[tuple[str, str, str]]:
     return found
 
 
-def _row(rng, clip, seed, fold, skill):
+def _row(rng: np.random.Generator, clip: tuple[str, str, str], skill: float) -> Row:
     clip_id, speaker, label = clip
     logits = rng.normal(size=len(CLASSES))
     logits[CLASSES.index(label)] += skill * (0.6 + 0.8 * (int(speaker) % 5) / 4)
     odds = np.exp(logits)
-    row = {"clip_id": clip_id, "speaker": speaker, "label": label, "seed": seed, "fold": fold}
-    row |= {"audio_present": 1, "faces_found": 0 if clip_id.endswith("02-02-01-03") else 8}
+    row: Row = {"clip_id": clip_id, "speaker": speaker, "label": label, "audio_present": 1}
+    row["faces_found"] = 0 if clip_id.endswith("02-02-01-03") else 8
     return row | {c: f"{p:.6g}" for c, p in zip(CLASSES, odds / odds.sum(), strict=True)}
 
 
-def _temperature(seed, fold):
-    errors = {"ece_before": 0.1, "ece_after": 0.05, "nll_before": 1.5, "nll_after": 1.4}
-    return {"seed": seed, "fold": fold, "temperature": 1.25, **errors}
-
-
-def _damaged(rng, condition, seed, fold):
+def _corrupted(rng: np.random.Generator, condition: str) -> Row:
     uar = 0.6 - 0.1 * CONDITIONS.index(condition) + rng.normal() / 50
-    row = {"condition": condition, "seed": seed, "fold": fold, "n": 120}
-    return row | {"uar": f"{uar:.6f}", "war": f"{uar + 0.01:.6f}"}
+    return {"condition": condition, "n": 120, "uar": f"{uar:.6f}", "war": f"{uar + 0.01:.6f}"}
 
 
-def _epoch(rng, number):
+def _epoch(rng: np.random.Generator, number: int) -> Row:
     loss = 2 / number + rng.random() / 10
     values = {"loss": loss, "war": 0.5, "val_loss": loss + 0.3, "val_uar": 0.6 - 0.4 / number}
-    return {"epoch": number, **values, "val_war": 0.5, "seconds": 1.0}
+    return {"epoch": number, **values, "val_war": 0.5, "seconds": 200.0}

@@ -1,4 +1,4 @@
-"""Several machines, played by processes on this one."""
+"""Processes on this machine that act as several machines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different."""
+    """Different ports without a listener."""
     open_ones = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [server.getsockname()[1] for server in open_ones]
     for server in open_ones:
@@ -16,6 +16,6 @@ def free_ports(count: int) -> list[int]:
 
 
 def team_config(ports: list[int], index: int) -> str:
-    """TF_CONFIG of one of these processes on this machine."""
+    """TF_CONFIG of one of these processes."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
     return json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})

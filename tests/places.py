@@ -6,5 +6,5 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# a folder with ravdess/, emodb/, models/ ...; tests that need it are marked ``data`` and skip
+# Real corpora and model files, for tests marked such as @pytest.mark.data("ravdess/clips")
 DATA = Path(os.environ.get("EMOREC_DATA") or ROOT.parent / "shared")

@@ -1,6 +1,6 @@
-"""A process of its own: trains a small network on so many devices, or as TF_CONFIG says.
+"""Trains a small network in its own process, on so many devices or as TF_CONFIG says.
 
-python replica_worker.py DEVICES PRECISION...: what came of it as JSON.
+python replica_worker.py DEVICES PRECISION... prints the result as JSON.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ CLIPS, SIZE, STEPS = 48, 12, 5
 
 
 def network() -> keras.Model:
-    inputs = keras.Input((6,), name="sound")
+    inputs = keras.Input((6,), name="audio")
     x = keras.layers.Dense(8, name="first")(inputs)
     x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
-    return keras.Model({"sound": inputs}, keras.layers.Dense(3, dtype="float32")(x))
+    return keras.Model({"audio": inputs}, keras.layers.Dense(3, dtype="float32")(x))
 
 
 def stream(part: input_pipeline.Part | None = None) -> tf.data.Dataset:
-    """Weighted batches, each machine's own rows of them."""
+    """Weighted batches; each machine gets its own rows of them."""
     random = np.random.default_rng(0)
-    sound = random.normal(size=(CLIPS, 6)).astype(np.float32)
+    audio = random.normal(size=(CLIPS, 6)).astype(np.float32)
     labels = np.eye(3, dtype=np.float32)[random.integers(0, 3, CLIPS)]
     weights = random.uniform(0.2, 3.0, CLIPS).astype(np.float32)
     part = part or input_pipeline.Part()
@@ -40,7 +40,7 @@ def stream(part: input_pipeline.Part | None = None) -> tf.data.Dataset:
         rows: tf.Tensor, _: tf.Tensor, __: tf.Tensor
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         rows = tf.ensure_shape(rows, [SIZE // part.workers // part.replicas])
-        return {"sound": tf.gather(sound, rows)}, tf.gather(labels, rows), tf.gather(weights, rows)
+        return {"audio": tf.gather(audio, rows)}, tf.gather(labels, rows), tf.gather(weights, rows)
 
     rows = tf.data.Dataset.range(CLIPS).repeat().batch(SIZE, drop_remainder=True)
     pieces = tf.data.Dataset.zip(rows, tf.data.Dataset.counter()).flat_map(part.pieces)
@@ -58,7 +58,7 @@ def trained(precision: str) -> dict[str, Any]:
         if strategy.num_replicas_in_sync > 1:
             training = replicas.replicated(whole, cluster.team() is not None)
         training.compile(
-            keras.optimizers.SGD(0.1, clipnorm=0.2),  # less than the gradients' own
+            keras.optimizers.SGD(0.1, clipnorm=0.2),  # below the norm of the gradients
             keras.losses.CategoricalCrossentropy(from_logits=True),
             weighted_metrics=[keras.metrics.CategoricalAccuracy(name="war")],
             jit_compile=False,
@@ -68,7 +68,7 @@ def trained(precision: str) -> dict[str, Any]:
         fit.share(stream), epochs=2, steps_per_epoch=STEPS, verbose=0, shuffle=False
     )
     sync.average_statistics(whole)
-    answers = model.undistributed(whole).predict_on_batch({"sound": np.ones((3, 6), np.float32)})
+    answers = model.undistributed(whole).predict_on_batch({"audio": np.ones((3, 6), np.float32)})
     return {
         "replicas": strategy.num_replicas_in_sync,
         "loss": fitted.history["loss"],

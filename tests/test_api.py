@@ -167,7 +167,7 @@ def test_arrays_are_answered_as_the_film_they_make(
         ({"frames": pictures}, "frame_rate_hz"),
     ):
         with pytest.raises(UserError, match=said):
-            model.predict_arrays(**wrong)  # type: ignore[arg-type]
+            model.predict_arrays(**wrong)
 
 
 def test_embedding_is_what_the_fusion_sees(model: api.Model, clip: Path) -> None:

@@ -38,6 +38,8 @@ from untrained_runs import on_disk
 
 from emorec_tf.serving import app
 
+pytestmark = pytest.mark.slow
+
 REAL = DATA / "ravdess"
 TOLERANCE = 1e-4
 EXACT = ("saved_model", "litert", "onnx")

@@ -1,4 +1,4 @@
-"""Runs of random weights that nobody trained, for tests of what is made of a run."""
+"""Runs of random weights, for tests of commands that need a run but no training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from emorec_tf.training import run_dir
 SPLIT = Split(("1",), ("2",), ("3",))
 SOURCE = {"dataset": "demo", "licence": "none", "label_meaning": "drawn", "label": None}
 TEMPERATURE = 1.5
-SMALL = {
+SMALL: dict[str, Any] = {
     "audio": "conv1d(filters=8, blocks=2)",
     "face": "alexnet(width=0.1, dense=8)",
     "fusion": "concat",
@@ -25,13 +25,14 @@ SMALL = {
 
 
 def untrained(
-    folder: Path, features: FeaturesConfig, settings: dict[str, Any] | None = None, **model: str
+    folder: Path, features: FeaturesConfig, settings: dict[str, Any] | None = None, **model: Any
 ) -> tuple[run_dir.Run, Any]:
-    """A run of three classes, or of a rating, and its network: ``SMALL`` but for ``model``.
+    """Return a run of three classes, or of a rating, and its network: ``SMALL`` with changes.
 
     Args:
-        features: of the clips.
+        features: settings of the features.
         settings: of data and training, as in a YAML file.
+        model: choices that replace those of ``SMALL``.
     """
     import keras
 
@@ -49,12 +50,12 @@ def untrained(
         network = build_model(made, classes, mean, mean + 1)
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    told = json.dumps({"temperature": TEMPERATURE, "epochs": 0})
-    (folder / "temperature.json").write_text(told, encoding="utf-8")
+    facts = json.dumps({"temperature": TEMPERATURE, "epochs": 0})
+    (folder / "temperature.json").write_text(facts, encoding="utf-8")
     return run_dir.Run(folder, made, classes, SPLIT, SOURCE), network
 
 
-def on_disk(folder: Path, features: FeaturesConfig, **model: str) -> Path:
+def on_disk(folder: Path, features: FeaturesConfig, **model: Any) -> Path:
     """Write a run of random weights as ``train`` would; returns its folder."""
     folder.mkdir(parents=True)
     run, network = untrained(folder, features, **model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -15,6 +16,9 @@ from emorec_tf.config.schema import PICTURE_ARRAYS, schema
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import ModalityDropout, Still, Tensor, Tokens
 from emorec_tf.tasks import tasks
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 AUDIO_INPUTS = ("audio", "audio_mask")
 

@@ -14,7 +14,6 @@ from places import DATA
 
 from emorec_tf import audit, cli
 
-SHARED = DATA
 HEADER = "path,speaker,fold,role\n"
 
 
@@ -167,10 +166,9 @@ def test_equal_sound(tmp_path, capsys):
     assert "damaged.wav" in err
 
 
+@pytest.mark.data("ravdess/clips")
 def test_real_films_with_sound(tmp_path, capsys):
-    source = SHARED / "ravdess" / "clips"
-    if not source.is_dir():
-        pytest.skip("no shared/ravdess beside the project")
+    source = DATA / "ravdess" / "clips"
     lines = [
         f"{file.resolve()},{actor},1,{role}"
         for actor, role in ((1, "train"), (2, "validation"), (3, "test"))

@@ -144,6 +144,7 @@ def test_temperature_is_fitted_to_validation_speakers(finished: Path):
     }
 
 
+@pytest.mark.slow
 def test_a_share_of_another_seed_joins_what_is_there(
     finished: Path, demo_records: Path, tmp_path: Path, capsys
 ):
@@ -164,6 +165,7 @@ def test_a_share_of_another_seed_joins_what_is_there(
     assert json.loads((folder / "metrics.json").read_text()) == found
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_in_its_fold(demo_records: Path, tmp_path: Path, capsys):
     folder = tmp_path / "cv"
     arguments = command(demo_records, folder, "--fusion=audio_only", "--epochs=8")
@@ -188,6 +190,7 @@ def test_a_killed_run_goes_on_in_its_fold(demo_records: Path, tmp_path: Path, ca
     assert (crossval_files.fold_folder(folder, 0, "1") / "best.keras").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_leaky_folds_are_stamped(demo_records: Path, tmp_path: Path, capsys):
     folder = tmp_path / "cv"
     more = ["--protocol=leaky_kfold:2", "--folds=0", "--fusion=audio_only"]

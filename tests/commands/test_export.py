@@ -30,6 +30,8 @@ from emorec_tf.training import run_dir
 pytest.importorskip("ai_edge_litert", reason="needs the extra [export]")
 pytest.importorskip("tf2onnx", reason="needs the extra [export]")
 
+pytestmark = pytest.mark.slow
+
 DOCS = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
 PLACES = [made.place for made in export.FORMATS.values()]
@@ -37,18 +39,12 @@ PLACES = [made.place for made in export.FORMATS.values()]
 
 @pytest.fixture(scope="module")
 def film(demo_clips: Path) -> Path:
-    return sorted((demo_clips / "clips").glob("actor04_*.mp4"))[0]
+    return min((demo_clips / "clips").glob("actor04_*.mp4"))
 
 
 @pytest.fixture(scope="module")
-def exported(demo_run: Path, film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import keras
-
-    keras.utils.clear_session()  # as in a process of its own, names of operations begin anew
-    out = tmp_path_factory.mktemp("exported")
-    where = ["--run", str(demo_run), "--out", str(out), "--clips", str(film)]
-    assert export.main([*where, "--format", "saved_model,litert,onnx"]) == 0
-    return out
+def exported(demo_export: Path) -> Path:
+    return demo_export
 
 
 def facts_of(out: Path) -> dict[str, Any]:
@@ -186,7 +182,7 @@ def test_shapes_and_what_is_missing(exported: Path, demo_run: Path, name: str) -
 
 
 @pytest.mark.parametrize("kind", AUDIO_FEATURES)
-def test_frames_counted_as_fit_length_counts(features: FeaturesConfig, kind: str) -> None:
+def test_frames_counted_as_fit_length_counts(features: FeaturesConfig, kind: Any) -> None:
     from emorec_tf.exporting.export_graph import frame_mask
 
     changed = dataclasses.replace(features, audio_features=kind, mfcc_count=8)
@@ -216,7 +212,7 @@ def test_frames_counted_as_fit_length_counts(features: FeaturesConfig, kind: str
 def test_only_what_is_looked_at_is_asked_for(
     tmp_path: Path,
     features: FeaturesConfig,
-    choices: dict[str, str],
+    choices: dict[str, Any],
     changes: dict[str, Any],
     asked: str,
 ) -> None:

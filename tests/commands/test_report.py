@@ -31,7 +31,7 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.tags, self.links, self.ids = [], [], [], []
+        self.open, self.tags, self.links, self.ids = (list[str]() for _ in range(4))
         self.cards: list[str] = []  # text of each table and picture
         self.feed(text)
         assert self.open == []

@@ -335,6 +335,7 @@ def server(tiny_run: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.kill()
 
 
+@pytest.mark.slow
 def test_in_a_browser(
     server: tuple[subprocess.Popen[str], str], clip: Path, talk: Path, tmp_path: Path
 ) -> None:

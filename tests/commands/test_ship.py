@@ -19,6 +19,8 @@ from emorec_tf.inference import model_store
 from emorec_tf.tasks import calibration
 from emorec_tf.training import run_dir
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = ["--audio=conv1d(filters=4, blocks=1)", "--fusion=audio_only", "--batch_size=4"]
 SETTINGS += ["--epochs=1", "--precision=float32"]
 

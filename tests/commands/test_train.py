@@ -63,6 +63,7 @@ def test_other_settings_need_another_run(
     assert "epochs was 3, is 4" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_from_the_last_epoch(
     demo_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,8 @@ from emorec_tf.training import experiment, run_dir
 from emorec_tf.tuning import search, search_files, search_run
 from emorec_tf.tuning import trials as search_trials
 
+pytestmark = pytest.mark.slow
+
 SEARCH = """
 audio: conv1d(filters=4, blocks=1)
 fusion: audio_only

@@ -18,7 +18,6 @@ from emorec_tf.config.clip import EMOTIONS, Clip
 from emorec_tf.datasets.corpora import DATASETS, class_names, clip_from_path, clips, merge_classes
 from emorec_tf.errors import UserError
 
-SHARED = DATA
 BY_NAME = [name for name, corpus in DATASETS.items() if corpus.pattern]
 TRAITS_OF = {
     "ravdess": {"sex": "female", "intensity": "strong", "statement": "dogs", "repetition": "2"},
@@ -42,12 +41,6 @@ def make(tmp_path):
         return str(tmp_path)
 
     return write
-
-
-def shared(folder: str) -> str:
-    if not (SHARED / folder).is_dir():
-        pytest.skip(f"no shared/{folder} beside the project")
-    return str(SHARED / folder)
 
 
 def refused(*args, **kwargs) -> str:
@@ -264,8 +257,9 @@ def test_import_is_light():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.data("ravdess/clips")
 def test_real_ravdess():
-    found = clips("ravdess", shared("ravdess/clips"))
+    found = clips("ravdess", str(DATA / "ravdess/clips"))
     per_class = Counter(c.emotion for c in found)
     assert per_class == {e: 80 if e == "neutral" else 160 for e in EMOTIONS[:8]}
     assert Counter(c.speaker for c in found) == {str(n): 60 for n in range(1, 21)}
@@ -281,8 +275,9 @@ def test_real_native_videos_are_mixed():
     assert [i for i, c in found.items() if c.audio is None] == ["01-04-01-02-01-01"]
 
 
+@pytest.mark.data("emodb/flac")
 def test_real_emodb():
-    found = clips("emodb", shared("emodb/flac"))
+    found = clips("emodb", str(DATA / "emodb/flac"))
     assert len(found) == DATASETS["emodb"].clip_count
     assert Counter(c.emotion for c in found) == {  # Burkhardt et al. 2005, released set
         "angry": 127,
@@ -298,5 +293,6 @@ def test_real_emodb():
     assert all(c.video is None for c in found)
 
 
+@pytest.mark.data("ravdess")
 def test_two_copies_of_one_corpus():
-    assert "twice" in refused("ravdess", shared("ravdess"))
+    assert "twice" in refused("ravdess", str(DATA / "ravdess"))

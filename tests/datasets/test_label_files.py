@@ -15,8 +15,6 @@ from emorec_tf.datasets.corpora import DATASETS, clips
 from emorec_tf.datasets.label_files import ALIASES, emotion_named
 from emorec_tf.errors import UserError
 
-SHARED = DATA
-
 
 @pytest.fixture
 def write(tmp_path):
@@ -107,11 +105,10 @@ def test_crema_d_mistakes(write):
     assert "none of the 3" in refused("crema-d", source, label="perceived")
 
 
+@pytest.mark.data("crema_d")
 @pytest.mark.parametrize("table", ["summaryTable.csv", "tabulatedVotes.csv"])
 def test_real_crema_d_tables(tmp_path, caplog, table):
-    real = SHARED / "crema_d"
-    if not real.is_dir():
-        pytest.skip("no shared/crema_d beside the project")
+    real = DATA / "crema_d"
     with (real / "SentenceFilenames.csv").open(encoding="utf-8") as file:
         names = [row["Filename"] for row in csv.DictReader(file)]
     for name in names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,8 @@ def made(skill: float = 0.6, seed: int = 0, speakers: int = 16, each: int = 15) 
 
 def shuffled(run: Predictions, seed: int = 9) -> Predictions:
     order = np.random.default_rng(seed).permutation(len(run.clip_ids))
-    part = {n: tuple(np.array(getattr(run, n))[order]) for n in ("clip_ids", "speakers", "labels")}
+    names = ("clip_ids", "speakers", "labels")
+    part: dict[str, Any] = {n: tuple(np.array(getattr(run, n))[order]) for n in names}
     return replace(run, probabilities=run.probabilities[order], **part)
 
 
@@ -189,6 +191,6 @@ def test_intervals_of_a_difference_cover_the_truth(monkeypatch):
             replace(run, probabilities=answers(draw.random(450) < skill + gain, labels, draw))
             for gain in (0.1, 0.0)
         ]
-        low, high = compare(*pair, seed=seed)["uar"]["ci95"]
+        low, high = compare(pair[0], pair[1], seed=seed)["uar"]["ci95"]
         covered += low <= 0.1 <= high
     assert 0.90 * 200 <= covered <= 0.98 * 200

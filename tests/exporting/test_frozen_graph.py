@@ -119,6 +119,7 @@ def assert_equal_everywhere(served: Serving, folder: Path) -> None:
         assert row["tolerance"] == parity.TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["poly", "rbf"])
 def test_machines_of_classical_heads(tmp_path: Path, features: FeaturesConfig, kernel: str) -> None:
     from sklearn.decomposition import PCA
@@ -142,6 +143,7 @@ def test_machines_of_classical_heads(tmp_path: Path, features: FeaturesConfig, k
     assert_equal_everywhere(serving(run, model), tmp_path)
 
 
+@pytest.mark.slow
 def test_products_of_runs_too(tmp_path: Path, features: FeaturesConfig) -> None:
     members = []
     for name, model in (
@@ -155,9 +157,10 @@ def test_products_of_runs_too(tmp_path: Path, features: FeaturesConfig) -> None:
     served = serving(members[1], ensemble.product(features, members))
     assert_equal_everywhere(served, tmp_path)
     width = sum(served.function(parity.random_cases(served)[0].raw)["embedding"].shape[1:])
-    assert width == 16 + (16 + 8)  # each has a voice, the second a face
+    assert width == 16 + (16 + 8)  # each has audio, the second a face too
 
 
+@pytest.mark.slow
 def test_large_weights_go_around_the_converters(
     tmp_path: Path, features: FeaturesConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

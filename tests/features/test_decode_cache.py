@@ -14,12 +14,12 @@ from emorec_tf.errors import UserError
 from emorec_tf.features import decode_cache
 from emorec_tf.features.decode_cache import Cache
 
-ARRAYS = {
+ARRAYS: dict[str, np.ndarray] = {
     "wave": np.linspace(-1, 1, 1001, dtype=np.float32),
     "none": np.zeros((0, 5)),
     "bytes": np.arange(256, dtype=np.uint8).reshape(2, 128),
 }
-FACTS = {"seconds": 0.1 + 0.2, "notes": ["ä", "b"]}
+FACTS: dict[str, object] = {"seconds": 0.1 + 0.2, "notes": ["ä", "b"]}
 
 
 @pytest.fixture

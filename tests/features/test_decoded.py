@@ -20,10 +20,8 @@ from emorec_tf.features.decode_cache import Cache
 from emorec_tf.media import decode as media
 from emorec_tf.media.container import Source, open_media
 
-SHARED = DATA / "ravdess"
+RAVDESS = DATA / "ravdess"
 FEATURES = FeaturesConfig(face_detector=DETECTOR, clip_seconds=1.0)  # type: ignore[arg-type]
-
-needs_ravdess = pytest.mark.skipif(not SHARED.is_dir(), reason="no RAVDESS beside the project")
 
 
 @pytest.fixture
@@ -164,7 +162,7 @@ def test_an_open_file_gives_the_same_as_a_clip_of_it(video: Path) -> None:
 def test_a_slow_video_gives_each_frame_once() -> None:
     import av
 
-    path = SHARED / "clips" / "Actor_02" / "01-01-03-01-01-01-02.mp4"
+    path = RAVDESS / "clips" / "Actor_02" / "01-01-03-01-01-01-02.mp4"
     with av.open(str(path)) as container:
         times = [frame.time for frame in container.decode(video=0)]
     _, faces = decoded.Reader(FEATURES).read(clip_of(path))

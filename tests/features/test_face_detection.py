@@ -22,11 +22,9 @@ from emorec_tf.media import decode
 from emorec_tf.storage import downloads
 from emorec_tf.storage.cache_dir import CACHE_VARIABLE
 
-SHARED = DATA
-YUNET_FILE = SHARED / "models" / "yunet" / "yunet_s_640_640.onnx"
-CLIPS = SHARED / "ravdess" / "clips"
-
-needs_yunet = pytest.mark.skipif(not YUNET_FILE.is_file(), reason="no YuNet beside the project")
+YUNET = "models/yunet/yunet_s_640_640.onnx"
+YUNET_FILE = DATA / YUNET
+CLIPS = DATA / "ravdess" / "clips"
 
 # Not importorskip: a plain import of MediaPipe brings in TensorFlow, for many seconds.
 needs_mediapipe = pytest.mark.skipif(
@@ -128,7 +126,7 @@ def test_mediapipe_finds_a_drawn_face_and_nothing_on_grey() -> None:
     assert detect(np.full((120, 160, 3), 128, np.uint8)) == []
 
 
-@needs_yunet
+@pytest.mark.data(YUNET)
 def test_yunet_finds_a_drawn_face_at_any_size() -> None:
     detect = face_detection.FACE_DETECTORS["yunet"](str(YUNET_FILE))
     check_drawn(detect(drawn_face()))
@@ -165,8 +163,7 @@ def test_mesh_points_lie_on_the_eyes(mesh: face_detection.Mesh) -> None:
     assert mesh(np.full((120, 160, 3), 128, np.uint8)) is None
 
 
-@needs_yunet
-@pytest.mark.skipif(not CLIPS.is_dir(), reason="no RAVDESS beside the project")
+@pytest.mark.data(YUNET, "ravdess/clips")
 def test_detectors_agree_on_real_clips(mesh: face_detection.Mesh) -> None:
     detectors = [
         face_detection.FACE_DETECTORS["mediapipe"](None),

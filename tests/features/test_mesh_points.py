@@ -75,10 +75,8 @@ def test_dlibs_points_are_mirrored_as_dlib_counts_them():
     assert [MIRRORED[p] for p in DLIB_68] == [DLIB_68[i] for i in DLIB_MIRRORED]
 
 
+@pytest.mark.data(CLIP)
 def test_points_on_a_real_face():
-    path = DATA / CLIP
-    if not path.exists():
-        pytest.skip("no RAVDESS clips beside the project")
     pytest.importorskip("mediapipe.python.solutions.face_mesh", reason="no mesh inside MediaPipe")
     from emorec_tf.features import face_detection
     from emorec_tf.media import decode

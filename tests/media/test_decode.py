@@ -154,7 +154,7 @@ def test_variable_frame_rate(tmp_path: Path) -> None:
     times = [0.0, 0.1, 0.15, 1.2, 1.3, 2.6]
     recording = read(write_video(tmp_path / "vfr.mp4", times, 3.0), frame_count=9)
     targets = (np.arange(9) + 0.5) / 3
-    nearest = [min(times, key=lambda time, at=target: abs(time - at)) for target in targets]
+    nearest = [min(times, key=lambda time, at=target: abs(time - at)) for target in targets]  # type: ignore[misc]
     np.testing.assert_allclose(recording.frame_seconds, nearest, atol=1e-4)
     assert np.abs(np.subtract(levels(recording), [brightness(t) for t in nearest])).max() <= 1
 
@@ -206,7 +206,7 @@ def test_common_formats(
 ) -> None:
     path = tmp_path / f"a.{suffix}"
     with av.open(str(path), "w") as container:
-        packets = []
+        packets: list[av.Packet] = []
         if film_codec:
             video = container.add_stream(film_codec, rate=25, options={"b": "2000000"})
             video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
@@ -497,8 +497,8 @@ def test_nothing_reaches_stderr(video: Path, tmp_path: Path, capfd: pytest.Captu
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no RAVDESS beside the project")
 def test_real_clip_and_its_full_video_agree() -> None:
     name = "Actor_01/01-01-08-02-02-02-01.mp4"
-    small = read(SHARED / "clips" / name, frame_count=8)
-    full = read(SHARED / "native" / name, frame_count=8)
+    small = read(RAVDESS / "clips" / name, frame_count=8)
+    full = read(RAVDESS / "native" / name, frame_count=8)
     assert small.seconds == pytest.approx(full.seconds, abs=0.15)
     assert np.abs(small.frame_seconds - full.frame_seconds).max() < 0.35
     spectra = [np.fft.rfft(part.waveform, 2**17) for part in (full, small)]

@@ -10,7 +10,6 @@ from places import DATA
 from emorec_tf.media import decode
 from emorec_tf.media.voice_activity import has_speech
 
-SHARED = DATA
 RATE = 16000
 TIME = np.arange(4 * RATE) / RATE
 
@@ -64,7 +63,7 @@ def test_state_does_not_leak_from_one_recording_to_the_next(demo_clips):
         assert not has_speech(NO_SPEECH["noise"].astype(np.float32), RATE)
 
 
-@pytest.mark.skipif(not (SHARED / "ravdess/clips").is_dir(), reason="needs RAVDESS beside it")
+@pytest.mark.data("ravdess/clips")
 def test_acted_speech_is_speech():
     for video in sorted((SHARED / "ravdess/clips").glob("*/*.mp4"))[::60]:  # 20 clips
         waveform = decode.decode(

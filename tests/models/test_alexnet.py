@@ -20,8 +20,10 @@ from emorec_tf.storage import downloads
 
 GOLDEN = ROOT / "tests" / "data" / "alexnet_torch.txt"
 NET = "width=1.0, pixels=224, dense=4096, dense_layers=2, dropout=0.5, norm='none'"
-SHAPES = [(64, 3, 11, 11), (192, 64, 5, 5), (384, 192, 3, 3), (256, 384, 3, 3), (256, 256, 3, 3)]
-SHAPES += [(4096, 9216), (4096, 4096)]
+SHAPES: list[tuple[int, ...]] = [
+    *[(64, 3, 11, 11), (192, 64, 5, 5), (384, 192, 3, 3), (256, 384, 3, 3), (256, 256, 3, 3)],
+    *[(4096, 9216), (4096, 4096)],
+]
 
 
 def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:

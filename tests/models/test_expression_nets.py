@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import cv2
 import keras
@@ -16,10 +17,9 @@ from emorec_tf.features.face_detection import Face, dlib_hog
 from emorec_tf.media import decode
 from emorec_tf.models.face.expression_nets import deepface_net, grey_images, settle, xception_net
 
-SHARED = DATA
-FER = SHARED / "models" / "mini_xception" / "fer2013_mini_XCEPTION.102-0.66.hdf5"
-CLIPS = SHARED / "ravdess" / "clips"
-real = pytest.mark.skipif(not FER.is_file(), reason="no mini-Xception file beside the project")
+XCEPTION = "models/mini_xception/fer2013_mini_XCEPTION.102-0.66.hdf5"
+FER = DATA / XCEPTION
+CLIPS = DATA / "ravdess" / "clips"
 FER_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 
@@ -62,7 +62,7 @@ def cut(image: np.ndarray, face: Face) -> np.ndarray:
     return cv2.resize(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), (64, 64))
 
 
-@real
+@pytest.mark.data(XCEPTION)
 def test_mini_xception_as_keras_reads_it(faces):
     theirs = keras.models.load_model(FER, compile=False)
     wanted = keras.Model(theirs.inputs[0], theirs.outputs[0])(faces / 127.5 - 1.0)
@@ -74,8 +74,7 @@ def test_mini_xception_as_keras_reads_it(faces):
     assert np.abs(fresh - scores).max() > 0.5
 
 
-@real
-@pytest.mark.skipif(not CLIPS.is_dir(), reason="no RAVDESS clips beside the project")
+@pytest.mark.data(XCEPTION, "ravdess/clips")
 def test_mini_xception_knows_happy_faces(reloaded):
     model = reloaded(branch(f"mini_xception(weights='{FER}', frozen=True)"))
     detect = dlib_hog(None)
@@ -88,10 +87,10 @@ def test_mini_xception_knows_happy_faces(reloaded):
             scores = values(model, np.array(crops)[..., None])[:, 128:]
             found += [FER_CLASSES[k] == "happy" for k in scores.argmax(axis=1)]
             happy += [emotion == 3] * len(crops)
-    found, happy = np.array(found), np.array(happy)
-    assert happy.sum() > 8
-    assert found[happy].mean() > 0.7  # by chance 1 in 7
-    assert found[~happy].mean() < 0.1
+    said, is_happy = np.array(found), np.array(happy)
+    assert is_happy.sum() > 8
+    assert said[is_happy].mean() > 0.7  # by chance 1 in 7
+    assert said[~is_happy].mean() < 0.1
 
 
 def test_colour_becomes_grey_as_opencv_does():

@@ -27,7 +27,8 @@ def test_descriptor_is_opencvs(block, orientations):
     sizes = ((48, 48), (cell * block,) * 2, (cell, cell), (cell, cell))
     theirs = cv2.HOGDescriptor(*sizes, orientations, 1, flat_window, 0, shares, True)
     blocks = cells - block + 1
-    wanted = theirs.compute(picture()).reshape(blocks, blocks, block, block, orientations)
+    wanted = np.asarray(theirs.compute(picture()))
+    wanted = wanted.reshape(blocks, blocks, block, block, orientations)
     ours = hog(picture()[None].astype(np.float32), cells, orientations, block)
     found = np.asarray(ours).reshape(blocks, blocks, orientations, block, block)
     # OpenCV counts blocks and cells by columns first.

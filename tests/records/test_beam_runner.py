@@ -52,6 +52,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in there if not p.name.startswith("clips-")}
 
 
+@pytest.mark.slow
 def test_a_corpus_with_damaged_clips(
     beam_runner: ModuleType, demo_clips: Path, tmp_path: Path
 ) -> None:

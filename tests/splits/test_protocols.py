@@ -16,7 +16,6 @@ from emorec_tf.splits import protocols
 from emorec_tf.splits.leaks import guard
 from emorec_tf.splits.protocols import folds, manifest, names
 
-SHARED = DATA
 ACTORS = [str(i) for i in range(1, 25)]
 GENERIC = ("loso_session", "group_kfold", "group_kfold:3", "leaky_kfold", "leaky_kfold:4")
 
@@ -86,11 +85,9 @@ def test_validation_has_as_many_men_as_women(name):
         assert 2 * sum(s in men for s in fold["validation"]) == len(fold["validation"])
 
 
+@pytest.mark.data("crema_d")
 def test_crema_d_validation_has_as_many_men_as_women():
-    path = SHARED / "crema_d" / "VideoDemographics.csv"
-    if not path.is_file():
-        pytest.skip("no shared/crema_d beside the project")
-    with path.open() as file:
+    with (DATA / "crema_d" / "VideoDemographics.csv").open() as file:
         sex = {row["ActorID"]: row["Sex"] for row in csv.DictReader(file)}
     assert sorted(sex) == manifest("crema-d/contiguous5")["speakers"]
     for fold in manifest("crema-d/contiguous5")["folds"]:
@@ -156,11 +153,9 @@ def test_seed_actors_fall_back_to_those_before():
     )
 
 
+@pytest.mark.data("ravdess/clips")
 def test_real_ravdess():
-    source = SHARED / "ravdess" / "clips"
-    if not source.is_dir():
-        pytest.skip("no shared/ravdess beside the project")
-    clips = corpora.clips("ravdess", str(source))
+    clips = corpora.clips("ravdess", str(DATA / "ravdess" / "clips"))
     found, notes = folds("ravdess/contiguous6", clips)
     assert len(found) == 5
     assert notes[-1].startswith("fold 6 left out")

@@ -80,6 +80,7 @@ def test_without_native_plugins(asked_anew: pytest.MonkeyPatch) -> None:
         object_store.file_system.__wrapped__("s3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_process_that_used_s3_ends_with_its_own_code(s3: str, code: int) -> None:
     script = (

@@ -87,6 +87,7 @@ def test_scores_stand_beside_the_training_mean():
     assert scores(truth, guess, guess, ["1"] * 120)["ccc_ci95"] is None
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth(monkeypatch):
     """200 draws of 25 people whose errors have a part in common: RMSE is 0.5 by construction."""
     monkeypatch.setattr(bootstrap, "RESAMPLES", 300)

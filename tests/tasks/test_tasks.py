@@ -118,6 +118,7 @@ def folds(demo_records: Path, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_epoch_is_chosen_by_concordance(folds):
     run = run_dir.load(crossval_files.fold_folder(folds, 0, "1"))
     assert run.classes == ()
@@ -138,6 +139,7 @@ def test_the_epoch_is_chosen_by_concordance(folds):
     assert "val_rmse" in run.history[0]
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_libraries(folds):
     run = crossval_files.fold_folder(folds, 0, "1")
     found = json.loads((run / "metrics.json").read_text())
@@ -165,6 +167,7 @@ def test_figures_are_those_of_the_libraries(folds):
     assert float(damaged[0]["ccc"]) == pytest.approx(found["ccc"])
 
 
+@pytest.mark.slow
 def test_predict_tells_what_evaluate_scored(folds, demo_clips, capsys):
     run = crossval_files.fold_folder(folds, 0, "1")
     wanted = read_csv(run / "predictions.csv")[0]
@@ -181,6 +184,7 @@ def test_predict_tells_what_evaluate_scored(folds, demo_clips, capsys):
     assert "estimates valence; drop --abstain_below" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_folds_are_pooled(folds, capsys):
     rows = read_csv(folds / "predictions.csv")
     assert len({row["clip_id"] for row in rows}) == len(rows) == 24
@@ -197,6 +201,7 @@ def test_folds_are_pooled(folds, capsys):
     assert "CCC per seed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_report_has_a_section_of_its_own_for_ratings(folds, tmp_path, capsys):
     from invented_runs import invent
 
@@ -234,6 +239,7 @@ def test_the_report_has_a_section_of_its_own_for_ratings(folds, tmp_path, capsys
 # --- bins --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_bins_of_the_demo(demo_records, demo_clips, tmp_path, capsys):
     run = tmp_path / "run"
     where = ["--records", str(demo_records), "--run", str(run)]
@@ -274,6 +280,7 @@ def improv(folder: Path, films: list[Path]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_corpus_of_the_form_of_msp_improv(demo_clips, tmp_path, capsys):
     source = improv(tmp_path / "corpus", sorted((demo_clips / "clips").glob("*.mp4")))
     opened = tmp_path / "records"

@@ -17,6 +17,8 @@ from emorec_tf.train import main as train_main
 from emorec_tf.training import ensemble, experiment, run_dir
 from emorec_tf.training import logits as answers
 
+pytestmark = pytest.mark.slow
+
 COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
 VOICE = 'audio: "conv1d(filters=8, blocks=2)"\nfusion: audio_only\nepochs: 2\nbatch_size: 4\n'
 FACE = """face: "face_statistics(mesh=False)"

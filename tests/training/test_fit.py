@@ -67,6 +67,7 @@ def killed(arguments: Sequence[str], folder: Path, victim: int, rows: int) -> st
     return said[1 - victim]
 
 
+@pytest.mark.slow
 def test_two_processes_killed_and_restarted_end_as_one_undisturbed(
     demo_records: Path, tmp_path: Path
 ) -> None:
@@ -78,9 +79,9 @@ def test_two_processes_killed_and_restarted_end_as_one_undisturbed(
         assert "another machine was lost, or ended" in said
         assert "Traceback" not in said
     both = pair(arguments)
-    said = [process.communicate(timeout=400)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert "going on after epoch" in said[0]
+    outputs = [process.communicate(timeout=400)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert "going on after epoch" in outputs[0]
     for column in ("loss", "val_loss"):
         one, two = epochs(tmp_path / "one", column), epochs(folder, column)
         np.testing.assert_allclose(two, one, rtol=0, atol=1e-3, err_msg=column)

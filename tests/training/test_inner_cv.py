@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -196,7 +197,7 @@ def test_training_speakers_choose_among_candidates(demo_records, tmp_path):
         assert inner[taken] == pytest.approx(uar, abs=5e-4)
         rows += read_csv(run.folder / "predictions.csv")
     names = [name for name in rows[0] if name in run.classes]
-    told = [max(names, key=lambda name, row=row: float(row[name])) for row in rows]
+    told = [max(names, key=lambda name, row=row: float(row[name])) for row in rows]  # type: ignore[misc]
     war = 100 * np.mean([t == row["label"] for t, row in zip(told, rows, strict=True)])
     assert f"WAR {war:.1f}" in done.stdout
     wrong = subprocess.run([*script, str(tmp_path)], capture_output=True, text=True, check=False)

@@ -34,8 +34,8 @@ def started(devices: int, precisions: tuple[str, ...], config: str = "") -> subp
 def told(process: subprocess.Popen[str]) -> dict[str, Any]:
     said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said[-3000:]
-    line = next(text for text in said.splitlines() if text.startswith("TOLD "))
-    return dict(json.loads(line.removeprefix("TOLD ")))
+    line = next(text for text in said.splitlines() if text.startswith("RESULT "))
+    return dict(json.loads(line.removeprefix("RESULT ")))
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,7 @@ def one() -> dict[str, Any]:
     return {precision: replica_worker.trained(precision) for precision in PRECISIONS}
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(one: dict[str, Any]) -> None:
     """Gradients (through the weights they lead to), weighted figures, batch normalisation."""
     two = told(started(2, PRECISIONS))
@@ -54,6 +55,7 @@ def test_two_devices_train_as_one(one: dict[str, Any]) -> None:
         assert theirs["answers"] == [3, 3], "each clip is answered once"
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(one: dict[str, Any]) -> None:
     ports = free_ports(2)
     pair = [started(1, ("float32",), team_config(ports, index)) for index in (1, 0)]

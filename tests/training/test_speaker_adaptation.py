@@ -52,6 +52,7 @@ WEIGHED = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8, off
 CLASSICAL = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("enrol", "flags"), [("2", VOICE), ("self", VOICE), ("2", WEIGHED)])
 def test_evaluate_and_predict_agree(
     enrol, flags, demo_records: Path, demo_clips: Path, tmp_path, capsys
@@ -90,6 +91,7 @@ def test_evaluate_and_predict_agree(
             assert share == pytest.approx(told, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_features_are_measured_from_the_mean_of_the_speakers_own(demo_records: Path, tmp_path):
     folder = tmp_path / "run"
     where = ["--records", str(demo_records), "--run", str(folder), "--enrol=2"]

@@ -23,6 +23,8 @@ from emorec_tf.records import records_dir as records
 from emorec_tf.train import main as train_main
 from emorec_tf.training import experiment, run_dir, stages, train_run
 
+pytestmark = pytest.mark.slow
+
 COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
 VOICE = 'audio: "conv1d(filters=8, blocks=2)"\nfusion: audio_only\nepochs: 2\nbatch_size: 4\n'
 FACE = 'face: "alexnet(width=0.1, dense=8)"\nfusion: face_only\nepochs: 2\nbatch_size: 4\n'

@@ -56,7 +56,11 @@ def trials_of(oracle) -> dict:
 
 @pytest.mark.parametrize(
     ("tuner", "trials", "killed_after"),
-    [("random", 12, range(24)), ("hyperband", 12, range(24)), ("bayesian", 11, (19,))],
+    [
+        ("random", 12, range(24)),
+        ("hyperband", 12, range(24)),
+        pytest.param("bayesian", 11, (19,), marks=pytest.mark.slow),
+    ],
 )
 def test_a_kill_after_any_write_changes_nothing(
     tuner: str, trials: int, killed_after, tmp_path, monkeypatch
