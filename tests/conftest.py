@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from fresh_process import FreshProcess, Reloaded
+from places import DATA
 
 from emorec_tf.cli import QUIET
 from emorec_tf.config.clip import Clip
@@ -167,13 +169,15 @@ def demo_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def demo_records(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same corpus, prepared with tiny features in shards of five clips."""
-    from emorec_tf.prepare import main as prepare_main
 
-    folder = tmp_path_factory.mktemp("records") / "demo"
-    source = ["--source", str(demo_clips), "--records", str(folder)]
-    where = [*source, "--workers=2", "--clips_per_shard=5"]
-    assert prepare_main(["--dataset=demo", *where, *FEATURE_FLAGS]) == 0
-    return folder
+    def make(folder: Path) -> None:
+        from emorec_tf.prepare import main as prepare_main
+
+        source = ["--source", str(demo_clips), "--records", str(folder)]
+        where = [*source, "--workers=2", "--clips_per_shard=5"]
+        assert prepare_main(["--dataset=demo", *where, *FEATURE_FLAGS]) == 0
+
+    return made_once(tmp_path_factory, "demo-records", make)
 
 
 @pytest.fixture(scope="session")
@@ -230,10 +234,31 @@ TRAIN_FLAGS = [
 
 @pytest.fixture(scope="session")
 def demo_run(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A concat run of three epochs on the small demo records."""
-    from emorec_tf.train import main as train_main
+    """A concat run of three epochs on the small demo records; tests may evaluate it."""
 
-    folder = tmp_path_factory.mktemp("runs") / "demo-concat"
-    where = ["--records", str(demo_records), "--run", str(folder)]
-    assert train_main([*where, "--epochs=3", *TRAIN_FLAGS]) == 0
-    return folder
+    def make(folder: Path) -> None:
+        from emorec_tf.train import main as train_main
+
+        where = ["--records", str(demo_records), "--run", str(folder)]
+        assert train_main([*where, "--epochs=3", *TRAIN_FLAGS]) == 0
+
+    trained = made_once(tmp_path_factory, "demo-run", make)
+    # each worker writes metrics into its own copy
+    return shutil.copytree(trained, tmp_path_factory.mktemp("runs") / "demo-concat")
+
+
+@pytest.fixture(scope="session")
+def demo_export(demo_run: Path, demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo run in every format, compared with Keras on one video of its test speaker."""
+
+    def make(folder: Path) -> None:
+        import keras
+
+        from emorec_tf.export import main as export_main
+
+        keras.utils.clear_session()  # names of operations start again, as in a fresh process
+        clip = min((demo_clips / "clips").glob("actor04_*.mp4"))
+        where = ["--run", str(demo_run), "--out", str(folder), "--clips", str(clip)]
+        assert export_main([*where, "--format", "saved_model,litert,onnx"]) == 0
+
+    return made_once(tmp_path_factory, "demo-export", make)

@@ -192,6 +192,7 @@ def records_of(demo_clips: Path, small_configs: Path, tmp_path_factory: Any) -> 
     return prepared
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BASELINES)
 def test_runs_end_to_end(
     name: str,

@@ -103,11 +103,10 @@ def test_a_demo_video(
     all_equal(demo_run, exported(demo_run, tmp_path / "exported"), video, wanted, capsys)
 
 
+@pytest.mark.data("ravdess/clips", "ravdess/native")
 def test_real_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     videos = [REAL / "clips/Actor_12/01-01-05-02-02-01-12.mp4"]
     videos += [REAL / "native/Actor_01/01-01-08-01-01-02-01.mp4"]
-    if not all(video.exists() for video in videos):
-        pytest.skip("no shared/ravdess beside the project")
     features = FeaturesConfig(face_detector=DETECTOR, face_frames=4)  # type: ignore[arg-type]
     folder = on_disk(tmp_path / "run", features)
     source = tmp_path / "source"

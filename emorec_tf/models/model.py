@@ -18,7 +18,7 @@ from emorec_tf.models.layers import ModalityDropout, Still, Tensor, Tokens
 from emorec_tf.tasks import tasks
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    pass
 
 AUDIO_INPUTS = ("audio", "audio_mask")
 

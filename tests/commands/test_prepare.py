@@ -90,7 +90,7 @@ def test_a_warm_cache_gives_the_same_bytes(
 ) -> None:
     own_cache = tmp_path / "cache"
     monkeypatch.setenv("EMOREC_CACHE", str(own_cache))
-    assert prepare.main(command(demo_clips, tmp_path / "cold")) == 0
+    assert prepare_main(command(demo_clips, tmp_path / "cold")) == 0
     entries = set((own_cache / "decoded").iterdir())
     assert len(entries) == 48  # audio and video of 24 clips
     for entry in entries:

@@ -423,6 +423,7 @@ def test_a_signal_right_after_the_address_stops_it(number: int) -> None:
             assert (process.stdout.read(), process.wait(20)) == ("stopped\n", 0)
 
 
+@pytest.mark.slow
 def test_it_stops_when_asked(server: tuple[subprocess.Popen[str], str]) -> None:
     process, _ = server
     process.send_signal(signal.SIGTERM)

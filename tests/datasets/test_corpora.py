@@ -269,8 +269,9 @@ def test_real_ravdess():
     assert Counter(c.emotion for c in merge_classes(found, "7"))["neutral"] == 240
 
 
+@pytest.mark.data("ravdess/native")
 def test_real_native_videos_are_mixed():
-    found = {c.clip_id: c for c in clips("ravdess", shared("ravdess/native"))}
+    found = {c.clip_id: c for c in clips("ravdess", str(DATA / "ravdess/native"))}
     assert len(found) == 4
     assert [i for i, c in found.items() if c.audio is None] == ["01-04-01-02-01-01"]
 

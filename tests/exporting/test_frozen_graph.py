@@ -92,7 +92,12 @@ def with_all_entries(written: list[Network]) -> list[Network]:
 
 
 @pytest.mark.parametrize(
-    "network", with_all_entries(NETWORKS), ids=lambda n: "-".join(c.split("(")[0] for c in n[:3])
+    "network",
+    [
+        pytest.param(n, marks=() if n is NETWORKS[0] else pytest.mark.slow)
+        for n in with_all_entries(NETWORKS)
+    ],
+    ids=lambda n: "-".join(c.split("(")[0] for c in n[:3]),
 )
 def test_every_network_in_every_format(
     tmp_path: Path, features: FeaturesConfig, network: tuple[Any, ...]

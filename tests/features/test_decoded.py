@@ -158,7 +158,7 @@ def test_an_open_file_gives_the_same_as_a_clip_of_it(video: Path) -> None:
     np.testing.assert_array_equal(audio.waveform, same.waveform)
 
 
-@needs_ravdess
+@pytest.mark.data("ravdess/clips")
 def test_a_slow_video_gives_each_frame_once() -> None:
     import av
 
@@ -171,9 +171,9 @@ def test_a_slow_video_gives_each_frame_once() -> None:
     assert all(frame.face for frame in faces.frames)
 
 
-@needs_ravdess
+@pytest.mark.data("ravdess/native")
 def test_a_fast_video_gives_six_frames_a_second() -> None:
-    path = SHARED / "native" / "Actor_01" / "01-01-08-01-01-02-01.mp4"
+    path = RAVDESS / "native" / "Actor_01" / "01-01-08-01-01-02-01.mp4"
     _, faces = decoded.Reader(FEATURES).read(clip_of(path))
     times = np.array([frame.seconds for frame in faces.frames])
     assert len(times) <= 6 * faces.seconds

@@ -82,7 +82,7 @@ def test_points_on_a_real_face():
     from emorec_tf.media import decode
 
     video = decode.decode(
-        str(path), sample_rate_hz=8000, clip_seconds=4.0, frame_count=3, want_audio=False
+        str(DATA / CLIP), sample_rate_hz=8000, clip_seconds=4.0, frame_count=3, want_audio=False
     )
     mesh = face_detection.face_mesh()(video.frames[1])
     assert mesh is not None

@@ -18,7 +18,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.media import decode
 from emorec_tf.media.samplers import resampled
 
-SHARED = DATA / "ravdess"
+RAVDESS = DATA / "ravdess"
 TICKS = 12_800  # of the videos' time base, per second
 
 
@@ -494,7 +494,7 @@ def test_nothing_reaches_stderr(video: Path, tmp_path: Path, capfd: pytest.Captu
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="no RAVDESS beside the project")
+@pytest.mark.data("ravdess/clips", "ravdess/native")
 def test_real_clip_and_its_full_video_agree() -> None:
     name = "Actor_01/01-01-08-02-02-02-01.mp4"
     small = read(RAVDESS / "clips" / name, frame_count=8)

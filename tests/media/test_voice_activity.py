@@ -65,7 +65,7 @@ def test_state_does_not_leak_from_one_recording_to_the_next(demo_clips):
 
 @pytest.mark.data("ravdess/clips")
 def test_acted_speech_is_speech():
-    for video in sorted((SHARED / "ravdess/clips").glob("*/*.mp4"))[::60]:  # 20 clips
+    for video in sorted((DATA / "ravdess/clips").glob("*/*.mp4"))[::60]:  # 20 clips
         waveform = decode.decode(
             str(video), sample_rate_hz=RATE, clip_seconds=None, want_video=False
         ).waveform
