@@ -281,18 +281,10 @@ def fit_length(waveform: np.ndarray, features: FeaturesConfig) -> tuple[np.ndarr
 
 AUDIO_FEATURES = {
     "log_mel": AudioFeature(
-        log_mel,
-        centred=False,
-        width="mel_bands",
-        powers=floored_log_powers,
-        loudness_step=0.69,
+        log_mel, centred=False, width="mel_bands", powers=floored_log_powers, loudness_step=0.69
     ),
     "fbank": AudioFeature(
-        fbank,
-        centred=False,
-        width="mel_bands",
-        powers=log_powers,
-        loudness_step=0.69,
+        fbank, centred=False, width="mel_bands", powers=log_powers, loudness_step=0.69
     ),
     "mfcc": AudioFeature(
         mfcc,
@@ -303,10 +295,6 @@ AUDIO_FEATURES = {
         spectral=False,
     ),
     "mel_db": AudioFeature(
-        mel_db,
-        centred=True,
-        width="mel_bands",
-        powers=decibel_powers,
-        loudness_step=3.0,
+        mel_db, centred=True, width="mel_bands", powers=decibel_powers, loudness_step=3.0
     ),
 }

@@ -62,7 +62,7 @@ def test_pixels_are_scored_by_one_mean_and_deviation_of_real_frames():
     [
         ({"frames": None}, "frames_as_channels needs as many frames .* --train_frames 0"),
         ({"channels": 3}, "face_channels is 3; it must be 1 for frames_as_channels"),
-        ({"pixels": 12}, "side of a picture is 12; it must be larger for 3 blocks of kernel 5"),
+        ({"pixels": 12}, "side of a crop is 12; it must be larger for 3 blocks of kernel 5"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments, message):

@@ -53,7 +53,7 @@ def test_speeds_correlations_and_lags():
     found = np.asarray(functionals.correlations(audio[..., :5], mask))[1]
     np.testing.assert_allclose(found, pairs, atol=1e-4)
     z = (x - x.mean(0)) / x.std(0)
-    found = np.asarray(functionals.together(audio, mask, 5))[1]
+    found = np.asarray(functionals.autocorrelation(audio, mask, 5))[1]
     np.testing.assert_allclose(found, (z[5:] * z[:-5]).mean(0), atol=1e-4)
 
 

@@ -83,7 +83,7 @@ def test_resnet_se_does_not_hear_how_far_a_clip_is_padded(frames, pool):
 def test_wrong_arguments():
     with pytest.raises(UserError, match="norm is 'layer'; it must be batch or none"):
         built("mfcc_cnn(norm='layer')")
-    with pytest.raises(UserError, match="side of the picture is 8; it must be at least 15"):
+    with pytest.raises(UserError, match="side of the image is 8; it must be at least 15"):
         built("mfcc_cnn", FRAMES, 8)
     for blocks in ("()", "(0, 1)", "(1.5,)"):
         with pytest.raises(UserError, match=r"blocks is .*; it must be whole numbers above 0"):

@@ -87,7 +87,7 @@ def test_damaged_files(whole, tmp_path):
     data = whole.read_bytes()
     for length in (0, 100, len(data) // 2, len(data) - 1):
         (tmp_path / "cut.h5").write_bytes(data[:length])
-        refused(tmp_path / "cut.h5", "fetch it anew")
+        refused(tmp_path / "cut.h5", "download it again")
 
 
 def test_files_of_another_layout(tmp_path):
@@ -106,7 +106,7 @@ def spoilt(whole, change) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda layer, name: None, "fetch it anew"),
+        (lambda layer, name: None, "download it again"),
         (lambda layer, name: layer.create_dataset(name, data="text"), "holds no plain numbers"),
         (lambda layer, name: layer.create_dataset(name, (10**6, 10**6), "f4"), "not wholly in"),
         (

@@ -186,7 +186,7 @@ def test_no_pickle_runs(protocol, tmp_path):
     ("data", "message"),
     [
         (b"", "state dict"),
-        (b"<html>Not found</html>", "fetch it anew, or save it with torch.save"),
+        (b"<html>Not found</html>", "download it again, or save it with torch.save"),
         (archive(pickle.dumps([1], 2)), "it holds list, not a dict of tensors"),
         (archive(pickle.dumps({"epoch": 3}, 2)), "epoch is int, not a tensor"),
         (archive(pickle.dumps({3: 3}, 2)), "keys that are no names"),
