@@ -155,6 +155,8 @@ def _network(experiment: Experiment) -> keras.Model:
     import numpy as np
 
     from emorec_tf.models.model import build_model
+    from emorec_tf.training.fit import audio_frames
 
     mean = np.zeros(experiment.settings.features.audio_width, np.float32)
-    return build_model(experiment.settings, experiment.classes, mean, mean + 1)
+    frames = audio_frames(experiment)
+    return build_model(experiment.settings, experiment.classes, mean, mean + 1, frames)

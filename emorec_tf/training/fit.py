@@ -82,6 +82,15 @@ def steps_an_epoch(experiment: Experiment) -> int:
     return len(experiment.train) // experiment.settings.train.batch_size
 
 
+def audio_frames(experiment: Experiment) -> int | None:
+    """Audio frames that the audio branch is given; None: all."""
+    from emorec_tf.records import input_pipeline
+
+    if experiment.settings.model.audio_length == "all":
+        return None
+    return input_pipeline.typical_frames(experiment.records, experiment.train)
+
+
 def epochs_done(run: Run, experiment: Experiment, model: keras.Model) -> int:
     """Epochs that a model has been trained for; without trainable weights one epoch is all."""
     if not model.trainable_weights:
@@ -112,13 +121,10 @@ def fresh_model(run: Run, experiment: Experiment, adapter: SpeakerAdapter) -> ke
 
 def _network(run: Run, experiment: Experiment, adapter: SpeakerAdapter) -> keras.Model:
     from emorec_tf.models import model as models
-    from emorec_tf.records import input_pipeline
     from emorec_tf.training import classical_stage
 
     assert adapter.standard is not None
-    frames = None
-    if run.config.model.audio_length != "all":
-        frames = input_pipeline.typical_frames(experiment.records, experiment.train)
+    frames = audio_frames(experiment)
     model = models.build_model(run.config, run.classes, *adapter.standard, frames)
     if run.steps:
         transfer.load_matching_weights(model, run)

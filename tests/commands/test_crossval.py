@@ -239,6 +239,14 @@ def test_a_folder_that_is_something_else_is_left_alone(demo_records: Path, tmp_p
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_network_that_cannot_be_built_leaves_nothing_behind(
+    demo_records: Path, tmp_path: Path, capsys
+):
+    assert crossval.main(command(demo_records, tmp_path / "cv", "--face=mesh_geometry")) == 1
+    assert "prepare with --face_mesh" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_damaged_plan_is_named_and_written_again(
     finished: Path, demo_records: Path, tmp_path, capsys
 ):

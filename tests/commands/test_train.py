@@ -119,6 +119,28 @@ def test_wrong_inputs_get_one_line(
     assert not (tmp_path / "run").exists(), "a refused run leaves nothing behind"
 
 
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ("--face=mesh_geometry", "face_mesh"),
+        ("--audio=conv1d(filters=8, blocks=12)", "blocks is 12"),
+    ],
+)
+def test_a_network_that_cannot_be_built_leaves_nothing_behind(
+    network: str,
+    said: str,
+    demo_records: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = command(demo_records, tmp_path / "run", "--epochs=1")
+    assert train.main([*arguments, network]) == 1
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_patience_ends_a_run() -> None:
     uars = [0.2, 0.5, 0.5, 0.4]
     assert run_dir.best_epoch(uars) == 3
