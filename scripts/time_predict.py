@@ -51,7 +51,7 @@ def parts(ready: Any, detect: Any, path: str) -> dict[str, float]:
 
     (recording, pictures), spent["decode"] = timed(film)
     looks, spent["face"] = timed(lambda: face_tracks.track(pictures, detect))
-    audio = decoded.audio_of(decoded.entry_of_audio(recording))
+    audio = decoded.AudioTrack.of(recording)
     seen = decoded.FaceTrack(looks, recording.seconds)
     (example, _), spent["features"] = timed(lambda: ready.assemble(audio, seen, path))
     _, spent["model"] = timed(lambda: ready.answer(predictor.batch_of(example)))

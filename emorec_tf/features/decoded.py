@@ -11,7 +11,7 @@ import contextlib
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,12 @@ class AudioTrack:
     rate_hz: int
     seconds: float
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, recording: media.Recording) -> AudioTrack:
+        """Take the audio of a recording."""
+        notes, rate_hz = recording.audio_notes, recording.audio_rate_hz
+        return cls(recording.waveform, rate_hz, recording.seconds, notes)
 
 
 @dataclass(frozen=True)
@@ -88,17 +94,16 @@ class Reader:
         paths = {what: p for what, p in (("audio", clip.audio), ("video", videos)) if p}
         contents = {path: content_of(path) if self.cache else "" for path in set(paths.values())}
         keys = {what: self._key(clip, contents[path], what) for what, path in paths.items()}
-        found = {w: entry for w in paths if (entry := decode_cache.read(self.cache, keys[w]))}
-        for path in sorted({path for what, path in paths.items() if what not in found}):
+        found: dict[str, Any] = {what: self._cached(what, key) for what, key in keys.items()}
+        for path in sorted({path for what, path in paths.items() if not found[what]}):
             # One pass where one file holds both.
-            missing = [what for what in paths if paths[what] == path and what not in found]
+            missing = [what for what in paths if paths[what] == path and not found[what]]
             with open_media(path) as source:
-                entries = self._decode(source, missing, clip.start_seconds, clip.end_seconds)
-            for what, entry in entries.items():
-                found[what] = entry
-                decode_cache.write(self.cache, keys[what], entry)
-        audio, video = found.get("audio"), found.get("video")
-        return audio and audio_of(audio), video and faces_of(video, keys["video"])
+                found |= self._decode(source, missing, clip.start_seconds, clip.end_seconds)
+            for what in missing if self.cache else ():
+                decode_cache.write(self.cache, keys[what], LAID_OUT[what](found[what]))
+        faces = found.get("video")
+        return found.get("audio"), faces and replace(faces, key=keys["video"])
 
     def read_source(self, source: Source) -> Decoded:
         """Decode the middle of an open file, as of a clip that is all of it; nothing is kept.
@@ -107,14 +112,13 @@ class Reader:
             UserError: it cannot be read.
         """
         wanted = ["audio", "video"] if self.features.face_frames else ["audio"]
-        entries = self._decode(source, wanted)
-        faces = faces_of(entries["video"]) if "video" in entries else None
-        return audio_of(entries["audio"]), faces
+        found = self._decode(source, wanted)
+        return found["audio"], found.get("video")
 
     def _decode(
         self, source: Source, what: Sequence[str], start: float = 0.0, end: float | None = None
-    ) -> dict[str, Entry]:
-        """Decode audio, video or both in one pass, and lay them out as entries of the cache."""
+    ) -> dict[str, Any]:
+        """Decode audio, video or both in one pass."""
         wanted = media.Wanted(
             clip_seconds=self.window_seconds,
             frame_rate_hz=face_tracks.TRACK_RATE_HZ,
@@ -125,10 +129,19 @@ class Reader:
             sparse=True,
         )
         recording = media.decode_part(source, wanted)
-        entries = {"audio": entry_of_audio(recording)} if "audio" in what else {}
+        found: dict[str, Any] = {}
+        if "audio" in what:
+            found["audio"] = AudioTrack.of(recording)
         if "video" in what:
-            entries["video"] = entry_of_video(recording, lambda image: self.detector(image))
-        return entries
+            # The detector is loaded when the first frame comes.
+            images = recording.distinct_frames()
+            frames = face_tracks.track(images, lambda image: self.detector(image))
+            found["video"] = FaceTrack(frames, recording.seconds, recording.video_notes)
+        return found
+
+    def _cached(self, what: str, key: str) -> AudioTrack | FaceTrack | None:
+        entry = decode_cache.read(self.cache, key)
+        return GIVEN_BACK[what](entry) if entry else None
 
     def _key(self, clip: Clip, content: str, what: str) -> str:
         part = (clip.start_seconds, clip.end_seconds, self.window_seconds)
@@ -142,11 +155,10 @@ class Reader:
         return [name, *versions(*PACKAGES[name]), file and content_of(file)]
 
 
-def entry_of_audio(recording: media.Recording) -> Entry:
-    """Lay a recording's audio out for the cache."""
-    facts = {"seconds": recording.seconds, "notes": recording.audio_notes}
-    facts["rate_hz"] = recording.audio_rate_hz
-    return facts, {} if recording.waveform is None else {"waveform": recording.waveform}
+def entry_of_audio(audio: AudioTrack) -> Entry:
+    """Lay audio out for the cache."""
+    facts = {"seconds": audio.seconds, "notes": audio.notes, "rate_hz": audio.rate_hz}
+    return facts, {} if audio.waveform is None else {"waveform": audio.waveform}
 
 
 def audio_of(entry: Entry) -> AudioTrack:
@@ -157,17 +169,20 @@ def audio_of(entry: Entry) -> AudioTrack:
     )
 
 
-def entry_of_video(recording: media.Recording, detect: face_detection.Detector) -> Entry:
-    """Follow the face through a recording's frames and lay the track out for the cache."""
-    facts = {"seconds": recording.seconds, "notes": recording.video_notes}
-    return facts, face_tracks.to_arrays(face_tracks.track(recording.distinct_frames(), detect))
+def entry_of_faces(faces: FaceTrack) -> Entry:
+    """Lay a face track out for the cache."""
+    facts = {"seconds": faces.seconds, "notes": faces.notes}
+    return facts, face_tracks.to_arrays(faces.frames)
 
 
-def faces_of(entry: Entry, key: str = "") -> FaceTrack:
+def faces_of(entry: Entry) -> FaceTrack:
     """Give back a face track as it was laid out."""
     facts, arrays = entry
-    frames = face_tracks.from_arrays(arrays)
-    return FaceTrack(frames, facts["seconds"], tuple(facts["notes"]), key)
+    return FaceTrack(face_tracks.from_arrays(arrays), facts["seconds"], tuple(facts["notes"]))
+
+
+LAID_OUT: dict[str, Callable[[Any], Entry]] = {"audio": entry_of_audio, "video": entry_of_faces}
+GIVEN_BACK: dict[str, Callable[[Entry], Any]] = {"audio": audio_of, "video": faces_of}
 
 
 def mesh_finder(mesh_model: str | None = None, cache: Cache | None = None) -> FindPoints:

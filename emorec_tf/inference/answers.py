@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from emorec_tf.features.decoded import FaceTrack
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,12 @@ class MediaAnswer:
 
     ``answer`` is the object of ``--json``. ``timeline`` lays its windows along their steps (see
     ``windows.merged``), empty for a file that was answered as one clip. ``portraits`` are uint8 RGB
-    squares by the person's number. ``problem`` says what could not be read of a file that was
-    answered all the same.
+    squares by the person's number; of a file that was answered as one clip, ``faces`` holds the
+    face. ``problem`` says what could not be read of a file that was answered all the same.
     """
 
     answer: dict[str, Any]
     timeline: list[dict[str, Any]] = field(default_factory=list)
     portraits: dict[int, np.ndarray] = field(default_factory=dict)
     problem: str | None = None
+    faces: FaceTrack | None = None

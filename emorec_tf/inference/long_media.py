@@ -145,13 +145,12 @@ def audio_part(
 ) -> tuple[Inputs | None, dict[str, Any]]:
     """Make a window's audio arrays, ``None`` where it is left out; and the facts of its row."""
     facts: dict[str, Any] = {"audio_present": False, "speech": False if speech_check else None}
-    waveform, rate_hz = recording.waveform, recording.audio_rate_hz
-    if waveform is None or not len(waveform):
+    if recording.waveform is None or not len(recording.waveform):
         return None, facts
-    audio = AudioTrack(waveform, rate_hz, recording.seconds, recording.audio_notes)
-    example, seen = model.assemble(audio, None, recording.name)
+    example, seen = model.assemble(AudioTrack.of(recording), None, recording.name)
     facts["audio_present"] = seen.audio_present
     if speech_check and seen.audio_present:
+        waveform, rate_hz = recording.waveform, recording.audio_rate_hz
         facts["speech"] = voice_activity.has_speech(waveform, rate_hz)
     is_used = seen.audio_present and facts["speech"] is not False
     return example if is_used else None, facts

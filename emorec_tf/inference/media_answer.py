@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf.inference import face_watcher, long_media, predictor, windows
+from emorec_tf.inference import long_media, predictor, windows
 from emorec_tf.inference.answers import MediaAnswer
 from emorec_tf.inference.long_media import Settings
-from emorec_tf.media.container import open_media
+from emorec_tf.media.container import Source, open_media
 
 if TYPE_CHECKING:
     from emorec_tf.inference.predictor import Predictor
@@ -28,17 +28,25 @@ def answer_media(
     Raises:
         UserError: it cannot be read, or the step between windows leaves gaps.
     """
-    settings = settings or Settings()
+    with open_media(path, name) as source:
+        return answer_source(model, source, settings or Settings())
+
+
+def answer_source(model: Predictor, source: Source, settings: Settings) -> MediaAnswer:
+    """Answer an open file: the middle of a short one, windows of a long one.
+
+    Raises:
+        UserError: it cannot be read, or the step between windows leaves gaps.
+    """
     length = model.run.config.features.clip_seconds
     hop = windows.hop_of(length, settings.hop_seconds)
-    with open_media(path, name) as source:
-        short = settings.windows == "auto" and source.seconds <= windows.CLIP_WINDOWS * length
-        if not (short or settings.windows == "off"):
-            return long_media.answer_windows(model, source, hop, settings)
-        settings.on_window()
-        audio, faces = model.read(source)
+    short = settings.windows == "auto" and source.seconds <= windows.CLIP_WINDOWS * length
+    if not (short or settings.windows == "off"):
+        return long_media.answer_windows(model, source, hop, settings)
+    settings.on_window()
+    audio, faces = model.read(source)
     clip = model.answer_decoded(source.name, audio, faces, settings.speech_check)
-    return MediaAnswer(clip.as_dict(), portraits=face_watcher.portrait_of(faces))
+    return MediaAnswer(clip.as_dict(), faces=faces)
 
 
 def load(

@@ -44,6 +44,7 @@ class Predictor:
     reader: Reader
     assembler: Assembler
     adapt: SpeakerAdapter
+    temperature: float | None
     abstain_below: float = 0.0
 
     def read(self, source: Source) -> Decoded:
@@ -68,7 +69,7 @@ class Predictor:
         """Answer a batch of inputs [B, ...]: emotion and probabilities of each, or its value."""
         task = self.run.task
         raw = np.asarray(self.model.predict_on_batch(self.adapt(inputs, None)))
-        rows = task.answers(raw, self.run.temperature)
+        rows = task.answers(raw, self.temperature)
         if task.rating:
             return [{"value": round(float(row), 3)} for row in rows]
         return [named(row, task.classes, self.abstain_below) for row in rows]
@@ -126,9 +127,11 @@ class Predictor:
         from emorec_tf.features import examples
         from emorec_tf.media import voice_activity
 
-        features = self.run.config.features  # below the detector's rate, speech is found worse
-        rate_hz = max(features.sample_rate_hz, voice_activity.RATE_HZ)
-        waveform = examples.window_waveform(audio, replace(features, sample_rate_hz=rate_hz))
+        features, rate_hz = self.run.config.features, voice_activity.RATE_HZ
+        if features.sample_rate_hz < rate_hz:  # speech is found worse at what the network gets
+            features = replace(features, sample_rate_hz=rate_hz)
+        rate_hz = features.sample_rate_hz
+        waveform = examples.window_waveform(audio, features)
         return waveform is not None and voice_activity.has_speech(waveform, rate_hz)
 
     def example(self, path: str) -> Inputs:
@@ -165,7 +168,8 @@ def load(
     check_enrolment(run, enrol)
     if run.task.rating and abstain_below:
         raise UserError(f"run {run_folder} estimates {run.task.rating}; drop --abstain_below")
-    if run.temperature is None and not run.task.rating:
+    temperature = run.temperature
+    if temperature is None and not run.task.rating:
         log.warning("%s is not calibrated; evaluate does it", run_folder)
     devices.import_quickly()
     from emorec_tf.features import decoded, examples, face_detection
@@ -179,7 +183,7 @@ def load(
         return assembler.assemble(*reader.read(clip), str(clip.video or clip.audio))
 
     adapt = adapter(run, model, make, enrol)
-    return Predictor(run, model, reader, assembler, adapt, abstain_below)
+    return Predictor(run, model, reader, assembler, adapt, temperature, abstain_below)
 
 
 def named(shares: np.ndarray, classes: Sequence[str], abstain_below: float) -> dict[str, Any]:

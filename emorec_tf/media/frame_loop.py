@@ -89,7 +89,9 @@ def fill(
     coming = deque(windows)
     filling = deque([Filling(windows[0], samplers_of(coming.popleft()))])
     wanted = set(filling[0].samplers)
-    _seek(source, windows[0][0])
+    if windows[0][0] > SEEK_SECONDS and source.container.format.name not in UNTIMED_FORMATS:
+        # Coarse containers may land late: a second ahead costs little.
+        source.container.seek(int((windows[0][0] - 1 + source.origin_seconds) * av.time_base))
     shown: tuple[int, Any, float] | None = None  # may be the frame nearest to a window's first time
     for index, frame in frames_of(source, wanted, progress, most_frames):
         seconds = seconds_of(source, frame)
@@ -126,12 +128,6 @@ def _begin(
 def _is_full(filling: Filling, seconds: float) -> bool:
     """Say whether a window lacks nothing, or ended before ``seconds``."""
     return not filling.waiting or seconds > filling.window[1]
-
-
-def _seek(source: Source, seconds: float) -> None:
-    if seconds > SEEK_SECONDS and source.container.format.name not in UNTIMED_FORMATS:
-        # Coarse containers may land late: a second ahead costs little.
-        source.container.seek(int((seconds - 1 + source.origin_seconds) * av.time_base))
 
 
 def frames_of(

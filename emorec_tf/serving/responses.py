@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from emorec_tf.errors import UserError
+from emorec_tf.inference import face_watcher
 from emorec_tf.inference.answers import MediaAnswer
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.media_answer import answer_media
@@ -56,7 +57,8 @@ class PageAnswer:
 
 def for_page(found: MediaAnswer) -> PageAnswer:
     """Lay an answer out for the page."""
-    portraits = {str(n): data_url(image) for n, image in sorted(found.portraits.items())}
+    squares = found.portraits or face_watcher.portrait_of(found.faces)
+    portraits = {str(number): data_url(image) for number, image in sorted(squares.items())}
     return PageAnswer(found.answer, found.timeline, portraits, found.problem)
 
 

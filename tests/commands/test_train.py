@@ -134,7 +134,7 @@ def test_a_network_that_cannot_be_built_leaves_nothing_behind(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = command(demo_records, tmp_path / "run", "--epochs=1")
-    assert train.main([*arguments, network]) == 1
+    assert train_main([*arguments, network]) == 1
     error = capsys.readouterr().err.strip()
     assert said in error
     assert len(error.splitlines()) == 1
