@@ -5,7 +5,7 @@
     model = emorec_tf.load("ravdess-av")  # list_models() names others
     model.predict_clip("clip.mp4")["emotion"]
 
-    records = emorec_tf.prepare("records/mine", "my_clips", dataset="folder")
+    records = emorec_tf.prepare("my_clips", "records/mine")
     run = emorec_tf.train({"fusion": "gated"}, records=records, run="runs/mine")
     emorec_tf.evaluate(run)["uar"]
 

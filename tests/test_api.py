@@ -170,6 +170,13 @@ def test_arrays_are_answered_as_the_film_they_make(
             model.predict_arrays(**wrong)
 
 
+def test_a_model_says_what_it_is() -> None:
+    for name, modalities in (("ravdess-av", "audio and face"), ("ravdess-audio", "audio")):
+        said = repr(emorec_tf.load(name))
+        assert said.startswith(f"Model({name!r}, classes neutral, calm, happy, ")
+        assert said.endswith(f" from {modalities})")
+
+
 def test_embedding_is_what_the_fusion_sees(model: api.Model, clip: Path) -> None:
     import keras
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from emorec_tf.config import choices
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import run_card
@@ -56,10 +57,9 @@ class Model:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What the network uses of a clip: audio, face, or both."""
-        names = {layer.name for layer in self.network.layers}
-        arrays = {"audio": {"audio"}, "face": {"faces", "mesh"}}
-        return tuple(kind for kind in KINDS if names & arrays[kind])
+        """What the network uses of a clip: audio, face, or both; both of an ensemble."""
+        config = self.run.config.model
+        return KINDS if config.ensemble else choices.facts("fusion", config.fusion).uses
 
     @property
     def card(self) -> str:
