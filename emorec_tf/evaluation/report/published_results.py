@@ -28,47 +28,43 @@ def compared(runs: Sequence[FinishedRun]) -> Table | None:
     Runs that estimate ratings are not compared.
     """
     rows, lines = [], []
-    for first, second in combinations([run for run in runs if run.classes], 2):
-        if first.target != second.target:
-            continue
-        pair = (first.name, second.name)
-        leaky = tuple(at for at, run in enumerate((first, second)) if run.leaky)
-        facts = [(run.facts["protocol_stamp"], run.mode) for run in (first, second)]
-        try:
-            both = comparison.compare(
-                first.predictions(), second.predictions(), across_protocols=True
-            )
-        except UserError as error:
-            rows.append(Row((*pair, "-", "-", "-", "-", str(error)), leaky=leaky))
-            lines.append(_comparison_line(first, second, {}, str(error)))
-            continue
-        word = _conclusion(both["uar"]["ci95"])
-        if facts[0] != facts[1]:
-            word += "; protocols differ: this shows the protocol's effect, not which is better"
-        gaps = [points(both[key]["difference"], both[key]["ci95"]) for key in ("uar", "war")]
-        chance = f"{1 / len(set(first.labels)) * 100:.1f} %"
-        p = both["uar"]["wilcoxon_p"]
-        p_value = f"{p:.3f}" if p >= 0.001 else "< 0.001"
-        rows.append(Row((*pair, *gaps, p_value, chance, word), leaky=leaky))
-        lines.append(_comparison_line(first, second, both, word))
+    for pair in combinations([run for run in runs if run.classes], 2):
+        if pair[0].target == pair[1].target:
+            row, line = _comparison(*pair)
+            rows.append(row)
+            lines.append(line)
     if not rows:
         return None
+    head = ("first", "minus second", "UAR, points", "WAR, points", "p (Wilcoxon)", "chance")
     return Table(
         "Differences over the same clips",
         "compared.csv",
-        (
-            "first",
-            "minus second",
-            "UAR, points",
-            "WAR, points",
-            "p (Wilcoxon)",
-            "chance",
-            "conclusion",
-        ),
+        (*head, "conclusion"),
         tuple(rows),
         rows_to_csv(lines),
         "The bootstrap draws speakers and takes both runs' predictions for each.",
     )
+
+
+def _comparison(first: FinishedRun, second: FinishedRun) -> tuple[Row, dict[str, Any]]:
+    """Row of the page and line of the CSV for two runs."""
+    pair = (first.name, second.name)
+    leaky = tuple(at for at, run in enumerate((first, second)) if run.leaky)
+    facts = [(run.facts["protocol_stamp"], run.mode) for run in (first, second)]
+    try:
+        both = comparison.compare(first.predictions(), second.predictions(), across_protocols=True)
+    except UserError as error:
+        row = Row((*pair, "-", "-", "-", "-", str(error)), leaky=leaky)
+        return row, _comparison_line(first, second, {}, str(error))
+    word = _conclusion(both["uar"]["ci95"])
+    if facts[0] != facts[1]:
+        word += "; protocols differ: this shows the protocol's effect, not which is better"
+    gaps = [points(both[key]["difference"], both[key]["ci95"]) for key in ("uar", "war")]
+    chance = f"{1 / len(set(first.labels)) * 100:.1f} %"
+    p = both["uar"]["wilcoxon_p"]
+    p_value = f"{p:.3f}" if p >= 0.001 else "< 0.001"
+    row = Row((*pair, *gaps, p_value, chance, word), leaky=leaky)
+    return row, _comparison_line(first, second, both, word)
 
 
 def published(runs: Sequence[FinishedRun], found: Sequence[Mapping[str, Any]]) -> list[Table]:
