@@ -245,7 +245,7 @@ def test_a_folder_that_is_something_else_is_left_alone(demo_records: Path, tmp_p
 def test_a_network_that_cannot_be_built_leaves_nothing_behind(
     demo_records: Path, tmp_path: Path, capsys
 ):
-    assert crossval_main(command(demo_records, tmp_path / "cv", "--face=mesh_geometry")) == 1
+    assert crossval_main(command(demo_records, tmp_path / "cv", "--face=landmark_distances")) == 1
     assert "prepare with --face_mesh" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

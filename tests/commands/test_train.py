@@ -123,7 +123,7 @@ def test_wrong_inputs_get_one_line(
 @pytest.mark.parametrize(
     ("network", "said"),
     [
-        ("--face=mesh_geometry", "face_mesh"),
+        ("--face=landmark_distances", "prepare with --face_mesh"),
         ("--audio=conv1d(filters=8, blocks=12)", "blocks is 12"),
     ],
 )
