@@ -45,6 +45,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # the folder of the session, with one below it for each worker
     folder, done = base / name, base / f"{name}.done"
+    folder.parent.mkdir(exist_ok=True)
     with FileLock(base / f"{name}.lock"):
         if not done.exists():
             shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
@@ -242,9 +243,10 @@ def demo_run(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         where = ["--records", str(demo_records), "--run", str(folder)]
         assert train_main([*where, "--epochs=3", *TRAIN_FLAGS]) == 0
 
-    trained = made_once(tmp_path_factory, "demo-run", make)
+    trained = made_once(tmp_path_factory, "demo-run/trained", make)
     # each worker writes metrics into its own copy
-    return shutil.copytree(trained, tmp_path_factory.mktemp("runs") / "demo-concat")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "here")
+    return shutil.copytree(trained, trained.with_name(f"demo-concat-{worker}"))
 
 
 @pytest.fixture(scope="session")
