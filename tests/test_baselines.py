@@ -181,7 +181,7 @@ def records_of(demo_clips: Path, small_configs: Path, tmp_path_factory: Any) -> 
 
     def prepared(name: str) -> Path:
         path = small_configs / f"{name}.yaml"
-        stamp = config.build(config.read_yaml(path)).features.stamp()
+        stamp = config.build(config.read_yaml(path)).features.fingerprint()
         where = ["--source", str(demo_clips), "--records", str(folder / stamp), "--workers=2"]
         if not (folder / stamp / "records.json").exists():
             assert prepare_main(["--config", str(path), *where, "--allow_refused"]) == 0

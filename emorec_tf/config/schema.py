@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from emorec_tf.config.config import FeaturesConfig
 
 MESH_POINTS = 478
-PICTURE_ARRAYS = ("faces", "face_mask", "mesh", "mesh_mask")  # their first axis is video frames (F)
+FRAME_ARRAYS = ("faces", "face_mask", "mesh", "mesh_mask")  # their first axis is video frames (F)
 
 
 @dataclass(frozen=True)

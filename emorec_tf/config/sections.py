@@ -215,7 +215,7 @@ class FeaturesConfig:
         check(8 <= self.face_pixels <= 512, "face_pixels", self.face_pixels, "8 to 512")
         check(self.face_margin >= 0, "face_margin", self.face_margin, "at least 0")
 
-    def stamp(self) -> str:
+    def fingerprint(self) -> str:
         """Fingerprint of the settings: eight hexadecimal digits that change with any of them."""
         text = json.dumps(dataclasses.asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -15,7 +15,7 @@ import numpy as np
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.fields import check
-from emorec_tf.config.schema import PICTURE_ARRAYS, schema
+from emorec_tf.config.schema import FRAME_ARRAYS, schema
 from emorec_tf.errors import UserError
 from emorec_tf.features import decoded, face_detection
 from emorec_tf.features.audio_features import fit_length, layer_of
@@ -131,7 +131,7 @@ class Assembler:
         chosen = choose(faces, self.features, name)
         for slot, index in enumerate(chosen):
             if index in chosen[:slot]:  # the same frame serves two moments
-                for key in PICTURE_ARRAYS:
+                for key in FRAME_ARRAYS:
                     if key in example:
                         example[key][slot] = example[key][chosen.index(index)]
             else:

@@ -12,7 +12,7 @@ from keras import ops
 from emorec_tf.config import choices
 from emorec_tf.config.config import Config, FeaturesConfig, TrainConfig
 from emorec_tf.config.fields import check
-from emorec_tf.config.schema import PICTURE_ARRAYS, schema
+from emorec_tf.config.schema import FRAME_ARRAYS, schema
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import ModalityDropout, Still, Tensor, Tokens
 from emorec_tf.tasks import tasks
@@ -30,7 +30,7 @@ def input_tensors(features: FeaturesConfig, any_frames: bool = False) -> dict[st
     """
     inputs = {}
     for name, spec in schema(features).items():
-        free = any_frames and name in PICTURE_ARRAYS
+        free = any_frames and name in FRAME_ARRAYS
         shape = (None, *spec.shape[1:]) if free else spec.shape
         inputs[name] = keras.Input(
             shape, name=name, dtype="float32" if "mask" in name else spec.dtype

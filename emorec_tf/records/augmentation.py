@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.config.schema import PICTURE_ARRAYS
+from emorec_tf.config.schema import FRAME_ARRAYS
 from emorec_tf.features.mesh_points import MIRRORED
 from emorec_tf.records import corruptions
 from emorec_tf.records.parsing import Batch
@@ -62,7 +62,7 @@ def some_frames(inputs: Batch, count: int, seed: tf.Tensor, rows: Rows | None = 
         return inputs
     draws = (rows or rows_of(mask)).uniform(mask.shape[1:], seed) + mask
     chosen = tf.sort(tf.math.top_k(draws, count).indices, axis=1)
-    drawn = {n: tf.gather(inputs[n], chosen, batch_dims=1) for n in PICTURE_ARRAYS if n in inputs}
+    drawn = {n: tf.gather(inputs[n], chosen, batch_dims=1) for n in FRAME_ARRAYS if n in inputs}
     return {**inputs, **drawn}
 
 

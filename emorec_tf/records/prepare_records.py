@@ -128,7 +128,7 @@ def demo_source() -> str:
 
 def demo_records(features: FeaturesConfig) -> Path:
     """Prepare the demo corpus in the cache folder; return the folder of records."""
-    folder = cache_folder() / f"demo-records-{features.stamp()}"
+    folder = cache_folder() / f"demo-records-{features.fingerprint()}"
     prepare(Preparation(records=str(folder)), features)
     return folder
 
@@ -179,7 +179,9 @@ def _plan(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int)
 
     with ThreadPoolExecutor(SIZES_AT_ONCE) as pool:  # a size on object storage is a request
         all_sizes = list(pool.map(sizes_of, clips))
-    digest = hashlib.sha256(f"{records_dir.FORMAT} {features.stamp()} {clips_per_shard}".encode())
+    digest = hashlib.sha256(
+        f"{records_dir.FORMAT} {features.fingerprint()} {clips_per_shard}".encode()
+    )
     for clip, sizes in zip(clips, all_sizes, strict=True):
         fields = {**vars(clip), "traits": dict(clip.traits), "sizes": sizes}
         digest.update(json.dumps(fields, sort_keys=True).encode())
@@ -192,7 +194,7 @@ def _manifest(preparation: Preparation, features: FeaturesConfig, plan: str) -> 
     return {
         "format": records_dir.FORMAT,
         "dataset": preparation.dataset,
-        "stamp": features.stamp(),
+        "stamp": features.fingerprint(),
         "features": dataclasses.asdict(features),
         "plan": plan,
         "licence": " + ".join(c.licence for c in used),

@@ -133,7 +133,7 @@ def open_records(folder: str | Path, wanted: Mapping[str, Any] | None = None) ->
         raise UserError(
             f"{path} is damaged or of another version; prepare the records again"
         ) from error
-    if manifest.get("format") != FORMAT or features.stamp() != manifest["stamp"]:
+    if manifest.get("format") != FORMAT or features.fingerprint() != manifest["stamp"]:
         raise UserError(f"records {folder} are stale (made by another version); prepare them again")
     for name, value in (wanted or {}).items():
         if getattr(features, name) != value:

@@ -173,8 +173,8 @@ def of_run(run: Run, records: Records) -> Experiment:
     """
     if records.features != run.config.features:
         raise UserError(
-            f"records {records.folder} (fingerprint {records.features.stamp()}) were made with "
-            f"other feature settings than the run's (fingerprint {run.config.features.stamp()})"
+            f"records {records.folder} (fingerprint {records.features.fingerprint()}) were made "
+            f"with other feature settings than the run's ({run.config.features.fingerprint()})"
         )
     clips = labelled(records.clips, run.config.data)
     subsets = run.split.clips(clips)

@@ -69,7 +69,7 @@ def test_records_of_other_settings_are_refused(
     manifest["features"]["mel_min_hz"] = 60.0
     from emorec_tf.config.config import FeaturesConfig
 
-    manifest["stamp"] = FeaturesConfig(**manifest["features"]).stamp()
+    manifest["stamp"] = FeaturesConfig(**manifest["features"]).fingerprint()
     (other / records_dir.MANIFEST).write_text(json.dumps(manifest))
     assert evaluate_main(["--run", str(demo_run), "--records", str(other)]) == 1
     assert "other feature settings" in capsys.readouterr().err

@@ -59,13 +59,15 @@ def test_stamp_changes_with_every_setting():
         float: lambda v: v * 0.99,
     }
     base = FeaturesConfig(sample_rate_hz=22050, trim_db=30.0)
-    stamps = {base.stamp()}
+    stamps = {base.fingerprint()}
     for field in dataclasses.fields(FeaturesConfig):
         value = getattr(base, field.name)
-        stamps.add(dataclasses.replace(base, **{field.name: other[type(value)](value)}).stamp())
+        stamps.add(
+            dataclasses.replace(base, **{field.name: other[type(value)](value)}).fingerprint()
+        )
     assert len(stamps) == len(dataclasses.fields(FeaturesConfig)) + 1
     assert all(re.fullmatch("[0-9a-f]{8}", stamp) for stamp in stamps)
-    assert base.stamp() == dataclasses.replace(base).stamp()
+    assert base.fingerprint() == dataclasses.replace(base).fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_audio_features_are_those_of_the_table():
 
 def test_fingerprints_are_those_of_older_records():
     """They are stored with every record and run there is, so they may never change."""
-    assert FeaturesConfig().stamp() == "6bb837b0"
+    assert FeaturesConfig().fingerprint() == "6bb837b0"
 
 
 def test_old_codes_of_files_go_on_working():

@@ -46,7 +46,7 @@ def folder(tmp_path: Path, features: FeaturesConfig, example) -> Path:
     write_atomically(tmp_path / records_dir.REPORT, rows_to_csv(rows))
     manifest = {
         "format": records_dir.FORMAT,
-        "stamp": features.stamp(),
+        "stamp": features.fingerprint(),
         "features": dataclasses.asdict(features),
         "shards": shards,
     }
