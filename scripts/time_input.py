@@ -75,9 +75,8 @@ def main() -> None:
     import keras
     import numpy as np
 
-    from emorec_tf.config import config
+    from emorec_tf.config import choices, config
     from emorec_tf.models import model
-    from emorec_tf.models.fusion import fusions
     from emorec_tf.records import input_pipeline
     from emorec_tf.records import records_dir as records
     from emorec_tf.tasks import tasks
@@ -87,13 +86,13 @@ def main() -> None:
     mean, deviation = input_pipeline.statistics(opened, clips)
     keras.mixed_precision.set_global_policy(given.precision)
     print(f"{len(clips)} clips, {given.precision}, medians of {given.repeats} rounds in turns")
-    for name, choices in BRANCHES:
+    for name, chosen in BRANCHES:
         if name not in given.branches.split(","):
             continue
         for augment in (False, True):
-            values = {**choices, "augment": augment, "modality_dropout": 0}
+            values = {**chosen, "augment": augment, "modality_dropout": 0}
             settings = config.build({**values, **vars(opened.features)})
-            uses = fusions.UNIMODAL[choices["fusion"]]
+            uses = choices.facts("fusion", chosen["fusion"]).uses
             network = model.build_model(settings, classes, mean, deviation)
             model.compile_model(network, settings.train, 1000)
             network.make_train_function()

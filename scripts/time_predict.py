@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from emorec_tf.cli import QUIET
@@ -78,7 +79,7 @@ def main(run: str, clips: list[str]) -> None:
     _, first = timed(lambda: ready.answer_clip(clips[0], speech_check=True))
     print(f"first clip       {first:6.2f} s, with the run loaded")
     rounds = [path for path in clips for _ in range(REPEATS)]
-    spent = [timed(lambda p=path: ready.answer_clip(p, True))[1] for path in rounds]
+    spent = [timed(partial(ready.answer_clip, path, True))[1] for path in rounds]
     lasted = [min(seconds_of(path), features.clip_seconds) for path in rounds]
     print(f"further clip     {statistics.median(spent):6.2f} s")
     print(f"real-time factor {sum(spent) / sum(lasted):6.2f} of the clip's window")

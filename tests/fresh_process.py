@@ -33,8 +33,12 @@ class FreshProcess:
     def ask(self, **question: Any) -> dict[str, Any]:
         """Ask one question, a line of JSON; the answer is one too."""
         if self.process is None:
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            self.process = subprocess.Popen([sys.executable, __file__], text=True, **pipes)
+            self.process = subprocess.Popen(
+                [sys.executable, __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(question) + "\n")

@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {
 
 
 def untrained(
-    folder: Path, features: FeaturesConfig, settings: dict[str, Any] | None = None, **model: Any
+    folder: Path, features: FeaturesConfig, settings: dict[str, Any] | None = None, /, **model: Any
 ) -> tuple[run_dir.Run, Any]:
     """Return a run of three classes, or of a rating, and its network: ``SMALL`` with changes.
 

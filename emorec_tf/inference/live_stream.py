@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -30,6 +30,9 @@ from emorec_tf.media.container import FOREIGN_ERRORS, Source, media_errors, open
 from emorec_tf.media.decode_windows import FRAMES_AT_MOST
 from emorec_tf.storage.quiet import quiet
 
+if TYPE_CHECKING:
+    from emorec_tf.inference.model import Model
+
 log = logging.getLogger(__name__)
 
 STEP_SECONDS = 0.5
@@ -39,14 +42,6 @@ PENDING_FRAMES = 3  # that wait for the face detector; an older one makes room f
 SKIPS = ((2.0, "NONKEY"), (0.3, "NONREF"), (-math.inf, "DEFAULT"))
 DEVICES = {"camera": "v4l2", "microphone": "alsa"}
 ALSA_SETTINGS = "/usr/share/alsa/alsa.conf"  # PyAV's own ALSA looks for it where it was built
-
-
-class HasReady(Protocol):
-    """A model as ``emorec_tf.load`` gives it."""
-
-    @property
-    def ready(self) -> Predictor:
-        """The run behind it."""
 
 
 @dataclass
@@ -115,11 +110,11 @@ class Stream:
     """
 
     def __init__(
-        self, source: int | str, model: Predictor | HasReady, step_seconds: float = STEP_SECONDS
+        self, source: int | str, model: Predictor | Model, step_seconds: float = STEP_SECONDS
     ) -> None:
         """Keep the settings; nothing is opened yet."""
         self.source, self.step_seconds = source, step_seconds
-        self.model = model if isinstance(model, Predictor) else model.ready
+        self.model = model if isinstance(model, Predictor) else model.predictor
         self.features = self.model.run.config.features
         self.answer: dict[str, Any] = {}
         self.lags: list[float] = []

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from emorec_tf.inference import media_answer, predictor
 from emorec_tf.inference.predictor import Predictor
 from emorec_tf.serving import uploads
 from emorec_tf.serving.job_queue import GoneError, JobQueue, LateError
+from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
 pytest.importorskip("fastapi", reason="needs the extra 'serve'")
 import httpx
@@ -197,15 +198,26 @@ def test_names_are_only_shown() -> None:
     assert len(uploads.display_name("x" * 5000)) == uploads.NAME_LENGTH
 
 
+class HeldUp(SpeakerAdapter):
+    """Adapts as another adapter does, after a wait."""
+
+    def __init__(self, adapter: SpeakerAdapter, wait: Callable[[], None]) -> None:
+        super().__init__(adapter.enrol, adapter.standard)
+        self.adapter, self.wait = adapter, wait
+
+    def __call__(self, inputs: Any, clip_ids: Any = None) -> Any:
+        self.wait()
+        return self.adapter(inputs, clip_ids)
+
+
 def test_a_full_queue_and_the_time_limit(ready: Predictor, clip: Path) -> None:
     free, busy = threading.Event(), threading.Event()
 
-    def slow(inputs: Any, clip_ids: Any) -> Any:
+    def wait() -> None:
         busy.set()
         free.wait(20)
-        return ready.adapt(inputs, clip_ids)
 
-    held = dataclasses.replace(ready, adapt=slow)
+    held = dataclasses.replace(ready, adapt=HeldUp(ready.adapt, wait))
     application = app.app(held, limits=Limits(queue=0, seconds=1.0))
     with reached(application) as client:
         first: list[Any] = []
@@ -229,13 +241,12 @@ def test_a_full_queue_and_the_time_limit(ready: Predictor, clip: Path) -> None:
 def test_a_long_video_is_broken_off_at_its_next_window(ready: Predictor, talk: Path) -> None:
     windows = 0
 
-    def slow(inputs: Any, clip_ids: Any) -> Any:
+    def wait() -> None:
         nonlocal windows
         windows += 1
         time.sleep(0.4)
-        return ready.adapt(inputs, clip_ids)
 
-    held = dataclasses.replace(ready, adapt=slow)
+    held = dataclasses.replace(ready, adapt=HeldUp(ready.adapt, wait))
     with reached(app.app(held, limits=Limits(seconds=0.6))) as client:
         assert post(client, talk.read_bytes()).status_code == 504
     assert windows <= 3  # of about eight

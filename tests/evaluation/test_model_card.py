@@ -30,9 +30,9 @@ def test_it_tells_protocol_figures_limits_and_making(text):
         "speaker-independent",
         "fold 6 left out",
         "CC BY-NC-SA 4.0",
-    )
-    wanted += ("acted (intended by the actor)", "123,456 parameters", "emorec_tf.crossval --run")
-    wanted += (
+        "acted (intended by the actor)",
+        "123,456 parameters",
+        "emorec_tf.crossval --run",
         "12 speakers",
         "seeds (2)",
         "fusion: concat",

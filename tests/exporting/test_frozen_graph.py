@@ -79,7 +79,7 @@ def with_all_entries(written: list[Network]) -> list[Network]:
     """Add a network for every entry of the tables that none of those written has."""
     made = list(written)
     for place, kind in enumerate(("audio", "face", "fusion")):
-        known = {network[place].partition("(")[0] for network in written}
+        known = {network[:3][place].partition("(")[0] for network in written}
         for name, entry in choices.entries(kind).items():
             if name not in known:
                 model = [SMALL["audio"], SMALL["face"], SMALL["fusion"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,7 +46,7 @@ def test_large_regions_are_reduced_and_the_face_with_them() -> None:
     # Iris and pupil are the darkest where the eyes should be.
     for x, y in (frame.face.left_eye, frame.face.right_eye):
         assert region[round(y), round(x)].max() < 40
-    settings = {"size_pixels": 48, "margin": 0.1, "align": True}
+    settings: dict[str, Any] = {"size_pixels": 48, "margin": 0.1, "align": True}
     straight = face_detection.crop(image, face, **settings).astype(float)
     kept = face_tracks.crop_of(frame, channels=3, **settings)
     assert np.abs(kept - straight).mean() < 5
@@ -58,7 +59,7 @@ def test_large_regions_are_reduced_and_the_face_with_them() -> None:
 def test_a_crop_is_the_same_however_small_the_jpeg_is_read(size_pixels: int, align: bool) -> None:
     face = Face(98, 40, 124, 160, 1.0, *EYES)
     frame = track_frame(drawn_face(), face, 0.0)
-    settings = {"size_pixels": size_pixels, "margin": 0.2, "align": align}
+    settings: dict[str, Any] = {"size_pixels": size_pixels, "margin": 0.2, "align": align}
     wanted = face_detection.crop(region_of(frame), frame.face, **settings).astype(float)
     got = face_tracks.crop_of(frame, channels=3, **settings)
     assert got.shape == (size_pixels, size_pixels, 3)

@@ -35,9 +35,9 @@ def video(path: str) -> dict[str, Any]:
 
 
 def printed(answers: list[dict[str, Any]], width: int, top: int = 3) -> str:
-    console = Console(file=io.StringIO(), width=width)
-    answer_table.show(answers, top, console)
-    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+    text = io.StringIO()
+    answer_table.show(answers, top, Console(file=text, width=width))
+    return text.getvalue()
 
 
 def rows_of(text: str) -> list[list[str]]:

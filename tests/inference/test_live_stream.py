@@ -70,7 +70,7 @@ def test_the_feed_keeps_the_last_seconds() -> None:
     assert feed.waveform(0, 1) is None
     for end in range(1, 6):
         feed.add_audio(float(end), np.full(10, end, np.float32), 10)
-    assert feed.waveform(3.5, 5.5).tolist() == [4] * 5 + [5] * 10 + [0] * 5  # type: ignore[union-attr]
+    assert feed.waveform(3.5, 5.5).tolist() == [4] * 5 + [5] * 10 + [0] * 5
     assert len(feed.blocks) == 3
     feed.frames.extend((float(n), n) for n in range(9))
     assert [seconds for seconds, _ in feed.take_frames()] == [6, 7, 8]

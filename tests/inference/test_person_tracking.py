@@ -13,7 +13,8 @@ def face(x: float, y: float = 50.0, side: float = 80.0, score: float = 0.9) -> F
 
 
 def test_two_people_who_sway_stay_two():
-    random, crowd = np.random.default_rng(0), []
+    random = np.random.default_rng(0)
+    crowd: list[person_tracking.Person] = []
     for step in range(200):
         left, right = (face(x + random.normal(0, 6), 50 + random.normal(0, 6)) for x in (60, 300))
         found = [left, right] if random.random() < 0.5 else [right, left]

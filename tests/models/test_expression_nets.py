@@ -14,7 +14,13 @@ from places import DATA
 from emorec_tf.errors import UserError
 from emorec_tf.features.face_detection import Face, dlib_hog
 from emorec_tf.media import decode
-from emorec_tf.models.face.expression_nets import deepface_net, grey_images, settle, xception_net
+from emorec_tf.models.face.expression_nets import (
+    Net,
+    deepface_net,
+    grey_images,
+    settle,
+    xception_net,
+)
 
 XCEPTION = "models/mini_xception/fer2013_mini_XCEPTION.102-0.66.hdf5"
 FER = DATA / XCEPTION
@@ -32,7 +38,7 @@ def faces() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), np.uint8)
 
 
-def net_of(build, pixels: int) -> tuple[keras.Model, object]:
+def net_of(build, pixels: int) -> tuple[keras.Model, Net]:
     images = keras.Input((pixels, pixels, 1))
     net = build(images)
     return keras.Model(images, net.values), net

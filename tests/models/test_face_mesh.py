@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ def test_motion_is_the_same_whoever_moves():
     eyes = [*LEFT_EYE_CORNERS, *RIGHT_EYE_CORNERS]  # upright's own frame is left as it is
     identity = np.random.default_rng(1).normal(0, 0.3, (2, 1, 478, 3)).astype(np.float32)
     identity[:, :, eyes] = 0
-    arguments = {"subset": "all", "deltas": True, "local": False}
+    arguments: dict[str, Any] = {"subset": "all", "deltas": True, "local": False}
     one, other = (
         np.asarray(mesh_features(points, mask, **arguments))[..., 478 * 3 :]
         for points in (still, still + identity)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.models.classical import head_layers, head_search, speaker_lda
 
 CLASSES, SPEAKERS, EACH, WIDTH = 3, 5, 8, 4
-HALF = {"balanced": True, "shrinkage": 0.2, "speaker_shrinkage": 0.5}
+HALF: dict[str, Any] = {"balanced": True, "shrinkage": 0.2, "speaker_shrinkage": 0.5}
 
 
 def clips() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -61,7 +63,7 @@ def test_from_very_many_clips_it_is_scikit_learns_without_the_speakers_means():
     mean_of = {s: z[speakers == s].mean(0) for s in speakers}
     away = z - np.stack([mean_of[s] for s in speakers])
     theirs = LinearDiscriminantAnalysis(solver="lsqr").fit(away, labels)
-    settings = {"balanced": False, "shrinkage": 0.0, "speaker_shrinkage": 0.5}
+    settings: dict[str, Any] = {"balanced": False, "shrinkage": 0.0, "speaker_shrinkage": 0.5}
     found = speaker_lda.fitted(z, labels, speakers, clips=10**9, **settings)
     np.testing.assert_allclose(found.speaker_coef_, found.coef_, atol=1e-5)
     ours = away @ found.coef_.T + found.intercept_

@@ -109,7 +109,7 @@ def test_what_passes_is_tried_again(s3: str, monkeypatch: pytest.MonkeyPatch) ->
     assert remote._ask(question) == f"{s3}/x"
     troubles += [tf.errors.UnavailableError(None, None, "busy")] * 3
     with pytest.raises(SetupError, match="busy; repeat the command"):
-        place(f"{s3}/x")._ask(question)
+        remote._ask(question)
 
 
 def test_a_clip_that_is_fetched_is_named_as_it_was_given(s3: str) -> None:

@@ -271,8 +271,8 @@ def test_a_stage_is_not_trained_again_as_a_run(
     assert "trained already, as a stage" in caplog.text
     assert run.history == done.history
     for name in ("audio_branch", "audio_head"):
-        for own, theirs in zip(weights(run, name), weights(done, name), strict=True):
-            np.testing.assert_array_equal(own, theirs)
+        for kept, trained in zip(weights(run, name), weights(done, name), strict=True):
+            np.testing.assert_array_equal(kept, trained)
 
 
 def test_values_of_a_members_config_have_their_fields_types(tmp_path):
