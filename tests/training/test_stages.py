@@ -285,7 +285,10 @@ def test_values_of_a_members_config_have_their_fields_types(tmp_path):
     assert own.train.precision == "mixed_bfloat16", "a network of its own"
     first = config.build({"pretrain": str(file)})
     assert stages.of_file(file, first).train.precision == "float32", "a part of the network"
-    for line, said in (("epochs: many", "epochs: Expected"), ("learning_rate: fast", "fast")):
+    for line, said in (
+        ("epochs: many", "epochs is 'many'; it must be a whole number"),
+        ("learning_rate: fast", "fast"),
+    ):
         file.write_text(line)
         with pytest.raises(UserError, match=rf"net\.yaml: .*{said}"):
             stages.of_file(file, settings)
