@@ -54,7 +54,7 @@ def run(argv: Sequence[str] | None) -> int:
     if refused and not options.allow_refused:
         print(
             f"error: {len(refused)} of {len(rows)} clips refused, the others are prepared; see "
-            f"{options.records}/{records_dir.REPORT}, mend them or add --allow_refused",
+            f"{options.records}/{records_dir.REPORT}, repair them or add --allow_refused",
             file=sys.stderr,
         )
         return 1

@@ -99,7 +99,7 @@ def join(found: Iterable[tuple[Clip, str, str]]) -> list[Clip]:
     """Join files to clips by clip id; return the clips sorted by it.
 
     Args:
-        found: What one file's name or row tells, as (clip without files, file, modality), where
+        found: What one file's name or row says, as (clip without files, file, modality), where
             modality is one of ``MODALITIES``, or "" (by suffix).
 
     Raises:

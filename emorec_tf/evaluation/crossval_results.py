@@ -108,7 +108,7 @@ def read(folder: str | Path) -> FinishedRun:
         answers = _answers(rows, tasks.of_facts(facts))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
-            f"{folder / 'predictions.csv'} is damaged ({error}); run crossval again to mend it"
+            f"{folder / 'predictions.csv'} is damaged ({error}); run crossval again to repair it"
         ) from error
     task = tasks.of_facts(facts)
     run = FinishedRun(
@@ -197,7 +197,7 @@ def _facts(folder: Path) -> dict[str, Any]:
         for fold in facts["folds"]:
             _ = [fold[key] for key in ("name", "train", "validation", "test")]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); run crossval again to mend it") from error
+        raise UserError(f"{path} is damaged ({error}); run crossval again to repair it") from error
     return {"notes": [], **facts}
 
 
@@ -224,9 +224,9 @@ def _table(
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; run crossval first") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); run crossval again to mend it") from error
+        raise UserError(f"{path} is damaged ({error}); run crossval again to repair it") from error
     if any(None in row.values() or None in row for row in rows) or (needed and not rows):
-        raise UserError(f"{path} is cut off or empty; run crossval again to mend it")
+        raise UserError(f"{path} is cut off or empty; run crossval again to repair it")
     return rows
 
 

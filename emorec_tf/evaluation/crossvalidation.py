@@ -115,10 +115,10 @@ def plan(
     if folds[0].leaky and settings.data.enrol:
         raise UserError("--enrol has no meaning where every speaker is known; drop it")
     if folds[0].test_clips and settings.data.enrol:
-        raise UserError(f"{protocol} tests speakers unseen; drop --enrol")
-    sounds = records.audio_hashes
+        raise UserError(f"{protocol} is speaker-independent; drop --enrol")
+    hashes = records.audio_hashes
     for fold in folds:
-        leaks.guard(fold.clips(clips), sounds, fold.leaky)
+        leaks.guard(fold.clips(clips), hashes, fold.leaky)
     return CrossValidation(settings, records, protocol, tuple(folds), tuple(notes))
 
 

@@ -7,12 +7,10 @@ loaded when a clip first needs them, so a warm cache loads neither.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from emorec_tf.features.decode_cache import Cache, Entry, key_of
 from emorec_tf.features.face_tracks import TrackFrame
 from emorec_tf.media import decode as media
 from emorec_tf.media.container import Source, open_media
+from emorec_tf.storage.versions import versions as installed
 
 LAYOUT = 2  # of entries; raised when anything is decoded or laid out in another way
 KEPT_AS = {"audio": "sound", "video": "film"}  # in the keys of entries, also of older versions
@@ -218,8 +217,5 @@ def content_of(path: str | None) -> str:
 @functools.cache
 def versions(*packages: str) -> list[str]:
     """Versions of the decoders, and of those packages that are installed."""
-    known = [av.__version__, cv2.__version__]
-    for name in packages:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            known.append(f"{name} {metadata.version(name)}")
-    return known
+    others = installed(*packages).items()
+    return [av.__version__, cv2.__version__, *(f"{name} {version}" for name, version in others)]

@@ -48,7 +48,7 @@ def copied(records: Records) -> list[str]:
         try:
             tf.io.gfile.copy(records.shards[number], str(temporary), overwrite=True)
             if file_check(temporary)["sha256"] != rows[number]["sha256"]:
-                raise UserError(f"{records.shards[number]} is damaged; prepare again to mend it")
+                raise UserError(f"{records.shards[number]} is damaged; prepare again to repair it")
             temporary.replace(paths[number])
         finally:
             temporary.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ class Kind:
         flag: names the folder on the command line.
         must_agree: keys of the plan in order of importance, each with what to say where it
             differs (``{key}`` of the stored plan may stand in it); "": both values.
-        rest: glob pattern of files that also tell a folder of this kind, without its plan.
+        rest: glob pattern of files that also identify a folder of this kind, without its plan.
     """
 
     name: str

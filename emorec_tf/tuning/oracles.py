@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -25,21 +23,15 @@ from keras_tuner.src.engine.trial import Trial
 
 from emorec_tf.errors import UserError
 from emorec_tf.storage.files import write_atomically
+from emorec_tf.storage.quiet import quiet as silence
 
 POLL_SECONDS = 0.5
 SMALLEST_FACTOR = 3  # Hyperband's own
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hide what KerasTuner prints, and its deprecation warnings."""
-    with (
-        warnings.catch_warnings(),
-        Path(os.devnull).open("w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-    ):
-        warnings.simplefilter("ignore")
-        yield
+def quiet() -> contextlib.AbstractContextManager[Any]:
+    """Hide what KerasTuner prints, and its deprecation warnings; its board has its own stream."""
+    return silence(stderr=False, native=False)
 
 
 class Kept(keras_tuner.Oracle):

@@ -1,4 +1,4 @@
-"""What mattered in a search, as a picture: every trial a line, and which axis moved the score."""
+"""What mattered in a search, as a plot: every trial a line, and which axis moved the score."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emorec_tf.tasks import plots
 
 FEWEST_TRIALS = 8  # below, a forest would find patterns in luck
 TREES, SHUFFLES = 200, 20
-NOTHING = "-"  # a knob that the choice does not have
+NOTHING = "-"  # an argument that the choice does not have
 NOT_THERE = -0.14  # height of those
 FEW_VALUES, SPREAD = 5, 0.02
 WIDE = 20.0  # numbers that differ by more than this factor are drawn on a logarithmic axis
@@ -94,7 +94,7 @@ def positions(column: pd.Series) -> tuple[np.ndarray, list[tuple[float, str]]]:
     return (values - low) / (high - low), ends
 
 
-def picture(trials: Sequence[Mapping[str, Any]], score: str, seed: int) -> bytes:
+def plot(trials: Sequence[Mapping[str, Any]], score: str, seed: int) -> bytes:
     """Draw all finished trials as parallel coordinates above the importance of every axis.
 
     Args:

@@ -121,8 +121,8 @@ def lead(search: Search, address: str) -> None:
     if oracle.failed_in_a_row() >= search.tuner.failures:
         last = search.result(oracle.end_order[-1]) or {}
         raise UserError(
-            f"the last {search.tuner.failures} trials failed, lastly: {last.get('message')}; mend "
-            f"the search: section, or go on with a larger --failures"
+            f"the last {search.tuner.failures} trials failed, lastly: {last.get('message')}; "
+            f"correct the search: section, or go on with a larger --failures"
         )
 
 

@@ -144,10 +144,10 @@ def hyperparameter(name: str, given: Any, section: Mapping[str, Any], base: Conf
     listed = section.get(kind)
     choices = listed if isinstance(listed, list) else [catalog.parse(getattr(base.model, kind))[0]]
     parsed = {str(choice): catalog.check(kind, str(choice)) for choice in choices}
-    knobs = {c: catalog.entries(kind)[called].arguments for c, (called, _) in parsed.items()}
-    having = [c for c in parsed if own in knobs[c]]
+    arguments = {c: catalog.entries(kind)[called].arguments for c, (called, _) in parsed.items()}
+    having = [c for c in parsed if own in arguments[c]]
     if not having:
-        known = {k for there in knobs.values() for k in there}
+        known = {k for there in arguments.values() for k in there}
         hint = nearest(own, known) if known else "none has any"
         raise UserError(
             f"search: {name}: no {kind} of {', '.join(parsed)} has that hyperparameter; {hint}"
@@ -155,7 +155,7 @@ def hyperparameter(name: str, given: Any, section: Mapping[str, Any], base: Conf
     taking = [c for c in having if own not in parsed[c][1]]
     if not taking:
         raise UserError(f"search: {name}: every {kind} that has it sets it; drop it there or here")
-    usual = knobs[taking[0]][own]
+    usual = arguments[taking[0]][own]
     axis = axis_of(name, given, float | None if usual is None else type(usual))
     for choice in taking:
         called, set_there = parsed[choice]
@@ -217,7 +217,7 @@ def plain(hint: Any) -> Any:
 def typed(name: str, value: Any, hint: Any) -> Any:
     """Give a value the type that the setting or hyperparameter has, or refuse it.
 
-    YAML 1.1 takes 3e-4 for a word and on for true; the first is mended, the second refused.
+    YAML 1.1 takes 3e-4 for a word and on for true; the first is corrected, the second refused.
     """
     if value is None and type(None) in typing.get_args(hint):
         return None
@@ -241,9 +241,9 @@ def typed(name: str, value: Any, hint: Any) -> Any:
     return value
 
 
-def call(name: str, knobs: Mapping[str, Any]) -> str:
+def call(name: str, arguments: Mapping[str, Any]) -> str:
     """Write a choice as the config has it: ``lstm(units=64)``."""
-    inside = ", ".join(f"{key}={value!r}" for key, value in knobs.items())
+    inside = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     return f"{name}({inside})" if inside else name
 
 
@@ -270,8 +270,8 @@ def applied(chosen: Mapping[str, Any], base: Config) -> Config:
     for kind in catalog.NETWORK:
         own = {n.partition(".")[2]: v for n, v in chosen.items() if n.startswith(f"{kind}.")}
         if own:
-            name, knobs = catalog.parse(fields.get(kind, getattr(base.model, kind)))
-            fields[kind] = call(name, {**knobs, **own})
+            name, arguments = catalog.parse(fields.get(kind, getattr(base.model, kind)))
+            fields[kind] = call(name, {**arguments, **own})
     return build(fields, base)
 
 

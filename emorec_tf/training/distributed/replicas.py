@@ -83,14 +83,14 @@ def clipped_as_one(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
         return own(context.all_reduce(tf.distribute.ReduceOp.SUM, gradients))
 
     own = optimizer._clip_gradients
-    mended = not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    repaired = not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     try:
-        if mended:
+        if repaired:
             optimizer._clip_gradients = clipped
             optimizer._all_reduce_sum_gradients = lambda summed: summed
         yield
     finally:
-        if mended:
+        if repaired:
             del optimizer._clip_gradients, optimizer._all_reduce_sum_gradients
 
 
