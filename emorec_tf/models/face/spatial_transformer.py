@@ -11,7 +11,7 @@ from emorec_tf.models.layers import Tensor
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # x' = x, y' = y
 
 
-def spatial_transformer(images: Tensor, filters: int = 20, kernel: int = 5) -> Tensor:
+def spatial_transformer(pictures: Tensor, filters: int = 20, kernel: int = 5) -> Tensor:
     """Rotate, shift and scale each image by a localisation net of two convolutions.
 
     It starts as the identity.
@@ -42,9 +42,9 @@ class AffineSampling(keras.layers.Layer):
         images [N, H, W, C], change of the map (xx, xy, x, yx, yy, y) [N, 6] -> [N, H, W, C]
     """
 
-    def call(self, images: Tensor, change: Tensor) -> Tensor:
+    def call(self, pictures: Tensor, change: Tensor) -> Tensor:
         """Return the resampled images."""
-        height, width, channels = images.shape[1:]
+        height, width, channels = pictures.shape[1:]
         rows, columns = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
         y, x = (grid.ravel() for grid in np.meshgrid(rows, columns, indexing="ij"))
         grid = np.stack([x, y, np.ones_like(x)]).astype("float32")  # [3, P]
@@ -52,7 +52,7 @@ class AffineSampling(keras.layers.Layer):
         places = ops.matmul(affine, grid)  # [N, 2, P]
         column, right = _between(places[:, 0], width)
         row, below = _between(places[:, 1], height)
-        pixels = ops.reshape(images, (-1, height * width, channels))
+        pixels = ops.reshape(pictures, (-1, height * width, channels))
 
         def seen(down: int, along: int) -> Tensor:
             index = (row + down) * width + column + along
@@ -64,10 +64,10 @@ class AffineSampling(keras.layers.Layer):
         return ops.reshape(sampled, (-1, height, width, channels))
 
     def compute_output_shape(
-        self, images_shape: tuple[int | None, ...], change_shape: tuple[int | None, ...]
+        self, pictures_shape: tuple[int | None, ...], change_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
         """Give the shape without running."""
-        return images_shape
+        return pictures_shape
 
 
 def _between(place: Tensor, size: int) -> tuple[Tensor, Tensor]:
