@@ -144,10 +144,10 @@ def hyperparameter(name: str, given: Any, section: Mapping[str, Any], base: Conf
     listed = section.get(kind)
     choices = listed if isinstance(listed, list) else [catalog.parse(getattr(base.model, kind))[0]]
     parsed = {str(choice): catalog.check(kind, str(choice)) for choice in choices}
-    knobs = {c: catalog.entries(kind)[called].knobs for c, (called, _) in parsed.items()}
-    having = [c for c in parsed if own in knobs[c]]
+    arguments = {c: catalog.entries(kind)[called].knobs for c, (called, _) in parsed.items()}
+    having = [c for c in parsed if own in arguments[c]]
     if not having:
-        known = {k for there in knobs.values() for k in there}
+        known = {name for names in arguments.values() for name in names}
         hint = nearest(own, known) if known else "none has any"
         raise UserError(
             f"search: {name}: no {kind} of {', '.join(parsed)} has that hyperparameter; {hint}"
@@ -155,7 +155,7 @@ def hyperparameter(name: str, given: Any, section: Mapping[str, Any], base: Conf
     taking = [c for c in having if own not in parsed[c][1]]
     if not taking:
         raise UserError(f"search: {name}: every {kind} that has it sets it; drop it there or here")
-    usual = knobs[taking[0]][own]
+    usual = arguments[taking[0]][own]
     axis = axis_of(name, given, float | None if usual is None else type(usual))
     for choice in taking:
         called, set_there = parsed[choice]
@@ -210,8 +210,8 @@ def range_of(name: str, given: Mapping[str, Any], hint: Any) -> Axis:
 
 def plain(hint: Any) -> Any:
     """Take None away from a type."""
-    there = [part for part in typing.get_args(hint) if part is not type(None)]
-    return there[0] if type(None) in typing.get_args(hint) else hint
+    parts = [part for part in typing.get_args(hint) if part is not type(None)]
+    return parts[0] if type(None) in typing.get_args(hint) else hint
 
 
 def typed(name: str, value: Any, hint: Any) -> Any:
@@ -241,9 +241,9 @@ def typed(name: str, value: Any, hint: Any) -> Any:
     return value
 
 
-def call(name: str, knobs: Mapping[str, Any]) -> str:
+def call(name: str, arguments: Mapping[str, Any]) -> str:
     """Write a choice as the config has it: ``lstm(units=64)``."""
-    inside = ", ".join(f"{key}={value!r}" for key, value in knobs.items())
+    inside = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
     return f"{name}({inside})" if inside else name
 
 
@@ -270,8 +270,8 @@ def applied(chosen: Mapping[str, Any], base: Config) -> Config:
     for kind in catalog.TABLES:
         own = {n.partition(".")[2]: v for n, v in chosen.items() if n.startswith(f"{kind}.")}
         if own:
-            name, knobs = catalog.parse(fields.get(kind, getattr(base.model, kind)))
-            fields[kind] = call(name, {**knobs, **own})
+            name, arguments = catalog.parse(fields.get(kind, getattr(base.model, kind)))
+            fields[kind] = call(name, {**arguments, **own})
     return build(fields, base)
 
 

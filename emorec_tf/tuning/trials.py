@@ -35,7 +35,7 @@ def work(oracle: Any, worker: str, search: Search, after: Callable[[], None]) ->
     """Take trials and report their results, until the oracle has no more."""
     import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")  # each trial is a new model, so functions are traced anew
+    tf.get_logger().setLevel("ERROR")  # each trial is a new model, so functions are traced again
     while (trial := oracle.create_trial(worker)).status != "STOPPED":
         if trial.status == "IDLE":  # others have to end first
             time.sleep(POLL_SECONDS)

@@ -64,7 +64,7 @@ def test_positions():
 
 def test_pictures_of_many_and_of_one():
     for count in (40, 1):
-        data = search_plots.picture(invented(count), "val_uar", 0)
+        data = search_plots.plot(invented(count), "val_uar", 0)
         picture = Image.open(io.BytesIO(data)).convert("L")
         assert picture.width > 600
         assert np.asarray(picture).std() > 10, "something is drawn"
