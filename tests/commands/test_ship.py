@@ -63,7 +63,7 @@ def test_a_run_that_held_nobody_out(
     from emorec_tf import evaluate
 
     assert evaluate.main(["--run", str(everybody)]) == 1
-    assert "held nobody out" in capsys.readouterr().err
+    assert "held no speaker out" in capsys.readouterr().err
     out = tmp_path / "demo-voice"
     where = ["--run", str(everybody), "--crossval", str(judged), "--out", str(out)]
     assert ship.main([*where, "--note=Chosen by a look at the folds."]) == 0
