@@ -1,4 +1,4 @@
-"""Command: a run to scores on its test speakers, which training never saw."""
+"""Command: a run to scores on its test speakers, held out from training."""
 
 from __future__ import annotations
 

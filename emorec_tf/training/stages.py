@@ -1,7 +1,7 @@
 """Pretraining stages: branches or ensemble members, each a run of its own that is trained first.
 
 A stage takes model and training from its own config; data, features, split and seed from the run
-that needs it, so no stage hears or sees a speaker whom that run is tested on. Stages lie in
+that needs it, so no stage is trained on a speaker that the run is tested on. Stages lie in
 ``first/`` beside the run (or the cross-validation), named by all that decides them: runs beside
 each other share them.
 """

@@ -121,8 +121,8 @@ def finish(search: Search, results: Sequence[Mapping[str, Any]]) -> None:
         why = results[-1]["message"] if results else "none was started"
         raise UserError(f"no trial succeeded, lastly: {why}; correct the search: section")
     done = [result for result in results if result["score"] is not None]
-    plot = search_plots.plot(done, search.score, search.settings.train.seed)
-    write_atomically(search.folder / PLOT, plot)
+    drawn = search_plots.plot(done, search.score, search.settings.train.seed)
+    write_atomically(search.folder / PLOT, drawn)
     settings = run_dir.load(search.run_folder(best["trial"])).config
     settings = with_paths(settings, search.folder)
     text = header(search, results, best) + to_yaml(settings)

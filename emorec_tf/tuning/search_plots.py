@@ -1,4 +1,4 @@
-"""What mattered in a search, as a plot: every trial a line, and which axis moved the score."""
+"""Plot of a search: every trial a line, and the importance of every axis for the score."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sklearn.preprocessing import OneHotEncoder
 
 from emorec_tf.tasks import plots
 
-FEWEST_TRIALS = 8  # below, a forest would find patterns in luck
+FEWEST_TRIALS = 8  # below, a forest would fit noise
 TREES, SHUFFLES = 200, 20
-NOTHING = "-"  # an argument that the choice does not have
+NOTHING = "-"  # a hyperparameter that the choice does not have
 NOT_THERE = -0.14  # height of those
 FEW_VALUES, SPREAD = 5, 0.02
 WIDE = 20.0  # numbers that differ by more than this factor are drawn on a logarithmic axis
@@ -77,7 +77,7 @@ def importances(
 
 
 def positions(column: pd.Series) -> tuple[np.ndarray, list[tuple[float, str]]]:
-    """Place a column's values between 0 and 1 (nan: nothing there), and say what the ends mean."""
+    """Place a column's values between 0 and 1 (nan: no value), and label the ends."""
     if not pd.api.types.is_numeric_dtype(column):
         words = sorted(set(column) - {NOTHING})
         at = {word: i / max(1, len(words) - 1) for i, word in enumerate(words)}
@@ -152,7 +152,7 @@ def draw_lines(
 
 def draw_bars(axes: Any, found: Mapping[str, tuple[float, float]] | None) -> None:
     """Draw the importance of each axis."""
-    axes.set_title("What the score hung on", loc="left", fontsize=10)
+    axes.set_title("Importance for the score", loc="left", fontsize=10)
     if found is None:
         axes.set_axis_off()
         text = f"fewer than {FEWEST_TRIALS} trials, or all of one score: no estimate"

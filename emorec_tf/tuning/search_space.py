@@ -144,10 +144,10 @@ def hyperparameter(name: str, given: Any, section: Mapping[str, Any], base: Conf
     listed = section.get(kind)
     choices = listed if isinstance(listed, list) else [catalog.parse(getattr(base.model, kind))[0]]
     parsed = {str(choice): catalog.check(kind, str(choice)) for choice in choices}
-    arguments = {c: catalog.entries(kind)[called].arguments for c, (called, _) in parsed.items()}
+    arguments = {c: catalog.entries(kind)[called].knobs for c, (called, _) in parsed.items()}
     having = [c for c in parsed if own in arguments[c]]
     if not having:
-        known = {k for there in arguments.values() for k in there}
+        known = {name for names in arguments.values() for name in names}
         hint = nearest(own, known) if known else "none has any"
         raise UserError(
             f"search: {name}: no {kind} of {', '.join(parsed)} has that hyperparameter; {hint}"
@@ -210,8 +210,8 @@ def range_of(name: str, given: Mapping[str, Any], hint: Any) -> Axis:
 
 def plain(hint: Any) -> Any:
     """Take None away from a type."""
-    there = [part for part in typing.get_args(hint) if part is not type(None)]
-    return there[0] if type(None) in typing.get_args(hint) else hint
+    parts = [part for part in typing.get_args(hint) if part is not type(None)]
+    return parts[0] if type(None) in typing.get_args(hint) else hint
 
 
 def typed(name: str, value: Any, hint: Any) -> Any:

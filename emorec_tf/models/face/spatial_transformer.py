@@ -11,7 +11,7 @@ from emorec_tf.models.layers import Tensor
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # x' = x, y' = y
 
 
-def spatial_transformer(pictures: Tensor, filters: int = 20, kernel: int = 5) -> Tensor:
+def spatial_transformer(images: Tensor, filters: int = 20, kernel: int = 5) -> Tensor:
     """Rotate, shift and scale each image by a localisation net of two convolutions.
 
     It starts as the identity.
