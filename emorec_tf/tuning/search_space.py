@@ -144,7 +144,7 @@ def hyperparameter(name: str, given: Any, section: Mapping[str, Any], base: Conf
     listed = section.get(kind)
     choices = listed if isinstance(listed, list) else [catalog.parse(getattr(base.model, kind))[0]]
     parsed = {str(choice): catalog.check(kind, str(choice)) for choice in choices}
-    arguments = {c: catalog.entries(kind)[called].knobs for c, (called, _) in parsed.items()}
+    arguments = {c: catalog.entries(kind)[called].arguments for c, (called, _) in parsed.items()}
     having = [c for c in parsed if own in arguments[c]]
     if not having:
         known = {name for names in arguments.values() for name in names}
