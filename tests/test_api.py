@@ -135,7 +135,8 @@ def test_models_are_found_by_name(
 
 def test_the_answer_is_the_command_s(model: api.Model, demo_run: Path, clip: Path) -> None:
     assert model.predict_clip(clip) == media_answer.load(str(demo_run))(str(clip)).answer
-    assert repr(model) == "Model('demo-concat', classes neutral, happy, sad, from audio and face)"
+    named = f"Model('{demo_run.name}', classes neutral, happy, sad, from audio and face)"
+    assert repr(model) == named
     assert "windows" in model.predict_clip(clip, windows="on")
     assert model.classes == ("neutral", "happy", "sad")
     assert "Limits of use" in model.card
