@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -108,6 +109,7 @@ def start_worker(
 
     from emorec_tf.features import examples
 
+    atexit.register(WORKER.clear)  # while TensorFlow is whole; its functions fail to go later
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     try:

@@ -53,6 +53,14 @@ def test_second_run_does_nothing(
     assert after == {p: t for p, t in before.items() if p.name != ".lock"}
 
 
+def test_workers_end_without_a_traceback(demo_clips: Path, tmp_path: Path) -> None:
+    """They hold functions of TensorFlow, which fail where they outlive its modules."""
+    arguments = command(demo_clips, tmp_path / "records")
+    run = [sys.executable, "-m", "emorec_tf.prepare", *arguments]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 def test_killed_run_goes_on_to_the_same_bytes(
     demo_clips: Path, demo_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
