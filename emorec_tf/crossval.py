@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config import config
 from emorec_tf.config.fields import check, option
 from emorec_tf.evaluation import crossval_files, crossvalidation, summary
@@ -42,9 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: Sequence[str] | None) -> int:
     """Plan, then train, score and join one fold after the other."""
     cluster.refuse("crossval", "share folds out with --folds")
-    given = parse(argv, "crossval", CrossvalOptions, *config.SECTIONS.values())
-    names = {f.name for f in dataclasses.fields(CrossvalOptions)}
-    options = CrossvalOptions(**{k: given.pop(k) for k in names if k in given})
+    options, given = parse_options(argv, "crossval", CrossvalOptions, *config.SECTIONS.values())
     unused = [k for k in SET_BY_PROTOCOL if given.pop(k, None) is not None]
     if unused:
         print(f"note: {', '.join(unused)} not used; the protocol and --seeds decide")

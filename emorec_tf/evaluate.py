@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import option
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import score_run, summary
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Score the run, write its files, print the table."""
-    options = EvaluateOptions(**parse(argv, "evaluate", EvaluateOptions, config_flag=False))
+    options, _ = parse_options(argv, "evaluate", EvaluateOptions, config_flag=False)
     if options.run is None:
         raise UserError("evaluate needs --run FOLDER, a run that train wrote")
     loaded = run_dir.load(options.run)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import option
 from emorec_tf.datasets.discovery import found
 from emorec_tf.exporting.formats import FORMATS, chosen
@@ -44,10 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Check what needs no TensorFlow, then export."""
-    given = parse(argv, "export", ExportOptions, config_flag=False)
-    options = ExportOptions(
-        **{f.name: given[f.name] for f in fields(ExportOptions) if f.name in given}
-    )
+    options, _ = parse_options(argv, "export", ExportOptions, config_flag=False)
     formats = chosen(options.format)
     folder = model_store.folder_of(model_store.chosen(options.run, "export"))
     model_store.check_sums(folder)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import check, option
 from emorec_tf.datasets.discovery import found
 from emorec_tf.errors import SetupError, UserError
@@ -49,9 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Answer every file that can be read; name the others and exit with 1 at the end."""
-    given = parse(argv, "predict", PredictOptions, config_flag=False)
-    names = (f.name for f in fields(PredictOptions))
-    options = PredictOptions(**{name: given[name] for name in names if name in given})
+    options, _ = parse_options(argv, "predict", PredictOptions, config_flag=False)
     run_folder = model_store.chosen(options.run, "predict")
     check(0 <= options.abstain_below <= 1, "abstain_below", options.abstain_below, "0 to 1")
     check(options.top >= 1, "top", options.top, "1 or more")

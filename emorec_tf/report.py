@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import option
 from emorec_tf.errors import UserError
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Write the page, a folder of plots and tables, and a MODEL_CARD.md into each run."""
-    options = ReportOptions(**parse(argv, "report", ReportOptions, config_flag=False))
+    options, _ = parse_options(argv, "report", ReportOptions, config_flag=False)
     if not options.run:
         raise UserError("report needs --run FOLDER [FOLDER ...], which crossval wrote")
     if not options.out.endswith((".html", ".htm")):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import check, option
 from emorec_tf.errors import SetupError
 from emorec_tf.inference import model_store
@@ -35,9 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Serve until a signal says to stop."""
-    given = parse(argv, "serve", ServeOptions, config_flag=False)
-    names = (f.name for f in fields(ServeOptions))
-    options = ServeOptions(**{name: given[name] for name in names if name in given})
+    options, _ = parse_options(argv, "serve", ServeOptions, config_flag=False)
     run_folder = model_store.chosen(options.run, "serve")
     check(0 <= options.port < 65536, "port", options.port, "0 to 65535")
     check(options.max_upload_mb > 0, "max_upload_mb", options.max_upload_mb, "above 0")

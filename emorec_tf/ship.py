@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import option
 from emorec_tf.errors import UserError
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Package the run and print what was written."""
-    options = ShipOptions(**parse(argv, "ship", ShipOptions, config_flag=False))
+    options, _ = parse_options(argv, "ship", ShipOptions, config_flag=False)
     if options.run is None or options.out is None:
         raise UserError("ship needs --run FOLDER and --out FOLDER (see --help)")
     from emorec_tf.evaluation import crossval_results

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import shlex
 import sys
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config import config
 from emorec_tf.config.config import Config
 from emorec_tf.config.fields import check, option
@@ -45,9 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: Sequence[str] | None) -> int:
     """Check everything, then search: alone, as the chief, or for a chief."""
     cluster.refuse("tune", "share trials as docs/search.md says")
-    given = parse(argv, "tune", TuneOptions, *config.SECTIONS.values())
-    names = {f.name for f in dataclasses.fields(TuneOptions)}
-    options = TuneOptions(**{k: given.pop(k) for k in names if k in given})
+    options, given = parse_options(argv, "tune", TuneOptions, *config.SECTIONS.values())
     address, worker = search_run.role(os.environ)
     settings, records = experiment.resolve(given)
     own, notes = search.nested(
