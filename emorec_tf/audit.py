@@ -25,11 +25,12 @@ class AuditOptions:
 
     splits: tuple[str, ...] = option(
         (),
-        "CSV file with the columns path,speaker,fold,role (train, validation or test)",
+        "CSV file with the columns path,speaker,fold,role; role is train, validation or test",
         positional=True,
+        metavar="FILE",
     )
     sound: bool = option(
-        False, "also decode the files and compare their audio; finds exact copies only"
+        False, "also decode the files and compare their audio, which finds exact copies only"
     )
 
 

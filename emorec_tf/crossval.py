@@ -25,12 +25,24 @@ SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "se
 class CrossvalOptions:
     """Which folds, how often, where to."""
 
-    run: str | None = option(None, "folder for all folds, e.g. runs/cv-concat")
-    protocol: str | None = option(None, "ravdess/contiguous6, group_kfold:5, loso_session, ...")
-    seeds: int = option(3, "how many random seeds everything is trained with: 0, 1, 2, ...")
-    folds: str | None = option(None, "comma list of folds to do here, counted from 0; none: all")
-    allow_partial: bool = option(False, "go on with fewer speakers or clips than the protocol has")
-    overwrite: bool = option(False, "throw away what an earlier run left in that folder")
+    run: str | None = option(
+        None, "folder to write, one run per fold and seed (default: runs/cv-<dataset>)"
+    )
+    protocol: str | None = option(
+        None,
+        "cross-validation protocol: ravdess/contiguous6, group_kfold:5, loso_session, ...; "
+        "zoo lists them (required)",
+    )
+    seeds: int = option(
+        3, "number of random seeds; each fold is trained once with each of 0, 1, 2, ..."
+    )
+    folds: str | None = option(None, "comma list of folds to run, counted from 0 (default: all)")
+    allow_partial: bool = option(
+        False, "accept records with fewer speakers or clips than the protocol has"
+    )
+    overwrite: bool = option(
+        False, "delete what an earlier run left in that folder and start again"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

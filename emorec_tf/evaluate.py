@@ -18,8 +18,10 @@ from emorec_tf.training import run_dir
 class EvaluateOptions:
     """Which run, on which records."""
 
-    run: str | None = option(None, "run directory that train wrote")
-    records: str | None = option(None, "records, if they have moved since training")
+    run: str | None = option(None, "folder of a run that train wrote (required)")
+    records: str | None = option(
+        None, "folder of the records, if they were moved (default: where they were at training)"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,12 +19,17 @@ class ReportOptions:
 
     run: tuple[str, ...] = option(
         (),
-        "folders that crossval wrote; folders that hold parts of one run are joined",
+        "folders that crossval wrote; those that hold different folds of one cross-validation are "
+        "joined (required)",
         several=True,
     )
-    out: str = option("report.html", "the page; plots and tables go into <out>_files beside it")
+    out: str = option(
+        "report.html", "HTML file to write; plots and tables go into <out>_files beside it"
+    )
     records: str | None = option(
-        None, "records of the runs, for traits that the clip names do not hold: sex, age, ..."
+        None,
+        "folder of the records, for subgroup scores by speaker attributes that the clip names do "
+        "not give: sex, age, ... (default: none)",
     )
 
 

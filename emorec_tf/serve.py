@@ -21,11 +21,17 @@ NEEDED = ("fastapi", "multipart", "prometheus_client", "uvicorn")
 class ServeOptions(ModelOptions):
     """Which run, on which address, and the limits of one client."""
 
-    port: int = option(8080, "port of the page and the API; 0: any free one")
-    host: str = option("127.0.0.1", "address to listen on; only this machine reaches 127.0.0.1")
-    max_upload_mb: float = option(200.0, "largest clip that is accepted, in MB")
-    time_limit_seconds: float = option(600.0, "longest a clip may take, with its wait")
-    queue: int = option(8, "number of clips that may wait while one is answered")
+    port: int = option(8080, "TCP port of the page and the API; 0: any free port")
+    host: str = option(
+        "127.0.0.1", "address to listen on; 127.0.0.1 can be reached from this machine only"
+    )
+    max_upload_mb: float = option(200.0, "largest upload that is accepted, in MB", expert=True)
+    time_limit_seconds: float = option(
+        600.0, "longest time for a clip, in seconds, with its time in the queue", expert=True
+    )
+    queue: int = option(
+        8, "clips that may wait while one is processed; more are refused", expert=True
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +58,7 @@ def run(argv: Sequence[str] | None) -> int:
         from emorec_tf.serving import app
         from emorec_tf.serving.server import serve
 
-        settings = Settings(options.window_hop_seconds, speech_check=options.speech_check == "on")
+        settings = Settings(options.window_hop_seconds, speech_check=options.speech_check)
         limits = app.Limits(options.max_upload_mb, options.time_limit_seconds, options.queue)
         line = f"serving {run_folder} on {address_of(listener)} (stop: Ctrl-C)"
         serve(app.app(model, settings, limits), listener, lambda: print(line, flush=True))

@@ -19,8 +19,10 @@ from emorec_tf.training.distributed import cluster
 class TrainOptions:
     """Where the run goes."""
 
-    run: str | None = option(None, "run directory; none: runs/<dataset>-<fusion>")
-    overwrite: bool = option(False, "throw away what an earlier run left in that directory")
+    run: str | None = option(None, "folder of the run (default: runs/<dataset>-<fusion>)")
+    overwrite: bool = option(
+        False, "delete what an earlier run left in that folder and start again"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,11 +24,19 @@ from emorec_tf.tuning import search, search_run, search_space
 class TuneOptions(search.Tuner):
     """How to search, on which speakers, where to."""
 
-    out: str | None = option(None, "folder of the search; none: runs/tuned-<dataset>")
-    protocol: str | None = option(None, "take the speakers of a fold: ravdess/contiguous6, ...")
-    fold: int | None = option(None, "which fold of the protocol, counted from 0")
-    allow_partial: bool = option(False, "go on with fewer speakers or clips than the protocol has")
-    overwrite: bool = option(False, "throw away what an earlier search left in that folder")
+    out: str | None = option(None, "folder to write (default: runs/tuned-<dataset>)")
+    protocol: str | None = option(
+        None,
+        "take the speakers of one fold of this protocol: ravdess/contiguous6, ... (default: those "
+        "of --train_speakers, --validation_speakers and --test_speakers)",
+    )
+    fold: int | None = option(None, "which fold of --protocol, counted from 0 (default: 0)")
+    allow_partial: bool = option(
+        False, "accept records with fewer speakers or clips than the protocol has"
+    )
+    overwrite: bool = option(
+        False, "delete what an earlier search left in that folder and start again"
+    )
 
     def __post_init__(self) -> None:
         """Refuse searches that cannot be."""
