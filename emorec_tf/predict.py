@@ -105,9 +105,9 @@ def answer_all(
         from rich.console import Console
 
         answer_table.show(answers, options.top, Console())
-    if len(answers) < len(paths):
+    if len(answers) < len(paths) and len(paths) > 1:  # of one file the error says it all
         missing = len(paths) - len(answers)
-        print(f"error: {missing} of {len(paths)} files gave no answer", file=sys.stderr)
+        print(f"error: {missing} of {len(paths)} files could not be predicted", file=sys.stderr)
     return int(failures > 0)
 
 
