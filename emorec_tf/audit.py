@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import option
 from emorec_tf.errors import UserError
 from emorec_tf.splits.leaks import doubts, leaks
@@ -25,11 +25,12 @@ class AuditOptions:
 
     splits: tuple[str, ...] = option(
         (),
-        "CSV file with the columns path,speaker,fold,role (train, validation or test)",
+        "CSV file with the columns path,speaker,fold,role; role is train, validation or test",
         positional=True,
+        metavar="FILE",
     )
     sound: bool = option(
-        False, "also decode the files and compare their audio; finds exact copies only"
+        False, "also decode the files and compare their audio, which finds exact copies only"
     )
 
 
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Print a line for each leak; exit with 1 if there is one."""
-    options = AuditOptions(**parse(argv, "audit", AuditOptions, config_flag=False))
+    options, _ = parse_options(argv, "audit", AuditOptions, config_flag=False)
     if len(options.splits) != 1:
         raise UserError(f"audit needs one split file, not {len(options.splits)}: audit splits.csv")
     from emorec_tf.splits import split_file

@@ -21,17 +21,17 @@ from emorec_tf.errors import UserError
 Options = TypeVar("Options")
 
 VERBS = {
-    "prepare": "decode a corpus once: clips in, TFRecords of audio features and face crops out",
+    "prepare": "decode a corpus once and store its audio features and face crops as TFRecords",
     "train": "train a model on prepared records, or on the built-in demo corpus",
     "evaluate": "score a run on its test speakers, with confidence intervals",
     "crossval": "train and score every fold of a cross-validation protocol, with several seeds",
-    "tune": "search hyperparameters with KerasTuner, judged on the validation speakers",
+    "tune": "search hyperparameters with KerasTuner; the validation speakers decide",
     "report": "write one HTML page about cross-validated runs: scores, plots, model cards",
     "predict": "recognise the emotion in videos, audio files, images or folders of them",
     "serve": "run a web page and an HTTP API for a model on this machine",
     "ship": "package a model for others: weights, card, licence and checksums in one folder",
     "export": "convert a model to SavedModel, LiteRT or ONNX and compare it with the original",
-    "audit": "check a train/test split file for speakers or clips on both sides",
+    "audit": "check a split file for speakers or clips that are in more than one subset",
     "zoo": "list what the zoo offers: models, datasets, branches, fusions, classifiers",
 }
 EXAMPLES = {
@@ -54,6 +54,7 @@ COMPARED = (
     "against them, without it they shape the records of the demo corpus."
 )
 
+WIDTH = 80  # columns of an example
 DEFAULTS_SUIT = "The defaults suit most uses."
 
 # TensorFlow's and MediaPipe's notes on start-up; errors still show. Set before they are imported.
@@ -93,7 +94,7 @@ def parse(
     """
     line = f"python -m emorec_tf.{verb}"
     positional = [
-        f" [{f.name} ...]"
+        f" [{f.metadata.get('metavar', f.name)} ...]"
         for group in groups
         for f in dataclasses.fields(group)
         if f.metadata.get("positional")
@@ -101,7 +102,7 @@ def parse(
     parser = Parser(
         prog=line,
         usage=f"{line} [flags]{''.join(positional)}\n\nexample:\n"
-        f"  {line} {EXAMPLES.get(verb, '')}".rstrip(),
+        f"{wrapped(f'{line} {EXAMPLES[verb]}')}",
         description=f"{VERBS[verb][:1].upper()}{VERBS[verb][1:]}.",
         allow_abbrev=False,
     )
@@ -120,6 +121,17 @@ def parse(
     from_file = config.read_yaml(path) if path else {}
     wanted = {k: v for k, v in from_file.items() if k in known}
     return {**typed(parser, wanted, f"config {path}: "), **given}
+
+
+def wrapped(line: str) -> str:
+    """Break a command line before flags where it is too long, as a shell reads it."""
+    lines: list[str] = []
+    for part in line.rstrip().replace(" --", "\n--").split("\n"):
+        if lines and len(lines[-1]) + len(part) < WIDTH - len(" \\"):
+            lines[-1] += f" {part}"
+        else:
+            lines.append(f"{'    ' if lines else '  '}{part}")
+    return " \\\n".join(lines)
 
 
 def add_groups(parser: Parser, verb: str, groups: Sequence[type]) -> None:

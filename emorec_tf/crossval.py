@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config import config
 from emorec_tf.config.fields import check, option
 from emorec_tf.evaluation import crossval_files, crossvalidation, summary
@@ -26,12 +25,24 @@ SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "se
 class CrossvalOptions:
     """Which folds, how often, where to."""
 
-    run: str | None = option(None, "folder for all folds, e.g. runs/cv-concat")
-    protocol: str | None = option(None, "ravdess/contiguous6, group_kfold:5, loso_session, ...")
-    seeds: int = option(3, "how many random seeds everything is trained with: 0, 1, 2, ...")
-    folds: str | None = option(None, "comma list of folds to do here, counted from 0; none: all")
-    allow_partial: bool = option(False, "go on with fewer speakers or clips than the protocol has")
-    overwrite: bool = option(False, "throw away what an earlier run left in that folder")
+    run: str | None = option(
+        None, "folder to write, one run per fold and seed (default: runs/cv-<dataset>)"
+    )
+    protocol: str | None = option(
+        None,
+        "cross-validation protocol: ravdess/contiguous6, group_kfold:5, loso_session, ...; "
+        "zoo lists them (required)",
+    )
+    seeds: int = option(
+        3, "number of random seeds; each fold is trained once with each of 0, 1, 2, ..."
+    )
+    folds: str | None = option(None, "comma list of folds to run, counted from 0 (default: all)")
+    allow_partial: bool = option(
+        False, "accept records with fewer speakers or clips than the protocol has"
+    )
+    overwrite: bool = option(
+        False, "delete what an earlier run left in that folder and start again"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,9 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: Sequence[str] | None) -> int:
     """Plan, then train, score and join one fold after the other."""
     cluster.refuse("crossval", "share folds out with --folds")
-    given = parse(argv, "crossval", CrossvalOptions, *config.SECTIONS.values())
-    names = {f.name for f in dataclasses.fields(CrossvalOptions)}
-    options = CrossvalOptions(**{k: given.pop(k) for k in names if k in given})
+    options, given = parse_options(argv, "crossval", CrossvalOptions, *config.SECTIONS.values())
     unused = [k for k in SET_BY_PROTOCOL if given.pop(k, None) is not None]
     if unused:
         print(f"note: {', '.join(unused)} not used; the protocol and --seeds decide")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import option
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import score_run, summary
@@ -18,8 +18,10 @@ from emorec_tf.training import run_dir
 class EvaluateOptions:
     """Which run, on which records."""
 
-    run: str | None = option(None, "run directory that train wrote")
-    records: str | None = option(None, "records, if they have moved since training")
+    run: str | None = option(None, "folder of a run that train wrote (required)")
+    records: str | None = option(
+        None, "folder of the records, if they were moved (default: where they were at training)"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Score the run, write its files, print the table."""
-    options = EvaluateOptions(**parse(argv, "evaluate", EvaluateOptions, config_flag=False))
+    options, _ = parse_options(argv, "evaluate", EvaluateOptions, config_flag=False)
     if options.run is None:
         raise UserError("evaluate needs --run FOLDER, a run that train wrote")
     loaded = run_dir.load(options.run)

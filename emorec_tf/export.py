@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emorec_tf.cli import guarded, parse
-from emorec_tf.config.fields import option
+from emorec_tf.cli import guarded, parse_options
+from emorec_tf.config.fields import FACE_MODEL, MESH_MODEL, option
 from emorec_tf.datasets.discovery import found
 from emorec_tf.exporting.formats import FORMATS, chosen
 from emorec_tf.inference import model_store
@@ -20,21 +20,24 @@ class ExportOptions:
     """Which run, which formats, and clips to compare on."""
 
     run: str | None = option(
-        None, f"run directory that train wrote, or a model's name; none: {model_store.DEFAULT}"
+        None,
+        f"run folder that train wrote, or a model that zoo lists (default: {model_store.DEFAULT})",
+        metavar="MODEL",
     )
     format: str = option(
         "saved_model",
-        f"comma list of formats: {', '.join(FORMATS)}; litert includes litert_int8; "
+        f"comma list of {', '.join(FORMATS)}; litert includes litert_int8; "
         "all but saved_model need pip install 'emorec_tf[export]'",
     )
-    out: str = option("exported", "folder for one entry per format and report.json")
+    out: str = option("exported", "folder to write: the exported models and report.json")
     clips: tuple[str, ...] = option(
         (),
-        "clips or folders on which exports and run are compared; none: random arrays",
+        "clips, or folders of clips, on which the exported models are compared with the original "
+        "(default: random inputs)",
         several=True,
     )
-    face_model: str | None = option(None, "model file of the face detector, if it needs one")
-    mesh_model: str | None = option(None, "model file of the face mesh, if MediaPipe needs one")
+    face_model: str | None = option(None, FACE_MODEL, expert=True)
+    mesh_model: str | None = option(None, MESH_MODEL, expert=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,10 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Check what needs no TensorFlow, then export."""
-    given = parse(argv, "export", ExportOptions, config_flag=False)
-    options = ExportOptions(
-        **{f.name: given[f.name] for f in fields(ExportOptions) if f.name in given}
-    )
+    options, _ = parse_options(argv, "export", ExportOptions, config_flag=False)
     formats = chosen(options.format)
     folder = model_store.folder_of(model_store.chosen(options.run, "export"))
     model_store.check_sums(folder)

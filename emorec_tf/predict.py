@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import check, option
 from emorec_tf.datasets.discovery import found
 from emorec_tf.errors import SetupError, UserError
@@ -24,22 +24,32 @@ class PredictOptions(ModelOptions):
     """Which clips, by which run, shown how."""
 
     clips: tuple[str, ...] = option(
-        (), "videos, audio, images, or folders that are searched", positional=True
+        (),
+        "videos, audio files, images, or folders that are searched for them",
+        positional=True,
+        metavar="CLIP",
     )
-    json: bool = option(False, "one JSON object a line instead of a table")
-    top: int = option(3, "number of most likely emotions in the table")
+    json: bool = option(False, "print one JSON object per file instead of a table")
+    top: int = option(3, "how many of the most likely emotions the table shows")
     timeline: str | None = option(
-        None, "png to draw one video over time, each person in view; csv and json go beside it"
+        None,
+        "draw the emotions of one video over time, per person, to this .png file; a .csv and a "
+        ".json file are written beside it (default: none)",
     )
     windows: Literal["auto", "on", "off"] = option(
         "auto",
-        "window by window, person by person; auto: videos of more than two windows, of others the "
-        "middle is one clip; off: the middle of any video",
+        "analyse window by window and person by person; auto: if a video is longer than two "
+        "windows; off: always take the middle of the video as one clip",
     )
     live: str | None = option(
-        None, "answer every half second: a camera's number (0), or a video played at its own speed"
+        None,
+        "predict twice a second on a camera (its number, such as 0) or on a video file that is "
+        "played in real time (default: none)",
+        metavar="SOURCE",
     )
-    abstain_below: float = option(0.0, "answer unsure where no probability reaches this")
+    abstain_below: float = option(
+        0.0, "answer 'unsure' where the highest probability is below this, from 0 to 1", expert=True
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,9 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Answer every file that can be read; name the others and exit with 1 at the end."""
-    given = parse(argv, "predict", PredictOptions, config_flag=False)
-    names = (f.name for f in fields(PredictOptions))
-    options = PredictOptions(**{name: given[name] for name in names if name in given})
+    options, _ = parse_options(argv, "predict", PredictOptions, config_flag=False)
     run_folder = model_store.chosen(options.run, "predict")
     check(0 <= options.abstain_below <= 1, "abstain_below", options.abstain_below, "0 to 1")
     check(options.top >= 1, "top", options.top, "1 or more")
@@ -66,7 +74,7 @@ def run(argv: Sequence[str] | None) -> int:
     from emorec_tf.inference.media_answer import Settings, answer_media
 
     windows = "on" if options.timeline else options.windows
-    settings = Settings(options.window_hop_seconds, windows, options.speech_check == "on")
+    settings = Settings(options.window_hop_seconds, windows, options.speech_check)
     return answer_all(paths, lambda path: answer_media(model, path, settings), options)
 
 
@@ -97,9 +105,9 @@ def answer_all(
         from rich.console import Console
 
         answer_table.show(answers, options.top, Console())
-    if len(answers) < len(paths):
+    if len(answers) < len(paths) and len(paths) > 1:  # of one file the error says it all
         missing = len(paths) - len(answers)
-        print(f"error: {missing} of {len(paths)} files gave no answer", file=sys.stderr)
+        print(f"error: {missing} of {len(paths)} files could not be predicted", file=sys.stderr)
     return int(failures > 0)
 
 

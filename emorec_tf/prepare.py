@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.clip import EMOTIONS
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.fields import option
@@ -24,8 +23,10 @@ from emorec_tf.storage.files import read_csv
 class PrepareOptions(Preparation):
     """What to prepare, and what the command does besides."""
 
-    allow_refused: bool = option(False, "exit with 0 although clips were refused")
-    clear_cache: bool = option(False, "drop all decoded clips that are kept, and do nothing else")
+    allow_refused: bool = option(False, "exit with status 0 even if some clips were refused")
+    clear_cache: bool = option(
+        False, "delete the cache of decoded clips and do nothing else", expert=True
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,16 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: Sequence[str] | None) -> int:
     """Parse, prepare, report."""
     words = with_beam_options(sys.argv[1:] if argv is None else argv)
-    given = parse(words, "prepare", PrepareOptions, FeaturesConfig)
-    names = {f.name for f in dataclasses.fields(PrepareOptions)}
-    options = PrepareOptions(**{k: v for k, v in given.items() if k in names})
-    features = FeaturesConfig(**{k: v for k, v in given.items() if k not in names})
+    options, features = parse_options(words, "prepare", PrepareOptions, FeaturesConfig)
     if options.clear_cache:
         where = decode_cache.default_folder()
         count, size = decode_cache.clear(where)
         print(f"freed {size / decode_cache.GIB:.3f} GiB: {count} entries in {where}")
         return 0
-    prepare_records.prepare(options, features)
+    prepare_records.prepare(options, FeaturesConfig(**features))
     rows = read_csv(paths.place(str(options.records)) / records_dir.REPORT)
     print_table(rows, options)
     refused = [r for r in rows if r["status"] == "refused"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import option
 from emorec_tf.errors import UserError
 
@@ -19,12 +19,17 @@ class ReportOptions:
 
     run: tuple[str, ...] = option(
         (),
-        "folders that crossval wrote; folders that hold parts of one run are joined",
+        "folders that crossval wrote; those that hold different folds of one cross-validation are "
+        "joined (required)",
         several=True,
     )
-    out: str = option("report.html", "the page; plots and tables go into <out>_files beside it")
+    out: str = option(
+        "report.html", "HTML file to write; plots and tables go into <out>_files beside it"
+    )
     records: str | None = option(
-        None, "records of the runs, for traits that the clip names do not hold: sex, age, ..."
+        None,
+        "folder of the records, for subgroup scores by speaker attributes that the clip names do "
+        "not give: sex, age, ... (default: none)",
     )
 
 
@@ -35,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Write the page, a folder of plots and tables, and a MODEL_CARD.md into each run."""
-    options = ReportOptions(**parse(argv, "report", ReportOptions, config_flag=False))
+    options, _ = parse_options(argv, "report", ReportOptions, config_flag=False)
     if not options.run:
         raise UserError("report needs --run FOLDER [FOLDER ...], which crossval wrote")
     if not options.out.endswith((".html", ".htm")):

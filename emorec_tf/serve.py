@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import check, option
 from emorec_tf.errors import SetupError
 from emorec_tf.inference import model_store
@@ -21,11 +21,17 @@ NEEDED = ("fastapi", "multipart", "prometheus_client", "uvicorn")
 class ServeOptions(ModelOptions):
     """Which run, on which address, and the limits of one client."""
 
-    port: int = option(8080, "port of the page and the API; 0: any free one")
-    host: str = option("127.0.0.1", "address to listen on; only this machine reaches 127.0.0.1")
-    max_upload_mb: float = option(200.0, "largest clip that is accepted, in MB")
-    time_limit_seconds: float = option(600.0, "longest a clip may take, with its wait")
-    queue: int = option(8, "number of clips that may wait while one is answered")
+    port: int = option(8080, "TCP port of the page and the API; 0: any free port")
+    host: str = option(
+        "127.0.0.1", "address to listen on; 127.0.0.1 can be reached from this machine only"
+    )
+    max_upload_mb: float = option(200.0, "largest upload that is accepted, in MB", expert=True)
+    time_limit_seconds: float = option(
+        600.0, "longest time for a clip, in seconds, with its time in the queue", expert=True
+    )
+    queue: int = option(
+        8, "clips that may wait while one is processed; more are refused", expert=True
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,9 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Serve until a signal says to stop."""
-    given = parse(argv, "serve", ServeOptions, config_flag=False)
-    names = (f.name for f in fields(ServeOptions))
-    options = ServeOptions(**{name: given[name] for name in names if name in given})
+    options, _ = parse_options(argv, "serve", ServeOptions, config_flag=False)
     run_folder = model_store.chosen(options.run, "serve")
     check(0 <= options.port < 65536, "port", options.port, "0 to 65535")
     check(options.max_upload_mb > 0, "max_upload_mb", options.max_upload_mb, "above 0")
@@ -54,7 +58,7 @@ def run(argv: Sequence[str] | None) -> int:
         from emorec_tf.serving import app
         from emorec_tf.serving.server import serve
 
-        settings = Settings(options.window_hop_seconds, speech_check=options.speech_check == "on")
+        settings = Settings(options.window_hop_seconds, speech_check=options.speech_check)
         limits = app.Limits(options.max_upload_mb, options.time_limit_seconds, options.queue)
         line = f"serving {run_folder} on {address_of(listener)} (stop: Ctrl-C)"
         serve(app.app(model, settings, limits), listener, lambda: print(line, flush=True))

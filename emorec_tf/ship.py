@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import option
 from emorec_tf.errors import UserError
 
@@ -16,12 +16,16 @@ from emorec_tf.errors import UserError
 class ShipOptions:
     """Which run, evaluated by what, and where the package goes."""
 
-    run: str | None = option(None, "run directory that train wrote")
+    run: str | None = option(None, "folder of a run that train wrote (required)")
     crossval: str | None = option(
-        None, "cross-validation of the same settings, with its report: gives card and temperature"
+        None,
+        "folder of a cross-validation with the same settings, after report; its scores go into the "
+        "model card, its temperature into the model (default: none)",
     )
-    note: str | None = option(None, "paragraph for the model card, such as how it was selected")
-    out: str | None = option(None, "folder to write, e.g. saved_models/ravdess-av")
+    note: str | None = option(
+        None, "paragraph for the model card, such as how the model was selected"
+    )
+    out: str | None = option(None, "folder to write, such as saved_models/my-model (required)")
     overwrite: bool = option(False, "replace an earlier package in that folder")
 
 
@@ -32,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Package the run and print what was written."""
-    options = ShipOptions(**parse(argv, "ship", ShipOptions, config_flag=False))
+    options, _ = parse_options(argv, "ship", ShipOptions, config_flag=False)
     if options.run is None or options.out is None:
         raise UserError("ship needs --run FOLDER and --out FOLDER (see --help)")
     from emorec_tf.evaluation import crossval_results

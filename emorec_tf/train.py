@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config import choices, config
 from emorec_tf.config.fields import option
 from emorec_tf.storage import paths
@@ -19,8 +19,10 @@ from emorec_tf.training.distributed import cluster
 class TrainOptions:
     """Where the run goes."""
 
-    run: str | None = option(None, "run directory; none: runs/<dataset>-<fusion>")
-    overwrite: bool = option(False, "throw away what an earlier run left in that directory")
+    run: str | None = option(None, "folder of the run (default: runs/<dataset>-<fusion>)")
+    overwrite: bool = option(
+        False, "delete what an earlier run left in that folder and start again"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,10 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: Sequence[str] | None) -> int:
     """Parse, check everything that needs no TensorFlow, train."""
     # settings of features are only compared with those of the records
-    given = parse(argv, "train", TrainOptions, *config.SECTIONS.values())
+    options, given = parse_options(argv, "train", TrainOptions, *config.SECTIONS.values())
     if cluster.team():  # a lost machine is reported in one line instead
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    options = TrainOptions(**{k: given.pop(k) for k in ("run", "overwrite") if k in given})
     settings, records = experiment.resolve(given)
     fusion, _ = choices.parse(settings.model.fusion)
     folder = paths.place(options.run or f"runs/{settings.data.dataset}-{fusion}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import shlex
 import sys
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emorec_tf.cli import guarded, parse
+from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config import config
 from emorec_tf.config.config import Config
 from emorec_tf.config.fields import check, option
@@ -25,11 +24,19 @@ from emorec_tf.tuning import search, search_run, search_space
 class TuneOptions(search.Tuner):
     """How to search, on which speakers, where to."""
 
-    out: str | None = option(None, "folder of the search; none: runs/tuned-<dataset>")
-    protocol: str | None = option(None, "take the speakers of a fold: ravdess/contiguous6, ...")
-    fold: int | None = option(None, "which fold of the protocol, counted from 0")
-    allow_partial: bool = option(False, "go on with fewer speakers or clips than the protocol has")
-    overwrite: bool = option(False, "throw away what an earlier search left in that folder")
+    out: str | None = option(None, "folder to write (default: runs/tuned-<dataset>)")
+    protocol: str | None = option(
+        None,
+        "take the speakers of one fold of this protocol: ravdess/contiguous6, ... (default: those "
+        "of --train_speakers, --validation_speakers and --test_speakers)",
+    )
+    fold: int | None = option(None, "which fold of --protocol, counted from 0 (default: 0)")
+    allow_partial: bool = option(
+        False, "accept records with fewer speakers or clips than the protocol has"
+    )
+    overwrite: bool = option(
+        False, "delete what an earlier search left in that folder and start again"
+    )
 
     def __post_init__(self) -> None:
         """Refuse searches that cannot be."""
@@ -45,9 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: Sequence[str] | None) -> int:
     """Check everything, then search: alone, as the chief, or for a chief."""
     cluster.refuse("tune", "share trials as docs/search.md says")
-    given = parse(argv, "tune", TuneOptions, *config.SECTIONS.values())
-    names = {f.name for f in dataclasses.fields(TuneOptions)}
-    options = TuneOptions(**{k: given.pop(k) for k in names if k in given})
+    options, given = parse_options(argv, "tune", TuneOptions, *config.SECTIONS.values())
     address, worker = search_run.role(os.environ)
     settings, records = experiment.resolve(given)
     own, notes = search.nested(

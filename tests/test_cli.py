@@ -167,13 +167,18 @@ def test_help_explains_every_flag(capsys):
     ):
         assert f"  {line}" in text
     assert "(default: 30)" in text
-    assert f"emorec_tf.train {EXAMPLES['train']}\n" in text
+    example = text.partition("example:\n")[2].partition("\n\n")[0]
+    assert example.replace("\\\n", "").split()[2:] == [
+        "emorec_tf.train",
+        *EXAMPLES["train"].split(),
+    ]
+    assert max(map(len, example.splitlines())) <= 80
 
 
 def test_help_shows_common_flags_first(capsys):
     with pytest.raises(SystemExit):
         parse(["--help"], "train", *GROUPS)
-    text = capsys.readouterr().out
+    text = capsys.readouterr().out.partition("\noptions:\n")[2]
     order = ["--run", "--epochs", "read from the records", "--clip_seconds", "--precision"]
     places = [text.index(f"  {flag}" if flag[0] == "-" else flag) for flag in order]
     assert places == sorted(places)

@@ -9,6 +9,16 @@ from typing import Any
 
 from emorec_tf.errors import UserError
 
+# Help of the two flags that several commands have.
+FACE_MODEL = (
+    "model file of the face detector (default: the detector's own, downloaded once if it is not "
+    "part of its package)"
+)
+MESH_MODEL = (
+    "model file of the face mesh (default: MediaPipe's own, downloaded once if it is not part of "
+    "the package)"
+)
+
 
 def option(default: Any, help_text: str, **metadata: Any) -> Any:
     """Make a dataclass field that documents itself in ``--help``.

@@ -152,7 +152,8 @@ class Parser(ArgumentParser):
         for field in fields:
             text = field.metadata["help"]
             if field.metadata.get("positional"):
-                section.add_argument(field.name, nargs="*", type=str, help=text)
+                shown = field.metadata.get("metavar", field.name)
+                section.add_argument(field.name, nargs="*", type=str, help=text, metavar=shown)
                 continue
             more: dict[str, Any] = {"type": hints[field.name], "default": field.default}
             if field.metadata.get("several"):
@@ -167,7 +168,8 @@ def _default(value: Any, values: Values) -> str:
     """Give " (default: 30)"; nothing where the help says what an unset field means."""
     if value in (None, "", ()):
         return ""
-    shown = str(value).lower() if isinstance(value, bool) else value
+    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    shown = shown.lower() if isinstance(value, bool) else shown
     if values.metavar == SWITCH:
         shown = "on" if value else "off"
     return f" (default: {shown})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from emorec_tf.config.fields import option
+from emorec_tf.config.fields import FACE_MODEL, MESH_MODEL, option
 from emorec_tf.inference import devices, model_store
 
 if TYPE_CHECKING:
@@ -17,23 +17,28 @@ class ModelOptions:
     """Which model answers, and how."""
 
     run: str | None = option(
-        None, f"run directory that train wrote, or a model's name; none: {model_store.DEFAULT}"
+        None,
+        f"run folder that train wrote, or a model that zoo lists (default: {model_store.DEFAULT})",
+        metavar="MODEL",
     )
-    window_hop_seconds: float | None = option(
-        None, "step from window to window, in seconds; none: half a window"
+    speech_check: bool = option(
+        True, "ignore the audio where voice activity detection finds no speech"
     )
-    speech_check: Literal["on", "off"] = option(
-        "on", "leave the audio out where a check finds no speech"
-    )
-    device: Literal["auto", "cpu", "gpu"] = option(
-        "auto", "what the network runs on; auto: a GPU if TensorFlow sees one"
-    )
-    face_model: str | None = option(None, "face detector's model file, where it has none inside")
-    mesh_model: str | None = option(None, "face mesh's model file, where MediaPipe has none inside")
     enrol: str | None = option(
         None,
-        "folder of unlabelled clips of the one speaker, for a run that was trained with --enrol",
+        "folder of unlabelled enrolment clips of the speaker, for a model that was trained with "
+        "--enrol N (default: none)",
     )
+    window_hop_seconds: float | None = option(
+        None,
+        "step between analysis windows, in seconds (default: half a window)",
+        expert=True,
+    )
+    device: Literal["auto", "cpu", "gpu"] = option(
+        "auto", "where the network runs; auto: on a GPU if TensorFlow finds one", expert=True
+    )
+    face_model: str | None = option(None, FACE_MODEL, expert=True)
+    mesh_model: str | None = option(None, MESH_MODEL, expert=True)
 
     def load(self, run_folder: str, abstain_below: float = 0.0) -> Predictor:
         """Start TensorFlow on the device and load the run.

@@ -59,9 +59,7 @@ def check_place(path: str, clips: Sequence[str]) -> None:
     """
     place = Path(path)
     if place.suffix.lower() != ".png":
-        raise UserError(
-            f"--timeline {path} ends unknown; name a .png (csv and json come beside it)"
-        )
+        raise UserError(f"--timeline {path} must end in .png; .csv and .json are written beside it")
     if len(clips) != 1:
         raise UserError(f"--timeline draws one clip, there are {len(clips)}; name one")
     if not place.parent.is_dir():

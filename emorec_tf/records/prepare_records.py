@@ -19,7 +19,7 @@ from typing import Any, Literal
 from emorec_tf import __version__
 from emorec_tf.config.clip import MODALITIES, Clip
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.config.fields import option
+from emorec_tf.config.fields import FACE_MODEL, MESH_MODEL, option
 from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
 from emorec_tf.features import decode_cache
@@ -44,31 +44,55 @@ class Preparation:
     """What to read, where to write, how many at once."""
 
     dataset: str = option("demo", "corpus name, or several joined by + (ravdess+savee)")
-    source: str | None = option(None, "folder of the corpus (comma list for several)")
-    records: str | None = option(None, "folder to write, e.g. records/ravdess")
-    classes: str | None = option(None, "8, 7 (calm merged into neutral), or a comma list")
-    label: str | None = option(None, "which label, where a corpus has several")
-    modality: str = option("auto", f"ravdess files to use: auto, {', '.join(MODALITIES)}")
+    source: str | None = option(
+        None,
+        "folder of the corpus, or a comma list for several (default: the demo corpus is generated)",
+    )
+    records: str | None = option(None, "folder to write, such as records/ravdess (required)")
+    classes: str | None = option(
+        None,
+        "8, 7 (calm merged into neutral), or a comma list of emotions (default: all in the corpus)",
+    )
+    label: str | None = option(
+        None,
+        "label set of a corpus that has several, such as crema-d's intended and perceived "
+        "(default: the first of them)",
+    )
+    modality: str = option(
+        "auto",
+        f"which files, of a corpus that has several for a clip (ravdess): "
+        f"{', '.join(MODALITIES)}; auto: all there are",
+    )
     runner: Literal["local", "beam"] = option(
-        "local", "local: processes of this machine; beam: Apache Beam, on any engine it knows"
+        "local",
+        "local: processes on this machine; beam: Apache Beam, on one machine or a cluster",
+        expert=True,
     )
     beam_options: str = option(
-        "", 'Beam\'s own options in one string: "--runner=FlinkRunner ..." (docs/scale.md)'
+        "",
+        'options of Apache Beam in one string: "--runner=FlinkRunner ..." (docs/scale.md)',
+        expert=True,
     )
-    workers: int = option(os.cpu_count() or 1, "local processes; each decodes one clip at a time")
+    workers: int = option(os.cpu_count() or 1, "parallel processes, usually one per CPU core")
     shard_mib: float = option(
         128.0,
-        "MiB of one TFRecord file, about; a smaller corpus gets up to 32 smaller ones, of 64 clips "
-        "or more",
+        "approximate size of one TFRecord file (shard), in MiB; a smaller corpus gets up to 32 "
+        "smaller shards of at least 64 clips",
+        expert=True,
     )
-    clips_per_shard: int = option(0, "clips in one TFRecord file instead; 0: as shard_mib says")
-    face_model: str | None = option(None, "face detector's model file, where it has none inside")
-    mesh_model: str | None = option(None, "face mesh's model file, where MediaPipe has none inside")
-    overwrite: bool = option(False, "replace records made from other clips or settings")
+    clips_per_shard: int = option(
+        0, "clips per shard; 0: as many as --shard_mib allows", expert=True
+    )
+    face_model: str | None = option(None, FACE_MODEL, expert=True)
+    mesh_model: str | None = option(None, MESH_MODEL, expert=True)
+    overwrite: bool = option(
+        False, "replace records that were made from other clips or with other settings"
+    )
     cache_gib: float = option(
         10.0,
-        "decoded clips are kept for other feature sets up to so many GiB, the least recently used "
-        "go first; 0: none",
+        "size limit of the cache of decoded clips, in GiB; other feature settings reuse it, the "
+        "least recently used clips are deleted first; 0: no cache",
+        expert=True,
     )
 
 

@@ -93,8 +93,25 @@ def fetch(url: str, sha256: str, path: Path) -> None:
             checked = pooch.retrieve(url, None, path.name, folder, downloader=download)
             Path(checked).replace(path)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors
-        reason = " ".join(str(error).split())
-        raise UserError(f"{url} cannot be downloaded to {path} ({reason})") from error
+        raise UserError(f"{url} cannot be downloaded ({_reason(error, url)})") from error
+
+
+def _reason(error: OSError | ValueError, url: str) -> str:
+    """Say in a few words why a download failed; requests gives whole chains of exceptions."""
+    from requests import exceptions
+
+    host = urlsplit(url).hostname
+    if isinstance(error, exceptions.HTTPError) and error.response is not None:
+        return f"{host} answers with status {error.response.status_code}"
+    if isinstance(error, exceptions.ReadTimeout):
+        return f"{host} does not answer"
+    if isinstance(error, exceptions.ConnectionError):
+        return f"no connection to {host}"
+    if isinstance(error, exceptions.ChunkedEncodingError):
+        return f"connection to {host} was lost"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return " ".join(str(error).split())[:120]
 
 
 def is_whole(path: Path, sha256: str) -> bool:

@@ -26,13 +26,19 @@ class Tuner:
     """What chooses the trials, and how many."""
 
     tuner: Literal["random", "bayesian", "hyperband"] = option(
-        "random", "what chooses the trials; hyperband: many of few epochs, the better ones go on"
+        "random",
+        "search algorithm; hyperband: starts many trials with few epochs and continues the best",
     )
-    trials: int = option(20, "trials at most; of hyperband, those that go on count again")
+    trials: int = option(
+        20, "largest number of trials; with hyperband, a continued trial counts again"
+    )
     factor: int | None = option(
-        None, "hyperband keeps one in so many; none: the least, from 3, that fits --trials"
+        None,
+        "hyperband continues one trial in this many (default: the smallest, from 3, that fits "
+        "--trials)",
+        expert=True,
     )
-    failures: int = option(3, "end after so many failed trials in a row")
+    failures: int = option(3, "stop after this many failed trials in a row", expert=True)
 
     def __post_init__(self) -> None:
         """Refuse searches that cannot be."""

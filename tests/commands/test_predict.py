@@ -10,10 +10,12 @@ import pytest
 from made_videos import joined, taken_apart, write
 
 from emorec_tf import predict
+from emorec_tf.cli import parse_options
 from emorec_tf.datasets.discovery import found
 from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.inference import media_answer
 from emorec_tf.inference.long_media import Settings
+from emorec_tf.predict import PredictOptions
 
 
 def answers(out: str) -> list[dict[str, object]]:
@@ -62,7 +64,7 @@ def test_broken_file_does_not_stop_the_others(
     assert len(answers(out)) == 1
     for name in names:
         assert sum(name in line for line in error.splitlines()) == 1
-    assert "3 of 4 files gave no answer" in error
+    assert "3 of 4 files could not be predicted" in error
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,44 @@ def test_a_cut_video_is_answered_with_an_error(
     out, error = capsys.readouterr()
     assert answers(out)[0]["windows"]
     assert error.count("cut short") == 1
-    assert "gave no answer" not in error
+    assert error.count("error: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "message"),
+    [
+        ("missing.mp4", [], "missing.mp4: no such file; check the path"),
+        ("notes.mp4", [], "notes.mp4: cannot be read as audio or video"),
+        ("notes.mp4", ["--run", "ravdess-avv"], "did you mean 'ravdess-av'?"),
+    ],
+)
+def test_one_wrong_input_is_one_line(
+    demo_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    more: list[str],
+    message: str,
+) -> None:
+    (tmp_path / "notes.mp4").write_text("no video")
+    assert predict.main([str(tmp_path / name), "--run", str(demo_run), *more]) == 1
+    out, error = capsys.readouterr()
+    assert out == ""
+    lines = [line for line in error.splitlines() if "is not calibrated" not in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+
+
+def test_the_speech_check_is_a_switch() -> None:
+    for words, expected in (
+        ([], True),
+        (["--no_speech_check"], False),
+        (["--speech_check", "off"], False),
+        (["--speech_check=on"], True),
+    ):
+        options, _ = parse_options([*words, "a.mp4"], "predict", PredictOptions, config_flag=False)
+        assert options.speech_check is expected
 
 
 def test_folder_of_images(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_ratings_are_drawn_and_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "clips", "said"),
     [
-        ("t.pdf", ["a.mp4"], r"t\.pdf ends unknown; name a \.png"),
+        ("t.pdf", ["a.mp4"], r"t\.pdf must end in \.png"),
         ("t.png", ["a.mp4", "b.mp4"], r"draws one clip, there are 2"),
         ("nowhere/t.png", ["a.mp4"], r"cannot write there, no folder nowhere"),
         ("t.png", ["t.png"], r"would write over t\.png"),
