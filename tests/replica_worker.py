@@ -84,9 +84,9 @@ def main(devices: int, *precisions: str) -> None:
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(devices)]
         )
-    told = {precision: trained(precision) for precision in precisions}
+    result = {precision: trained(precision) for precision in precisions}
     sync.decided_by_chief(True)
-    print("TOLD " + json.dumps(told), flush=True)
+    print("RESULT " + json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":
