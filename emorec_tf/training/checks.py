@@ -50,7 +50,7 @@ def check_settings(settings: Config) -> None:
 
 
 def _ignored_features(values: dict[str, object], own: Config, settings: Config) -> list[str]:
-    """Features of a stage's config that the records do not have, of the branches it uses."""
+    """Features in a stage's config that differ from the records, for the branches it uses."""
     uses = choices.facts("fusion", own.model.fusion).uses
     found = []
     for name in [n for n in values if section_of(n) == "features"]:

@@ -35,7 +35,7 @@ def quiet() -> contextlib.AbstractContextManager[Any]:
 
 
 class Kept(keras_tuner.Oracle):
-    """What every oracle has besides: a whole file, an end after failures, trials taken back."""
+    """Extends every oracle: one atomic file, an end after repeated failures, reassigned trials."""
 
     file: Path
     failures: int
@@ -78,7 +78,7 @@ class Kept(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def end_trial(self, trial: Trial) -> None:
-        """Note how a trial ended, once, even if a worker that was given up reports it, too."""
+        """Record how a trial ended, once, even if a lost worker reports it too."""
         self._retry_queue = [name for name in self._retry_queue if name != trial.trial_id]
         if trial.trial_id not in self.end_order:
             super().end_trial(trial)
@@ -87,7 +87,7 @@ class Kept(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def take_back(self, gone: Callable[[str], bool]) -> None:
-        """Give the trials of workers that are gone to others."""
+        """Reassign the trials of lost workers."""
         for worker in [w for w in sorted(self.tuner_ids) if gone(w)]:
             self.tuner_ids.discard(worker)
             trial = self.ongoing_trials.pop(worker, None)
@@ -104,7 +104,7 @@ class Kept(keras_tuner.Oracle):
         return count
 
     def is_complete(self) -> bool:
-        """Whether there are as many trials as were asked for, and all have ended."""
+        """Whether all requested trials exist and have ended."""
         return len(self.end_order) == len(self.trials) >= self.max_trials
 
 

@@ -35,7 +35,7 @@ class Tuner:
     failures: int = option(3, "end after so many failed trials in a row")
 
     def __post_init__(self) -> None:
-        """Refuse searches that cannot be."""
+        """Refuse impossible searches."""
         check(self.trials >= 1, "trials", self.trials, "at least 1")
         check(self.failures >= 1, "failures", self.failures, "at least 1")
         check(self.factor is None or self.factor >= 2, "factor", self.factor, "at least 2")
@@ -102,7 +102,7 @@ def make(
         section: axes by name, as YAML gives them.
         tuner: what chooses.
         protocol: that the split is a fold of.
-        command: that does the same, to be noted.
+        command: the equivalent command line, stored in the plan.
 
     Raises:
         UserError: an axis that cannot be searched.
@@ -143,7 +143,7 @@ def nested(
         The experiment, and notes on the protocol.
 
     Raises:
-        UserError: a split that cannot be, or a protocol that is leaky or does not fit.
+        UserError: an impossible split, or a protocol that is leaky or does not fit.
     """
     notes: tuple[str, ...] = ()
     split = None

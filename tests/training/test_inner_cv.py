@@ -196,8 +196,8 @@ def test_nested_choice_script_equals_scikit_learn(demo_records, tmp_path):
         assert inner[taken] == pytest.approx(uar, abs=5e-4)
         rows += read_csv(run.folder / "predictions.csv")
     names = [name for name in rows[0] if name in run.classes]
-    answers = [max(names, key=lambda name, row=row: float(row[name])) for row in rows]  # type: ignore[misc]
-    war = 100 * np.mean([t == row["label"] for t, row in zip(answers, rows, strict=True)])
+    predicted = [max(names, key=lambda name, row=row: float(row[name])) for row in rows]  # type: ignore[misc]
+    war = 100 * np.mean([t == row["label"] for t, row in zip(predicted, rows, strict=True)])
     assert f"WAR {war:.1f}" in done.stdout
     wrong = subprocess.run([*script, str(tmp_path)], capture_output=True, text=True, check=False)
     assert wrong.returncode == 1
