@@ -166,7 +166,7 @@ class SpeakerAdapter:
 def features_model(model: keras.Model) -> keras.Model | None:
     """Cut the part of a model whose output is taken relative to the speaker's mean: -> [B, E].
 
-    None for a model that does not ask for that mean. Of a product, all its members' features.
+    None for a model that does not use that mean. For an ensemble, the features of all members.
     """
     if SPEAKER_FEATURES not in model.input:
         return None
@@ -222,7 +222,7 @@ def band_statistics(clips: Sequence[np.ndarray]) -> Standard:
 def standard_of(model: keras.Model) -> Standard | None:
     """Mean and deviation that a model was built with; None for one that does not use audio."""
     layers = [layer for layer in model.layers if layer.name == "standardise"]
-    if not layers:  # in a product, each member has its own, all alike
+    if not layers:  # in an ensemble, each member has its own; all are equal
         inner = [standard_of(m) for m in model.layers if m.name.startswith("expert_")]
         return next((standard for standard in inner if standard is not None), None)
     mean, variance = (np.ravel(np.asarray(v)) for v in (layers[0].mean, layers[0].variance))

@@ -113,7 +113,7 @@ class Random(Kept, keras_tuner.oracles.RandomSearchOracle):
 
 
 class Bayesian(Kept, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Gaussian process; draws by the number of the trial, so that a resumed search draws alike."""
+    """Gaussian process; seeded by the trial's number, so that a resumed search draws the same."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Choose the values of the next trial."""
@@ -154,7 +154,7 @@ def make(
         seed: of the search.
         trials: how many at most, for every tuner.
         epochs: of the longest trials; only Hyperband asks.
-        factor: Hyperband keeps one in so many; None: see ``fitting_factor``.
+        factor: Hyperband keeps one trial in ``factor``; None: see ``fitting_factor``.
     """
     more: dict[str, Any] = {"max_trials": trials}
     if tuner == "hyperband":
@@ -174,7 +174,7 @@ def make(
 
 
 def fitting_factor(trials: int, epochs: int) -> int:
-    """Find the smallest factor of Hyperband whose first bracket ends within so many trials."""
+    """Find the smallest factor of Hyperband whose first bracket fits into ``trials``."""
     for factor in range(SMALLEST_FACTOR, epochs + 1):
         first = Hyperband(objective="val_loss", max_epochs=epochs, factor=factor).brackets()[0]
         if sum(count for count, _ in first) <= trials:
