@@ -48,20 +48,20 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     folder.parent.mkdir(exist_ok=True)
     with FileLock(base / f"{name}.lock"):
         if not done.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+            shutil.rmtree(folder, ignore_errors=True)  # left by a worker that failed
             make(folder)
             done.touch()
     return folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: under ``--dist loadfile`` the workers then end together."""
+    """Run files with slow tests first, so that workers under ``--dist loadfile`` end together."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests marked ``data`` whose files or folders below ``EMOREC_DATA`` are not here."""
+    """Skip tests marked ``data`` whose files or folders below ``EMOREC_DATA`` are missing."""
     for mark in item.iter_markers("data"):
         missing = [name for name in mark.args if not (DATA / name).exists()]
         if missing:
@@ -70,7 +70,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keep what the tests decode out of the user's cache, that of commands too."""
+    """Keep decoded test clips out of the user's cache, in commands too."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["EMOREC_CACHE"] = str(folder)
     return folder
@@ -112,7 +112,7 @@ def inputs() -> Callable[..., Inputs]:
 
 @pytest.fixture(scope="session")
 def fresh_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshProcess]:
-    """Give a process that opens saved models as a command would."""
+    """Return a process that opens saved models as a command would."""
     process = FreshProcess(tmp_path_factory.mktemp("reloaded"))
     yield process
     process.stop()
@@ -126,7 +126,7 @@ def reloaded(fresh_process: FreshProcess) -> Callable[[keras.Model], Reloaded]:
 
 @pytest.fixture(scope="session")
 def people() -> list[Clip]:
-    """Eight speakers, named 1 to 8, with three emotions each; no file behind them."""
+    """Eight speakers, named 1 to 8, with three emotions each; the files do not exist."""
     return [
         Clip(f"{speaker}-{emotion}", str(speaker), emotion)
         for speaker in range(1, 9)
@@ -135,7 +135,7 @@ def people() -> list[Clip]:
 
 
 def detector() -> str:
-    """MediaPipe where its wheel carries a face detector; else dlib, which always does."""
+    """MediaPipe where its wheel contains a face detector; otherwise dlib."""
     spec = importlib.util.find_spec("mediapipe")  # a plain import would load TensorFlow
     places = spec.submodule_search_locations if spec else None
     model = "modules/face_detection/face_detection_short_range.tflite"

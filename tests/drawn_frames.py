@@ -1,4 +1,4 @@
-"""Frames drawn for tests: a face with known eyes, and gradients whose colours encode positions."""
+"""Frames drawn for tests: a face with known eye positions, and gradients that encode positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replaces decoding in worker processes: light to import, and it really ends its process."""
+"""Replaces decoding in worker processes: light to import, and able to crash its process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emorec_tf.errors import SetupError
 
 
 def work(clip: Clip) -> tuple[bytes, dict[str, Any]]:
-    """End the process at clips named crash, lack a model at setup; else return the clip's name."""
+    """Crash at clips named crash, raise SetupError at setup; otherwise return the clip's name."""
     if clip.clip_id.startswith("crash"):
         os._exit(3)
     if clip.clip_id.startswith("setup"):

@@ -1,7 +1,7 @@
-"""A process of its own that opens saved models as a command would, and answers with them.
+"""A separate process that opens saved models as a command would, and predicts with them.
 
-It imports ``run_dir`` alone, so a layer that only a test has imported is unknown to it. One process
-serves a whole test session: models come and go by file, arrays as npz files.
+It imports ``run_dir`` only, so it does not know layers that only a test has imported. One process
+serves a whole test session; models and arrays (npz) are exchanged as files.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Arrays = np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray]
 
 
 class FreshProcess:
-    """The caller's end: starts the process when it is first needed."""
+    """The caller's side; starts the process when first needed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.process: subprocess.Popen[str] | None = None
 
     def ask(self, **question: Any) -> dict[str, Any]:
-        """Ask one question, a line of JSON; the answer is one too."""
+        """Send one request as a line of JSON; read the response."""
         if self.process is None:
             self.process = subprocess.Popen(
                 [sys.executable, __file__],
@@ -105,7 +105,7 @@ class Reloaded:
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
-    """Open the model of a question; say what it is, or write what it answers."""
+    """Open the model of a request; describe it, or write its outputs."""
     import keras
 
     from emorec_tf.training import run_dir

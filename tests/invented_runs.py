@@ -1,4 +1,4 @@
-"""Cross-validations with made-up predictions, joined by crossval's own code; never evidence."""
+"""Cross-validations with made-up predictions, joined by crossval's own code."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def invent(
     (folder / crossval_files.FACTS).write_text(json.dumps(written))
     for seed, (k, fold) in product(seeds, enumerate(plan)):
         rows = [_row(rng, clip, skill) for clip in _clips(fold["test"])]
-        if only is None or k in only:  # the others are drawn all the same, and left out
+        if only is None or k in only:  # the other folds are drawn as well, then left out
             own = np.random.default_rng((draw, seed, k))
             _write_fold(crossval_files.fold_folder(folder, seed, fold["name"]), fold, rows, own)
     crossval_files.join(folder)
@@ -88,7 +88,7 @@ def _plan(people: list[str], folds: int) -> list[Fold]:
 
 
 def _write_fold(folder: Path, fold: Fold, rows: list[Row], rng: np.random.Generator) -> None:
-    """Write what ``train`` and ``evaluate`` leave in the folder of a fold, but no model."""
+    """Write the files of ``train`` and ``evaluate`` in a fold's folder, except the model."""
     folder.mkdir(parents=True)
     split = Split(tuple(fold["train"]), tuple(fold["validation"]), tuple(fold["test"]))
     run_dir.write_facts(run_dir.Run(folder, SETTINGS, CLASSES, split, SOURCE))

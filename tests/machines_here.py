@@ -1,4 +1,4 @@
-"""Processes on this machine that act as several machines."""
+"""Processes on one machine that act as several machines."""
 
 from __future__ import annotations
 

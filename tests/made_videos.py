@@ -45,9 +45,9 @@ def write(
     frames_hz: int = FRAMES_HZ,
     lossless: bool = False,
 ) -> Path:
-    """Write H.264 and PCM, of exactly these lengths; the suffix tells the container.
+    """Write H.264 and PCM, of exactly these lengths; the suffix names the container.
 
-    ``lossless``: what one part of a frame shows does not change another part by the encoding.
+    ``lossless``: the encoding leaves every pixel unchanged.
     """
     with av.open(str(path), "w") as container:
         video = audio = None

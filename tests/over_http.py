@@ -17,7 +17,7 @@ from emorec_tf.serving.listening import address_of, listening
 def reached(application: Any) -> Iterator[httpx.Client]:
     """Serve an application from a thread of this process."""
     with listening("127.0.0.1", 0) as listener:
-        # uvicorn's own set-up of logging closes absl's handler, and with it pytest's stream
+        # uvicorn's logging setup closes absl's handler, and pytest's stream with it
         server = uvicorn.Server(uvicorn.Config(application, log_config=None))
         thread = threading.Thread(target=lambda: server.run(sockets=[listener]))
         thread.start()

@@ -1,4 +1,4 @@
-"""Where the repository and the real clips are."""
+"""Paths of the repository and of the real clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trains a small network in its own process, on so many devices or as TF_CONFIG says.
+"""Train a small network in a separate process, on the given devices or as TF_CONFIG says.
 
 python replica_worker.py DEVICES PRECISION... prints the result as JSON.
 """
@@ -48,7 +48,7 @@ def stream(part: input_pipeline.Part | None = None) -> tf.data.Dataset:
 
 
 def trained(precision: str) -> dict[str, Any]:
-    """Two short epochs by stochastic gradient descent: figures, weights, moving statistics."""
+    """Two short epochs of stochastic gradient descent: metrics, weights, moving statistics."""
     strategy = cluster.strategy()
     keras.utils.set_random_seed(0)
     keras.mixed_precision.set_global_policy(precision)
@@ -84,9 +84,9 @@ def main(devices: int, *precisions: str) -> None:
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(devices)]
         )
-    result = {precision: trained(precision) for precision in precisions}
+    results = {precision: trained(precision) for precision in precisions}
     sync.decided_by_chief(True)
-    print("RESULT " + json.dumps(result), flush=True)
+    print("RESULT " + json.dumps(results), flush=True)
 
 
 if __name__ == "__main__":

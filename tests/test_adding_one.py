@@ -1,4 +1,4 @@
-"""Adding one is one entry in one file: a dummy of each kind, through all commands, on a copy."""
+"""An extension is one entry in one file: a dummy of each kind works in every command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGE = Path(emorec_tf.__file__).parent
 
 @dataclass(frozen=True)
 class Addition:
-    """What is written into one file: an entry, and before the table what the entry names."""
+    """Text added to one file: an entry, and the definitions it names before the table."""
 
     file: str
     table: str  # its first line
@@ -198,7 +198,7 @@ def add(package: Path, addition: Addition) -> None:
 
 
 def run(folder: Path, *commands: list[str]) -> str:
-    """Run commands, one after the other, in one fresh process that sees the copy alone."""
+    """Run commands in sequence in a fresh process that imports only the copy."""
     code = (
         "import importlib, json, sys\n"
         "if __name__ == '__main__':\n"
@@ -222,7 +222,7 @@ def run(folder: Path, *commands: list[str]) -> str:
 
 @pytest.fixture(scope="module")
 def clips(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Clips of the demo corpus, one of each actor and emotion, named as the dummy corpus's are."""
+    """One demo clip per actor and emotion, under the dummy corpus's file names."""
     folder = tmp_path_factory.mktemp("dummy_clips")
     taken = set()
     for row in read_csv(demo_clips / "labels.csv"):
@@ -236,7 +236,7 @@ def clips(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a copy of the package that has a dummy of each kind, one file for each."""
+    """A copy of the package with a dummy of each kind, each in one file."""
     folder = tmp_path_factory.mktemp("copy")
     package = folder / "emorec_tf"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,4 +1,4 @@
-"""The package from Python: prepared, trained, scored, asked, trained further; the docs' scripts."""
+"""The Python API: prepare, train, evaluate, predict, train on; and the scripts in the docs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_library_does_not_print(capsys: pytest.CaptureFixture[str]) -> None:
 def workplace(
     demo_clips: Path, demo_records: Path, demo_run: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """What the examples of the docstrings find in their working directory."""
+    """The working directory that the docstring examples expect."""
     folder = tmp_path_factory.mktemp("examples")
     (folder / "clips").symlink_to(demo_clips)
     (folder / "records").symlink_to(demo_records)
@@ -88,15 +88,15 @@ def test_examples_of_the_docstrings(
     finder = doctest.DocTestFinder(recurse=False)
     (example,) = finder.find(documented, globs={"emorec_tf": emorec_tf})
     assert example.examples
-    told: list[str] = []
+    output: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    assert not runner.run(example, out=told.append).failed, "".join(told)
+    assert not runner.run(example, out=output.append).failed, "".join(output)
 
 
-def test_trained_as_by_the_command(
+def test_training_equals_the_train_command(
     demo_records: Path, demo_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Settings in every form go on with the run that the command made, and change nothing in it."""
+    """Settings in every form resume the run that the command made and change nothing in it."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(demo_run, tmp_path / "run")
     before = (tmp_path / "run" / "best.keras").read_bytes()
@@ -133,7 +133,9 @@ def test_models_are_found_by_name(
         emorec_tf.load("tiny-shiped")
 
 
-def test_the_answer_is_the_command_s(model: api.Model, demo_run: Path, clip: Path) -> None:
+def test_predict_clip_equals_the_predict_command(
+    model: api.Model, demo_run: Path, clip: Path
+) -> None:
     assert model.predict_clip(clip) == media_answer.load(str(demo_run))(str(clip)).answer
     named = f"Model('{demo_run.name}', classes neutral, happy, sad, from audio and face)"
     assert repr(model) == named
@@ -144,28 +146,28 @@ def test_the_answer_is_the_command_s(model: api.Model, demo_run: Path, clip: Pat
         model.predict_clip(clip, windows="maybe")  # type: ignore[arg-type]
 
 
-def test_arrays_are_answered_as_the_film_they_make(
+def test_arrays_give_the_same_answer_as_the_video_made_of_them(
     model: api.Model, clip: Path, tmp_path: Path
 ) -> None:
-    pictures, wave = taken_apart(clip)
-    told = model.predict_clip(write(tmp_path / "film.mov", pictures, wave, lossless=True))
-    got = model.predict_arrays(wave, AUDIO_HZ, pictures, FRAMES_HZ)
-    assert set(got) == set(told) - {"clip"}
+    images, wave = taken_apart(clip)
+    by_file = model.predict_clip(write(tmp_path / "video.mov", images, wave, lossless=True))
+    got = model.predict_arrays(wave, AUDIO_HZ, images, FRAMES_HZ)
+    assert set(got) == set(by_file) - {"clip"}
     assert list(got["probabilities"].values()) == pytest.approx(
-        list(told["probabilities"].values()), abs=0.01
+        list(by_file["probabilities"].values()), abs=0.01
     )
-    assert got["emotion"] == told["emotion"]
-    heard = model.predict_arrays(wave, AUDIO_HZ)
-    assert (heard["face_present"], heard["audio_present"]) == (False, True)
-    seen = model.predict_arrays(frames=np.stack(pictures), frame_rate_hz=FRAMES_HZ)
-    assert (seen["face_present"], seen["audio_present"]) == (True, False)
+    assert got["emotion"] == by_file["emotion"]
+    audio_only = model.predict_arrays(wave, AUDIO_HZ)
+    assert (audio_only["face_present"], audio_only["audio_present"]) == (False, True)
+    face_only = model.predict_arrays(frames=np.stack(images), frame_rate_hz=FRAMES_HZ)
+    assert (face_only["face_present"], face_only["audio_present"]) == (True, False)
     for wrong, said in (
         ({}, "waveform"),
         ({"waveform": wave}, "sample_rate_hz"),
         ({"waveform": np.stack([wave, wave]), "sample_rate_hz": 8000}, "not empty"),
         ({"waveform": wave.astype(np.int16), "sample_rate_hz": 8000}, "float"),
-        ({"frames": [p.astype(float) for p in pictures], "frame_rate_hz": 10}, "uint8"),
-        ({"frames": pictures}, "frame_rate_hz"),
+        ({"frames": [p.astype(float) for p in images], "frame_rate_hz": 10}, "uint8"),
+        ({"frames": images}, "frame_rate_hz"),
     ):
         with pytest.raises(UserError, match=said):
             model.predict_arrays(**wrong)
@@ -191,7 +193,7 @@ def test_embedding_is_what_the_fusion_sees(model: api.Model, clip: Path) -> None
     assert np.array_equal(found, model.embedding(clip))
 
 
-def test_a_fresh_model_takes_over_what_fits(model: api.Model, demo_run: Path) -> None:
+def test_a_fresh_model_loads_the_weights_that_match(model: api.Model, demo_run: Path) -> None:
     old = model.network
     same = emorec_tf.build_model(model.classes, weights=demo_run)
     for mine, theirs in zip(same.get_weights(), old.get_weights(), strict=True):
@@ -211,7 +213,7 @@ def test_a_fresh_model_takes_over_what_fits(model: api.Model, demo_run: Path) ->
 
 
 @pytest.mark.slow
-def test_the_scripts_of_the_docs_run(
+def test_scripts_in_the_docs_run(
     demo_clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     shutil.copytree(demo_clips, tmp_path / "clips")
@@ -225,11 +227,11 @@ def test_the_scripts_of_the_docs_run(
     for name, arguments in scripts.items():
         monkeypatch.setattr(sys, "argv", [name, *arguments])
         runpy.run_path(str(DOCS / name), run_name="__main__")
-    told = capsys.readouterr().out
-    assert "24 clips of 4 speakers" in told
-    assert "Records('own/records', folder: 24 clips, 4 speakers, 3 emotions)" in told
-    assert "on a new speaker" in told
-    assert "24 embeddings of" in told
+    output = capsys.readouterr().out
+    assert "24 clips of 4 speakers" in output
+    assert "Records('own/records', folder: 24 clips, 4 speakers, 3 emotions)" in output
+    assert "on a new speaker" in output
+    assert "24 embeddings of" in output
     assert json.loads((tmp_path / "own" / "run" / "metrics.json").read_text())["n"] == 6
     assert np.load(tmp_path / "embeddings.npz")["vectors"].shape[0] == 24
     assert (tmp_path / "smiling.keras").exists()

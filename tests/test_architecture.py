@@ -1,4 +1,4 @@
-"""The shape of the package: imports go one way, files stay short, help stays light."""
+"""Package structure: imports go one way, files stay short, --help loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_files_are_short_and_documented(module):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_functions_are_short(module):
-    """At most 40 lines below the docstring, those of functions inside counted too."""
+    """At most 40 lines below the docstring, inner functions included."""
     for node in ast.walk(parsed(module)):
         if isinstance(node, ast.FunctionDef):
             body = node.body[1:] if ast.get_docstring(node) else node.body

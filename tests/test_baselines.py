@@ -62,7 +62,7 @@ def trainable(model: Any) -> int:
     return sum(int(np.prod(w.shape)) for w in model.trainable_weights)
 
 
-def test_there_are_eighteen() -> None:
+def test_there_are_eighteen_baselines() -> None:
     assert len(BASELINES) == 18
     assert all((CONFIGS / f"{name}.yaml").is_file() for name in BASELINES)
 
@@ -78,7 +78,7 @@ def test_header_names_the_baseline(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "frames", "count"),
     [
-        # 691 and 692 frames are what mean and deviation of the original corpus gave
+        # 691 and 692 frames: mean plus deviation of the original corpus
         ("speech_fbank_conv", 691, 767_492),
         ("face_frames_as_channels", None, 887_156),
         ("face_landmark_distances", None, 23_300),
@@ -131,9 +131,9 @@ def test_frames_are_the_published_ones() -> None:
     assert (faces.face_frames, faces.face_pixels, faces.face_channels) == (20, 48, 1)
 
 
-# -- shrunk, each goes the whole way --------------------------------------------------------------
+# -- end to end with small networks ---------------------------------------------------------------
 
-SMALL_KNOBS = {
+SMALL_ARGUMENTS = {
     "width": 0.05,
     "dense": 8,
     "units": 8,
@@ -147,12 +147,12 @@ SMALL_KNOBS = {
 
 
 def shrunk(choice: str, kind: str) -> str:
-    """The same choice with its wide knobs made narrow."""
-    name, knobs = choices.check(kind, choice)
+    """The same choice with smaller arguments."""
+    name, arguments = choices.check(kind, choice)
     there = choices.entries(kind)[name].arguments
-    small = {k: v for k, v in SMALL_KNOBS.items() if there.get(k)}
-    knobs |= {k: v for k, v in small.items() if k in knobs or k != "pca"}
-    inside = ", ".join(f"{k}={v!r}" for k, v in knobs.items())
+    small = {k: v for k, v in SMALL_ARGUMENTS.items() if there.get(k)}
+    arguments |= {k: v for k, v in small.items() if k in arguments or k != "pca"}
+    inside = ", ".join(f"{k}={v!r}" for k, v in arguments.items())
     return f"{name}({inside})" if inside else name
 
 
@@ -181,11 +181,11 @@ def records_of(demo_clips: Path, small_configs: Path, tmp_path_factory: Any) -> 
 
     def prepared(name: str) -> Path:
         path = small_configs / f"{name}.yaml"
-        stamp = config.build(config.read_yaml(path)).features.fingerprint()
-        where = ["--source", str(demo_clips), "--records", str(folder / stamp), "--workers=2"]
-        if not (folder / stamp / "records.json").exists():
+        fingerprint = config.build(config.read_yaml(path)).features.fingerprint()
+        where = ["--source", str(demo_clips), "--records", str(folder / fingerprint), "--workers=2"]
+        if not (folder / fingerprint / "records.json").exists():
             assert prepare_main(["--config", str(path), *where, "--allow_refused"]) == 0
-        return folder / stamp
+        return folder / fingerprint
 
     return prepared
 

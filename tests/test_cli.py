@@ -1,4 +1,4 @@
-"""Flags, files and errors: what the user gave, in one line when it is wrong."""
+"""Flags, config files and errors: settings as given, one line for each mistake."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_flags_of_an_older_version_still_work(tmp_path):
     assert found == {"freeze_branches": True, "ensemble": str(tmp_path / "a")}
 
 
-def test_only_what_was_given():
+def test_parsing_returns_only_the_given_settings():
     assert parse([], "train", *GROUPS) == {}
     given = parse(["--epochs", "3", "--augment", "false", "--overwrite"], "train", *GROUPS)
     assert given == {"epochs": 3, "augment": False, "overwrite": True}
@@ -88,7 +88,7 @@ def test_options_apart_from_settings():
     assert given == {"epochs": 3}
 
 
-def test_a_model_is_a_run_where_none_is_trained():
+def test_commands_that_train_nothing_take_a_model_for_a_run():
     assert parse(["--model", "x"], "predict", SomeOptions, config_flag=False) == {"run": "x"}
     with pytest.raises(SystemExit):
         parse(["--model", "x"], "train", *config.SECTIONS.values(), SomeOptions)
@@ -101,12 +101,12 @@ def test_flags_override_the_file(tmp_path: Path):
         parse(["--config", str(path)], "train", *GROUPS)
     path.write_text("epochs: 3\nlearning_rate: 1e-3\nfusion: concat\nface_channels: 3\n")
     given = parse(["--config", str(path), "--epochs", "5"], "train", *GROUPS)
-    # fusion is another command's: spelt right, left out; 1e-3 is a string to YAML, a number here.
+    # fusion belongs to another command and is ignored; YAML reads 1e-3 as a string.
     assert given == {"epochs": 5, "learning_rate": 1e-3, "face_channels": 3}
 
 
 @pytest.mark.parametrize(
-    ("argv", "told"),
+    ("argv", "message"),
     [
         (["--epocs", "3"], "did you mean '--epochs'"),
         (["--epoch", "3"], "did you mean '--epochs'"),
@@ -122,14 +122,14 @@ def test_flags_override_the_file(tmp_path: Path):
         (["3"], "unexpected word '3'"),
     ],
 )
-def test_wrong_flags(capsys, argv, told):
+def test_wrong_flags(capsys, argv, message):
     with pytest.raises(SystemExit) as left:
         parse(argv, "train", *GROUPS)
     error = capsys.readouterr().err
     assert left.value.code == 2
     assert error.startswith("error: ")
     assert error.count("\n") == 1
-    assert told in error
+    assert message in error
 
 
 def test_wrong_value_in_a_file(capsys, tmp_path: Path):
@@ -215,21 +215,21 @@ def failing(error: BaseException):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "message"),
     [
         (UserError("no such thing"), 1, "error: no such thing\n"),
         (KeyboardInterrupt(), 130, "stopped; "),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.bin"), 1, "writing x.bin No space"),
     ],
 )
-def test_guarded(capsys, error, code, told):
+def test_errors_become_one_line_and_an_exit_code(capsys, error, code, message):
     assert guarded(failing(error)) == code
     text = capsys.readouterr().err
-    assert told in text
+    assert message in text
     assert text.count("\n") == 1
 
 
-def test_the_log_is_the_output(capsys):
+def test_log_messages_are_printed_as_output(capsys):
     log = logging.getLogger("emorec_tf.some.module")
 
     def inner(argv):
@@ -243,33 +243,33 @@ def test_the_log_is_the_output(capsys):
         return guarded(inner) if argv is None else 0
 
     assert guarded(run) == guarded(run, ["again"]) == 0
-    told = capsys.readouterr()
-    assert told.out == "3 of 5 clips\nonce\n3 of 5 clips\n"
-    assert told.err == "warning: no face\n" * 2
+    printed = capsys.readouterr()
+    assert printed.out == "3 of 5 clips\nonce\n3 of 5 clips\n"
+    assert printed.err == "warning: no face\n" * 2
     log.info("after the command")
     assert capsys.readouterr().out == ""
 
 
-def test_how_much_is_logged(capsys, monkeypatch):
+def test_emorec_log_sets_the_log_level(capsys, monkeypatch):
     log = logging.getLogger("emorec_tf.some.module")
     monkeypatch.setenv("EMOREC_LOG", "warning")
     with console():
-        log.info("unseen")
-        log.error("seen")
-    assert capsys.readouterr() == ("", "error: seen\n")
+        log.info("hidden")
+        log.error("shown")
+    assert capsys.readouterr() == ("", "error: shown\n")
     monkeypatch.setenv("EMOREC_LOG", "loud")
     assert guarded(lambda _: 0) == 1
     assert capsys.readouterr().err.startswith("error: EMOREC_LOG is 'loud'; known are critical, ")
 
 
-def test_a_defect_keeps_its_traceback():
+def test_an_unexpected_error_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         guarded(failing(ZeroDivisionError()))
     with pytest.raises(FileNotFoundError):
         guarded(failing(FileNotFoundError(errno.ENOENT, "x")))
 
 
-def test_a_reader_that_leaves(tmp_path: Path):
+def test_a_closed_pipe_ends_the_command_quietly(tmp_path: Path):
     code = (
         "import sys; from emorec_tf.cli import guarded\n"
         "def run(argv):\n    while True: print('line')\n"
@@ -287,7 +287,7 @@ def test_a_reader_that_leaves(tmp_path: Path):
     assert process.wait() == 0
 
 
-def test_verbs(capsys):
+def test_commands_are_listed_and_misspellings_corrected(capsys):
     assert main([]) == 0
     text = capsys.readouterr().out
     assert all(f"  {verb}" in text for verb in VERBS)

@@ -1,4 +1,4 @@
-"""One video, every interface: from the mp4 on, all give the probabilities of evaluation.
+"""One video through every interface: all give the probabilities of evaluation.
 
 All share the decoder and the face detector; a SavedModel, a LiteRT and an ONNX file get the
 samples and crops and compute everything else in their own runtimes.
@@ -49,7 +49,7 @@ Shares = dict[str, float]
 def exported(run: Path, out: Path) -> Path:
     import keras
 
-    keras.utils.clear_session()  # as in a process of its own, names of operations start again
+    keras.utils.clear_session()  # operation names start again, as in a separate process
     assert export.main(["--run", str(run), "--out", str(out), f"--format={','.join(EXACT)}"]) == 0
     return out
 
@@ -87,7 +87,9 @@ def all_equal(
     for name in EXACT:
         ways[name] = lambda name=name: by_runtime(exported, run, video, name)  # type: ignore[misc]
     assert sum(wanted.values()) == pytest.approx(1, abs=1e-4)
-    assert max(wanted.values()) - min(wanted.values()) > 0.01  # else equality would say little
+    assert (
+        max(wanted.values()) - min(wanted.values()) > 0.01
+    )  # otherwise equality would mean little
     for name, ask in ways.items():
         assert ask() == pytest.approx(wanted, abs=TOLERANCE), name
 

@@ -1,4 +1,4 @@
-"""The documents are true: commands parse, links resolve, generated pages are current."""
+"""The documentation is correct: commands parse, links resolve, generated pages are current."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def commands(paths: list[Path]) -> list[str]:
 
 
 def balanced(code: str) -> str:
-    """Drop the quote that closes what began before the command, as in ``bash -c '...'``."""
+    """Drop a closing quote whose opening one precedes the command, as in ``bash -c '...'``."""
     try:
         shlex.split(code, comments=True)
     except ValueError:
@@ -66,7 +66,7 @@ def test_there_are_commands() -> None:
 
 
 class UnderstoodError(Exception):
-    """The words were understood; what the command would do is not tested here."""
+    """Raised once the arguments are parsed; the command itself is not run here."""
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -126,7 +126,7 @@ def test_no_folder_beside_the_repository_is_named() -> None:
             assert "../shared" not in path.read_text(encoding="utf-8"), path
 
 
-def test_the_list_of_the_zoo_is_current() -> None:
+def test_zoo_page_is_current() -> None:
     """``scripts/zoo_tables.py`` writes docs/zoo.md; run it after a change to a table."""
     place = importlib.util.spec_from_file_location("zoo_tables", ROOT / "scripts/zoo_tables.py")
     assert place is not None
@@ -139,7 +139,7 @@ def test_the_list_of_the_zoo_is_current() -> None:
     assert {name for name in names if f"| `{name}` |" not in page} == set()
 
 
-def test_architecture_shows_the_checked_order_of_rooms() -> None:
+def test_architecture_page_shows_the_checked_package_order() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = settings["tool"]["importlinter"]["contracts"]
     rows = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -27,12 +27,12 @@ SMALL: dict[str, Any] = {
 def untrained(
     folder: Path, features: FeaturesConfig, settings: dict[str, Any] | None = None, /, **model: Any
 ) -> tuple[run_dir.Run, Any]:
-    """Return a run of three classes, or of a rating, and its network: ``SMALL`` with changes.
+    """Return a run with three classes or a rating, and its network (``SMALL`` by default).
 
     Args:
         features: settings of the features.
         settings: of data and training, as in a YAML file.
-        model: choices that replace those of ``SMALL``.
+        model: choices that override those of ``SMALL``.
     """
     import keras
 

@@ -67,7 +67,7 @@ def clip_named(dataset: str, corpus: Corpus, path: str) -> tuple[Clip, str] | No
     None if the corpus has no such file. Where labels are in files, the emotion is empty.
 
     Raises:
-        UserError: If the path has the form of the corpus but an emotion code that it has not.
+        UserError: If the path has the form of the corpus but an unknown emotion code.
     """
     stem = PurePosixPath(path).with_suffix("").as_posix()
     groups = matched(corpus, stem) if is_media(path) else None

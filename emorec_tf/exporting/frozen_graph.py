@@ -26,8 +26,8 @@ def frozen(served: Serving, litert: bool) -> Any:
     Args:
         served: a run.
         litert: for LiteRT: recurrent layers keep their outputs in plain tensors, as its lists need
-            tensors of a known size, which a batch has not; large kernels are [outputs, inputs], as
-            in its fully connected layers.
+            tensors of a known size and the batch size is unknown; large kernels are [outputs,
+            inputs], as in its fully connected layers.
 
     Returns:
         A ``tf.function`` of one dict, the same arrays and the large weights by name, that gives

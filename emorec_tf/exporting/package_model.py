@@ -132,7 +132,7 @@ def fill(
 
 
 def temperature(evaluated: FinishedRun) -> float:
-    """Fit one temperature to all out-of-fold predictions, which are all of unseen speakers."""
+    """Fit one temperature to all out-of-fold predictions, all of speakers unseen in training."""
     of_fold = {(r["seed"], r["fold"]): float(r["temperature"]) for r in evaluated.temperatures}
     folds = zip(map(str, evaluated.seeds), map(str, evaluated.folds), strict=True)
     used = np.array([of_fold[pair] for pair in folds])

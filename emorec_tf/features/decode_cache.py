@@ -1,8 +1,8 @@
-"""What was decoded of clips, kept on disk: one file an entry, named by what it was made from.
+"""Cache of decoded clips on disk: one file per entry, named by a hash of its sources.
 
-Nothing here is needed: an entry that is missing, damaged or cannot be written costs time only.
-Processes share a folder without locks, since entries appear whole, and two that cull at once drop
-the same ones.
+The cache is optional: an entry that is missing, damaged or cannot be written only costs time.
+Processes share a folder without locks: entries appear atomically, and two processes that cull at
+the same time remove the same ones.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from emorec_tf.storage.cache_dir import CACHE_VARIABLE, cache_folder
 SUFFIX = ".decoded"
 MAGIC = b"emorec 1"
 GIB = 2**30
-WRITES_TO_CULL = 300  # by one process
-CULL_TO_SHARE = 0.9  # of the bound, so that culling is rare
+WRITES_TO_CULL = 300  # of one process
+CULL_TO_SHARE = 0.9  # of the size limit, so that culling is rare
 
 Entry = tuple[Mapping[str, Any], Mapping[str, np.ndarray]]  # what JSON can hold, and arrays
 
 
 @dataclass
 class Cache:
-    """A folder of entries and its bound; ``writes`` counts those of this process."""
+    """A folder of entries and its size limit; ``writes`` counts those of this process."""
 
     folder: Path
     limit_bytes: int
@@ -47,10 +47,10 @@ def default_folder() -> Path:
 
 
 def bounded(gib: float) -> Cache | None:
-    """Open the cache of decoded clips, of so many GiB at most; none at 0.
+    """Open the cache of decoded clips, limited to this many GiB; None at 0.
 
     Raises:
-        UserError: a bound below 0, or a folder that cannot be made.
+        UserError: a limit below 0, or a folder that cannot be made.
     """
     check(gib >= 0, "cache_gib", gib, "0 or more")
     if not gib:
@@ -67,7 +67,7 @@ def bounded(gib: float) -> Cache | None:
 
 
 def key_of(*parts: Any) -> str:
-    """Hash of what decides an entry: texts, numbers, ``None``."""
+    """Hash of everything that affects an entry: texts, numbers, ``None``."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -84,7 +84,7 @@ def pack(entry: Entry) -> bytes:
 
 
 def unpack(data: bytes) -> Entry:
-    """Give back what ``pack`` made; the arrays are read-only.
+    """Read the bytes of ``pack``; the arrays are read-only.
 
     Raises:
         ValueError: these are other or damaged bytes.
@@ -104,7 +104,7 @@ def unpack(data: bytes) -> Entry:
 
 
 def read(cache: Cache | None, key: str) -> Entry | None:
-    """Find an entry and mark it as just used; ``None`` where there is none that is whole."""
+    """Read an entry and mark it as just used; ``None`` if it is missing or damaged."""
     if cache is None or not key:
         return None
     path = cache.folder / f"{key}{SUFFIX}"
@@ -117,7 +117,7 @@ def read(cache: Cache | None, key: str) -> Entry | None:
 
 
 def write(cache: Cache | None, key: str, entry: Entry) -> None:
-    """Keep an entry, whole or not at all; cull now and then. Without a key nothing is kept."""
+    """Write an entry atomically; cull occasionally. Without a key nothing is written."""
     if cache is None or not key:
         return
     temporary = cache.folder / f"{key}.{os.getpid()}{SUFFIX}"
@@ -125,7 +125,7 @@ def write(cache: Cache | None, key: str, entry: Entry) -> None:
         cache.folder.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(pack(entry))
         temporary.replace(cache.folder / f"{key}{SUFFIX}")
-    except OSError:  # a full disk: the writer of what is needed will say so
+    except OSError:  # a full disk is reported by whatever must be written next
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     cache.writes += 1
@@ -134,7 +134,7 @@ def write(cache: Cache | None, key: str, entry: Entry) -> None:
 
 
 def cull(cache: Cache) -> None:
-    """Drop the least recently used entries of a folder that has outgrown its bound."""
+    """Remove the least recently used entries of a folder that exceeds its limit."""
     entries = files(cache.folder)
     total = sum(size for _, size, _ in entries)
     if total <= cache.limit_bytes:
@@ -148,7 +148,7 @@ def cull(cache: Cache) -> None:
 
 
 def clear(folder: Path) -> tuple[int, int]:
-    """Drop all entries, also unfinished ones; return how many there were and their bytes."""
+    """Remove all entries, unfinished ones too; return their number and bytes."""
     entries = files(folder)
     for _, _, path in entries:
         path.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""What a clip holds, decoded once: its audio, its face track, the mesh in each frame.
+"""The content of a clip, decoded once: audio, face track, mesh points of each frame.
 
-Each comes from the cache where there is one, under the content of the clip's file and what was
-asked. Audio is kept at its own rate, so that every feature set finds it. Detector and mesh are
-loaded when a clip first needs them, so a warm cache loads neither.
+Each part is read from the cache if possible, by the content of the clip's file and the settings
+that affect it. Audio is stored at its own rate, so that all feature settings share it. Detector and
+mesh are loaded when a clip first needs them, so a warm cache loads neither.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class AudioTrack:
 
 @dataclass(frozen=True)
 class FaceTrack:
-    """Frames a few times a second; ``key`` names them in the cache ("": they are not kept)."""
+    """A few frames a second; ``key`` is their name in the cache ("": not cached)."""
 
     frames: list[TrackFrame]
     seconds: float
@@ -67,8 +67,8 @@ class Reader:
 
     Args:
         features: settings of the run or the records.
-        face_model: face detector's model file, where it has none inside.
-        cache: of decoded clips; none: nothing is kept.
+        face_model: model file of the face detector, if its package contains none.
+        cache: of decoded clips; None: nothing is cached.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Reader:
         return face_detection.FACE_DETECTORS[self.features.face_detector](self.face_model)
 
     def read(self, clip: Clip) -> Decoded:
-        """Decode a clip; ``None`` stands for what it has no file for.
+        """Decode a clip; a part without a file is ``None``.
 
         Raises:
             UserError: it cannot be read.
@@ -105,7 +105,7 @@ class Reader:
         return found.get("audio"), faces and replace(faces, key=keys["video"])
 
     def read_source(self, source: Source) -> Decoded:
-        """Decode the middle of an open file, as of a clip that is all of it; nothing is kept.
+        """Decode the middle of an open file as if it were one clip; nothing is cached.
 
         Raises:
             UserError: it cannot be read.
@@ -149,19 +149,19 @@ class Reader:
 
     @functools.cached_property
     def _made_by(self) -> list[Any]:
-        """What decides the faces that are found."""
+        """Settings and versions that affect which faces are found."""
         name, file = self.features.face_detector, self.face_model
         return [name, *versions(*PACKAGES[name]), file and content_of(file)]
 
 
 def entry_of_audio(audio: AudioTrack) -> Entry:
-    """Lay audio out for the cache."""
+    """Convert audio to a cache entry."""
     facts = {"seconds": audio.seconds, "notes": audio.notes, "rate_hz": audio.rate_hz}
     return facts, {} if audio.waveform is None else {"waveform": audio.waveform}
 
 
 def audio_of(entry: Entry) -> AudioTrack:
-    """Give back audio as it was laid out."""
+    """Convert a cache entry back to audio."""
     facts, arrays = entry
     return AudioTrack(
         arrays.get("waveform"), facts["rate_hz"], facts["seconds"], tuple(facts["notes"])
@@ -169,13 +169,13 @@ def audio_of(entry: Entry) -> AudioTrack:
 
 
 def entry_of_faces(faces: FaceTrack) -> Entry:
-    """Lay a face track out for the cache."""
+    """Convert a face track to a cache entry."""
     facts = {"seconds": faces.seconds, "notes": faces.notes}
     return facts, face_tracks.to_arrays(faces.frames)
 
 
 def faces_of(entry: Entry) -> FaceTrack:
-    """Give back a face track as it was laid out."""
+    """Convert a cache entry back to a face track."""
     facts, arrays = entry
     return FaceTrack(face_tracks.from_arrays(arrays), facts["seconds"], tuple(facts["notes"]))
 

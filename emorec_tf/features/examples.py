@@ -1,6 +1,6 @@
 """Clip to example: the dict of fixed-shape arrays that are model inputs (see ``schema``).
 
-``prepare`` and ``predict`` both come through here, so training and use cannot drift apart.
+``prepare`` and ``predict`` both use this module, so training and prediction cannot differ.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ def maker(
 ) -> Callable[[Clip], tuple[Example, Seen]]:
     """Return the function that makes examples; it loads detector and mesh when first needed.
 
-    What is decoded is taken from ``cache`` and kept there; the arrays are the same without one.
+    Decoded parts are read from and written to ``cache``; the arrays are the same without one.
 
     Raises:
-        UserError: room around the face that is not kept; and, by the returned function, a clip
-            that cannot be read, holds nothing, or shows too few faces for adaptive sampling.
+        UserError: a face margin larger than what is kept; and, by the returned function, a clip
+            that cannot be read, is empty, or shows too few faces for adaptive sampling.
         SetupError: by the returned function: detector or mesh cannot be loaded.
     """
     most = (REGION_BOXES - 1) / 2
@@ -67,12 +67,12 @@ def maker(
 
 
 class Assembler:
-    """The second half of ``maker``: makes an example of what was decoded.
+    """The second half of ``maker``: makes an example from decoded parts.
 
     Args:
         features: settings of the run or the records.
-        mesh_model: face mesh's model file, where MediaPipe has none inside.
-        cache: of mesh points; none: nothing is kept.
+        mesh_model: model file of the face mesh, if MediaPipe contains none.
+        cache: of mesh points; None: nothing is cached.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Assembler:
         """Make an example of the file ``name``.
 
         Raises:
-            UserError: there is nothing, or too few faces for adaptive sampling.
+            UserError: neither audio nor video, or too few faces for adaptive sampling.
         """
         features = self.features
         has_audio = audio is not None and audio.waveform is not None
@@ -167,7 +167,7 @@ def compiled(layer: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
 
 
 def waveform_of(clip: Clip, features: FeaturesConfig) -> np.ndarray | None:
-    """The clip's audio alone, just as its features are made from it: float32 [samples].
+    """The waveform that a clip's audio features are computed from: float32 [samples].
 
     Raises:
         UserError: the clip cannot be read.
@@ -183,7 +183,7 @@ def window_of(seconds: float, features: FeaturesConfig) -> tuple[float, float]:
 
 
 def window_waveform(audio: AudioTrack, features: FeaturesConfig) -> np.ndarray | None:
-    """Resample audio and cut its middle, without the silence at its ends where that is asked.
+    """Resample audio and cut its middle, without the silence at its ends if asked for.
 
     Shapes:
         -> float32 [samples], at most ``clip_samples``

@@ -1,4 +1,4 @@
-"""An image becomes faces, crops and mesh points. Images are uint8 RGB [height, width, 3]."""
+"""Detect faces, crop them, find mesh points. Images are uint8 RGB [height, width, 3]."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Point = tuple[float, float]
 # Where the eyes of an aligned crop without margin stand, as shares of its side. Medians of
 # MediaPipe's boxes, so that aligned and plain crops show about as much.
 EYE_DISTANCE, EYE_HEIGHT = 0.45, 0.30
-SAME_FACE_OVERLAP = 0.2  # intersection over union with the face of the frame before
+SAME_FACE_OVERLAP = 0.2  # intersection over union with the face of the previous frame
 YUNET_SIDE_PIXELS = 640
 YUNET_SCORE = 0.7
 DLIB_PIXELS = 400  # wider images are reduced; upsampling smaller ones twofold costs little
@@ -143,7 +143,7 @@ def _sorted(faces: list[Face]) -> list[Face]:
 
 
 def pick(faces: Sequence[Face], previous: Face | None) -> Face | None:
-    """The main face: the one that overlaps most with the face before, else the best one."""
+    """The main face: the one that overlaps most with the previous face, else the best one."""
     if previous is not None:
         same = [face for face in faces if overlap(face, previous) >= SAME_FACE_OVERLAP]
         faces = sorted(same, key=lambda face: -overlap(face, previous)) or faces
@@ -172,7 +172,7 @@ def crop(
     """Cut a square [size_pixels, size_pixels, ...] around a face, the image's edge repeated.
 
     ``margin`` is added on each side, as a share of the box's longer side. ``align`` turns and
-    scales the image so that known eyes come to ``eye_places``; without eyes it is not turned.
+    scales the image so that the eyes come to ``eye_places``; without eyes it is not turned.
     """
     turn, shift = _placed(face, size_pixels, margin, align)
     # Bilinear reading skips pixels when it reduces: read finely, then take means of whole blocks.
@@ -185,7 +185,7 @@ def crop(
 
 
 def reduction(face: Face, *, size_pixels: int, margin: float, align: bool) -> float:
-    """How many of the image's pixels lie along one of the crop's."""
+    """Number of image pixels along one pixel of the crop."""
     return 1 / abs(_placed(face, size_pixels, margin, align)[0])
 
 
@@ -206,16 +206,16 @@ def _placed(face: Face, size_pixels: int, margin: float, align: bool) -> tuple[c
 def face_mesh(model_file: str | None = None) -> Mesh:
     """MediaPipe's face mesh with irises.
 
-    The function returned takes an image that a face fills to a good part, and finds it itself.
-    It gives float32 [478, 3], x, y and z in pixels, z smaller towards the camera, or ``None``.
-    MediaPipe from 1.0 on has no model inside: ``model_file`` names one, else it is downloaded.
+    The returned function takes an image mostly filled by one face and detects that face itself. It
+    gives float32 [478, 3], x, y and z in pixels, z smaller towards the camera, or ``None``.
+    MediaPipe from 1.0 on contains no model: ``model_file`` names one, else it is downloaded.
     """
     mp = import_mediapipe()
     inside = getattr(getattr(mp, "solutions", None), "face_mesh", None)
     find = _mesh_of_file(mp, model_file) if model_file or not inside else _mesh_inside(inside)
 
     def mesh(image: np.ndarray) -> np.ndarray | None:
-        with quiet(stdout=False):  # each call may warn, of matters that concern MediaPipe alone
+        with quiet(stdout=False):  # each call may print warnings that only concern MediaPipe
             found = find(image)
         if not found:
             return None

@@ -1,8 +1,8 @@
-"""A video becomes a face track: a few frames a second, each cut to the face found in it.
+"""Face tracks: a few frames a second of a video, each cut to the face found in it.
 
-A track holds all that any face features are made from. Its frames are kept as JPEG, and crops and
-mesh points are always made from that form, so it does not matter whether a track comes from the
-video or from a cache.
+A track holds everything that face features are computed from. Its frames are stored as JPEG, and
+crops and mesh points are always computed from that form, so it does not matter whether a track
+comes from the video or from a cache.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from emorec_tf.features.face_detection import Detector, Face, Mesh
 from emorec_tf.features.mesh_points import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 
 TRACK_RATE_HZ = 6.0  # distinct frames a second at most
-TRACK_SECONDS = 12.0  # of longer clips, their middle, unless examples are longer themselves
+TRACK_SECONDS = 12.0  # the middle of longer clips, unless examples are longer too
 REGION_BOXES = 2.0  # side of what is kept around a face, in the longer sides of its box
 REGION_PIXELS = 384  # side at most
 JPEG_QUALITY = 95
 FACE_NUMBERS = 9  # box, score, two eyes
-READ = {  # by what part of its side a JPEG is read at: in colour, in grey
+READ = {  # flags that read a JPEG at 1 / key of its size: in colour, in grey
     1: (cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE),
     2: (cv2.IMREAD_REDUCED_COLOR_2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
     4: (cv2.IMREAD_REDUCED_COLOR_4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
@@ -37,8 +37,8 @@ class TrackFrame:
     """One video frame of a track.
 
     ``region`` is a JPEG of what lies around the face, or of the whole frame where none was found;
-    ``face`` counts in its pixels. The region's corner (``left``, ``top``) counts in the video's
-    pixels, of which each became ``scale_x`` by ``scale_y`` of the region's.
+    ``face`` is in its pixels. The region's corner (``left``, ``top``) is in the video's pixels;
+    each of these is ``scale_x`` by ``scale_y`` pixels of the region.
     """
 
     seconds: float
@@ -98,7 +98,7 @@ def within(face: Face, left: float, top: float, scale_x: float, scale_y: float) 
 
 
 def region_of(frame: TrackFrame, reduce: int = 1, channels: int = 3) -> np.ndarray:
-    """The region at a whole part of its size: uint8 [height, width, 3] RGB, [height, width] grey.
+    """The region, reduced by a whole factor: uint8 [height, width, 3] RGB, [height, width] grey.
 
     Grey is the JPEG's own: the weighted sum of ITU-R BT.601.
     """
@@ -117,7 +117,7 @@ def crop_of(
     wanted = face_detection.reduction(
         frame.face, size_pixels=size_pixels, margin=margin, align=align
     )
-    reduce = max(step for step in READ if step <= max(1.0, wanted))  # JPEG reduces for nothing
+    reduce = max(step for step in READ if step <= max(1.0, wanted))  # decoding reduces for free
     face = within(frame.face, 0, 0, 1 / reduce, 1 / reduce)
     region = region_of(frame, reduce, channels)
     cut = face_detection.crop(region, face, size_pixels=size_pixels, margin=margin, align=align)
@@ -125,7 +125,7 @@ def crop_of(
 
 
 def by_mesh(frame: TrackFrame, points: np.ndarray) -> TrackFrame:
-    """Put a face's eyes where the mesh has their corners; points [478, 3] in the video's pixels."""
+    """Take a face's eyes from the mesh's eye corners; points [478, 3] in the video's pixels."""
     if frame.face is None:
         return frame
     scale, corner = np.array([frame.scale_x, frame.scale_y]), np.array([frame.left, frame.top])
@@ -146,7 +146,7 @@ def points_of(frame: TrackFrame, mesh: Mesh) -> np.ndarray | None:
 
 
 def to_arrays(frames: Sequence[TrackFrame]) -> dict[str, np.ndarray]:
-    """Lay a track out in arrays; absent faces and eyes are NaN."""
+    """Convert a track to arrays; absent faces and eyes are NaN."""
     numbers = np.full((len(frames), FACE_NUMBERS), np.nan)
     for row, frame in zip(numbers, frames, strict=True):
         if frame.face:
@@ -162,7 +162,7 @@ def to_arrays(frames: Sequence[TrackFrame]) -> dict[str, np.ndarray]:
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray]) -> list[TrackFrame]:
-    """Give back the track that ``to_arrays`` laid out."""
+    """Convert the arrays of ``to_arrays`` back to a track."""
     ends = np.cumsum(arrays["lengths"])
     frames = []
     for numbers, place, end, length in zip(

@@ -13,7 +13,7 @@ from emorec_tf.errors import UserError
 
 @dataclass(frozen=True)
 class TrackTimes:
-    """What a choice depends on; times are seconds from where decoding started.
+    """Inputs of a choice of frames; times are seconds from the start of decoding.
 
     ``seconds`` is float64 [frames], growing; ``face_found`` bool [frames]; the example's
     window lasts ``window_seconds`` from ``start_seconds`` on.

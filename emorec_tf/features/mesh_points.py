@@ -1,4 +1,4 @@
-"""What the 478 points of MediaPipe's face mesh are: mirror images, parts, dlib's 68 points.
+"""Meaning of the 478 points of MediaPipe's face mesh: mirror images, parts, dlib's 68 points.
 
 Left and right are those of the image: the image's left eye is the person's right one.
 """
@@ -18,7 +18,7 @@ FIRST_OF_RIGHT, FIRST_OF_IRISES = 248, 468
 
 
 def mirrored() -> tuple[int, ...]:
-    """For each point, the one that stands in its place in a mirror."""
+    """For each point, the one that takes its place in the mirrored face."""
     left = [point for point in range(FIRST_OF_RIGHT) if point not in MIDDLE]
     pairs = list(zip(left, range(FIRST_OF_RIGHT, FIRST_OF_IRISES), strict=True))
     # An iris is its centre, then the rim from the image's right over the top to the left.

@@ -1,4 +1,4 @@
-"""Audio features to mel powers and back: what noise and other channels are simulated with.
+"""Audio features to mel powers and back, to simulate noise and other channels.
 
 A function here takes the settings and ``math``, which has exp, log and maximum (NumPy, or
 ``tf.math`` for tensors). It returns two functions: from values [..., width] to powers in mel bands

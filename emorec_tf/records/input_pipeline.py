@@ -27,7 +27,7 @@ Transform = Callable[[Batch, tf.Tensor], Batch]  # inputs and clip ids [B] to in
 
 @dataclass(frozen=True)
 class Part:
-    """Which part of each batch is made here: worker's number of all, replicas on each."""
+    """The part of each batch that is made here: by worker number and replicas per worker."""
 
     worker: int = 0
     workers: int = 1

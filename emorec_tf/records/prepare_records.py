@@ -213,7 +213,7 @@ def _plan(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int)
 
 
 def _manifest(preparation: Preparation, features: FeaturesConfig, plan: str) -> dict[str, Any]:
-    """All that records.json says but for the shards."""
+    """The content of records.json without the shards."""
     used = [corpora.DATASETS[name] for name in preparation.dataset.split("+")]
     return {
         "format": records_dir.FORMAT,

@@ -1,4 +1,4 @@
-"""Where training reads its examples, and in which order: by the seed and the epoch's number alone.
+"""The source and the order of training examples; seed and epoch alone determine the order.
 
 In each epoch the shards come in a random order; ``TOGETHER`` of them are read in turns, and a
 buffer of ``SHUFFLE_BYTES`` is shuffled. So memory does not grow with the records, a resumed run
@@ -22,7 +22,7 @@ from emorec_tf.records.records_dir import Records
 TOGETHER = 16  # shards that are read in turns
 SHUFFLE_BYTES = 256 * 2**20
 LEAST_SHUFFLED = 64  # examples, however large they are
-MEMORY_SHARE = 0.5  # of what is free: evaluation and the network want some too
+MEMORY_SHARE = 0.5  # of free memory: evaluation and the network need some too
 GIB = 2**30
 
 
@@ -41,7 +41,7 @@ class Order:
 
     Attributes:
         size: examples of a batch.
-        steps: batches of an epoch; what is left over is another part in each epoch.
+        steps: batches of an epoch; the clips left over differ from epoch to epoch.
         shuffled: examples that are shuffled together.
         seed: of the order.
     """

@@ -1,4 +1,4 @@
-"""The web page and the HTTP API around a run; nothing of it reaches out of the machine."""
+"""The web page and the HTTP API of a run; neither loads anything from outside the machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from emorec_tf.serving import responses
 from emorec_tf.serving.job_queue import FullError, GoneError, JobQueue, LateError
 from emorec_tf.serving.uploads import Body, RefusedError, received
 
-GONE_STATUS = 499  # seen by the metrics alone
+GONE_STATUS = 499  # used in the metrics only
 SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; "
@@ -71,7 +71,7 @@ STATUSES = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What one client may ask of the machine; ``queue`` clips wait besides the one answered."""
+    """Limits of requests; up to ``queue`` clips wait besides the one being processed."""
 
     upload_mb: float = 200.0
     seconds: float = 600.0
@@ -80,7 +80,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Server:
-    """All that a request needs."""
+    """Everything that a request needs."""
 
     model: Predictor
     settings: Settings
@@ -131,10 +131,10 @@ def app(
 
 
 class Guarded:
-    """Every answer gets the headers that keep pages to themselves, and is counted by status."""
+    """Adds security headers to every response, and counts responses by status."""
 
     def __init__(self, app: ASGIApp, server: Server, paths: frozenset[str]) -> None:
-        """Stand around an application; other ``paths`` are counted as one."""
+        """Wrap an application; paths outside ``paths`` are counted as one."""
         self.app, self.server, self.paths = app, server, paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -205,7 +205,7 @@ async def answered(
 
 
 def answer_of(found: MediaAnswer, content: Any) -> Response:
-    """Pack an answer; what could not be read of a video stands in a header."""
+    """Build a response; a header reports what could not be read of a video."""
     problem = (found.problem or "").encode("ascii", "replace").decode()
     return JSONResponse(content, headers={"emorec-problem": problem} if problem else None)
 

@@ -1,7 +1,7 @@
-"""A bounded queue of clips: one is answered at a time, a few wait, none for ever.
+"""A bounded queue of clips: one is processed at a time, a few wait, with a time limit.
 
 The network, the detector and the speech check are not thread-safe, so one thread does all
-the work. A place is taken from a request's first byte to its answer, which bounds memory and disk.
+the work. A request holds its place from its first byte to its answer, which bounds memory and disk.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class FullError(Exception):
 
 
 class LateError(Exception):
-    """The time of a request is over."""
+    """A request took too long."""
 
 
 class GoneError(Exception):
@@ -118,6 +118,6 @@ class JobQueue:
             dropped.set()
 
     def close(self) -> None:
-        """Stop what is being answered; nothing more is."""
+        """Stop the current clip; accept no more."""
         self._closing.set()
         self._worker.shutdown(wait=True, cancel_futures=True)

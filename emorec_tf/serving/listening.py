@@ -1,4 +1,4 @@
-"""The port is taken before anything slow is loaded."""
+"""Opens the port before anything slow is loaded."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ BACKLOG = 128
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """Open a socket that listens; it closes itself as a context manager.
+    """Open a listening socket, which is also a context manager.
 
     Raises:
-        UserError: the port is in use or not ours, or there is no such address here.
+        UserError: the port is in use or not permitted, or the address is not of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""An uploaded file to the object of ``predict --json``, and to what the page shows with it."""
+"""From an uploaded file to the object of ``predict --json`` and the data for the page."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def answer(
     settings: Settings,
     check: Callable[[], None],
 ) -> MediaAnswer:
-    """Answer a file as the command does, under the name that its sender gave it.
+    """Answer a file as the command does, under the name that the sender gave.
 
     Args:
         model: the run.
         path: where the upload lies.
-        name: stands in the answer and in errors; the path never does.
+        name: used in the answer and in errors; the path never is.
         abstain_below: the emotion is ``unsure`` where no probability reaches this.
         settings: how videos are answered.
         check: called before each window; what it raises stops the work.
@@ -47,7 +47,7 @@ def answer(
 
 @dataclass(frozen=True)
 class PageAnswer:
-    """What the page gets: ``answer`` is the API's object, ``portraits`` are data URLs."""
+    """Data for the page: ``answer`` is the API's object, ``portraits`` are data URLs."""
 
     answer: Mapping[str, Any]
     timeline: list[dict[str, Any]]
@@ -56,7 +56,7 @@ class PageAnswer:
 
 
 def for_page(found: MediaAnswer) -> PageAnswer:
-    """Lay an answer out for the page."""
+    """Prepare an answer for the page."""
     squares = found.portraits or face_watcher.portrait_of(found.faces)
     portraits = {str(number): data_url(image) for number, image in sorted(squares.items())}
     return PageAnswer(found.answer, found.timeline, portraits, found.problem)

@@ -1,4 +1,4 @@
-"""An application is served until SIGINT or SIGTERM stops it, from the moment that it is ready."""
+"""Serves an application until SIGINT or SIGTERM stops it, and reports when it is ready."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which calls ``on_ready`` once signals stop it and requests reach it."""
+    """uvicorn's server, which calls ``on_ready`` once it handles signals and requests."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         """Keep what to call."""
@@ -45,7 +45,7 @@ def serve(application: Any, listener: socket.socket, on_ready: Callable[[], None
     def stop(_number: int, _frame: Any) -> None:
         server.should_exit = True
 
-    # Before uvicorn's handlers stand, these stop it; afterwards it raises each signal once more.
+    # Used until uvicorn installs its own handlers; at the end it raises each signal once more.
     before = {number: signal.signal(number, stop) for number in STOPPING}
     try:
         server.run(sockets=[listener])

@@ -1,4 +1,4 @@
-"""A request's body to a temporary file: bounded while it comes, under a name of our own."""
+"""Writes a request's body to a temporary file, limited in size while it is read."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from starlette.types import Message
 
 from emorec_tf.serving.job_queue import GoneError
 
-FORM_BYTES = 64 * 1024  # that a form may hold besides the clip
+FORM_BYTES = 64 * 1024  # of a form besides the clip
 MOST_FIELDS = 4
 NAME_LENGTH = 120
-DRAIN_SECONDS = 10.0  # a refused body is read for so long, or its sender would not see the answer
+DRAIN_SECONDS = 10.0  # a refused body is read this long, so that its sender sees the answer
 
 
 class RefusedError(Exception):
@@ -44,10 +44,10 @@ class Upload:
 
 
 class Body:
-    """What a request brings, counted while it comes."""
+    """The body of a request, counted while it is read."""
 
     def __init__(self, request: Request, most_bytes: int) -> None:
-        """Nothing has come yet."""
+        """Start with nothing read."""
         self.request, self.most_bytes = request, most_bytes
         self.left, self.ended, self.tail = most_bytes + FORM_BYTES, False, b""
 
@@ -146,7 +146,7 @@ def number(text: Any) -> float:
 
 
 def display_name(name: str | None) -> str:
-    """What may be shown of a sender's file name; it never becomes a path."""
+    """Printable form of a sender's file name; it is never used as a path."""
     last = PurePosixPath((name or "").replace("\\", "/")).name
     return "".join(c for c in last if c.isprintable())[:NAME_LENGTH] or "clip"
 

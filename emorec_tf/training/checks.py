@@ -50,7 +50,7 @@ def check_settings(settings: Config) -> None:
 
 
 def _ignored_features(values: dict[str, object], own: Config, settings: Config) -> list[str]:
-    """Features of a stage's config that the records do not have, of the branches it uses."""
+    """Features in a stage's config that differ from the records, for the branches it uses."""
     uses = choices.facts("fusion", own.model.fusion).uses
     found = []
     for name in [n for n in values if section_of(n) == "features"]:
@@ -62,7 +62,7 @@ def _ignored_features(values: dict[str, object], own: Config, settings: Config) 
 
 
 def _check_ensemble(settings: Config) -> None:
-    """Refuse an ensemble in a run that is to train something itself, or estimates a rating."""
+    """Refuse an ensemble in a run that also trains something itself, or estimates a rating."""
     if settings.model.ensemble is None:
         return
     alone = settings.train.pretrain is None and not settings.train.freeze_branches
@@ -129,7 +129,7 @@ def check_networks(experiment: Experiment, stages: Sequence[Stage]) -> None:
     """Build the networks of a run and of its stages, and see whether they fit together.
 
     Raises:
-        UserError: a network that cannot be built, a stage of which nothing fits, or a branch that
+        UserError: a network that cannot be built, a stage without matching layers, or a branch that
             nothing trains.
     """
     import keras

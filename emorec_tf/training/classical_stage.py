@@ -33,7 +33,7 @@ class FeatureRows:
             features: branches with their weights; gives [B, E].
             experiment: has records and task.
             adapter: of the speakers of training and validation.
-            search: whether its head itself weighs the speaker's mean.
+            search: says whether the head itself uses the speaker's mean.
         """
         self.features, self.experiment, self.adapter = features, experiment, adapter
         enrol = experiment.settings.data.enrol
@@ -107,7 +107,7 @@ def with_classifier(
 def _best_of_inner_folds(
     search: Search, run: Run, reader: FeatureRows, rows: Rows, clip_ids: Sequence[str]
 ) -> Any:
-    """Choose a head's settings by inner folds; write what these answered."""
+    """Choose a head's settings by inner folds; write their predictions."""
     from emorec_tf.models.classical import head_search
     from emorec_tf.training import inner_cv
 

@@ -21,7 +21,7 @@ def product_model(run: Run) -> keras.Model:
     """Make the members of a run one network; with ``refit``, save that of the refitted members too.
 
     Returns:
-        The product of members that have not met the validation speakers.
+        The product of members that were not trained on the validation speakers.
     """
     members = [run_dir.load(run.folder / facts["folder"]) for facts in run.steps.values()]
     inner_cv.write_product(run, members, temperatures(members))
@@ -41,7 +41,7 @@ def product(
     Args:
         features: of the records, which all members share.
         members: trained runs.
-        validated: take the members before ``refit``, which the validation speakers can judge.
+        validated: use the members before ``refit``, which have not seen the validation speakers.
 
     Shapes:
         ``{array name: [B, ...]} -> logits [B, K]``, sums of logarithms of probabilities
@@ -75,8 +75,8 @@ def product(
 def temperatures(members: Sequence[Run]) -> list[float]:
     """Each member's temperature; heads of the same classifier share their geometric mean.
 
-    Such heads are overconfident alike, while a few validation speakers give each one's temperature
-    badly: one misjudged speaker would take that expert's weight for all clips. A member with
+    Such heads are similarly overconfident, but a few validation speakers determine each temperature
+    poorly: one misclassified speaker would lower that expert's weight for all clips. A member with
     answers of inner folds, which come from all training speakers, keeps its own.
     """
     own = [member.temperature or 1.0 for member in members]

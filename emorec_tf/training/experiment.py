@@ -1,6 +1,6 @@
-"""An experiment: settings, records, labelled clips and who trains, validates and tests.
+"""An experiment: settings, records, labelled clips and the speakers of each subset.
 
-Made once, checked for leaks, and passed whole. No TensorFlow here.
+It is made once, checked for leaks, and passed on as a whole. No TensorFlow here.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ class Experiment:
 
     @property
     def unscored_in_inner_folds(self) -> list[Clip]:
-        """Clips that inner folds do not judge: enrolment clips of the training speakers.
+        """Clips that inner folds do not score: enrolment clips of the training speakers.
 
-        Of validation speakers, whose enrolment clips are left out beforehand, as many others are
-        drawn once more. All published results were made so.
+        The enrolment clips of validation speakers are left out beforehand, so as many of their
+        other clips are drawn again. All published results were made this way.
 
         Raises:
             UserError: a speaker has too few clips.
@@ -91,7 +91,7 @@ class Experiment:
         return enrolment_clips(clips, self.settings.data, self.settings.train.seed)
 
     def scored(self, subset: str) -> list[Clip]:
-        """Clips of a subset but for the enrolment clips."""
+        """Clips of a subset without the enrolment clips."""
         taken = {clip.clip_id for clip in self.enrolment}
         return [clip for clip in self.subsets[subset] if clip.clip_id not in taken]
 
@@ -100,11 +100,11 @@ class Experiment:
         return splits.clips_of(self.clips, {clip.speaker for clip in clips})
 
     def with_settings(self, settings: Config) -> Experiment:
-        """The same data and split, learned from with another model or training."""
+        """The same data and split with other settings of model or training."""
         return dataclasses.replace(self, settings=settings)
 
     def summary(self) -> str:
-        """Say in one line what is trained on and who is left to test."""
+        """Describe in one line the training data and the test speakers."""
         data, subsets = self.settings.data, self.subsets
         tested = f"test speakers {', '.join(self.split.test)} are held out"
         if not self.split.test:

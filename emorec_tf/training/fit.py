@@ -31,7 +31,7 @@ def fit(run: Run, experiment: Experiment, until: int | None = None) -> None:
     Args:
         run: is written to.
         experiment: of the run.
-        until: stop after so many of the epochs.
+        until: stop after this many epochs.
     """
     import keras
 
@@ -99,7 +99,7 @@ def epochs_done(run: Run, experiment: Experiment, model: keras.Model) -> int:
 
 
 def copy_best(run: Run, done: int) -> None:
-    """Keep the last epoch as the best if it is: a kill may have come between saving and copying."""
+    """Copy the last epoch if it is the best: a kill may have come between saving and copying."""
     reached = run.scores(run.history[:done])
     if reached and best_epoch(reached) == done:
         paths.copy(run.folder / "last.keras", run.folder / "best.keras")
@@ -137,7 +137,7 @@ def _network(run: Run, experiment: Experiment, adapter: SpeakerAdapter) -> keras
 
 
 def run_epochs(epoch_end: EpochEnd, until: int | None = None) -> None:
-    """Run the epochs that are left; above frozen branches that always answer alike, those alone."""
+    """Run the remaining epochs; frozen branches with constant tokens are computed only once."""
     import keras
 
     from emorec_tf.models import model as models

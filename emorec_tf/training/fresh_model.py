@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def build(config: Config, classes: tuple[str, ...], run: run_dir.Run | None) -> keras.Model:
-    """Build a network, with what fits of a run.
+    """Build a network, with the matching weights of a run.
 
     Args:
         config: settings of features and model.

@@ -1,9 +1,9 @@
-"""Inner cross-validation: answers about training speakers by heads that have not met them.
+"""Inner cross-validation: predictions for training speakers by heads that have not seen them.
 
 Training and validation speakers are assigned to folds; a classical head is fitted to all but one
-fold and answers that one. So every one of these clips has an answer as honest as that about a test
-speaker. They choose a head's settings, fit its temperature, and compare runs without a look at the
-test speakers.
+fold and predicts that one. So each of these clips has a prediction as unbiased as that for a test
+speaker. The predictions choose a head's settings, fit its temperature, and compare runs without
+using the test speakers.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ FILE = INNER_ANSWERS
 def rounds(
     rows: Rows, clip_ids: Sequence[str], folds: int, unscored: Collection[str]
 ) -> tuple[list[Round], list[str]]:
-    """Assign speakers to folds of about as many clips; each round judges one and fits to the rest.
+    """Assign speakers to folds of about equal size; each round scores one and fits to the rest.
 
     Args:
-        rows: of clips, then of their copies, which are fitted to and never judged.
+        rows: of clips, then of their copies, which are used for fitting but never scored.
         clip_ids: of the clips.
         folds: how many.
-        unscored: ids of clips that are not judged: enrolment clips.
+        unscored: ids of clips that are not scored: enrolment clips.
 
     Returns:
-        Rounds, and the ids of the clips in the order in which rounds judge them.
+        Rounds, and the ids of the clips in the order in which rounds score them.
 
     Raises:
         UserError: fewer speakers than folds.

@@ -1,4 +1,4 @@
-"""What a run answers: logits of clips, and the temperature that is fitted to them."""
+"""Predictions of a run: logits of clips, and the temperature that is fitted to them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def logits_of(
         model: logits from example arrays.
         batches: of the clips; every one is answered or an error is raised.
         adapter: of their speakers.
-        corruption: done to the arrays first (see ``corruptions``).
+        corruption: applied to the arrays first (see ``corruptions``).
 
     Raises:
         UserError: the records lack some of the clips.
@@ -86,9 +86,9 @@ def logits_of(
 def fit_temperature(
     run: Run, experiment: Experiment, model: keras.Model | None = None
 ) -> float | None:
-    """Fit what logits are divided by and keep it, unless that was done.
+    """Fit the temperature that logits are divided by and store it, unless it is stored already.
 
-    It is fitted to answers of inner folds, where there are any, else to the validation speakers.
+    It is fitted to predictions of inner folds if there are any, else to the validation speakers.
 
     Args:
         run: finished or not; its temperature.json says after how many epochs it was fitted.

@@ -1,4 +1,4 @@
-"""The run directory: everything later commands need is in it, every file whole or not there.
+"""The run directory: everything that later commands need; each file is written atomically.
 
 ``config.yaml`` resolved settings, ``run.json`` classes, split and where the data came from,
 ``history.csv`` one line per epoch, ``best.keras`` and ``last.keras`` models with optimiser state,
@@ -34,9 +34,9 @@ from emorec_tf.tasks import tasks
 if TYPE_CHECKING:
     import keras
 
-# modules, and rooms with all their modules, that may define what a saved model is made of
+# modules and packages that may define layers or losses of a saved model
 WITH_LAYERS = ("models", "features.audio_features", "tasks.losses")
-NO_MATTER = ("cache",)  # settings that change nothing in the result
+NO_MATTER = ("cache",)  # settings that do not affect the result
 OTHER_DATA = "the records hold other speakers or classes"
 KIND = resumable.Kind(
     "run",
@@ -50,7 +50,7 @@ KIND = resumable.Kind(
     },
 )
 INNER_ANSWERS = "inner_answers.npz"  # of inner cross-validation
-# all that training leaves; a run that another one repeats takes these files
+# files that training writes; an identical run copies them
 RESULTS = (
     "best.keras",
     "last.keras",
@@ -119,11 +119,11 @@ class Run:
             return None
 
     def is_finished(self, epochs: int | None = None) -> bool:
-        """Whether training is over after so many epochs (none: all there are)."""
+        """Whether training is over after this many epochs (None: all finished ones)."""
         history = self.history[:epochs]
         done, settings = len(history), self.config.train
         if done >= settings.epochs or (history and "loss" not in history[-1]):
-            return True  # the latter: nothing is trained by gradient, so there is but one epoch
+            return True  # without a loss, nothing is trained by gradient: one epoch
         if not settings.patience or not history:
             return False
         return done - best_epoch(self.scores(history)) >= settings.patience
@@ -161,12 +161,12 @@ def create(wanted: Run, overwrite: bool = False) -> Run:
 
 
 def reopen(wanted: Run) -> Run:
-    """Open a started run with settings of now, which may differ where it does not matter."""
+    """Open an existing run with the current settings, where the differences do not matter."""
     return dataclasses.replace(load(wanted.folder), config=wanted.config)
 
 
 def source_of(records: Records) -> dict[str, Any]:
-    """What a run keeps of the manifest of its records."""
+    """The part of the records' manifest that a run stores."""
     return {k: records.manifest[k] for k in ("dataset", "licence", "label_meaning", "label")}
 
 

@@ -3,7 +3,7 @@
 A model is speaker-independent unless ``--enrol`` is given. With it, each clip's audio gets the
 scale of the training clips: the mean and deviation of each band over the speaker's enrolment clips
 (or over the clip itself, with ``self``) are replaced by those of the training clips. Training does
-the same, so that the network meets one kind of input. Under a classical head the features of audio
+the same, so that the network sees one kind of input. Under a classical head the features of audio
 and face are taken relative to the speaker's mean features, too.
 """
 
@@ -26,7 +26,7 @@ from emorec_tf.records.records_dir import Records
 if TYPE_CHECKING:
     from emorec_tf.training.experiment import Experiment
 
-# Nepers. A band that is silent in few clips has no deviation to speak of; others may differ.
+# Nepers. A band that is silent in the enrolment clips has almost no deviation there.
 LEAST_DEVIATION = 0.1
 
 Standard = tuple[np.ndarray, np.ndarray]  # mean and deviation of each band, [M] and [M]
@@ -72,7 +72,7 @@ class SpeakerAdapter:
 
         Args:
             experiment: has records and enrolment clips.
-            clips: whose speakers will be met.
+            clips: of the speakers that will be needed.
             model: see ``fit_features``.
         """
         if not self.by_clips:
@@ -106,7 +106,7 @@ class SpeakerAdapter:
 
         Args:
             clips: inputs of each enrolment clip, a batch of one.
-            model: which is to answer.
+            model: the model that will predict.
         """
         if self.standard is not None:
             self._scale = band_statistics([c["audio"][0][c["audio_mask"][0] > 0] for c in clips])
@@ -166,7 +166,7 @@ class SpeakerAdapter:
 def features_model(model: keras.Model) -> keras.Model | None:
     """Cut the part of a model whose output is taken relative to the speaker's mean: -> [B, E].
 
-    None for a model that does not ask for that mean. Of a product, all its members' features.
+    None for a model that does not use that mean. For an ensemble, the features of all members.
     """
     if SPEAKER_FEATURES not in model.input:
         return None
@@ -222,7 +222,7 @@ def band_statistics(clips: Sequence[np.ndarray]) -> Standard:
 def standard_of(model: keras.Model) -> Standard | None:
     """Mean and deviation that a model was built with; None for one that does not use audio."""
     layers = [layer for layer in model.layers if layer.name == "standardise"]
-    if not layers:  # in a product, each member has its own, all alike
+    if not layers:  # in an ensemble, each member has its own; all are equal
         inner = [standard_of(m) for m in model.layers if m.name.startswith("expert_")]
         return next((standard for standard in inner if standard is not None), None)
     mean, variance = (np.ravel(np.asarray(v)) for v in (layers[0].mean, layers[0].variance))

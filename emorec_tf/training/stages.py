@@ -102,7 +102,7 @@ def run_fingerprint(experiment: Experiment) -> str:
 
 
 def first_named(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under the first names they had, so that a rename changes no fingerprint."""
+    """Settings under their original names, so that a rename changes no fingerprint."""
     first = {new: old for old, new in RENAMED.items()}
     return {first.get(name, name): value for name, value in values.items()}
 
@@ -113,7 +113,7 @@ def fingerprint(*facts: Any) -> str:
 
 
 def files_of(names: str) -> list[Path]:
-    """Find the configs in a comma list: there, else in ``configs``, with or without .yaml.
+    """Find the configs of a comma list: as given, else in ``configs``, with or without .yaml.
 
     Raises:
         UserError: no such file.
@@ -147,7 +147,7 @@ def of_file(file: Path, settings: Config) -> Config:
         choices.check(kind, getattr(own.model, kind))
     same = {name: getattr(settings.train, name) for name in ("seed", "precision", "jit")}
     if settings.model.ensemble and "precision" in values:
-        same["precision"] = own.train.precision  # a network of its own, whatever stands beside it
+        same["precision"] = own.train.precision  # a network of its own
     train = dataclasses.replace(own.train, **same)
     return dataclasses.replace(settings, model=own.model, train=train)
 
@@ -178,13 +178,13 @@ def run_all(stages: Sequence[Stage], run: Run, train: Callable[[Stage], Run]) ->
 
 
 def finished(folder: Path) -> Run | None:
-    """Open a run that is trained to its end; its temperature is written last."""
+    """Open a run if its training is finished; the temperature is written last."""
     run = run_dir.load(folder) if (folder / "run.json").exists() else None
     return run if run and run.is_finished() and run.temperature is not None else None
 
 
 def adopt(run: Run, experiment: Experiment, folder: Path) -> None:
-    """Copy a stage in ``folder`` that is this very run: same settings, data and split, finished."""
+    """Copy a finished stage in ``folder`` that is identical: same settings, data and split."""
     for stage in sorted(folder.glob(f"*-{run_fingerprint(experiment)}")):
         if finished(stage) and not run.history:
             _LOG.info("trained already, as a stage of another run: %s", stage)

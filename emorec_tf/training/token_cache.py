@@ -17,7 +17,7 @@ from emorec_tf.records.records_dir import Records
 
 
 def is_possible(settings: Config) -> bool:
-    """Whether branches give the same for a clip in every epoch, as nothing is drawn at random."""
+    """Whether branches give the same tokens for a clip in every epoch: nothing is random."""
     train = settings.train
     varied = train.augment or train.augment_channel
     drawn = varied or train.train_frames or settings.model.modality_dropout

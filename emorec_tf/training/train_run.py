@@ -1,4 +1,4 @@
-"""An experiment to a run directory: pretraining stages, epochs, temperature; resumable."""
+"""Train an experiment into a run directory: pretraining stages, epochs, temperature; resumable."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def train(
         overwrite: throw away what is in it; never its pretraining stages.
         shared_stages: folder of pretraining stages; also takes a finished stage that is this very
             run. None: ``first`` beside the run.
-        until: stop after so many of the epochs, as a search may; a later call goes on.
+        until: stop after this many epochs, as a search may; a later call resumes.
 
     Raises:
         UserError: settings that cannot be trained on these data, or a run of other settings in

@@ -26,7 +26,7 @@ def load_matching_weights(model: keras.Model, run: Run) -> None:
     run freezes its branches, they are not trained any more.
 
     Raises:
-        UserError: a stage of which nothing fits, or a branch that no stage trained and nothing
+        UserError: a stage without matching layers, or a branch that no stage trained and nothing
             later trains.
     """
     own = branch_layers(model)

@@ -35,7 +35,7 @@ def quiet() -> contextlib.AbstractContextManager[Any]:
 
 
 class Kept(keras_tuner.Oracle):
-    """What every oracle has besides: a whole file, an end after failures, trials taken back."""
+    """Extends every oracle: one atomic file, an end after repeated failures, reassigned trials."""
 
     file: Path
     failures: int
@@ -78,7 +78,7 @@ class Kept(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def end_trial(self, trial: Trial) -> None:
-        """Note how a trial ended, once, even if a worker that was given up reports it, too."""
+        """Record how a trial ended, once, even if a lost worker reports it too."""
         self._retry_queue = [name for name in self._retry_queue if name != trial.trial_id]
         if trial.trial_id not in self.end_order:
             super().end_trial(trial)
@@ -87,7 +87,7 @@ class Kept(keras_tuner.Oracle):
 
     @keras_tuner.synchronized
     def take_back(self, gone: Callable[[str], bool]) -> None:
-        """Give the trials of workers that are gone to others."""
+        """Reassign the trials of lost workers."""
         for worker in [w for w in sorted(self.tuner_ids) if gone(w)]:
             self.tuner_ids.discard(worker)
             trial = self.ongoing_trials.pop(worker, None)
@@ -104,7 +104,7 @@ class Kept(keras_tuner.Oracle):
         return count
 
     def is_complete(self) -> bool:
-        """Whether there are as many trials as were asked for, and all have ended."""
+        """Whether all requested trials exist and have ended."""
         return len(self.end_order) == len(self.trials) >= self.max_trials
 
 
@@ -113,7 +113,7 @@ class Random(Kept, keras_tuner.oracles.RandomSearchOracle):
 
 
 class Bayesian(Kept, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Gaussian process; draws by the number of the trial, so that a resumed search draws alike."""
+    """Gaussian process; seeded by the trial's number, so that a resumed search draws the same."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Choose the values of the next trial."""
@@ -154,7 +154,7 @@ def make(
         seed: of the search.
         trials: how many at most, for every tuner.
         epochs: of the longest trials; only Hyperband asks.
-        factor: Hyperband keeps one in so many; None: see ``fitting_factor``.
+        factor: Hyperband keeps one trial in ``factor``; None: see ``fitting_factor``.
     """
     more: dict[str, Any] = {"max_trials": trials}
     if tuner == "hyperband":
@@ -174,7 +174,7 @@ def make(
 
 
 def fitting_factor(trials: int, epochs: int) -> int:
-    """Find the smallest factor of Hyperband whose first bracket ends within so many trials."""
+    """Find the smallest factor of Hyperband whose first bracket fits into ``trials``."""
     for factor in range(SMALLEST_FACTOR, epochs + 1):
         first = Hyperband(objective="val_loss", max_epochs=epochs, factor=factor).brackets()[0]
         if sum(count for count, _ in first) <= trials:

@@ -41,7 +41,7 @@ class Tuner:
     failures: int = option(3, "stop after this many failed trials in a row", expert=True)
 
     def __post_init__(self) -> None:
-        """Refuse searches that cannot be."""
+        """Refuse impossible searches."""
         check(self.trials >= 1, "trials", self.trials, "at least 1")
         check(self.failures >= 1, "failures", self.failures, "at least 1")
         check(self.factor is None or self.factor >= 2, "factor", self.factor, "at least 2")
@@ -108,7 +108,7 @@ def make(
         section: axes by name, as YAML gives them.
         tuner: what chooses.
         protocol: that the split is a fold of.
-        command: that does the same, to be noted.
+        command: the equivalent command line, stored in the plan.
 
     Raises:
         UserError: an axis that cannot be searched.
@@ -149,7 +149,7 @@ def nested(
         The experiment, and notes on the protocol.
 
     Raises:
-        UserError: a split that cannot be, or a protocol that is leaky or does not fit.
+        UserError: an impossible split, or a protocol that is leaky or does not fit.
     """
     notes: tuple[str, ...] = ()
     split = None

@@ -58,7 +58,7 @@ def plan_of(folder: Path) -> dict[str, Any]:
 
 
 def lock_of(folder: Path, worker: str) -> Path:
-    """Where a worker's lock stands while it lives."""
+    """Path of the lock that a worker holds while it lives."""
     return folder / f"{worker}.lock"
 
 
@@ -72,7 +72,7 @@ def held(lock: Path) -> bool:
 
 
 def alive(folder: Path) -> set[str]:
-    """Names of the workers whose processes live, on this machine or where locks reach."""
+    """Names of the workers whose processes are alive, as their locks show."""
     return {lock.stem for lock in folder.glob("*.lock") if held(lock)}
 
 
@@ -141,7 +141,7 @@ def finish(search: Search, results: Sequence[Mapping[str, Any]]) -> None:
 
 
 def with_paths(settings: Config, folder: Path) -> Config:
-    """Name the configs of ``pretrain`` and ``ensemble`` as a config in ``folder`` has to."""
+    """Make the paths in ``pretrain`` and ``ensemble`` relative to a config in ``folder``."""
     named = {"pretrain": settings.train.pretrain, "ensemble": settings.model.ensemble}
     paths = {
         field: ",".join(os.path.relpath(file, folder) for file in stages.files_of(names))

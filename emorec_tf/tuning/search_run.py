@@ -1,4 +1,4 @@
-"""A search is led alone, as the chief of several workers, or served as one of these."""
+"""Run a search: in one process, as the chief of several workers, or as one of the workers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def role(environment: Mapping[str, str]) -> tuple[str, str]:
 def oracle_of(search: Search) -> Kept:
     """Make the oracle, with the trials that are there.
 
-    A damaged file is left aside: trials are chosen again in the same order, and found done.
+    A damaged file is ignored: trials are chosen again in the same order and their results found.
     """
     from emorec_tf.tuning import oracles
 

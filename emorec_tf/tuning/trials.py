@@ -1,8 +1,8 @@
 """One trial of a search: an ordinary run in a folder of its own, and a file with its result.
 
 ``trials/ID/`` is the run, ``trials/ID.log`` what training printed, ``trials/ID.json`` the result.
-The result is the last that is written, so a trial without one is resumed and one with it is never
-trained again.
+The result is written last, so a trial without one is resumed and one with it is never trained
+again.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def promote(past: Path, folder: Path) -> None:
 
 
 def deaths_file(search: Search, trial_id: str) -> Path:
-    """Where it is counted how often the process of a trial died."""
+    """The file that counts how often the process of a trial died."""
     return search.folder / "trials" / f".{trial_id}.deaths"
 
 

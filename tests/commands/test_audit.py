@@ -1,4 +1,4 @@
-"""Audit: each planted leak is found and named, nothing in a clean split, mistakes in one line."""
+"""audit: each planted leak is found, a clean split passes, mistakes get one line."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_other_leaks(tmp_path, capsys):
     assert out[0].startswith("leak: fold 1: 3 paths (Actor_03/01-01-03-01-01-01-03.mp4")
 
 
-def test_what_is_no_leak_is_a_warning(tmp_path, capsys):
+def test_cases_short_of_a_leak_are_warnings(tmp_path, capsys):
     lines = [line for line in clean() if not line.endswith("4,1,test")]
     lines = [line.replace("3,2,validation", "3,2,train") for line in lines]
     lines = [line for line in lines if not line.endswith("2,test")] + ["x.mp4,3,2,validation"]
@@ -140,7 +140,7 @@ def tone(hertz: float) -> np.ndarray:
     return (np.sin(2 * np.pi * hertz * seconds) * 20000).astype(np.int16)
 
 
-def test_equal_sound(tmp_path, capsys):
+def test_equal_audio_is_found(tmp_path, capsys):
     soundfile.write(tmp_path / "anna.wav", tone(200), 16000)
     soundfile.write(tmp_path / "renamed.flac", tone(200), 16000)
     soundfile.write(tmp_path / "other.wav", tone(300), 16000)
@@ -167,7 +167,7 @@ def test_equal_sound(tmp_path, capsys):
 
 
 @pytest.mark.data("ravdess/clips")
-def test_real_films_with_sound(tmp_path, capsys):
+def test_real_videos_with_equal_audio(tmp_path, capsys):
     source = DATA / "ravdess" / "clips"
     lines = [
         f"{file.resolve()},{actor},1,{role}"
@@ -199,7 +199,7 @@ def test_real_films_with_sound(tmp_path, capsys):
         (HEADER + '"' + "a" * 200_000 + '",b,1,test\n', "no CSV file"),
     ],
 )
-def test_files_that_are_no_split(tmp_path, capsys, text, hint):
+def test_files_that_are_not_a_split_are_refused(tmp_path, capsys, text, hint):
     file = tmp_path / "splits.csv"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     assert audit.main([str(file)]) == 1

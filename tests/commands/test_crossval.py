@@ -1,4 +1,4 @@
-"""crossval: folds trained, killed, resumed, shared out, joined; nothing leaks in silence."""
+"""crossval: folds are trained, killed, resumed, distributed and joined; leaks are marked."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ FLAGS = [
 ]
 
 
-def command(opened: Path, folder: Path, *more: str) -> list[str]:
-    where = ["--records", str(opened), "--run", str(folder), "--protocol=group_kfold:2"]
+def command(records: Path, folder: Path, *more: str) -> list[str]:
+    where = ["--records", str(records), "--run", str(folder), "--protocol=group_kfold:2"]
     return [*where, "--seeds=1", *FLAGS, *more]
 
 
@@ -53,7 +53,7 @@ def facts_of(folder: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def finished(demo_records: Path, tmp_path_factory) -> Path:
-    """Two folds by one seed."""
+    """Two folds with one random seed."""
     folder = tmp_path_factory.mktemp("cv") / "cv"
     assert crossval_main(command(demo_records, folder)) == 0
     return folder
@@ -76,7 +76,7 @@ def test_joined_predictions_are_those_of_the_folds(finished: Path, demo_records:
     assert all(row["speaker"] in tested[row["fold"]] for row in joined)
 
 
-def test_figures_are_those_of_the_joined_predictions(finished: Path):
+def test_scores_follow_from_the_joined_predictions(finished: Path):
     found = json.loads((finished / "metrics.json").read_text())
     rows = rows_of(finished / "predictions.csv")
     shares = np.array([[float(r[c]) for c in CLASSES] for r in rows])
@@ -118,11 +118,11 @@ def test_facts_that_the_report_needs(finished: Path):
 
 
 def of_validation_speakers(folder: Path) -> float:
-    """Fit the temperature of a run again, to its validation speakers' logits alone."""
+    """Refit the temperature of a run to the logits of its validation speakers."""
     loaded = run_dir.load(folder)
-    opened = records_dir.open_records(str(loaded.config.data.records))
-    clips = [c for c in opened.clips if c.speaker in loaded.split.validation]
-    batches = answers.ClipBatches(opened, clips)
+    records = records_dir.open_records(str(loaded.config.data.records))
+    clips = [c for c in records.clips if c.speaker in loaded.split.validation]
+    batches = answers.ClipBatches(records, clips)
     logits, clips = answers.logits_of(run_dir.load_model(loaded.model_file), batches)
     return calibration.temperature(
         logits, np.array([loaded.classes.index(c.emotion) for c in clips])
@@ -145,7 +145,7 @@ def test_temperature_is_fitted_to_validation_speakers(finished: Path):
 
 
 @pytest.mark.slow
-def test_a_share_of_another_seed_joins_what_is_there(
+def test_another_seed_extends_the_existing_results(
     finished: Path, demo_records: Path, tmp_path: Path, capsys
 ):
     folder = tmp_path / "cv"
@@ -166,7 +166,7 @@ def test_a_share_of_another_seed_joins_what_is_there(
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_in_its_fold(demo_records: Path, tmp_path: Path, capsys):
+def test_a_killed_run_resumes_in_its_fold(demo_records: Path, tmp_path: Path, capsys):
     folder = tmp_path / "cv"
     arguments = command(demo_records, folder, "--fusion=audio_only", "--epochs=8")
     process = subprocess.Popen(
@@ -191,7 +191,7 @@ def test_a_killed_run_goes_on_in_its_fold(demo_records: Path, tmp_path: Path, ca
 
 
 @pytest.mark.slow
-def test_leaky_folds_are_stamped(demo_records: Path, tmp_path: Path, capsys):
+def test_leaky_folds_are_marked(demo_records: Path, tmp_path: Path, capsys):
     folder = tmp_path / "cv"
     more = ["--protocol=leaky_kfold:2", "--folds=0", "--fusion=audio_only"]
     assert crossval_main(command(demo_records, folder, *more)) == 0
@@ -202,8 +202,8 @@ def test_leaky_folds_are_stamped(demo_records: Path, tmp_path: Path, capsys):
         assert json.loads(file.read_text())["leaky"] is True
     facts = facts_of(folder)
     assert any("LEAKY" in note for note in facts["notes"])
-    sides = next(fold for fold in facts["folds"] if fold["name"] == "1")
-    assert {r["clip_id"] for r in rows_of(folder / "predictions.csv")} == set(sides["test"])
+    subsets = next(fold for fold in facts["folds"] if fold["name"] == "1")
+    assert {r["clip_id"] for r in rows_of(folder / "predictions.csv")} == set(subsets["test"])
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,9 @@ def test_leaky_folds_are_stamped(demo_records: Path, tmp_path: Path, capsys):
         (["--protocol=group_kfold:3"], "of other folds"),
     ],
 )
-def test_wrong_calls_get_one_line(more, said, finished: Path, demo_records: Path, capsys):
+def test_wrong_calls_are_refused_in_one_line(
+    more, said, finished: Path, demo_records: Path, capsys
+):
     before = {p: p.read_bytes() for p in finished.rglob("*.json")}
     assert crossval_main(command(demo_records, finished, *more)) == 1
     error = capsys.readouterr().err.strip()
@@ -235,7 +237,7 @@ def test_protocols_are_named_where_none_is_given(demo_records: Path, capsys):
     assert "group_kfold" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_something_else_is_left_alone(demo_records: Path, tmp_path: Path, capsys):
+def test_a_foreign_folder_is_left_unchanged(demo_records: Path, tmp_path: Path, capsys):
     (tmp_path / "thesis.txt").write_text("years of work")
     assert crossval_main(command(demo_records, tmp_path, "--overwrite")) == 1
     assert "is no cross-validation" in capsys.readouterr().err
@@ -268,7 +270,7 @@ def test_a_damaged_plan_is_named_and_written_again(
     assert "has other settings" in capsys.readouterr().err
 
 
-def test_one_sound_on_two_sides_stops_everything(demo_records: Path, tmp_path: Path, capsys):
+def test_equal_audio_in_two_subsets_is_refused(demo_records: Path, tmp_path: Path, capsys):
     copy = tmp_path / "records"
     shutil.copytree(demo_records, copy)
     rows = read_csv(copy / records_dir.REPORT)
@@ -288,15 +290,15 @@ def test_two_processes_do_not_share_a_fold(finished: Path, demo_records: Path, c
 
 
 def test_predict_may_abstain(demo_run: Path, demo_clips: Path, capsys):
-    films = sorted(str(p) for p in (demo_clips / "clips").glob("actor04_*.mp4"))
-    told = {}
+    videos = sorted(str(p) for p in (demo_clips / "clips").glob("actor04_*.mp4"))
+    answered = {}
     for below in ("0", "1"):
         flags = ["--run", str(demo_run), "--json", "--abstain_below", below]
-        assert predict.main([*flags, *films]) == 0
-        told[below] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {answer["emotion"] for answer in told["1"]} == {"unsure"}
-    assert {answer["emotion"] for answer in told["0"]} <= set(CLASSES)
-    for sure, unsure in zip(told["0"], told["1"], strict=True):
+        assert predict.main([*flags, *videos]) == 0
+        answered[below] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {answer["emotion"] for answer in answered["1"]} == {"unsure"}
+    assert {answer["emotion"] for answer in answered["0"]} <= set(CLASSES)
+    for sure, unsure in zip(answered["0"], answered["1"], strict=True):
         assert sure["probabilities"] == unsure["probabilities"]
-    assert predict.main(["--run", str(demo_run), "--abstain_below=2", *films]) == 1
+    assert predict.main(["--run", str(demo_run), "--abstain_below=2", *videos]) == 1
     assert "abstain_below is 2.0; it must be 0 to 1" in capsys.readouterr().err

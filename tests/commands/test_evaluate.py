@@ -1,4 +1,4 @@
-"""evaluate: the figures are scikit-learn's, over exactly the held-out speakers."""
+"""evaluate: scores equal scikit-learn's over exactly the held-out speakers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def found(demo_run: Path) -> dict[str, object]:
     return json.loads((demo_run / "metrics.json").read_text())
 
 
-def test_figures_follow_from_the_predictions(found: dict[str, object], demo_run: Path) -> None:
+def test_scores_follow_from_the_predictions(found: dict[str, object], demo_run: Path) -> None:
     with (demo_run / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     classes = ["neutral", "happy", "sad"]
@@ -38,7 +38,7 @@ def test_figures_follow_from_the_predictions(found: dict[str, object], demo_run:
     assert found["test_speakers"] == ["actor04"]
 
 
-def test_keys_that_others_rely_on(found: dict[str, object]) -> None:
+def test_metrics_have_the_documented_keys(found: dict[str, object]) -> None:
     wanted = "dataset protocol test_speakers n uar war macro_f1 per_class_recall confusion uar_ci95"
     assert set(wanted.split()) | {"majority_baseline"} <= set(found)
     wanted = "temperature ece brier nll ece_before nll_before mode leaky coverage parameters"
@@ -82,5 +82,5 @@ def test_missing_run_names_its_neighbour(
     assert "demo-concat" in capsys.readouterr().err
 
 
-def test_confusion_picture_is_a_png(found: dict[str, object], demo_run: Path) -> None:
+def test_confusion_plot_is_a_png(found: dict[str, object], demo_run: Path) -> None:
     assert (demo_run / "confusion.png").read_bytes().startswith(b"\x89PNG")

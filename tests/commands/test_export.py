@@ -1,4 +1,4 @@
-"""export: the file gives the run's numbers to a program that knows TensorFlow alone."""
+"""export: a program with TensorFlow alone gets the run's outputs from the file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PLACES = [made.place for made in export.FORMATS.values()]
 
 
 @pytest.fixture(scope="module")
-def film(demo_clips: Path) -> Path:
+def video(demo_clips: Path) -> Path:
     return min((demo_clips / "clips").glob("actor04_*.mp4"))
 
 
@@ -53,7 +53,7 @@ def facts_of(out: Path) -> dict[str, Any]:
 
 
 def arrays(facts: dict[str, Any], count: int = 3) -> dict[str, np.ndarray]:
-    """A voice and a face; a face alone; a voice alone."""
+    """Audio and face; face alone; audio alone."""
     random = np.random.default_rng(1)
     made = {}
     for name, spec in facts["inputs"].items():
@@ -67,10 +67,10 @@ def arrays(facts: dict[str, Any], count: int = 3) -> dict[str, np.ndarray]:
     return made
 
 
-def test_report_and_folder(exported: Path, film: Path) -> None:
+def test_report_and_folder(exported: Path, video: Path) -> None:
     report = json.loads((exported / "report.json").read_text(encoding="utf-8"))
     assert sorted(p.name for p in exported.iterdir()) == sorted([*PLACES, "report.json"])
-    assert report["compared_on"] == [str(film)]
+    assert report["compared_on"] == [str(video)]
     assert list(report["formats"]) == ["saved_model", "litert", "onnx", "litert_int8"]
     for name, row in report["formats"].items():
         exact = name != "litert_int8"
@@ -85,7 +85,7 @@ def test_report_and_folder(exported: Path, film: Path) -> None:
     assert rows["litert_int8"]["bytes"] < 0.6 * rows["litert"]["bytes"]
 
 
-def test_assets_tell_what_a_caller_must_know(exported: Path, demo_run: Path) -> None:
+def test_assets_hold_the_metadata_a_caller_needs(exported: Path, demo_run: Path) -> None:
     run, facts = run_dir.load(demo_run), facts_of(exported)
     features = run.config.features
     assert facts["classes"] == list(run.classes)
@@ -100,12 +100,12 @@ def test_assets_tell_what_a_caller_must_know(exported: Path, demo_run: Path) -> 
 
 
 @pytest.mark.parametrize("number", range(3), ids=["tensorflow", "litert", "onnx"])
-def test_the_ten_lines_of_the_docs(
-    exported: Path, demo_run: Path, film: Path, tmp_path: Path, number: int
+def test_the_example_in_the_docs_runs(
+    exported: Path, demo_run: Path, video: Path, tmp_path: Path, number: int
 ) -> None:
-    """In a process of its own, which never sees this package; from the film on, as predict."""
-    answer = predictor.load(str(demo_run)).answer_clip(str(film), speech_check=False)
-    np.savez(tmp_path / "clip.npz", **raw_arrays(demo_run, film))
+    """In a separate process without this package; equal to predict on the video."""
+    answer = predictor.load(str(demo_run)).answer_clip(str(video), speech_check=False)
+    np.savez(tmp_path / "clip.npz", **raw_arrays(demo_run, video))
     lines = SNIPPETS[number].strip().splitlines()
     assert len(lines) <= 10
     others = {"tensorflow", "ai_edge_litert", "onnxruntime", "emorec_tf"}
@@ -115,17 +115,17 @@ def test_the_ten_lines_of_the_docs(
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    told = json.loads(done.stdout.splitlines()[-1].replace("'", '"'))
-    assert told == pytest.approx(answer.probabilities, abs=1e-4)
+    answered = json.loads(done.stdout.splitlines()[-1].replace("'", '"'))
+    assert answered == pytest.approx(answer.probabilities, abs=1e-4)
 
 
 def test_the_request_of_the_docs_fits_the_signature(
-    exported: Path, demo_run: Path, film: Path
+    exported: Path, demo_run: Path, video: Path
 ) -> None:
     """TensorFlow Serving turns each list into a tensor of the type that the signature names."""
     import tensorflow as tf
 
-    clip = raw_arrays(demo_run, film)
+    clip = raw_arrays(demo_run, video)
     names: dict[str, Any] = {"clip": clip, "facts": facts_of(exported)}
     exec(SNIPPETS[3], names)
     request = json.loads(names["request"])
@@ -142,12 +142,12 @@ def test_the_request_of_the_docs_fits_the_signature(
     np.testing.assert_allclose(found["probabilities"], direct["probabilities"], atol=1e-7)
 
 
-def raw_arrays(run_folder: Path, film: Path) -> dict[str, np.ndarray]:
+def raw_arrays(run_folder: Path, video: Path) -> dict[str, np.ndarray]:
     from emorec_tf.exporting.export_graph import serving
 
     run = run_dir.load(run_folder)
     served = serving(run, run_dir.load_model(run.model_file))
-    return parity.clip_cases(served, [str(film)], None, None)[0].raw
+    return parity.clip_cases(served, [str(video)], None, None)[0].raw
 
 
 @pytest.mark.parametrize("name", export.FORMATS)
@@ -167,11 +167,11 @@ def test_shapes_and_what_is_missing(exported: Path, demo_run: Path, name: str) -
     assert np.allclose(found["probabilities"], shares, atol=1e-5)
 
     model = run_dir.load_model(run_dir.load(demo_run).model_file)
-    voice = model.get_layer("audio_branch").output[0].shape[-1]
-    assert not found["embedding"][1, :voice].any()  # no voice
-    assert not found["embedding"][2, voice:].any()  # no face
+    audio = model.get_layer("audio_branch").output[0].shape[-1]
+    assert not found["embedding"][1, :audio].any()  # no audio
+    assert not found["embedding"][2, audio:].any()  # no face
     assert found["embedding"][0].any()
-    # what is masked, or stands behind the sound, is not looked at
+    # masked values, and those behind the audio, are ignored
     other = {n: a.copy() for n, a in given.items()}
     other["waveform"][1], other["waveform"][2, 5000:] = np.nan, 7.0
     other["faces"][2] = 255
@@ -196,7 +196,7 @@ def test_frames_counted_as_fit_length_counts(features: FeaturesConfig, kind: Any
     ("choices", "changes", "asked"),
     [
         ({"fusion": "audio_only"}, {}, "waveform samples"),
-        ({"fusion": "face_only"}, {"face_mesh": True}, "faces face_mask"),  # alexnet sees no mesh
+        ({"fusion": "face_only"}, {"face_mesh": True}, "faces face_mask"),  # alexnet uses no mesh
         (
             {"fusion": "face_only", "face": "face_hog(units=8)"},
             {"face_mesh": True},
@@ -209,7 +209,7 @@ def test_frames_counted_as_fit_length_counts(features: FeaturesConfig, kind: Any
         ),
     ],
 )
-def test_only_what_is_looked_at_is_asked_for(
+def test_only_arrays_in_use_are_inputs(
     tmp_path: Path,
     features: FeaturesConfig,
     choices: dict[str, Any],
@@ -260,7 +260,7 @@ def test_samples_counted_in_rows(length: int) -> None:
     assert np.array_equal(sample_mask(samples, length), wanted)
 
 
-def test_what_no_runtime_holds_is_told_in_one_line(
+def test_unsupported_operations_are_refused_in_one_line(
     tmp_path: Path, features: FeaturesConfig
 ) -> None:
     import keras
@@ -277,9 +277,9 @@ def test_what_no_runtime_holds_is_told_in_one_line(
         == 1
     )
     for name in ("litert", "onnx"):
-        with pytest.raises(UserError) as told:
+        with pytest.raises(UserError) as raised:
             export_run.write_format(served, name, tmp_path, cases, wanted)
-        line = str(told.value)
+        line = str(raised.value)
         assert len(line.splitlines()) == 1
         assert f"{name} cannot represent {tmp_path} (audio conv1d(filters=8" in line
         assert "other formats are saved_model" in line
@@ -317,7 +317,7 @@ def test_a_wrong_file_is_not_kept(
 def test_random_arrays_replace_an_earlier_export(
     tmp_path: Path, demo_run: Path, exported: Path
 ) -> None:
-    """In a process of its own: nothing but our lines reaches the screen."""
+    """In a separate process: only our own lines are printed."""
     out = tmp_path / "out"
     shutil.copytree(exported, out)
     (out / ".model.tflite.tmp").write_text("of an export that was killed")
@@ -346,7 +346,7 @@ def test_random_arrays_replace_an_earlier_export(
     ],
     ids=["disk full", "stopped"],
 )
-def test_a_broken_off_export_leaves_nothing(
+def test_an_interrupted_export_leaves_nothing(
     tmp_path: Path,
     demo_run: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -369,8 +369,8 @@ def test_a_broken_off_export_leaves_nothing(
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # Python's own mark of a missing module
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # marks a missing module
     with pytest.raises(UserError, match=r"onnx needs onnxruntime; pip install 'emorec_tf\[export"):
         export.chosen("saved_model,onnx")
     assert export.chosen("litert,saved_model") == ["litert", "saved_model", "litert_int8"]
@@ -392,7 +392,7 @@ def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--run", "RUN", "--out", "OUT/new", "--clips", "OUT"], "no clip in folder"),
     ],
 )
-def test_wrong_calls_get_one_line(
+def test_wrong_calls_are_refused_in_one_line(
     demo_run: Path,
     tmp_path: Path,
     arguments: list[str],
@@ -412,7 +412,7 @@ def test_wrong_calls_get_one_line(
     assert (tmp_path / "saved_model" / "mine.txt").read_text() == "mine"
 
 
-def test_speakers_known_by_clips_are_refused(tmp_path: Path) -> None:
+def test_speaker_adapted_runs_are_refused(tmp_path: Path) -> None:
     from emorec_tf.exporting.export_graph import check_alone
 
     run = run_dir.Run(tmp_path, config.build({"enrol": 5}), ("a", "b"), SPLIT, SOURCE)

@@ -1,4 +1,4 @@
-"""predict: the same answer as evaluate, from the video itself; broken files are named."""
+"""predict: equal to evaluate, from the video itself; damaged files are named."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_broken_file_does_not_stop_the_others(
         (["--run", "RUN", "--window_hop_seconds=7", "x.mp4"], "window_hop_seconds is 7"),
     ],
 )
-def test_wrong_calls_get_one_line(
+def test_wrong_calls_are_refused_in_one_line(
     arguments: list[str], said: str, demo_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if said == "no GPU":

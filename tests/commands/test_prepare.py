@@ -1,4 +1,4 @@
-"""prepare: whole, repeatable, resumable, and clear about what it refuses."""
+"""prepare: complete, repeatable, resumable; refused clips are reported."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def shards(folder: Path) -> dict[str, bytes]:
 
 
 def test_manifest_report_and_shards_agree(demo_records: Path) -> None:
-    opened = records_dir.open_records(demo_records)
-    assert len(opened.clips) == 24
-    assert [s["count"] for s in opened.manifest["shards"]] == [5, 5, 5, 5, 4]
-    for shard in opened.manifest["shards"]:
+    records = records_dir.open_records(demo_records)
+    assert len(records.clips) == 24
+    assert [s["count"] for s in records.manifest["shards"]] == [5, 5, 5, 5, 4]
+    for shard in records.manifest["shards"]:
         check = file_check(demo_records / shard["name"])
         assert check == {"bytes": shard["bytes"], "sha256": shard["sha256"]}
     rows = read_csv(demo_records / "report.csv")
@@ -62,7 +62,7 @@ def test_workers_end_without_a_traceback(demo_clips: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_killed_run_goes_on_to_the_same_bytes(
+def test_a_killed_run_resumes_to_the_same_bytes(
     demo_clips: Path, demo_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "records"
@@ -124,7 +124,7 @@ def test_the_cache_is_emptied_when_asked(
 
 
 def broken(kind: str, whole: bytes) -> bytes:
-    """Bytes of a film that is broken in one way."""
+    """Bytes of a video that is damaged in one way."""
     return {"text": b"this is a text\n" * 50, "zero": b"", "cut": whole[: len(whole) // 2]}[kind]
 
 
@@ -132,14 +132,14 @@ def test_broken_clips_are_refused_and_the_rest_prepared(
     demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, folder = tmp_path / "corpus", tmp_path / "records"
-    films = sorted((demo_clips / "clips").glob("actor01_*.mp4"))
+    videos = sorted((demo_clips / "clips").glob("actor01_*.mp4"))
     lines = ["path,emotion,speaker"]
     source.mkdir()
-    for film in films[:2]:
-        shutil.copy(film, source)
-        lines.append(f"{film.name},happy,a")
+    for video in videos[:2]:
+        shutil.copy(video, source)
+        lines.append(f"{video.name},happy,a")
     for kind in ("text", "zero", "cut"):
-        (source / f"{kind}.mp4").write_bytes(broken(kind, films[0].read_bytes()))
+        (source / f"{kind}.mp4").write_bytes(broken(kind, videos[0].read_bytes()))
         lines.append(f"{kind}.mp4,sad,b")
     (source / "labels.csv").write_text("\n".join(lines))
     arguments = ["--dataset=folder", *command(source, folder)[1:]]
@@ -165,7 +165,7 @@ def test_broken_clips_are_refused_and_the_rest_prepared(
         (["--config=c.yaml", "--source=.", "--records=r"], "face_pixels"),
     ],
 )
-def test_wrong_inputs_get_one_line(
+def test_wrong_inputs_are_refused_in_one_line(
     arguments: list[str],
     said: str,
     demo_clips: Path,

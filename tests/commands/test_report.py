@@ -1,4 +1,4 @@
-"""The page is whole, alone and honest: checked on invented runs, figures against scikit-learn."""
+"""report: a self-contained page, on made-up runs, with scores against scikit-learn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open, self.tags, self.links, self.ids = (list[str]() for _ in range(4))
-        self.cards: list[str] = []  # text of each table and picture
+        self.cards: list[str] = []  # text of each table and plot
         self.feed(text)
         assert self.open == []
 
@@ -67,7 +67,7 @@ def runs(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def written(runs) -> Path:
-    """Report on two of them, written where TensorFlow, Keras and the network cannot be had."""
+    """A report on two runs, written without TensorFlow, Keras or network access."""
     out = runs / "pages" / "report.html"
     code = (
         "import socket, sys\n"
@@ -83,7 +83,7 @@ def written(runs) -> Path:
     return out
 
 
-def test_the_page_stands_alone(written):
+def test_the_page_is_self_contained(written):
     page = Page(written.read_text())
     assert not {"script", "link", "img", "iframe"} & set(page.tags)
     assert "@import" not in written.read_text()
@@ -94,14 +94,14 @@ def test_the_page_stands_alone(written):
     assert {link[1:] for link in page.links if link.startswith("#run")} <= set(page.ids)
 
 
-def test_every_picture_and_table_lies_beside_it(written):
+def test_every_plot_and_table_is_written_beside_the_page(written):
     folder = written.with_name("report_files")
     for run in ("good", "leak"):
-        pictures = sorted(p.stem for p in (folder / run).glob("*.png"))
-        assert pictures == [
+        plots = sorted(p.stem for p in (folder / run).glob("*.png"))
+        assert plots == [
             "confusion", "reliability", "risk_coverage", "robustness", "speakers", "training",
         ]  # fmt: skip
-        for name in pictures:
+        for name in plots:
             assert matplotlib.image.imread(folder / run / f"{name}.png").std() > 0.01
             assert read_csv(folder / run / f"{name}.csv")
         for path in (folder / run).glob("*.csv"):
@@ -111,7 +111,7 @@ def test_every_picture_and_table_lies_beside_it(written):
     assert len(read_csv(folder / "compared.csv")) == 1
 
 
-def test_leaky_stands_on_every_table_and_picture_of_a_leaky_run_only(written):
+def test_only_a_leaky_run_is_marked_on_every_table_and_plot(written):
     text = written.read_text()
     at = [text.index(f'<h2 id="run-{name}"') for name in ("good", "leak")]
     at.append(text.index("<h2>Limits of use"))
@@ -131,7 +131,7 @@ def test_text_from_files_is_escaped(tmp_path):
     assert "UNFINISHED" in (tmp_path / "r.html").read_text()
 
 
-def test_figures_are_those_of_scikit_learn(runs):
+def test_scores_equal_scikit_learn(runs):
     rows = read_csv(runs / "good" / "predictions.csv")
     truth = [row["label"] for row in rows]
     answers = [max(CLASSES, key=lambda c: float(row[c])) for row in rows]
@@ -173,7 +173,7 @@ def test_robustness_is_the_mean_of_the_folds(runs):
         assert row["change"] == pytest.approx(means[condition] - means["clean"])
 
 
-def test_folders_that_share_out_a_run_are_joined(tmp_path):
+def test_parts_of_one_run_are_joined(tmp_path):
     whole = invent(tmp_path / "whole")
     parts = [invent(tmp_path / f"part{n}", only=only) for n, only in enumerate([(0, 2), (1,)])]
     (one,) = joined([read(part) for part in parts])
@@ -244,15 +244,15 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_is_told_in_one_line(name, tmp_path, capsys):
+def test_damaged_files_are_reported_in_one_line(name, tmp_path, capsys):
     damage, words = DAMAGE[name]
     run = invent(tmp_path / "cv", seeds=(0,), speakers=6)
     damage(run)
     assert report.main(["--run", str(run), "--out", str(tmp_path / "r.html")]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("error: ")
-    assert words in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert words in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "r.html").exists()
 
 
@@ -267,17 +267,17 @@ def test_damage_is_told_in_one_line(name, tmp_path, capsys):
         (["--run", "cv", "--out", "folder.html"], "is a folder"),
     ],
 )
-def test_wrong_flags_are_told_in_one_line(flags, words, tmp_path, capsys, monkeypatch):
+def test_wrong_flags_are_reported_in_one_line(flags, words, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     invent(tmp_path / "cv", seeds=(0,), speakers=6)
     (tmp_path / "folder.html").mkdir()
     assert report.main(flags) == 1
-    told = capsys.readouterr().err
-    assert words in told
-    assert told.count("\n") == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
 
 
-def test_an_answer_given_twice_is_refused(tmp_path):
+def test_duplicate_predictions_are_refused(tmp_path):
     run = invent(tmp_path / "cv", seeds=(0,), speakers=6)
     rows = read_csv(run / "predictions.csv")
     (run / "predictions.csv").write_text(rows_to_csv([*rows, rows[0]]))

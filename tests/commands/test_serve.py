@@ -1,4 +1,4 @@
-"""serve: the command's answers over HTTP; bad uploads get one line and leave nothing."""
+"""serve: predict's answers over HTTP; bad uploads get one line and leave no files."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def ready(tiny_run: Path) -> Predictor:
 
 @pytest.fixture(scope="module")
 def client(ready: Predictor) -> Iterator[httpx.Client]:
-    with reached(app.app(ready, limits=Limits(upload_mb=1.0))) as opened:
-        yield opened
+    with reached(app.app(ready, limits=Limits(upload_mb=1.0))) as reached_client:
+        yield reached_client
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def talk(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Whatever a test does, no upload stays on disk."""
+    """No test leaves an upload on disk."""
     folder = tmp_path / "uploads"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -113,7 +113,7 @@ def test_the_page_gets_faces_and_timeline(client: httpx.Client, clip: Path, talk
         assert shown["problem"] is None
 
 
-def test_a_video_that_breaks_off_is_answered_with_a_problem(
+def test_a_truncated_video_is_answered_with_a_problem(
     client: httpx.Client, demo_clips: Path, tmp_path: Path
 ) -> None:
     videos = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
@@ -138,7 +138,7 @@ def test_a_video_that_breaks_off_is_answered_with_a_problem(
         (b"x" * 3_000_000, "large.mp4", 413, "larger than 1 MB"),
     ],
 )
-def test_bad_uploads_get_a_line(
+def test_bad_uploads_are_refused_in_one_line(
     client: httpx.Client, clip: Path, data: bytes, name: str, status: int, said: str
 ) -> None:
     sent = clip.read_bytes()[:3000] if data == b"CUT" else data
@@ -151,7 +151,7 @@ def test_bad_uploads_get_a_line(
         assert tempfile.gettempdir() not in line
 
 
-def test_bad_forms_get_a_line(client: httpx.Client, clip: Path) -> None:
+def test_bad_forms_are_refused_in_one_line(client: httpx.Client, clip: Path) -> None:
     data = clip.read_bytes()
     assert post(client, data, abstain_below="much").status_code == 400
     assert post(client, data, abstain_below="nan").status_code == 400
@@ -170,7 +170,7 @@ def test_bad_forms_get_a_line(client: httpx.Client, clip: Path) -> None:
     assert post(client, data).status_code == 200  # and it goes on
 
 
-def test_a_body_without_a_length_is_bounded_while_it_comes(client: httpx.Client) -> None:
+def test_a_body_without_a_length_is_bounded_while_read(client: httpx.Client) -> None:
     sent = 0
 
     def endless() -> Iterator[bytes]:
@@ -185,7 +185,7 @@ def test_a_body_without_a_length_is_bounded_while_it_comes(client: httpx.Client)
     assert answer.status_code == 413
 
 
-def test_names_are_only_shown() -> None:
+def test_upload_names_are_cleaned_for_display() -> None:
     names = {
         "a/b.mp4": "b.mp4",
         "a\\b": "b",
@@ -232,13 +232,13 @@ def test_a_full_queue_and_the_time_limit(ready: Predictor, clip: Path) -> None:
         assert first[0].status_code == 504
         assert "1 s" in first[0].json()["error"]
         free.set()
-        figures = client.get("/metrics").text
-    assert 'emorec_requests_total{path="/predict",status="429"} 1.0' in figures
-    assert 'emorec_requests_total{path="/predict",status="504"} 1.0' in figures
-    assert "emorec_queue_length 0.0" in figures
+        counters = client.get("/metrics").text
+    assert 'emorec_requests_total{path="/predict",status="429"} 1.0' in counters
+    assert 'emorec_requests_total{path="/predict",status="504"} 1.0' in counters
+    assert "emorec_queue_length 0.0" in counters
 
 
-def test_a_long_video_is_broken_off_at_its_next_window(ready: Predictor, talk: Path) -> None:
+def test_a_long_video_is_stopped_at_its_next_window(ready: Predictor, talk: Path) -> None:
     windows = 0
 
     def wait() -> None:
@@ -252,7 +252,7 @@ def test_a_long_video_is_broken_off_at_its_next_window(ready: Predictor, talk: P
     assert windows <= 3  # of about eight
 
 
-def test_one_at_a_time_and_none_for_clients_that_left() -> None:
+def test_one_clip_at_a_time_and_none_for_disconnected_clients() -> None:
     async def here() -> bool:
         return False
 
@@ -283,7 +283,7 @@ def test_one_at_a_time_and_none_for_clients_that_left() -> None:
     assert asyncio.run(go()) == [1, LateError, GoneError]
 
 
-def test_pages_keep_to_themselves(client: httpx.Client) -> None:
+def test_pages_load_only_own_content_and_refuse_other_origins(client: httpx.Client) -> None:
     for path in ("/", "/docs"):
         page = client.get(path)
         assert page.status_code == 200
@@ -314,7 +314,7 @@ def test_pages_keep_to_themselves(client: httpx.Client) -> None:
         (["--run", "r", "--host=no.such.host.invalid"], "no.such.host.invalid"),
     ],
 )
-def test_wrong_calls_get_one_line(
+def test_wrong_calls_are_refused_in_one_line(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.socket() as other:
@@ -410,7 +410,7 @@ def as_y4m(path: Path, frames: list[Any]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_right_after_the_address_stops_it(number: int) -> None:
-    """The address is promised last: ten servers in turn, each stopped as soon as it is read."""
+    """The address is printed last: ten servers, each stopped as soon as it is read."""
     code = (
         "import sys\n"
         "from emorec_tf.serving.listening import address_of, listening\n"

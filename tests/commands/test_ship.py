@@ -1,4 +1,4 @@
-"""ship: a folder that answers as the run did, says what it is, and that others can check."""
+"""ship: a package that predicts as the run does, with a card and checksums."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SETTINGS += ["--epochs=1", "--precision=float32"]
 
 
 @pytest.fixture(scope="module")
-def judged(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("judged") / "cv-voice"
+def evaluated(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluated") / "cv-voice"
     where = ["--records", str(demo_records), "--run", str(folder)]
     assert crossval_main([*where, "--protocol=group_kfold:2", "--seeds=1", *SETTINGS]) == 0
     page = folder.parent / "report.html"
@@ -36,16 +36,16 @@ def judged(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def everybody(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def final(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from emorec_tf.train import main as train_main
 
-    folder = tmp_path_factory.mktemp("everybody") / "final"
+    folder = tmp_path_factory.mktemp("all_speakers") / "final"
     where = ["--records", str(demo_records), "--run", str(folder), "--test_speakers=none"]
     assert train_main([*where, *SETTINGS]) == 0
     return folder
 
 
-def test_a_run_with_its_own_test(demo_run: Path, demo_clips: Path, tmp_path: Path) -> None:
+def test_a_run_with_its_own_test_speakers(demo_run: Path, demo_clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "demo-av"
     assert ship.main(["--run", str(demo_run), "--out", str(out)]) == 0
     subprocess.run(["sha256sum", "--strict", "-c", model_store.SUMS], cwd=out, check=True)
@@ -60,45 +60,45 @@ def test_a_run_with_its_own_test(demo_run: Path, demo_clips: Path, tmp_path: Pat
     assert out.joinpath("best.keras").stat().st_size < (demo_run / "best.keras").stat().st_size
 
 
-def test_a_run_that_held_nobody_out(
-    everybody: Path, judged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_run_trained_on_all_speakers(
+    final: Path, evaluated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from emorec_tf.evaluate import main as evaluate_main
 
-    assert evaluate_main(["--run", str(everybody)]) == 1
+    assert evaluate_main(["--run", str(final)]) == 1
     assert "held no speaker out" in capsys.readouterr().err
     out = tmp_path / "demo-voice"
-    where = ["--run", str(everybody), "--crossval", str(judged), "--out", str(out)]
+    where = ["--run", str(final), "--crossval", str(evaluated), "--out", str(out)]
     assert ship.main([*where, "--note=Chosen by a look at the folds."]) == 0
     card = load(out).card
     assert card.startswith("# demo-voice\n\nChosen by a look at the folds.\n\nThis model was")
     assert "trained on all 3 available speakers" in card
     assert "The results are those of 2 models" in card
     assert "`cv-voice`" in card
-    found = crossval_results.read(judged)
-    told = json.loads((out / "temperature.json").read_text())
-    assert told["fitted_to"] == "out-of-fold predictions of cv-voice"
-    # the temperature of all folds lies between those that single folds would have chosen
+    found = crossval_results.read(evaluated)
+    stored = json.loads((out / "temperature.json").read_text())
+    assert stored["fitted_to"] == "out-of-fold predictions of cv-voice"
+    # the pooled temperature lies between those of single folds
     used = {row["fold"]: float(row["temperature"]) for row in found.temperatures}
     best = []
     for fold, own in used.items():
         here = found.folds == fold
         logits = np.log(np.maximum(found.answers[here], 1e-6)) * own
         best.append(calibration.temperature(log_softmax(logits, axis=1), found.truth[here]))
-    assert min(best) - 1e-3 <= told["temperature"] <= max(best) + 1e-3
+    assert min(best) - 1e-3 <= stored["temperature"] <= max(best) + 1e-3
     assert ship.main(where) == 1
     assert "add --overwrite" in capsys.readouterr().err
     assert ship.main([*where, "--overwrite"]) == 0
 
 
-def test_wrong_calls_get_one_line(
-    everybody: Path,
-    judged: Path,
+def test_wrong_calls_are_refused_in_one_line(
+    final: Path,
+    evaluated: Path,
     demo_run: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    uncarded, other, leaky = (shutil.copytree(judged, tmp_path / n) for n in ("u", "o", "l"))
+    uncarded, other, leaky = (shutil.copytree(evaluated, tmp_path / n) for n in ("u", "o", "l"))
     (uncarded / run_card.CARD).unlink()
     for folder, old, new in (
         (other, '"epochs": 1', '"epochs": 2'),
@@ -113,11 +113,11 @@ def test_wrong_calls_get_one_line(
     for arguments, said in (
         ([], "needs --run FOLDER and --out FOLDER"),
         (["--run", str(tmp_path / "none"), *out], "no run in"),
-        (["--run", str(everybody), "--out", str(inside)], "give another --out"),
-        (["--run", str(demo_run), "--crossval", str(judged), *out], "drop --crossval"),
-        (["--run", str(everybody), "--crossval", str(other), *out], "other settings"),
-        (["--run", str(everybody), "--crossval", str(leaky), *out], "LEAKY"),
-        (["--run", str(everybody), "--crossval", str(uncarded), *out], "emorec_tf.report"),
+        (["--run", str(final), "--out", str(inside)], "give another --out"),
+        (["--run", str(demo_run), "--crossval", str(evaluated), *out], "drop --crossval"),
+        (["--run", str(final), "--crossval", str(other), *out], "other settings"),
+        (["--run", str(final), "--crossval", str(leaky), *out], "LEAKY"),
+        (["--run", str(final), "--crossval", str(uncarded), *out], "emorec_tf.report"),
     ):
         assert ship.main(arguments) == 1
         error = capsys.readouterr().err.strip()

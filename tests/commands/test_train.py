@@ -1,4 +1,4 @@
-"""train: a run that can be killed, resumed and trusted with its split."""
+"""train: a run can be killed and resumed, and keeps to its split."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def command(folder: Path, run: Path, *more: str) -> list[str]:
     return ["--records", str(folder), "--run", str(run), *TRAIN_FLAGS, *more]
 
 
-def test_run_holds_what_later_commands_need(demo_run: Path) -> None:
+def test_run_directory_holds_what_later_commands_need(demo_run: Path) -> None:
     loaded = run_dir.load(demo_run)
     assert loaded.classes == ("neutral", "happy", "sad")
     assert loaded.split.test == ("actor04",)
@@ -39,9 +39,9 @@ def test_statistics_come_from_training_speakers_alone(demo_run: Path, demo_recor
     from emorec_tf.splits import splits
 
     loaded = run_dir.load(demo_run)
-    opened = records_dir.open_records(demo_records)
-    clips = splits.clips_of(opened.clips, loaded.split.train)
-    mean, _ = input_pipeline.statistics(opened, clips)
+    records = records_dir.open_records(demo_records)
+    clips = splits.clips_of(records.clips, loaded.split.train)
+    mean, _ = input_pipeline.statistics(records, clips)
     layer = run_dir.load_model(loaded.model_file).get_layer("standardise")
     assert layer.mean.shape[-1] == 16
     assert abs(layer.mean.numpy().ravel() - mean).max() < 1e-4
@@ -64,7 +64,7 @@ def test_other_settings_need_another_run(
 
 
 @pytest.mark.slow
-def test_killed_run_goes_on_from_the_last_epoch(
+def test_a_killed_run_resumes_from_the_last_epoch(
     demo_records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
@@ -106,7 +106,7 @@ def test_killed_run_goes_on_from_the_last_epoch(
         (["--enrol=0"], "a number of clips from 1, or self"),
     ],
 )
-def test_wrong_inputs_get_one_line(
+def test_wrong_inputs_are_refused_in_one_line(
     more: list[str],
     said: str,
     demo_records: Path,

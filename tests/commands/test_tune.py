@@ -1,4 +1,4 @@
-"""tune: trials that are runs, on validation speakers alone; killed, shared out, gone on with."""
+"""tune: trials are runs scored on validation speakers; killed, distributed, resumed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ fusion: audio_only
 test_speakers: actor04
 validation_speakers: actor03
 batch_size: 4
-augment: false  # its masks on sound are drawn again each time
+augment: false  # audio masks are drawn again each time
 epochs: 2
 search:
   learning_rate: [0.003, 1.0e+30, 0.01, 0.03]  # the second leaves no number
@@ -45,11 +45,11 @@ search:
 TRIALS = 3
 
 
-def command(opened: Path, out: Path, *more: str) -> list[str]:
+def command(records: Path, out: Path, *more: str) -> list[str]:
     file = out.parent / "search.yaml"
     if not file.exists():
         file.write_text(SEARCH)
-    where = ["--config", str(file), "--records", str(opened), "--out", str(out)]
+    where = ["--config", str(file), "--records", str(records), "--out", str(out)]
     return [*where, f"--trials={TRIALS}", *more]
 
 
@@ -74,7 +74,7 @@ def kill_when(process: subprocess.Popen, there: Path) -> None:
 
 
 def table(out: Path) -> list[dict[str, str]]:
-    """Rows of trials.csv, without what a clock says."""
+    """Rows of trials.csv without times."""
     with (out / "trials.csv").open() as file:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
@@ -86,7 +86,7 @@ def last_line(capsys) -> str:
 
 @pytest.fixture(scope="module")
 def finished(demo_records: Path, tmp_path_factory) -> Path:
-    """Three trials, one of which fails."""
+    """Three trials; one of them fails."""
     out = tmp_path_factory.mktemp("tune") / "out"
     assert tune.main(command(demo_records, out)) == 0
     return out
@@ -110,7 +110,7 @@ def test_every_trial_is_a_run(finished: Path):
             assert float(row["val_uar"]) == pytest.approx(reached)
 
 
-def test_best_yaml_is_what_train_takes_and_gives_the_trial_again(finished: Path, tmp_path: Path):
+def test_training_on_best_yaml_repeats_the_trial(finished: Path, tmp_path: Path):
     text = (finished / "best.yaml").read_text()
     best = max(table(finished), key=lambda row: float(row["val_uar"] or -1))
     header = [line for line in text.splitlines() if line.startswith("#")]
@@ -124,12 +124,12 @@ def test_best_yaml_is_what_train_takes_and_gives_the_trial_again(finished: Path,
     assert again.scores(again.history) == trial.scores(trial.history)
 
 
-def test_picture_is_there(finished: Path):
-    with Image.open(finished / "search.png") as picture:
-        assert picture.width > 600
+def test_the_plot_is_written(finished: Path):
+    with Image.open(finished / "search.png") as image:
+        assert image.width > 600
 
 
-def test_tensorboard_reads_curves_pictures_and_the_table(finished: Path):
+def test_tensorboard_reads_curves_plots_and_the_table(finished: Path):
     from tensorboard import context
     from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
     from tensorboard.plugins import base_plugin
@@ -154,10 +154,10 @@ def test_tensorboard_reads_curves_pictures_and_the_table(finished: Path):
             assert status == api_pb2.STATUS_FAILURE
             continue
         assert status == api_pb2.STATUS_SUCCESS
-        figures = {(m.name.group, m.name.tag): m.value for m in group.metric_values}
-        assert figures["", "val_uar"] == pytest.approx(float(row["val_uar"]))
-        assert ("train", "epoch_loss") in figures
-        assert ("validation", "epoch_uar") in figures
+        scalars = {(m.name.group, m.name.tag): m.value for m in group.metric_values}
+        assert scalars["", "val_uar"] == pytest.approx(float(row["val_uar"]))
+        assert ("train", "epoch_loss") in scalars
+        assert ("validation", "epoch_uar") in scalars
         images = events.Tensors(f"trials/{group.name}/logs/validation", "validation confusion")
         assert [image.step for image in images] == [0, 1]
         assert images[0].tensor_proto.string_val[2].startswith(b"\x89PNG")
@@ -210,11 +210,11 @@ def test_nothing_is_learned_or_chosen_on_test_speakers(
                 continue
             name = Path("trials", row["trial"], "history.csv")
             here, there = ((f / name).read_text().splitlines() for f in (place / "out", finished))
-            figures = [[line.rpartition(",")[0] for line in lines] for lines in (here, there)]
-            assert figures[0] == figures[1], "to the last digit"
+            scalars = [[line.rpartition(",")[0] for line in lines] for lines in (here, there)]
+            assert scalars[0] == scalars[1], "to the last digit"
 
 
-def test_killed_searches_go_on(finished: Path, demo_records: Path, tmp_path: Path):
+def test_killed_searches_resume(finished: Path, demo_records: Path, tmp_path: Path):
     """SIGKILL in the middle of a trial, and after one: no trial is lost or done twice."""
     out = tmp_path / "out"
     arguments = command(demo_records, out)
@@ -253,9 +253,9 @@ def test_a_chief_and_two_workers(
     victim, other = (first, second) if "one" in busy else (second, first)
     os.killpg(victim.pid, signal.SIGKILL)
     victim.communicate()
-    told, errors = chief.communicate(timeout=240)
+    output, errors = chief.communicate(timeout=240)
     assert chief.returncode == 0, errors
-    assert "3 trials succeeded" in told
+    assert "3 trials succeeded" in output
     said, errors = other.communicate(timeout=60)
     assert other.returncode == 0, errors
     assert "no trial is left" in said
@@ -266,7 +266,7 @@ def test_a_chief_and_two_workers(
     assert "is over" in capsys.readouterr().out
 
 
-def test_hyperband_goes_on_from_the_checkpoint(demo_records: Path, tmp_path: Path, capsys):
+def test_hyperband_resumes_from_the_checkpoint(demo_records: Path, tmp_path: Path, capsys):
     out = tmp_path / "out"
     more = ["--tuner=hyperband", "--factor=2", "--learning_rate=0.01"]
     arguments = command(demo_records, out, *more)
@@ -285,12 +285,10 @@ def test_hyperband_goes_on_from_the_checkpoint(demo_records: Path, tmp_path: Pat
     assert "going on after epoch 1" in (out / "trials" / "2.log").read_text()
 
 
-def test_a_process_that_dies_again_and_again_is_the_trials_fault(
-    finished: Path, demo_records: Path, tmp_path: Path
-):
-    opened = records_dir.open_records(demo_records)
+def test_a_trial_that_crashes_repeatedly_fails(finished: Path, demo_records: Path, tmp_path: Path):
+    records = records_dir.open_records(demo_records)
     loaded = run_dir.load(finished / "trials" / "0")
-    own = experiment.make(loaded.config, opened, loaded.split)
+    own = experiment.make(loaded.config, records, loaded.split)
     planned = search.Search(tmp_path, own, ())
     (tmp_path / "trials").mkdir()
     for _ in range(search_trials.MOST_DEATHS):
@@ -311,7 +309,7 @@ def test_why_a_trial_failed():
     assert search_trials.reason(ValueError("a\nb")) == "ValueError: a b"
 
 
-def test_failures_in_a_row_end_it_in_one_line(demo_records: Path, tmp_path: Path, capsys):
+def test_failures_in_a_row_end_the_search_in_one_line(demo_records: Path, tmp_path: Path, capsys):
     text = SEARCH.replace("[0.003, 1.0e+30, 0.01, 0.03]", "[1.0e+30, 1.0e+31, 1.0e+32]")
     (tmp_path / "search.yaml").write_text(text)
     assert tune.main(command(demo_records, tmp_path / "out", "--failures=1")) == 1
@@ -337,7 +335,7 @@ def test_failures_in_a_row_end_it_in_one_line(demo_records: Path, tmp_path: Path
         (["--config=nowhere.yaml"], "cannot read config nowhere.yaml"),
     ],
 )
-def test_mistakes_are_one_line(more, said, finished: Path, demo_records: Path, capsys):
+def test_mistakes_are_refused_in_one_line(more, said, finished: Path, demo_records: Path, capsys):
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*.json")}
     assert tune.main([*command(demo_records, finished), *more]) == 1
     error = capsys.readouterr().err.strip()
@@ -346,7 +344,7 @@ def test_mistakes_are_one_line(more, said, finished: Path, demo_records: Path, c
     assert {p: p.stat().st_mtime_ns for p in finished.rglob("*.json")} == before
 
 
-def test_a_folder_that_is_something_else_is_left_alone(demo_records, tmp_path: Path, capsys):
+def test_a_foreign_folder_is_left_unchanged(demo_records, tmp_path: Path, capsys):
     out = tmp_path / "thesis"
     out.mkdir()
     (out / "thesis.txt").write_text("years of work")
@@ -368,7 +366,7 @@ def test_two_processes_do_not_share_a_search(finished: Path, demo_records: Path,
         ({"KERASTUNER_ORACLE_PORT": "1"}, "set KERASTUNER_ORACLE_IP and KERASTUNER_TUNER_ID too"),
     ],
 )
-def test_halves_of_a_cluster_are_named(variables, said):
+def test_incomplete_cluster_variables_are_named(variables, said):
     with pytest.raises(UserError, match=said):
         search_run.role(variables)
     whole = {"KERASTUNER_ORACLE_IP": "h", "KERASTUNER_ORACLE_PORT": "1"}
@@ -377,7 +375,7 @@ def test_halves_of_a_cluster_are_named(variables, said):
     assert search_run.role({"KERASTUNER_TUNER_ID": "w1"}) == ("", "")
 
 
-def test_two_workers_of_one_name(finished, demo_records, monkeypatch, capsys):
+def test_two_workers_of_one_name_are_refused(finished, demo_records, monkeypatch, capsys):
     for name, value in (("ORACLE_IP", "127.0.0.1"), ("ORACLE_PORT", "9"), ("TUNER_ID", "w")):
         monkeypatch.setenv(f"KERASTUNER_{name}", value)
     with locks.alone(search_files.lock_of(finished / "workers", "w")):
@@ -387,7 +385,7 @@ def test_two_workers_of_one_name(finished, demo_records, monkeypatch, capsys):
     assert search_files.alive(finished / "workers") == set()
 
 
-def test_steps_are_named_from_where_best_yaml_stands(tmp_path: Path):
+def test_stage_paths_are_relative_to_best_yaml(tmp_path: Path):
     (tmp_path / "first.yaml").write_text("fusion: audio_only\n")
     built = config.build({"pretrain": str(tmp_path / "first.yaml")})
     found = search_files.with_paths(built, tmp_path / "out")

@@ -1,4 +1,4 @@
-"""The list of everything that can be chosen by name."""
+"""zoo: the list of everything that can be chosen by name."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_models_are_described_by_their_own_folders(capsys: pytest.CaptureFixture
     assert rows["emodb-audio"][:3] == ["audio", "emodb, 10 speakers", "7"]
 
 
-def test_names_are_whole_on_a_narrow_terminal(
+def test_names_are_not_cut_on_a_narrow_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -62,7 +62,7 @@ def test_names_are_whole_on_a_narrow_terminal(
         assert re.search(rf"│ {re.escape(name)} +│", text), name
 
 
-def test_metrics_are_those_that_are_written() -> None:
+def test_listed_metrics_are_the_stored_ones() -> None:
     task = Classification(("a", "b"))
     rows = [
         {"label": "a", "speaker": "1", "a": "0.9", "b": "0.1"},
@@ -78,7 +78,7 @@ def test_unknown_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith("error: unknown flag --datasets")
 
 
-def test_it_needs_no_tensorflow_and_no_time() -> None:
+def test_zoo_is_fast_and_needs_no_tensorflow() -> None:
     code = (
         "import sys, time; start = time.process_time(); from emorec_tf import zoo; zoo.main([])\n"
         "heavy = {'tensorflow', 'keras', 'cv2', 'av', 'pandas', 'scipy', 'sklearn', 'matplotlib'}\n"

@@ -1,4 +1,4 @@
-"""Choice strings: names and calls, refused before anything heavy is loaded."""
+"""Choice strings: names and calls, checked before anything heavy is loaded."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_facts_equal_those_of_the_imported_table(kind):
             assert getattr(facts, field.name) == (fact.__name__ if callable(fact) else fact)
 
 
-def test_arguments_of_tests_exist_and_old_ones_lead_to_new_ones():
+def test_small_arguments_exist_and_renamed_ones_are_accepted():
     for kind in choices.NETWORK:
         for entry in choices.entries(kind).values():
             choices.check(kind, f"{entry.name}({entry.facts.small})")
@@ -86,7 +86,7 @@ def test_parse_refuses(choice):
 
 
 @pytest.mark.parametrize(
-    ("kind", "choice", "told"),
+    ("kind", "choice", "message"),
     [
         ("audio", "conv2d", "unknown audio 'conv2d'; did you mean 'conv1d'"),
         ("audio", "lstm(unit=3)", "'lstm' has no argument 'unit'; did you mean 'units'"),
@@ -97,8 +97,8 @@ def test_parse_refuses(choice):
         ("fusion", "concat(units=True)", "units is True"),
     ],
 )
-def test_check_refuses(kind, choice, told):
-    with pytest.raises(UserError, match=re.escape(told)):
+def test_check_refuses(kind, choice, message):
+    with pytest.raises(UserError, match=re.escape(message)):
         choices.check(kind, choice)
 
 

@@ -1,4 +1,4 @@
-"""The clip: a value, safe to share and to send to other processes."""
+"""Clip: an immutable value that can be sent to other processes."""
 
 from __future__ import annotations
 

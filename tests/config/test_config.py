@@ -1,4 +1,4 @@
-"""Settings: flat over sections, refused when impossible, the same after YAML."""
+"""Settings: flat over sections, refused when impossible, unchanged by a YAML round trip."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_derived_sizes():
     assert features.audio_frames == len(range(0, 64000 - 400 + 1, 160))
 
 
-def test_stamp_changes_with_every_setting():
+def test_fingerprint_changes_with_every_setting():
     other = {
         bool: lambda v: not v,
         str: lambda v: {"mediapipe": "yunet", "log_mel": "mfcc", "even": "rate"}[v],
@@ -59,14 +59,14 @@ def test_stamp_changes_with_every_setting():
         float: lambda v: v * 0.99,
     }
     base = FeaturesConfig(sample_rate_hz=22050, trim_db=30.0)
-    stamps = {base.fingerprint()}
+    fingerprints = {base.fingerprint()}
     for field in dataclasses.fields(FeaturesConfig):
         value = getattr(base, field.name)
-        stamps.add(
+        fingerprints.add(
             dataclasses.replace(base, **{field.name: other[type(value)](value)}).fingerprint()
         )
-    assert len(stamps) == len(dataclasses.fields(FeaturesConfig)) + 1
-    assert all(re.fullmatch("[0-9a-f]{8}", stamp) for stamp in stamps)
+    assert len(fingerprints) == len(dataclasses.fields(FeaturesConfig)) + 1
+    assert all(re.fullmatch("[0-9a-f]{8}", fingerprint) for fingerprint in fingerprints)
     assert base.fingerprint() == dataclasses.replace(base).fingerprint()
 
 
@@ -111,12 +111,12 @@ def test_audio_features_are_those_of_the_table():
     assert centred == {"log_mel": False, "fbank": False, "mfcc": True, "mel_db": True}
 
 
-def test_fingerprints_are_those_of_older_records():
-    """They are stored with every record and run there is, so they may never change."""
+def test_fingerprints_match_older_records():
+    """They are stored with all records and runs, so they must never change."""
     assert FeaturesConfig().fingerprint() == "6bb837b0"
 
 
-def test_old_codes_of_files_go_on_working():
+def test_old_file_codes_still_work():
     for modality in ("auto", "audio_visual", "video_only", "audio_only", "01", "02", "03"):
         assert DataConfig(modality=modality).modality == modality
 
@@ -142,7 +142,7 @@ def test_yaml_round_trip(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a: [", "not valid YAML"),
         ("- 1\n", "must hold 'name: value' lines"),
@@ -150,14 +150,14 @@ def test_yaml_round_trip(tmp_path: Path):
         ("epochs: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
     ],
 )
-def test_damaged_yaml(tmp_path: Path, text, told):
+def test_damaged_yaml(tmp_path: Path, text, message):
     (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=re.escape(told)) as error:
+    with pytest.raises(UserError, match=re.escape(message)) as error:
         read_yaml(tmp_path / "c.yaml")
     assert "\n" not in str(error.value)
 
 
-def test_yaml_that_is_not_there(tmp_path: Path):
+def test_a_missing_yaml_file_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="cannot read config"):
         read_yaml(tmp_path / "c.yaml")
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\xff")

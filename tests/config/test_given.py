@@ -1,4 +1,4 @@
-"""Settings from Python: in every form they mean what they mean in YAML, and errors name them."""
+"""Settings from Python: equal to YAML in every form; errors name the setting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emorec_tf.config.given import settings_of
 from emorec_tf.errors import UserError
 
 
-def test_every_form_gives_the_same(tmp_path: Path) -> None:
+def test_all_forms_of_settings_are_equal(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("epochs: 5\nlearning_rate: 1e-3\njit: on\naugment: off\n")
     wanted = {"epochs": 5, "learning_rate": 1e-3, "jit": "on", "augment": False}
     for given in (tmp_path / "c.yaml", str(tmp_path / "c.yaml"), wanted, build(wanted)):
@@ -21,7 +21,7 @@ def test_every_form_gives_the_same(tmp_path: Path) -> None:
     assert settings_of(Config(), {}) == {}
 
 
-def test_more_goes_before_and_takes_python_values() -> None:
+def test_keyword_settings_override_and_take_python_values() -> None:
     more = {"epochs": 2, "records": Path("r"), "test_speakers": ["a", "b"], "classes": None}
     found = settings_of({"epochs": 5, "classes": "7", "voice_copies": 1}, more)
     assert found == {
@@ -34,7 +34,7 @@ def test_more_goes_before_and_takes_python_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"epocs": 3}, "unknown setting 'epocs'; did you mean 'epochs'?"),
         ({"epochs": "many"}, "epochs is 'many'; it must be a whole number"),
@@ -43,13 +43,13 @@ def test_more_goes_before_and_takes_python_values() -> None:
         ("missing.yaml", "cannot read config missing.yaml"),
     ],
 )
-def test_wrong_settings(given: object, told: str) -> None:
-    with pytest.raises(UserError, match=re.escape(told)):
+def test_wrong_settings(given: object, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
         settings_of(given, {})  # type: ignore[arg-type]
 
 
-def test_the_file_is_named(tmp_path: Path) -> None:
+def test_errors_name_the_file(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("epochs: many\n")
-    told = f"config {tmp_path}/c.yaml: epochs is 'many'"
-    with pytest.raises(UserError, match=re.escape(told)):
+    message = f"config {tmp_path}/c.yaml: epochs is 'many'"
+    with pytest.raises(UserError, match=re.escape(message)):
         settings_of(tmp_path / "c.yaml", {})

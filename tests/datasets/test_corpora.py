@@ -1,4 +1,4 @@
-"""Corpora: every entry reads its own example; files join by id; errors are one line."""
+"""Corpora: every entry parses its example; files are joined by id; errors are one line."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def refused(*args, **kwargs) -> str:
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_row_is_complete(name):
+def test_every_entry_is_complete(name):
     corpus = DATASETS[name]
     for text in (corpus.title, corpus.homepage, corpus.licence, corpus.citation):
         assert text.strip()
@@ -79,14 +79,14 @@ def test_example_parses_and_a_mangled_one_does_not(name):
 
 
 @pytest.mark.parametrize("name", SPEAKER_OF)
-def test_what_an_example_says(name):
+def test_labels_read_from_example_names(name):
     clip, _ = clip_from_path(name, DATASETS[name].example)
     assert clip.speaker == SPEAKER_OF[name]
     assert TRAITS_OF[name].items() <= clip.traits.items()
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_no_two_rows_read_the_same_name(name):
+def test_no_two_corpora_match_the_same_name(name):
     readers = [other for other in BY_NAME if clip_from_path(other, DATASETS[name].example)]
     assert readers == [name]
 
@@ -116,7 +116,7 @@ def test_ravdess_joins_by_id_and_prefers_video_with_audio(make):
         ("audio_visual", "01", "01"),
         ("video_only", "02", None),
         ("audio_only", None, "03"),
-        ("01", "01", "01"),  # codes of the file names, as settings were before
+        ("01", "01", "01"),  # file name codes, the older form of the setting
         ("02", "02", None),
         ("03", None, "03"),
     ):
@@ -191,7 +191,7 @@ def test_user_mistakes(make, tmp_path):
     assert "'video_only'" in refused("ravdess", source, modality="vide_only")
 
 
-def test_files_of_others_are_counted(make, caplog):
+def test_ignored_files_are_counted(make, caplog):
     source = make("03a01Fa.wav", "holiday.mp4", "readme.txt", ".03a01Na.wav", "__MACOSX/x.wav")
     with caplog.at_level(logging.WARNING):
         assert len(clips("emodb", source)) == 1

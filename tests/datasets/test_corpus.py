@@ -1,4 +1,4 @@
-"""A new corpus is one row: its pattern alone reads names into clips."""
+"""A new corpus is one entry: its pattern turns file names into clips."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_name_becomes_a_clip():
 
 
 @pytest.mark.parametrize("path", ["xp1/day2_H_tea.wav", "p1/day2_H_tea.txt", "p1/day2_H_tea2.wav"])
-def test_other_names_are_none_of_it(path):
+def test_other_names_are_not_of_the_corpus(path):
     assert clip_named("toy", TOY, path) is None
 
 

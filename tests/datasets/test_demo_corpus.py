@@ -1,4 +1,4 @@
-"""The demo corpus as a folder: complete, repeatable, atomic, and never over someone's files."""
+"""The demo corpus folder: complete, repeatable, atomic, and never over the user's files."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def wave_of(path: Path) -> np.ndarray:
-    with av.open(str(path)) as film:
-        return np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
+    with av.open(str(path)) as container:
+        return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
 
 
 @pytest.fixture(scope="module")
@@ -73,18 +73,18 @@ def test_two_actors_share_a_session(tmp_path: Path) -> None:
     assert [row["session"] for row in rows] == ["session01", "session01", "session02"]
 
 
-def test_every_clip_has_picture_and_sound_of_the_stated_kind(corpus: Path) -> None:
+def test_every_clip_has_the_stated_video_and_audio_format(corpus: Path) -> None:
     for row in rows_of(corpus):
-        with av.open(str(corpus / row["path"])) as film:
-            picture, sound = film.streams.video[0], film.streams.audio[0]
-            assert (picture.width, picture.height, picture.average_rate) == (320, 240, 10)
-            assert (sound.rate, sound.channels, sound.codec.name) == (24_000, 1, "aac")
-            frames = [frame.time for frame in film.decode(video=0)]
+        with av.open(str(corpus / row["path"])) as container:
+            video, audio = container.streams.video[0], container.streams.audio[0]
+            assert (video.width, video.height, video.average_rate) == (320, 240, 10)
+            assert (audio.rate, audio.channels, audio.codec.name) == (24_000, 1, "aac")
+            frames = [frame.time for frame in container.decode(video=0)]
         np.testing.assert_allclose(np.diff(frames), 0.1)
         assert 20 <= len(frames) <= 26
-        heard = wave_of(corpus / row["path"])
-        assert len(heard) / 24_000 == pytest.approx(len(frames) / 10, abs=0.1)
-        assert heard.std() > 0.005
+        samples = wave_of(corpus / row["path"])
+        assert len(samples) / 24_000 == pytest.approx(len(frames) / 10, abs=0.1)
+        assert samples.std() > 0.005
 
 
 def test_mediapipe_finds_the_faces(corpus: Path) -> None:
@@ -100,8 +100,8 @@ def test_mediapipe_finds_the_faces(corpus: Path) -> None:
     found = []
     with vision.FaceDetector.create_from_options(options) as detector:
         for row in rows_of(corpus):
-            with av.open(str(corpus / row["path"])) as film:
-                for frame in list(film.decode(video=0))[::3]:
+            with av.open(str(corpus / row["path"])) as container:
+                for frame in list(container.decode(video=0))[::3]:
                     image = mediapipe.Image(
                         image_format=mediapipe.ImageFormat.SRGB,
                         data=frame.to_ndarray(format="rgb24"),
@@ -139,7 +139,7 @@ def test_another_seed_gives_other_actors(tmp_path: Path) -> None:
     assert digests(first)[name] != digests(second)[name]
 
 
-def test_intact_corpus_stays_and_anything_less_is_made_anew(tmp_path: Path) -> None:
+def test_an_intact_corpus_is_kept_and_a_damaged_one_regenerated(tmp_path: Path) -> None:
     folder = build(tmp_path / "demo", **TINY)
     clip, whole = folder / "clips" / "actor01_sad_1.mp4", digests(folder)
     whole_files = {name: (folder / name).read_bytes() for name in whole}

@@ -32,7 +32,7 @@ def found(*paths: str, modality: str = ""):
     return [(Clip("1", "x", "sad"), path, modality) for path in paths]
 
 
-def test_join_prefers_lossless_sound_and_keeps_the_film():
+def test_join_prefers_lossless_audio_and_keeps_the_video():
     (clip,) = join(found("1.mp4", "1.mp3", "1.wav"))
     assert (clip.video, clip.audio) == ("1.mp4", "1.wav")
     (clip,) = join(found("1.mp4"))

@@ -1,4 +1,4 @@
-"""Label files: votes, evaluation lines, one's own tables, in their exact forms and damaged."""
+"""Label files: votes, evaluation files and the user's own tables, valid and damaged."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_msp_improv_mistakes(write):
     assert "no line like" in refused("msp-improv", source)
 
 
-# --- one's own clips ---------------------------------------------------------------------------
+# --- the user's own clips----------------------------------------------------------------------
 
 OWN = {"media/a.mp4": "", "media/b.wav": "", "c.MP4": ""}
 TABLE = """\ufeffpath, Emotion ,speaker,session,activation,valence,start,end,mood
@@ -212,7 +212,7 @@ def test_csv_joins_the_formats_of_a_clip(write):
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "message"),
     [
         ("path,emotion\nc.MP4,sad\n", "no column speaker"),
         ("path;emotion;speaker\nc.MP4;sad;x\n", "no column path, emotion, speaker"),
@@ -230,8 +230,8 @@ def test_csv_joins_the_formats_of_a_clip(write):
         ("path,emotion,speaker\nc.MP4,sad,x\nc.MP4,sad,x\n", "twice"),
     ],
 )
-def test_csv_mistakes(write, table, told):
-    assert told in refused("folder", write(OWN | {"labels.csv": table}))
+def test_csv_mistakes(write, table, message):
+    assert message in refused("folder", write(OWN | {"labels.csv": table}))
 
 
 def test_csv_in_another_encoding(write):
@@ -255,14 +255,14 @@ def test_folder_of_emotions(write):
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "message"),
     [
         ("fear/01.wav", "the speaker is unknown"),
-        ("train/fear/01.wav", "the speaker is unknown"),  # a split is no person
+        ("train/fear/01.wav", "the speaker is unknown"),  # a split is not a speaker
         ("ben/feer/01.wav", "unknown emotion 'feer'; did you mean"),
         ("01.wav", "are not in the path"),
         ("notes.txt", "no file of folder"),
     ],
 )
-def test_folder_mistakes(write, path, told):
-    assert told in refused("folder", write({path: ""}))
+def test_folder_mistakes(write, path, message):
+    assert message in refused("folder", write({path: ""}))

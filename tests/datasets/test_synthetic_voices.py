@@ -1,4 +1,4 @@
-"""Synthetic voices: pitch and formants as librosa and linear prediction hear them."""
+"""Synthetic voices: pitch and formants, measured by librosa and linear prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One take: what its tables promise, and the film as an independent look at the file sees it."""
+"""One take: the properties of its tables, and the video file read independently."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from emorec_tf.datasets.demo.takes import (
 )
 
 
-def test_face_and_voice_together_tell_every_emotion_and_neither_does_alone() -> None:
+def test_only_face_and_voice_together_identify_every_emotion() -> None:
     assert set(PLAYED) == set(EMOTIONS) - {"boredom"}
     assert len({(FACE_GROUPS[e], VOICE_GROUPS[e]) for e in PLAYED}) == 8
     assert sorted(EXPRESSIONS) == sorted(set(FACE_GROUPS.values()))
@@ -40,7 +40,7 @@ def test_a_ninth_actor_is_someone_else() -> None:
     assert len(set(faces)) == len(set(voices)) == 16
 
 
-def test_strength_shows_in_the_labels(tmp_path: Path) -> None:
+def test_strength_changes_the_labels(tmp_path: Path) -> None:
     felt = [make_clip(tmp_path / "take.mp4", 0, 0, "angry", take) for take in range(4)]
     activation, valence = zip(*felt, strict=True)
     assert len(set(activation)) == 4
@@ -49,15 +49,15 @@ def test_strength_shows_in_the_labels(tmp_path: Path) -> None:
     assert np.corrcoef(activation, valence)[0, 1] < -0.99  # both grow away from the middle
 
 
-def test_film_carries_the_pictures_and_the_sound(tmp_path: Path) -> None:
+def test_video_file_holds_the_frames_and_the_audio(tmp_path: Path) -> None:
     shades = [np.full((240, 320, 3), level, np.uint8) for level in range(40, 240, 10)]
     seconds = np.arange(48_000) / 24_000
     tone = (0.5 * np.sin(2 * np.pi * 440 * seconds)).astype(np.float32)
-    write_video(tmp_path / "film.mp4", shades, tone)
-    with av.open(str(tmp_path / "film.mp4")) as film:
-        seen = [frame.to_ndarray(format="rgb24").mean() for frame in film.decode(video=0)]
-    with av.open(str(tmp_path / "film.mp4")) as film:
-        heard = np.concatenate([frame.to_ndarray()[0] for frame in film.decode(audio=0)])
-    np.testing.assert_allclose(seen, np.arange(40, 240, 10), atol=3)
-    spectrum = np.abs(np.fft.rfft(heard[:48_000]))
+    write_video(tmp_path / "video.mp4", shades, tone)
+    with av.open(str(tmp_path / "video.mp4")) as container:
+        levels = [frame.to_ndarray(format="rgb24").mean() for frame in container.decode(video=0)]
+    with av.open(str(tmp_path / "video.mp4")) as container:
+        samples = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    np.testing.assert_allclose(levels, np.arange(40, 240, 10), atol=3)
+    spectrum = np.abs(np.fft.rfft(samples[:48_000]))
     assert np.argmax(spectrum) / 2 == 440.0  # bins of half a hertz

@@ -1,4 +1,4 @@
-"""Comparison: pairs by id, people as the unit, intervals that cover."""
+"""Comparison: clips paired by id, speakers as the unit, coverage of intervals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLASSES = ("neutral", "happy", "sad")
 
 
 def answers(right: np.ndarray, labels: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """Probabilities [N, 3] whose greatest is the label where ``right``, else another class."""
+    """Probabilities [N, 3] with the largest at the label where ``right``, else elsewhere."""
     guess = np.where(right, labels, (labels + draw.integers(1, 3, len(labels))) % 3)
     return np.eye(3)[guess] * 0.5 + 1 / 6
 
@@ -47,45 +47,45 @@ def shuffled(run: Predictions, seed: int = 9) -> Predictions:
     return replace(run, probabilities=run.probabilities[order], **part)
 
 
-def test_figures_and_wilcoxon_are_the_libraries():
+def test_metrics_and_wilcoxon_equal_the_libraries():
     first, second = made(0.7, 1), made(0.5, 2)
     found = compare(first, second)
-    for name, figure in (("uar", balanced_accuracy_score), ("war", accuracy_score)):
+    for name, metric in (("uar", balanced_accuracy_score), ("war", accuracy_score)):
         guesses = [np.array(CLASSES)[r.probabilities.argmax(1)] for r in (first, second)]
-        by_hand = [figure(first.labels, guess) for guess in guesses]
+        by_hand = [metric(first.labels, guess) for guess in guesses]
         assert [found[name]["first"], found[name]["second"]] == pytest.approx(by_hand)
         assert found[name]["difference"] == pytest.approx(by_hand[0] - by_hand[1])
         low, high = found[name]["ci95"]
         assert low < found[name]["difference"] < high
         labels, of = np.array(first.labels), np.array(first.speakers)
         gaps = [
-            np.subtract(*(figure(labels[of == s], guess[of == s]) for guess in guesses))
+            np.subtract(*(metric(labels[of == s], guess[of == s]) for guess in guesses))
             for s in np.unique(of)
         ]
         assert found[name]["wilcoxon_p"] == pytest.approx(wilcoxon(np.array(gaps)).pvalue)
     assert (found["n"], found["speakers"]) == (240, 16)
 
 
-def test_joined_by_id_never_by_position():
+def test_runs_are_joined_by_clip_id_not_position():
     first, second = made(0.7, 1), made(0.5, 2)
     assert compare(first, shuffled(second)) == compare(first, second)
 
 
-def test_the_same_run_twice_differs_by_nothing():
+def test_a_run_does_not_differ_from_itself():
     found = compare(made(), shuffled(made()))
     assert found["uar"]["difference"] == 0
     assert found["uar"]["ci95"] == [0, 0]
     assert found["uar"]["wilcoxon_p"] == 1
 
 
-def test_turning_round_changes_the_sign():
+def test_swapping_the_runs_changes_the_sign():
     there, back = compare(made(0.7, 1), made(0.5, 2)), compare(made(0.5, 2), made(0.7, 1))
     assert there["uar"]["difference"] == pytest.approx(-back["uar"]["difference"])
     assert there["uar"]["ci95"] == pytest.approx([-x for x in reversed(back["uar"]["ci95"])])
 
 
 def test_pairing_narrows_the_interval():
-    """Two runs that err on the same hard speakers: the gap is surer than either figure."""
+    """Two runs that fail on the same speakers: the gap is more certain than either score."""
     draw = np.random.default_rng(3)
     run = made()
     skill = np.repeat(draw.uniform(0.1, 0.9, 16), 15)
@@ -112,7 +112,7 @@ def refused(first: Predictions, second: Predictions) -> str:
     return str(error.value)
 
 
-def test_what_cannot_be_compared():
+def test_runs_that_cannot_be_compared_are_refused():
     run = made()
     other = replace(run, protocol="leaky_kfold:5")
     assert "different protocols" in refused(run, other)
@@ -162,7 +162,7 @@ def test_reading_runs(tmp_path):
 
 
 def test_intervals_over_speakers_cover_the_truth(monkeypatch):
-    """200 draws of 30 people, whose recalls differ: the 95 % interval covers 90 to 98 %."""
+    """200 draws of 30 speakers with different recalls: the 95 % interval covers 90 to 98 %."""
     monkeypatch.setattr(bootstrap, "RESAMPLES", 600)
     draw = np.random.default_rng(11)
     people, each, truth = 30, 12, (0.75, 0.5, 0.35)

@@ -1,4 +1,4 @@
-"""The card says what a reader must know, in Markdown whose tables hold together."""
+"""The model card states what a reader must know, in valid Markdown tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def text(tmp_path_factory) -> str:
     return card(invent(tmp_path_factory.mktemp("card") / "cv"))
 
 
-def test_it_tells_protocol_figures_limits_and_making(text):
+def test_card_states_protocol_scores_limits_and_training(text):
     wanted = (
         "ravdess/contiguous6",
         "12ab34cd",
@@ -46,14 +46,14 @@ def test_it_tells_protocol_figures_limits_and_making(text):
     assert "UNFINISHED" not in text
 
 
-def test_tables_hold_together(text):
+def test_table_rows_have_equal_columns(text):
     tables = re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE)
     assert len(tables) == 5
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
-def test_a_leaky_or_unfinished_run_says_so_first(tmp_path):
+def test_a_leaky_or_unfinished_run_is_marked_first(tmp_path):
     text = card(invent(tmp_path / "cv", leaky=True, only=(0, 2)))
     head = text[:600]
     assert "**LEAKY" in head

@@ -1,4 +1,4 @@
-"""The card of a run, its own or a short one; nothing in it is active on a page."""
+"""The card of a run, its own or a short one; it contains no active HTML."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from emorec_tf.evaluation import run_card
 from emorec_tf.evaluation.model_card import LIMITS
 
 
-def test_the_short_card_and_the_whole_one(tmp_path: Path, features: FeaturesConfig) -> None:
+def test_short_and_full_run_cards(tmp_path: Path, features: FeaturesConfig) -> None:
     run, _ = untrained(tmp_path, features)
     card = run_card.card_of(run)
     assert [line for line in LIMITS if line not in card] == []
     assert "Predicts one of a, b, c in a clip. Trained on demo, 1 speaker." in card
     assert run_card.UNTESTED in card
-    told = {"n": 7, "uar": 0.5, "uar_ci95": [0.4, 0.6], "chance_uar": 0.125}
-    (tmp_path / "metrics.json").write_text(json.dumps(told))
+    metrics = {"n": 7, "uar": 0.5, "uar_ci95": [0.4, 0.6], "chance_uar": 0.125}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
     assert "Tested on 7 clips: UAR 50.0 % (40.0 to 60.0 %), chance 12.5 %." in run_card.card_of(run)
     (tmp_path / "metrics.json").write_text("{")
     assert run_card.UNTESTED in run_card.card_of(run)
@@ -66,7 +66,7 @@ and `code`.
     ]
 
 
-def test_nothing_in_a_card_acts() -> None:
+def test_cards_contain_no_active_html() -> None:
     markdown = """<img src=x onerror=alert(1)> [a](javascript:alert(1)) ![b](http://c/d.png)
 <http://c/d> <b onclick="alert(1)">b</b> [e]: http://c
 

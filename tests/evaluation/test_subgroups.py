@@ -1,4 +1,4 @@
-"""Traits of clips, figures of groups and their gaps, against scikit-learn and by hand."""
+"""Traits of clips, metrics of groups and their gaps, against scikit-learn and by hand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emorec_tf.storage.files import rows_to_csv
 
 
 def people(count, clips=20, seed=0, right=(0.7, 0.7)):
-    """Two groups of speakers who are right so often: ids, truth, guesses, speakers, group."""
+    """Two groups of speakers with the given accuracies: ids, truth, guesses, speakers, group."""
     rng = np.random.default_rng(seed)
     speakers = np.repeat([f"s{n}" for n in range(count)], clips)
     group = np.where(np.arange(len(speakers)) < len(speakers) // 2, "a", "b")
@@ -24,9 +24,9 @@ def people(count, clips=20, seed=0, right=(0.7, 0.7)):
     return np.arange(len(truth)).astype(str), truth, guesses, speakers, group
 
 
-def test_ravdess_and_crema_d_tell_traits_by_name():
-    told = traits_of(["01-05-02-01-01-04", "01-01-01-02-02-03"], "ravdess")
-    first, second = told.values()
+def test_traits_are_read_from_ravdess_and_crema_d_names():
+    traits = traits_of(["01-05-02-01-01-04", "01-01-01-02-02-03"], "ravdess")
+    first, second = traits.values()
     assert (first["sex"], first["intensity"], first["statement"]) == ("female", "strong", "kids")
     assert (second["sex"], second["intensity"], second["statement"]) == ("male", "normal", "dogs")
     assert traits_of(["1001_DFA_ANG_XX"], "crema-d")["1001_DFA_ANG_XX"]["intensity"] == "XX"
@@ -34,7 +34,7 @@ def test_ravdess_and_crema_d_tell_traits_by_name():
     assert traits_of(["anything"], "folder") == {"anything": {}}
 
 
-def test_records_tell_traits(tmp_path):
+def test_traits_are_read_from_records(tmp_path):
     traits = {"sex": "female", "age": "47", "race": "Asian"}
     row = dict.fromkeys(
         ("clip_id", "speaker", "emotion", "video", "audio", "session", "activation", "valence"), ""
@@ -52,14 +52,14 @@ def test_records_tell_traits(tmp_path):
         traits_of(["x"], "crema-d", tmp_path / "nowhere")
 
 
-def test_ages_fall_into_bands_and_lone_values_are_no_slice():
+def test_ages_are_binned_and_single_values_make_no_subgroup():
     traits = {str(n): {"age": age, "sex": "male"} for n, age in enumerate(("20", "35", "74", ""))}
     found = groups(["0", "1", "2", "3", "unknown"], traits)
     assert list(found) == ["age"]
     assert found["age"].tolist() == ["under 30", "30 to 49", "50 and over", "", ""]
 
 
-def test_figures_are_those_of_scikit_learn():
+def test_metrics_equal_scikit_learn():
     ids, truth, guesses, speakers, group = people(20, right=(0.9, 0.6))
     one, other = slices(ids, truth, guesses, speakers, 2, {"group": group})
     for row, name in ((one, "a"), (other, "b")):
@@ -72,8 +72,8 @@ def test_figures_are_those_of_scikit_learn():
     assert (one["follows"], other["follows"]) == ("better than the rest", "worse than the rest")
 
 
-def test_a_gap_compares_only_classes_of_both_sides():
-    """Class 2 is always wrong and only in group a: by hand, both recalls of 0 and 1 are equal."""
+def test_a_gap_compares_only_classes_in_both_groups():
+    """Class 2 is always wrong and in group a only; the recalls of classes 0 and 1 are equal."""
     truth = np.array([0, 1, 2, 2, 0, 1])
     guesses = np.array([0, 0, 0, 0, 0, 0])
     speakers = np.array(list("pqpqrr"))
@@ -83,7 +83,7 @@ def test_a_gap_compares_only_classes_of_both_sides():
     assert one["gap"] == other["gap"] == 0
 
 
-def test_few_speakers_prove_nothing():
+def test_few_speakers_are_inconclusive():
     ids, truth, guesses, speakers, group = people(12, right=(1.0, 0.1))
     rows = slices(ids, truth, guesses, speakers, 2, {"group": group})
     assert {row["follows"] for row in rows} == {INCONCLUSIVE}
@@ -93,14 +93,14 @@ def test_few_speakers_prove_nothing():
     assert alone[0]["uar_ci95"] is None
 
 
-def test_nothing_shared_is_no_gap():
+def test_no_gap_without_a_common_class():
     truth = np.array([0, 0, 1, 1])
     speakers = np.array(list("pqpq"))
     rows = slices(np.arange(4), truth, truth, speakers, 2, {"g": truth.astype(str)})
     assert [(row["gap"], row["gap_ci95"]) for row in rows] == [(None, None)] * 2
 
 
-def test_intervals_of_gaps_hold_the_truth_about_as_often_as_they_say():
+def test_intervals_of_gaps_cover_the_true_gap():
     held = 0
     for draw in range(40):
         ids, truth, guesses, speakers, group = people(30, seed=draw)

@@ -1,4 +1,4 @@
-"""Every branch, fusion, audio feature and classical head gives Keras's answers in every format."""
+"""Every branch, fusion, audio feature and classical head equals Keras in every format."""
 
 from __future__ import annotations
 
@@ -76,17 +76,17 @@ NETWORKS: list[Network] = [
 
 
 def with_all_entries(written: list[Network]) -> list[Network]:
-    """Add a network for every entry of the tables that none of those written has."""
+    """Add a network for every entry of the tables that is not covered yet."""
     made = list(written)
     for place, kind in enumerate(("audio", "face", "fusion")):
-        known = {network[:3][place].partition("(")[0] for network in written}
+        covered = {network[:3][place].partition("(")[0] for network in written}
         for name, entry in choices.entries(kind).items():
-            if name not in known:
+            if name not in covered:
                 model = [SMALL["audio"], SMALL["face"], SMALL["fusion"]]
                 model[place] = f"{name}({entry.facts.small})"
                 made.append((*model, MESH if kind == "face" else {}, {}))
-    known = {network[3].get("audio_features", "log_mel") for network in written}
-    for name in set(choices.entries("audio_features")) - known:
+    covered = {network[3].get("audio_features", "log_mel") for network in written}
+    for name in set(choices.entries("audio_features")) - covered:
         made.append((*SMALL.values(), {"audio_features": name}, {}))
     return made
 
@@ -126,7 +126,9 @@ def assert_equal_everywhere(served: Serving, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["poly", "rbf"])
-def test_machines_of_classical_heads(tmp_path: Path, features: FeaturesConfig, kernel: str) -> None:
+def test_support_vector_machines_in_every_format(
+    tmp_path: Path, features: FeaturesConfig, kernel: str
+) -> None:
     from sklearn.decomposition import PCA
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.preprocessing import StandardScaler
@@ -149,7 +151,7 @@ def test_machines_of_classical_heads(tmp_path: Path, features: FeaturesConfig, k
 
 
 @pytest.mark.slow
-def test_products_of_runs_too(tmp_path: Path, features: FeaturesConfig) -> None:
+def test_ensembles_in_every_format(tmp_path: Path, features: FeaturesConfig) -> None:
     members = []
     for name, model in (
         ("voice", {"fusion": "audio_only"}),
@@ -166,7 +168,7 @@ def test_products_of_runs_too(tmp_path: Path, features: FeaturesConfig) -> None:
 
 
 @pytest.mark.slow
-def test_large_weights_go_around_the_converters(
+def test_large_weights_bypass_the_converters(
     tmp_path: Path, features: FeaturesConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frozen_graph, "LARGE", 512)
@@ -205,7 +207,7 @@ def test_weights_are_constants_and_the_model_stays_as_it_was(
 @pytest.mark.parametrize("backwards", [True, False])
 @pytest.mark.parametrize("zeros", [True, False])
 @pytest.mark.parametrize("masked", [True, False])
-def test_our_loop_is_that_of_keras(
+def test_our_recurrent_loop_equals_keras(
     sequences: bool, backwards: bool, zeros: bool, masked: bool
 ) -> None:
     layer = keras.layers.LSTM(

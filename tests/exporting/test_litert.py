@@ -1,4 +1,4 @@
-"""LiteRT files: what others read in them; that they answer right, see test_frozen_graph."""
+"""LiteRT files as other tools read them; test_frozen_graph compares their outputs."""
 
 from __future__ import annotations
 
@@ -40,35 +40,39 @@ def files(served: Serving, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
-def test_any_unzip_opens_its_files(files: dict[str, Path], served: Serving, kind: str) -> None:
+def test_associated_files_can_be_unzipped(
+    files: dict[str, Path], served: Serving, kind: str
+) -> None:
     with zipfile.ZipFile(files[kind]) as archive:
         assert archive.testzip() is None
         texts = {name: archive.read(name).decode() for name in archive.namelist()}
-    told = json.loads(texts["emorec_tf.json"])
-    assert told["arithmetic"].startswith("float32")
-    assert ("int8" in told["arithmetic"]) == (kind == "int8")
-    assert {**told, "arithmetic": "float32"} == facts(served)
+    metadata = json.loads(texts["emorec_tf.json"])
+    assert metadata["arithmetic"].startswith("float32")
+    assert ("int8" in metadata["arithmetic"]) == (kind == "int8")
+    assert {**metadata, "arithmetic": "float32"} == facts(served)
     assert texts["labels.txt"].split() == list(served.run.classes)
     assert config.build(yaml.safe_load(texts["config.yaml"])) == served.run.config
 
 
 def test_mediapipe_reads_the_metadata(files: dict[str, Path], served: Serving) -> None:
-    """By the classes that MediaPipe generates from the metadata's schema."""
-    known = pytest.importorskip("mediapipe.tasks.metadata.metadata_schema_py_generated")
-    model = opened(files["float32"])
+    """With the classes that MediaPipe generates from the metadata's schema."""
+    schema_module = pytest.importorskip("mediapipe.tasks.metadata.metadata_schema_py_generated")
+    model = model_of(files["float32"])
     (entry,) = [e for e in model.metadata if e.name == b"TFLITE_METADATA"]
     buffer = bytes(model.buffers[entry.buffer].data)
-    assert known.ModelMetadata.ModelMetadataBufferHasIdentifier(buffer, 0)
-    told = known.ModelMetadataT.InitFromObj(known.ModelMetadata.GetRootAs(buffer, 0))
-    assert told.name == b"emorec_tf demo"
-    assert json.loads(told.description) == facts(served)
-    assert told.license == served.run.source["licence"].encode()
-    assert told.version == facts(served)["emorec_tf"].encode()
-    names = [file.name for file in told.associatedFiles]
+    assert schema_module.ModelMetadata.ModelMetadataBufferHasIdentifier(buffer, 0)
+    metadata = schema_module.ModelMetadataT.InitFromObj(
+        schema_module.ModelMetadata.GetRootAs(buffer, 0)
+    )
+    assert metadata.name == b"emorec_tf demo"
+    assert json.loads(metadata.description) == facts(served)
+    assert metadata.license == served.run.source["licence"].encode()
+    assert metadata.version == facts(served)["emorec_tf"].encode()
+    names = [file.name for file in metadata.associatedFiles]
     assert names == [b"emorec_tf.json", b"config.yaml", b"labels.txt"]
 
 
-def opened(path: Path) -> schema.ModelT:
+def model_of(path: Path) -> schema.ModelT:
     return schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
 
 
@@ -94,11 +98,13 @@ def test_the_signature_is_that_of_the_run(
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
-def test_runtimes_own_operations_and_aligned_weights(files: dict[str, Path], kind: str) -> None:
+def test_only_built_in_operations_and_aligned_weights(files: dict[str, Path], kind: str) -> None:
     raw = files[kind].read_bytes()
     model = schema.Model.GetRootAs(raw, 0)
     codes = [model.OperatorCodes(n) for n in range(model.OperatorCodesLength())]
-    assert not any(code.CustomCode() for code in codes)  # TensorFlow's would be custom ones
+    assert not any(
+        code.CustomCode() for code in codes
+    )  # TensorFlow's own would be custom operations
     whole = np.frombuffer(raw, np.uint8)
     for number in range(model.BuffersLength()):
         data = model.Buffers(number).DataAsNumpy()

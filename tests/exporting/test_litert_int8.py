@@ -1,4 +1,4 @@
-"""Weights in 8 bits: which are, how far from the others, what the runtime makes of them."""
+"""8-bit weights: which are quantised, how accurately, and how the runtime uses them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def drawn(*shape: int) -> np.ndarray:
-    """Weights whose channels, last, are of quite different sizes."""
+    """Weights whose channels (last axis) differ widely in size."""
     sizes = np.logspace(-2, 2, shape[-1])
     return (RANDOM.normal(size=shape) * sizes).astype(np.float32)
 
@@ -59,7 +59,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, bytes, b
 
 
 def kept_as(model: Any, kind: int) -> list[np.ndarray]:
-    """Constants of a model of one type, given back as float64."""
+    """Constants of one type in a model, converted to float64."""
     types = {
         schema.TensorType.INT8: np.int8,
         schema.TensorType.FLOAT16: np.float16,
@@ -93,7 +93,7 @@ def test_each_channel_is_rounded_on_its_own_scale(models: tuple[Any, ...]) -> No
         assert len(np.unique(step)) == step.size
 
 
-def test_what_is_spared(models: tuple[Any, ...]) -> None:
+def test_some_weights_stay_float(models: tuple[Any, ...]) -> None:
     (half,) = kept_as(models[1], schema.TensorType.FLOAT16)
     np.testing.assert_array_equal(half, FRONT.T.astype(np.float16))
     (whole,) = kept_as(models[1], schema.TensorType.FLOAT32)
@@ -119,7 +119,9 @@ def test_the_runtime_calculates_with_the_rounded_weights(models: tuple[Any, ...]
     assert np.abs(found - unrounded).max() > 1e-4 * size.max()
 
 
-def test_tensorflows_metadata_survive(models: tuple[Any, ...], tmp_path: Path) -> None:
+def test_tensorflow_metadata_is_kept(models: tuple[Any, ...], tmp_path: Path) -> None:
     before, after = models[:2]
-    told = [{e.name: bytes(m.buffers[e.buffer].data) for e in m.metadata} for m in (before, after)]
-    assert told[0] == told[1]
+    metadata = [
+        {e.name: bytes(m.buffers[e.buffer].data) for e in m.metadata} for m in (before, after)
+    ]
+    assert metadata[0] == metadata[1]

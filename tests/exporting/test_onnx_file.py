@@ -1,4 +1,4 @@
-"""ONNX files: what others read in them; that they answer right, see test_frozen_graph."""
+"""ONNX files as other tools read them; test_frozen_graph compares their outputs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def model(served: Serving, tmp_path_factory: pytest.TempPathFactory) -> onnx.Mod
     return onnx.load(path)
 
 
-def test_onnx_itself_finds_nothing_wrong(model: onnx.ModelProto) -> None:
+def test_onnx_checker_accepts_the_file(model: onnx.ModelProto) -> None:
     onnx.checker.check_model(model, full_check=True)
     assert [(o.domain, o.version) for o in model.opset_import if not o.domain] == [("", 17)]
     assert {node.domain for node in model.graph.node} <= {""}
@@ -57,17 +57,17 @@ def test_the_signature_is_that_of_the_run(model: onnx.ModelProto, served: Servin
         assert shape(inputs[name]) == ["batch", *spec.shape]
     outputs = {value.name: shape(value) for value in model.graph.output}
     wanted = facts(served)["outputs"]
-    assert outputs == {name: ["batch", *told["shape"][1:]] for name, told in wanted.items()}
+    assert outputs == {name: ["batch", *spec["shape"][1:]] for name, spec in wanted.items()}
 
 
-def test_each_fact_and_all_of_them(model: onnx.ModelProto, served: Serving) -> None:
-    told = {entry.key: entry.value for entry in model.metadata_props}
+def test_metadata_holds_each_fact_and_all_of_them(model: onnx.ModelProto, served: Serving) -> None:
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
     wanted = facts(served)
-    assert json.loads(told["emorec_tf.json"]) == wanted
-    assert config.build(yaml.safe_load(told["config.yaml"])) == served.run.config
-    assert told["licence"] == served.run.source["licence"]
-    assert told["label_meaning"] == "drawn"
-    assert json.loads(told["classes"]) == ["a", "b", "c"]
-    assert json.loads(told["sound"])["sample_rate_hz"] == 8000
-    assert json.loads(told["pictures"])["crop"].startswith("rotated, scaled and shifted")
-    assert set(wanted) < set(told)
+    assert json.loads(metadata["emorec_tf.json"]) == wanted
+    assert config.build(yaml.safe_load(metadata["config.yaml"])) == served.run.config
+    assert metadata["licence"] == served.run.source["licence"]
+    assert metadata["label_meaning"] == "drawn"
+    assert json.loads(metadata["classes"]) == ["a", "b", "c"]
+    assert json.loads(metadata["sound"])["sample_rate_hz"] == 8000
+    assert json.loads(metadata["pictures"])["crop"].startswith("rotated, scaled and shifted")
+    assert set(wanted) < set(metadata)

@@ -1,4 +1,4 @@
-"""Every kind of sound features against librosa, Kaldi and closed forms."""
+"""All audio features against librosa, Kaldi and closed forms."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def oracle(waveform: np.ndarray, features: FeaturesConfig) -> np.ndarray:
     return np.log(power.T + POWER_FLOOR)
 
 
-def heard(waveform: np.ndarray, features: FeaturesConfig) -> np.ndarray:
+def features_of(waveform: np.ndarray, features: FeaturesConfig) -> np.ndarray:
     return np.asarray(layer_of(features)(waveform[None].astype(np.float32)))[0]
 
 
 def log_mel(waveform: np.ndarray, features: FeaturesConfig = FEATURES) -> np.ndarray:
-    return heard(waveform, features)
+    return features_of(waveform, features)
 
 
 def voice() -> np.ndarray:
@@ -118,8 +118,8 @@ def kaldi(waveform: np.ndarray, features: FeaturesConfig) -> np.ndarray:
     return np.array([stream.get_frame(t) for t in range(stream.num_frames_ready)])
 
 
-def sound(kind: str, rate: int) -> np.ndarray:
-    """Up to three seconds of noise, of the demo corpus's voice, or of EMO-DB."""
+def waveform_of(kind: str, rate: int) -> np.ndarray:
+    """Up to three seconds of noise, of a synthetic voice, or of EMO-DB."""
     if kind == "noise":
         return np.random.default_rng(0).normal(0, 0.1, 3 * rate).astype(np.float32)
     if kind == "demo voice":
@@ -134,16 +134,20 @@ def sound(kind: str, rate: int) -> np.ndarray:
 
 
 SPEECH = ("03a01Fa.flac", "08b03Lc.flac")
-SOUNDS = ("noise", "demo voice", *(pytest.param(n, marks=pytest.mark.data(EMODB)) for n in SPEECH))
+WAVEFORMS = (
+    "noise",
+    "demo voice",
+    *(pytest.param(n, marks=pytest.mark.data(EMODB)) for n in SPEECH),
+)
 
 
-@pytest.mark.parametrize("kind", SOUNDS)
+@pytest.mark.parametrize("kind", WAVEFORMS)
 def test_fbank_equals_kaldi(kind):
-    waveform = sound(kind, 16000)
+    waveform = waveform_of(kind, 16000)
     theirs = kaldi(waveform, KALDI)
     padded, mask = fit_length(waveform, KALDI)
     assert mask.sum() == len(theirs)
-    np.testing.assert_allclose(heard(padded, KALDI)[mask > 0], theirs, atol=1e-3)
+    np.testing.assert_allclose(features_of(padded, KALDI)[mask > 0], theirs, atol=1e-3)
 
 
 def test_fbank_of_other_settings_equals_kaldi():
@@ -156,12 +160,14 @@ def test_fbank_of_other_settings_equals_kaldi():
         mel_min_hz=0.0,
         mel_max_hz=3800.0,
     )
-    waveform = sound("demo voice", 8000)[:8000] + 0.2  # the mean of a frame goes
-    np.testing.assert_allclose(heard(waveform, features), kaldi(waveform, features), atol=1e-3)
+    waveform = waveform_of("demo voice", 8000)[:8000] + 0.2  # the mean of a frame goes
+    np.testing.assert_allclose(
+        features_of(waveform, features), kaldi(waveform, features), atol=1e-3
+    )
 
 
 def test_fbank_at_full_scale_is_nearer_to_double_precision_than_kaldi():
-    """A sweep leaves bands 100 dB below its own: the worst that single precision meets."""
+    """A sweep leaves bands 100 dB below its own: the worst case for single precision."""
     time = np.arange(48000) / 16000
     sweep = np.sin(2 * np.pi * (50 * time + 1200 * time**2)).astype(np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(sweep.astype(float), 400)[::160]
@@ -171,7 +177,7 @@ def test_fbank_at_full_scale_is_nearer_to_double_precision_than_kaldi():
     power = np.abs(np.fft.rfft((frames - 0.97 * before) * povey, 512)) ** 2
     mel = filterbanks.kaldi_matrix(23, 512, 16000, 20.0, 8000.0)
     exact = np.log(np.maximum(power[:, :-1] @ mel, np.finfo(np.float32).eps))
-    ours = np.abs(heard(sweep, KALDI) - exact).max()
+    ours = np.abs(features_of(sweep, KALDI) - exact).max()
     assert ours < 1e-2
     assert ours < np.abs(kaldi(sweep, KALDI) - exact).max()
 
@@ -191,16 +197,16 @@ def decibels(waveform: np.ndarray, features: FeaturesConfig) -> np.ndarray:
 
 
 @pytest.mark.parametrize("max_hz", [8000.0, 24000.0])
-@pytest.mark.parametrize("kind", SOUNDS)
+@pytest.mark.parametrize("kind", WAVEFORMS)
 def test_mel_db_and_mfcc_equal_librosa(kind, max_hz):
-    waveform = sound(kind, 48000)
+    waveform = waveform_of(kind, 48000)
     padded, mask = fit_length(waveform, MEL_DB)
     theirs = decibels(waveform, dataclasses.replace(MEL_DB, mel_max_hz=max_hz))
     assert mask.sum() == len(theirs)
-    mels = heard(padded, dataclasses.replace(MEL_DB, mel_max_hz=max_hz))
+    mels = features_of(padded, dataclasses.replace(MEL_DB, mel_max_hz=max_hz))
     assert mels.shape == (282, 128)
     np.testing.assert_allclose(mels[mask > 0], theirs, atol=1e-2)  # decibels
-    coefficients = heard(padded, dataclasses.replace(MFCC, mel_max_hz=max_hz))
+    coefficients = features_of(padded, dataclasses.replace(MFCC, mel_max_hz=max_hz))
     assert coefficients.shape == (282, 20)
     theirs = librosa.feature.mfcc(S=theirs.T, n_mfcc=20).T
     limit = 1e-4 * np.abs(theirs).max()
@@ -208,10 +214,10 @@ def test_mel_db_and_mfcc_equal_librosa(kind, max_hz):
 
 
 def test_worst_decibels_stay_within_a_fiftieth():
-    """A full-scale tone on a constant: 80 dB below it, single precision tells."""
+    """A full-scale tone on a constant: 80 dB below it, single precision shows."""
     time = np.arange(144000) / 48000
     tone = 0.3 * np.sin(2 * np.pi * 440 * time) + 0.5
-    np.testing.assert_allclose(heard(tone, MEL_DB), decibels(tone, MEL_DB), atol=0.02)
+    np.testing.assert_allclose(features_of(tone, MEL_DB), decibels(tone, MEL_DB), atol=0.02)
 
 
 @pytest.mark.parametrize("samples", [1, 511, 512, 1023, 1024, 60000, 143999, 144000])
@@ -222,7 +228,7 @@ def test_padding_with_zeros_leaves_real_frames_alone(samples):
     waveform[0] = 1.0
     padded, mask = fit_length(waveform, MEL_DB)
     assert mask.sum() == 1 + samples // 512
-    found = heard(padded, MEL_DB)[mask > 0]
+    found = features_of(padded, MEL_DB)[mask > 0]
     np.testing.assert_allclose(found, decibels(waveform, MEL_DB), atol=2e-2)
 
 
@@ -231,14 +237,14 @@ def test_silence_of_every_kind():
     kind: Any
     for kind, level in (("fbank", np.log(np.finfo(np.float32).eps)), ("mel_db", -100.0)):
         features = dataclasses.replace(FEATURES, audio_features=kind)
-        np.testing.assert_allclose(heard(silence, features), level, rtol=1e-6)
+        np.testing.assert_allclose(features_of(silence, features), level, rtol=1e-6)
     features = dataclasses.replace(FEATURES, audio_features="mfcc")
     constant = np.zeros((101, 20))
     constant[:, 0] = -100 * np.sqrt(64)  # the mean level over 64 bands
-    np.testing.assert_allclose(heard(silence, features), constant, atol=1e-3)
+    np.testing.assert_allclose(features_of(silence, features), constant, atol=1e-3)
 
 
-def test_rows_are_independent_and_frames_local():
+def test_clips_are_independent_and_frames_local():
     noise = np.random.default_rng(2).normal(0, 0.1, (2, 16000)).astype(np.float32)
     layer = layer_of(FEATURES)
     both = np.asarray(layer(noise))
@@ -260,7 +266,7 @@ def test_a_model_with_it_reloads(kind, reloaded):
     found = model.predict_on_batch(noise)
     assert found.shape == (2, *model.output_shape[1:])
     np.testing.assert_array_equal(found, reloaded(model).predict_on_batch(noise))
-    alone = model.predict_on_batch(noise[1:])[0]  # no clip hears another
+    alone = model.predict_on_batch(noise[1:])[0]  # clips do not affect each other
     np.testing.assert_allclose(found[1], alone, atol=1e-3)
 
 
@@ -285,5 +291,5 @@ def test_fit_length_of_centred_frames():
     for samples in (0, 1, 511, 512, 143999, 144000, 150000):
         padded, mask = fit_length(np.ones(samples, np.float32), MFCC)
         assert padded.sum() == min(samples, 144000)
-        moments = 512 * np.arange(282)  # a frame is real if its moment is not after the sound
+        moments = 512 * np.arange(282)  # a frame is real if its centre is not after the audio
         np.testing.assert_array_equal(mask, (moments <= samples) & (samples > 0))

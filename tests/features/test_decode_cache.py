@@ -1,4 +1,4 @@
-"""decode_cache: entries whole or not at all, a bound that holds, processes side by side."""
+"""decode_cache: atomic entries, a size bound, concurrent processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "decoded", 10**9)
 
 
-def test_entries_come_back_bit_for_bit(cache: Cache) -> None:
+def test_entries_round_trip_bit_for_bit(cache: Cache) -> None:
     assert decode_cache.read(cache, "a") is None
     decode_cache.write(cache, "a", (FACTS, ARRAYS))
     facts, arrays = decode_cache.read(cache, "a")
@@ -46,7 +46,7 @@ def test_without_cache_or_key_nothing_is_kept(cache: Cache) -> None:
     assert not cache.folder.exists()
 
 
-def test_every_damage_is_a_miss(cache: Cache) -> None:
+def test_a_damaged_entry_is_a_miss(cache: Cache) -> None:
     whole = decode_cache.pack((FACTS, ARRAYS))
     cache.folder.mkdir()
     path = cache.folder / "a.decoded"
@@ -61,13 +61,13 @@ def test_every_damage_is_a_miss(cache: Cache) -> None:
     assert decode_cache.read(cache, "a") is not None
 
 
-def test_keys_tell_what_was_asked_apart() -> None:
+def test_keys_differ_for_different_requests() -> None:
     asked = [("a", 1, None), ("a", 1.5, None), ("a", 1, 2.0), ("a1", None), ("a", "1", None)]
     assert len({decode_cache.key_of(*parts) for parts in asked}) == len(asked)
     assert decode_cache.key_of("a", 1) == decode_cache.key_of("a", 1)
 
 
-def test_the_least_recently_used_go_first(cache: Cache) -> None:
+def test_the_least_recently_used_are_removed_first(cache: Cache) -> None:
     for number in range(10):
         decode_cache.write(cache, str(number), ({}, {"a": np.zeros(1000, np.uint8)}))
         os.utime(cache.folder / f"{number}.decoded", (number, number))
@@ -83,7 +83,7 @@ def test_the_least_recently_used_go_first(cache: Cache) -> None:
     assert list(cache.folder.iterdir()) == []
 
 
-def test_writing_culls_now_and_then(tmp_path: Path) -> None:
+def test_writing_culls_occasionally(tmp_path: Path) -> None:
     cache = Cache(tmp_path, 50_000)
     for number in range(2 * decode_cache.WRITES_TO_CULL):
         decode_cache.write(cache, str(number), ({}, {"a": np.zeros(1000, np.uint8)}))
@@ -104,7 +104,7 @@ def quarrel(folder: str, seed: int) -> int:
     return wrong
 
 
-def test_processes_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_processes_can_share_a_folder(tmp_path: Path) -> None:
     with ProcessPoolExecutor(3, get_context("spawn")) as pool:
         assert list(pool.map(quarrel, [str(tmp_path)] * 3, range(3))) == [0, 0, 0]
     assert all(path.name.count(".") == 1 for path in tmp_path.iterdir())  # nothing unfinished
@@ -116,6 +116,6 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(UserError, match="--cache_gib 0"):
         decode_cache.bounded(1.0)
     assert decode_cache.bounded(0.0) is None
-    cache = Cache(tmp_path / "file" / "decoded", 1)  # gone while at work: costs time only
+    cache = Cache(tmp_path / "file" / "decoded", 1)  # deleted while in use: costs time only
     decode_cache.write(cache, "a", (FACTS, ARRAYS))
     assert decode_cache.read(cache, "a") is None

@@ -1,4 +1,4 @@
-"""Each part of a clip is decoded once, and is the same from the file and from the cache."""
+"""Each part of a clip is decoded once; file and cache give the same."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def video(demo_clips: Path) -> Path:
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, bool]]:
-    """What each pass over a file asked for: audio, video."""
+    """Parts requested by each pass over a file: audio, video."""
     asked: list[tuple[bool, bool]] = []
     real = media.decode_part
 
@@ -88,7 +88,7 @@ def test_only_what_is_missing_is_decoded(video: Path, cache: Cache, passes: list
     assert passes == [(True, False), (False, True), (True, True)]
 
 
-def test_entries_go_by_content_part_and_model(
+def test_entries_are_keyed_by_content_part_and_model(
     video: Path, demo_clips: Path, cache: Cache, passes: list, tmp_path: Path
 ) -> None:
     read = decoded.Reader(FEATURES, None, cache).read

@@ -1,4 +1,4 @@
-"""One clip becomes arrays of the schema, whatever is missing in it."""
+"""One clip becomes arrays of the schema, with missing parts masked."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def test_video_fills_every_array(demo_clips: Path) -> None:
         face_detector=DETECTOR,  # type: ignore[arg-type]
     )
     video = sorted((demo_clips / "clips").glob("*.mp4"))[0]
-    example, seen = examples.maker(features)(clip_of(video))
+    example, found = examples.maker(features)(clip_of(video))
     for name, spec in schema(features).items():
         assert example[name].shape == spec.shape, name
         assert example[name].dtype == spec.dtype, name
     assert example["audio_mask"].all()
     assert example["face_mask"].all()
-    assert seen.faces_found == 3
+    assert found.faces_found == 3
     assert example["faces"].std() > 5
 
 
@@ -69,10 +69,10 @@ def test_audio_alone_has_no_face(tmp_path: Path) -> None:
     features = FeaturesConfig(clip_seconds=2.0, face_detector=DETECTOR)  # type: ignore[arg-type]
     time = np.arange(16000) / 16000
     write_wav(tmp_path / "sine.wav", 0.5 * np.sin(2 * np.pi * 440 * time))
-    example, seen = examples.maker(features)(clip_of(tmp_path / "sine.wav"))
+    example, found = examples.maker(features)(clip_of(tmp_path / "sine.wav"))
     assert not example["face_mask"].any()
-    assert seen.audio_present
-    assert seen.seconds == pytest.approx(1.0, abs=0.01)
+    assert found.audio_present
+    assert found.seconds == pytest.approx(1.0, abs=0.01)
     # one second of audio in a clip of two: the other frames are masked and zero
     assert example["audio_mask"].sum() == 1 + (16000 - 400) // 160
     assert not example["audio"][example["audio_mask"] == 0].any()
@@ -86,10 +86,10 @@ def test_a_cache_changes_no_byte(
     video = min((demo_clips / "clips").glob("*.mp4"))
     features = replace(FEATURES, face_sampling=sampling, face_channels=channels, face_mesh=MESH)
     cache = Cache(tmp_path, 10**9)
-    without, seen = examples.maker(features)(clip_of(video))
+    without, found = examples.maker(features)(clip_of(video))
     for _ in ("cold", "warm"):
         example, again = examples.maker(features, cache=cache)(clip_of(video))
-        assert again == seen
+        assert again == found
         for name, array in without.items():
             np.testing.assert_array_equal(example[name], array)
     assert without["face_mask"].sum() == 3
@@ -106,8 +106,8 @@ def test_the_mesh_of_a_crop_has_its_eyes_in_their_places(keep_mesh: bool, demo_c
     features = replace(
         FEATURES, face_pixels=192, face_channels=3, face_align="mesh", face_mesh=keep_mesh
     )
-    example, seen = examples.maker(features)(clip_of(video))
-    assert seen.faces_found == 3
+    example, found = examples.maker(features)(clip_of(video))
+    assert found.faces_found == 3
     assert ("mesh" in example) == keep_mesh
     mesh = face_detection.face_mesh()  # finds the face again, in the crop
     left, right = face_detection.eye_places(192, features.face_margin)
@@ -129,7 +129,7 @@ def test_rate_leaves_the_rest_masked_and_adaptive_refuses(demo_clips: Path) -> N
         examples.maker(many)(clip_of(video))
 
 
-def test_more_room_than_is_kept_is_refused() -> None:
+def test_a_margin_larger_than_the_kept_region_is_refused() -> None:
     with pytest.raises(UserError, match=r"face_margin is 0\.6; it must be 0 to 0\.5"):
         examples.maker(FeaturesConfig(face_margin=0.6))
 
@@ -171,7 +171,7 @@ def test_the_middle_is_cut_as_decoding_it_alone_would(demo_clips: Path, tmp_path
     assert len(found) == 16_000
 
 
-def test_file_of_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_audio_or_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "note.mp4").write_text("hello")
     with pytest.raises(UserError, match=r"note\.mp4"):
         examples.maker(FeaturesConfig(face_detector=DETECTOR))(  # type: ignore[arg-type]

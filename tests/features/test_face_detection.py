@@ -1,4 +1,4 @@
-"""Crops in closed form, detectors on a drawn face and on real clips, and checked downloads."""
+"""Crops in closed form, detectors on drawn and real faces, and verified downloads."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_aligned_eyes_are_level_and_in_their_places(
         assert np.abs(spot(cut, channel) - places[channel]).max() < 1
 
 
-def test_pick_follows_the_face_before() -> None:
+def test_pick_follows_the_previous_face() -> None:
     large, small = Face(0, 0, 100, 100, 0.9), Face(200, 0, 50, 50, 0.9)
     assert face_detection.pick([], large) is None
     assert face_detection.pick([large, small], None) is large
@@ -179,7 +179,7 @@ def test_detectors_agree_on_real_clips(mesh: face_detection.Mesh) -> None:
                 np.testing.assert_allclose([face.left_eye, face.right_eye], irises, atol=12)
 
 
-def test_fetch_is_checked_and_whole_or_nothing(tmp_path: Path) -> None:
+def test_downloads_are_verified_and_complete(tmp_path: Path) -> None:
     source, target = tmp_path / "a.bin", tmp_path / "cache" / "b.bin"
     source.write_bytes(b"model")
     right = hashlib.sha256(b"model").hexdigest()
@@ -192,7 +192,7 @@ def test_fetch_is_checked_and_whole_or_nothing(tmp_path: Path) -> None:
     assert target.read_bytes() == b"model"
 
 
-def test_known_models_come_from_the_cache_or_say_what_to_do(
+def test_known_models_come_from_the_cache_or_explain_how_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "a.bin"

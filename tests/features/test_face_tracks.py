@@ -1,4 +1,4 @@
-"""face_tracks: regions in closed form, tracks that come back from arrays, meshes in place."""
+"""face_tracks: regions in closed form, tracks as arrays, mesh positions."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def test_a_crop_is_the_same_however_small_the_jpeg_is_read(size_pixels: int, ali
     got = face_tracks.crop_of(frame, channels=3, **settings)
     assert got.shape == (size_pixels, size_pixels, 3)
     assert np.abs(got - wanted).mean() < 5
-    shifted = np.abs(np.roll(got, 1, axis=1) - wanted).mean()  # half a pixel off would be seen
+    shifted = np.abs(np.roll(got, 1, axis=1) - wanted).mean()  # half a pixel of error would show
     assert np.abs(got - wanted).mean() < shifted / 2
 
 
-def test_eyes_of_the_mesh_stand_in_the_regions_pixels() -> None:
+def test_mesh_eyes_are_in_pixels_of_the_region() -> None:
     face = Face(980, 400, 1240, 1600, 1.0, *((1280.0, 980.0), (1920.0, 980.0)))
     frame = track_frame(gradients(2200, 3000), face, 0.0)
     assert frame.scale_x < 1
@@ -105,7 +105,7 @@ def test_a_track_follows_the_face_and_comes_back_from_arrays() -> None:
     assert face_tracks.from_arrays(face_tracks.to_arrays([])) == []
 
 
-def test_mesh_of_a_small_face_lies_on_its_eyes() -> None:
+def test_mesh_of_a_small_face_fits_its_eyes() -> None:
     if importlib.util.find_spec("mediapipe") is None:
         pytest.skip("no MediaPipe")
     if not hasattr(downloads.import_mediapipe(), "solutions"):

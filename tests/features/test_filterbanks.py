@@ -45,7 +45,7 @@ def test_kaldi_triangles_share_every_bin_between_two_bands():
     assert ((matrix > 0).sum(axis=1) <= 2).all()
 
 
-def test_kaldi_kernel_is_deaf_to_a_constant():
+def test_kaldi_kernel_ignores_a_constant():
     kernel = filterbanks.kaldi_kernel(400, 512)
     assert kernel.shape == (400, 1, 512)
     np.testing.assert_allclose(kernel.sum(axis=0), 0.0, atol=2e-6)

@@ -1,4 +1,4 @@
-"""Which frames are chosen, in cases that can be counted by hand."""
+"""Frame sampling, in cases that can be counted by hand."""
 
 from __future__ import annotations
 

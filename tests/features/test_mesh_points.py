@@ -1,4 +1,4 @@
-"""mesh_points: mirror images, parts and dlib's points against MediaPipe's own tables and a face."""
+"""mesh_points: mirror images, parts and dlib's points, against MediaPipe's tables and a face."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DLIB_MIRRORED = (
 
 
 def connections(name: str) -> set[tuple[int, int]]:
-    """MediaPipe's own lines of the mesh, wherever this version of it keeps them."""
+    """MediaPipe's own lines of the mesh, wherever the installed version keeps them."""
     try:
         module = importlib.import_module("mediapipe.python.solutions.face_mesh_connections")
         lines = getattr(module, f"FACEMESH_{name.upper()}")
@@ -35,7 +35,7 @@ def connections(name: str) -> set[tuple[int, int]]:
         return {(min(x.start, x.end), max(x.start, x.end)) for x in lines}
 
 
-def test_a_mirrors_mirror_is_the_face():
+def test_mirroring_twice_is_the_identity():
     mirror = np.array(MIRRORED)
     np.testing.assert_array_equal(mirror[mirror], np.arange(MESH_POINTS))
     assert set(np.flatnonzero(mirror == np.arange(MESH_POINTS))) == set(MIDDLE)
@@ -92,7 +92,7 @@ def test_points_on_a_real_face():
     assert (np.diff(y[:9]) > 0).all(), "the jaw goes down to the chin"
     assert (np.diff(y[8:17]) < 0).all()
     assert (np.diff(y[27:34][[0, 1, 2, 3, 6]]) > 0).all(), "the nose goes down"
-    assert y[17:27].max() < y[36:48].min(), "brows stand above the eyes"
+    assert y[17:27].max() < y[36:48].min(), "brows are above the eyes"
     assert (y[[37, 38, 43, 44]] < y[[41, 40, 47, 46]]).all(), "upper lids above lower"
     assert y[30] < y[33] < y[51] < y[62] < y[66] < y[57] < y[8], "nose, lips, chin"
     middle = [i for i in range(68) if DLIB_MIRRORED[i] == i]

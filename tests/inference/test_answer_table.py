@@ -1,4 +1,4 @@
-"""Tables of answers: no path is ever cut inside a name, whatever it is called."""
+"""Tables of predictions: no path is ever cut inside a name."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def rows_of(text: str) -> list[list[str]]:
 @pytest.mark.parametrize("width", [60, 80, 200])
 @pytest.mark.parametrize("kind", [clip, video])
 @pytest.mark.parametrize("names", [(LONG,), (LONG, "b.mp4"), ("a.mp4", f"deeper/[x]/{LONG}")])
-def test_names_stand_whole_at_any_width(width: int, kind: Any, names: tuple[str, ...]) -> None:
+def test_names_are_never_cut_at_any_width(width: int, kind: Any, names: tuple[str, ...]) -> None:
     text = printed([kind(f"{FOLDER}/{name}") for name in names], width)
     for name in names:
         assert name in text
@@ -58,7 +58,7 @@ def test_names_stand_whole_at_any_width(width: int, kind: Any, names: tuple[str,
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
-def test_every_word_stands_whole(width: int) -> None:
+def test_words_are_never_cut(width: int) -> None:
     text = printed([clip(f"{FOLDER}/a.mp4", speech=False), clip(f"{FOLDER}/b.mp4")], width)
     for word in ("probability", "no speech", "100% of frames", "fearful 0.30", "sad 0.15"):
         assert word in text

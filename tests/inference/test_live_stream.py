@@ -1,4 +1,4 @@
-"""A video played at its own speed is answered in time, by what was shown last."""
+"""A video played in real time is answered in time, by its latest seconds."""
 
 from __future__ import annotations
 
@@ -100,13 +100,13 @@ def test_the_command_plays_a_video(
 
 
 @pytest.mark.parametrize("source", ["97", "nowhere.mp4"])
-def test_a_missing_source_is_an_error_in_a_line(
+def test_a_missing_source_is_reported_in_one_line(
     tiny_run: Path,
     source: str,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("ALSA_CONFIG_PATH", "/dev/null")  # so there is no microphone either
+    monkeypatch.setenv("ALSA_CONFIG_PATH", "/dev/null")  # so no microphone is opened either
     assert predict.main(["--run", str(tiny_run), "--live", source]) == 1
     error = capfd.readouterr().err.strip()
     assert error.count("\n") == 0

@@ -1,4 +1,4 @@
-"""Windows are answered as clips are; people are kept apart; nothing is invented."""
+"""Windows are answered like clips; people are kept apart; gaps stay empty."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from emorec_tf.media.container import open_media
 ON = Settings(windows="on")
 KEYS = "person start_seconds end_seconds emotion probabilities audio_present speech"
 KEYS += " face_present face_coverage"
-# Exif as telephones write it: shown upright by a quarter turn clockwise.
+# Exif orientation as phones write it: a quarter turn clockwise shows it upright.
 ORIENTATION_6 = (
     b"\xff\xe1\x00\x22Exif\x00\x00II*\x00\x08\x00\x00\x00"
     b"\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00"
@@ -55,7 +55,7 @@ def likely(row: dict[str, Any]) -> list[float]:
     return list(row["probabilities"].values())
 
 
-def test_a_video_as_long_as_a_clip_is_answered_as_before(
+def test_a_clip_length_video_gets_the_clips_answer(
     ready: Predictor, demo_clips: Path, tmp_path: Path
 ) -> None:
     for number, source in enumerate(sorted((demo_clips / "clips").glob("actor0[34]*_1.mp4"))):
@@ -91,7 +91,9 @@ def test_people_have_rows_of_their_own_and_share_the_audio(ready: Predictor, tal
     assert {p.shape for p in found.portraits.values()} == {(96, 96, 3)}
 
 
-def test_each_of_two_is_answered_as_if_alone(ready: Predictor, tmp_path: Path, demo_clips: Path):
+def test_each_of_two_people_is_answered_as_if_alone(
+    ready: Predictor, tmp_path: Path, demo_clips: Path
+):
     clips = sorted((demo_clips / "clips").glob("actor0[12]_happy_1.mp4"))
     (left, wave), (right, _) = map(taken_apart, clips)
     wave = wave[: 3 * AUDIO_HZ // 2]
@@ -102,7 +104,7 @@ def test_each_of_two_is_answered_as_if_alone(ready: Predictor, tmp_path: Path, d
     for row, shown in zip(rows, ((left[:15], grey), (grey, right[:15])), strict=True):
         alone = write(tmp_path / "alone.mov", side_by_side(*shown), wave, lossless=True)
         (same,) = answer_media(ready, str(alone), ON).answer["windows"]
-        # The detector sees other surroundings, so its boxes differ by a little.
+        # The detector gets different surroundings, so its boxes differ slightly.
         assert likely(row) == pytest.approx(likely(same), abs=0.02)
         assert row["emotion"] == same["emotion"]
 
@@ -125,7 +127,7 @@ def test_a_file_is_opened_once(
     assert [Path(path).name for path in opened] == [clip.name, talk.name]
 
 
-def test_a_name_stands_for_the_path(ready: Predictor, talk: Path, tmp_path: Path) -> None:
+def test_a_given_name_replaces_the_path(ready: Predictor, talk: Path, tmp_path: Path) -> None:
     for settings in (Settings(), Settings(windows="off")):
         answer = answer_media(ready, str(talk), settings, "my [1] talk.mov").answer
         assert answer["clip"] == "my [1] talk.mov"
@@ -134,7 +136,7 @@ def test_a_name_stands_for_the_path(ready: Predictor, talk: Path, tmp_path: Path
         answer_media(ready, str(tmp_path / "text.mp4"), name="mine.mp4")
 
 
-def test_the_same_answer_twice(ready: Predictor, talk: Path) -> None:
+def test_answers_are_repeatable(ready: Predictor, talk: Path) -> None:
     first, second = (answer_media(ready, str(talk)) for _ in range(2))
     assert first.answer == second.answer
     assert first.timeline == second.timeline
@@ -143,16 +145,16 @@ def test_the_same_answer_twice(ready: Predictor, talk: Path) -> None:
 def test_absent_faces_and_silent_audio(ready: Predictor, tmp_path: Path, demo_clips: Path) -> None:
     frames, wave = joined(sorted((demo_clips / "clips").glob("actor01*.mp4"))[:2])
     grey = [np.full_like(frames[0], 200)] * len(frames)
-    unseen = write(tmp_path / "unseen.mov", grey, wave)
-    answer = answer_media(ready, str(unseen), ON).answer
+    faceless = write(tmp_path / "faceless.mov", grey, wave)
+    answer = answer_media(ready, str(faceless), ON).answer
     assert answer["people"] == []
     assert {(r["person"], r["face_present"], r["speech"]) for r in answer["windows"]} == {
         (None, False, True)
     }
     assert answer["emotion"] is not None
     assert answer["voice_shared"] is False
-    unheard = write(tmp_path / "unheard.mov", frames)
-    answer = answer_media(ready, str(unheard), ON).answer
+    silent = write(tmp_path / "silent.mov", frames)
+    answer = answer_media(ready, str(silent), ON).answer
     assert {(r["person"], r["audio_present"], r["speech"]) for r in answer["windows"]} == {
         (1, False, False)
     }
@@ -207,7 +209,7 @@ def test_an_image_and_audio_alone(ready: Predictor, tmp_path: Path, demo_clips: 
     assert {(row["person"], row["speech"]) for row in answer["windows"]} == {(None, True)}
 
 
-def test_long_steps_and_wrong_ones(ready: Predictor, talk: Path) -> None:
+def test_long_and_invalid_steps(ready: Predictor, talk: Path) -> None:
     answer = answer_media(ready, str(talk), Settings(hop_seconds=1.5)).answer
     starts = sorted({row["start_seconds"] for row in answer["windows"]})
     assert starts[:3] == [0, 1.5, 3.0]
@@ -218,7 +220,7 @@ def test_long_steps_and_wrong_ones(ready: Predictor, talk: Path) -> None:
     assert off["seconds"] == 1.5
 
 
-def test_a_video_that_breaks_off_is_answered_as_far_as_it_goes(
+def test_a_truncated_video_is_answered_up_to_its_end(
     ready: Predictor, tmp_path: Path, demo_clips: Path
 ) -> None:
     frames, wave = joined(sorted((demo_clips / "clips").glob("actor01*.mp4"))[:4])

@@ -1,4 +1,4 @@
-"""Models by name: which one a command takes, and what a damaged one says."""
+"""Models by name: which one a command loads, and the error of a damaged one."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def test_without_a_run_the_default_model_is_taken(
     assert model_store.chosen("other", "predict") == "other"
     assert model_store.folder_of(model_store.DEFAULT) == tmp_path / model_store.DEFAULT
     monkeypatch.chdir(tmp_path.parent)
-    (tmp_path.parent / model_store.DEFAULT).mkdir()  # no run, so not meant
+    (tmp_path.parent / model_store.DEFAULT).mkdir()  # not a run, so not a candidate
     assert model_store.folder_of(model_store.DEFAULT) == tmp_path / model_store.DEFAULT
     with pytest.raises(UserError, match=f"did you mean '{model_store.DEFAULT}'"):
         model_store.folder_of("ravdes-av")
 
 
-def test_a_flipped_byte_is_noticed(tmp_path: Path, features: FeaturesConfig) -> None:
+def test_a_flipped_byte_is_detected(tmp_path: Path, features: FeaturesConfig) -> None:
     folder = on_disk(tmp_path / "model", features)
     names = sorted(f.name for f in folder.iterdir())
     written = subprocess.run(

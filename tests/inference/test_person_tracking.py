@@ -1,4 +1,4 @@
-"""People are kept apart by place and time alone."""
+"""People are kept apart by position and time alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_numbers_follow_appearance_then_left_to_right():
     assert person_tracking.in_order(crowd, [1, 2]) == {1: 1, 2: 2}
 
 
-def test_a_face_that_is_back_soon_in_the_same_place_is_the_same_person():
+def test_a_face_that_returns_soon_in_place_is_the_same_person():
     crowd: list[person_tracking.Person] = []
     person_tracking.assign(crowd, 0.0, [face(100)])
     assert list(person_tracking.assign(crowd, 8.0, [face(110)])) == [0]

@@ -1,4 +1,4 @@
-"""A timeline is three files that agree; a place that cannot be written to is refused at once."""
+"""A timeline is three files that agree; unwritable targets are refused at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PORTRAITS = {1: np.full((96, 96, 3), (200, 30, 30), np.uint8)}
 FOUND = MediaAnswer(ANSWER, CELLS, PORTRAITS)
 
 
-def test_three_files_say_the_same(tmp_path: Path) -> None:
+def test_the_three_timeline_files_agree(tmp_path: Path) -> None:
     timeline.write(str(tmp_path / "t.png"), FOUND)
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
     written = json.loads((tmp_path / "t.json").read_text())
@@ -53,7 +53,7 @@ def test_three_files_say_the_same(tmp_path: Path) -> None:
     assert (tmp_path / "t.png").read_bytes() == first
 
 
-def test_the_figure_shows_colours_where_they_belong(tmp_path: Path) -> None:
+def test_the_plot_shows_colours_at_their_times(tmp_path: Path) -> None:
     timeline.write(str(tmp_path / "t.png"), FOUND)
     image = cv2.imread(str(tmp_path / "t.png"))[:, :, ::-1]
     height, width = image.shape[:2]
@@ -97,12 +97,12 @@ def test_ratings_are_drawn_and_written(tmp_path: Path) -> None:
         ("t.png", ["./t.json"], r"would write over \./t\.json"),
     ],
 )
-def test_places_that_will_not_do(path: str, clips: list[str], said: str) -> None:
+def test_invalid_timeline_files_are_refused(path: str, clips: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said):
         timeline.check_place(path, clips)
 
 
-def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_write_errors_are_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "t.csv").mkdir()
     with pytest.raises(UserError, match=r"cannot write"):
         timeline.write(str(tmp_path / "t.png"), FOUND)

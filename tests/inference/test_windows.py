@@ -56,7 +56,7 @@ def test_a_step_that_leaves_gaps_is_refused():
             windows.hop_of(4.0, hop)
 
 
-def test_where_windows_overlap_the_mean_is_taken():
+def test_overlapping_windows_are_averaged():
     rows = [row(0, 4, 0.9), row(2, 6, 0.5), row(4, 8, 0.1)]
     cells = windows.merged(rows, 2.0, 8.0)
     assert [c["start_seconds"] for c in cells] == [0, 2, 4, 6]
@@ -72,7 +72,7 @@ def test_the_last_step_may_be_a_short_one():
     assert [c["probabilities"]["happy"] for c in cells] == pytest.approx([0.9, 0.5, 0.3, 0.1])
 
 
-def test_people_are_kept_apart_and_nothing_is_invented():
+def test_people_are_kept_apart_and_gaps_stay_empty():
     rows = [row(0, 4, None, None), row(2, 6, 0.2), row(2, 6, 0.8, 2), row(4, 8, None, None)]
     cells = windows.merged(rows, 2.0, 8.0)
     emotions = {(c["start_seconds"], c["person"]): c["emotion"] for c in cells}

@@ -27,7 +27,7 @@ def brightness(seconds: float) -> int:
 
 
 def image(level: int) -> np.ndarray:
-    """Grey, with a white top left corner to see turns by."""
+    """Grey, with a white top left corner that shows rotation."""
     array = np.full((48, 64, 3), level, np.uint8)
     array[:16, :16] = 255
     return array
@@ -97,7 +97,7 @@ def test_nearest_frames_are_exact(video: Path) -> None:
     assert recording.seconds == pytest.approx(3.0, abs=0.001)
 
 
-def test_sparse_frames_are_two_off_at_most_with_their_own_times(video: Path) -> None:
+def test_sparse_frames_are_at_most_two_off_and_keep_their_times(video: Path) -> None:
     exact, sparse = read(video, frame_count=8), read(video, frame_count=8, sparse=True)
     assert np.abs(exact.frame_seconds - sparse.frame_seconds).max() <= 2 / 25 + 1e-6
     shown = [brightness(time) for time in sparse.frame_seconds]
@@ -126,7 +126,7 @@ def test_window_is_the_middle(video: Path) -> None:
     np.testing.assert_allclose(recording.waveform[200:], whole[14_600:30_400], atol=2e-3)
 
 
-def test_what_is_not_wanted_is_not_there_but_the_window_is_the_same(video: Path) -> None:
+def test_unwanted_streams_are_absent_and_the_window_is_the_same(video: Path) -> None:
     audio = read(video, frame_count=4, want_video=False)
     assert audio.frames == []
     assert audio.waveform is not None
@@ -168,7 +168,7 @@ def test_other_containers_give_the_same_times(tmp_path: Path, suffix: str) -> No
     assert recording.seconds == pytest.approx(2.0, abs=0.05)
 
 
-def test_seeking_into_a_long_video_finds_the_same(tmp_path: Path) -> None:
+def test_seeking_in_a_long_video_gives_the_same_frames(tmp_path: Path) -> None:
     path = tmp_path / "long.mp4"
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=10, options={"g": "25"})
@@ -191,7 +191,7 @@ def test_seeking_into_a_long_video_finds_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "film_codec", "audio_codec", "rate_hz"),
+    ("suffix", "video_codec", "audio_codec", "rate_hz"),
     [
         ("avi", "mpeg4", "libmp3lame", 44_100),
         ("webm", "libvpx", "libopus", 48_000),
@@ -202,13 +202,13 @@ def test_seeking_into_a_long_video_finds_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_common_formats(
-    tmp_path: Path, suffix: str, film_codec: str | None, audio_codec: str, rate_hz: int
+    tmp_path: Path, suffix: str, video_codec: str | None, audio_codec: str, rate_hz: int
 ) -> None:
     path = tmp_path / f"a.{suffix}"
     with av.open(str(path), "w") as container:
         packets: list[av.Packet] = []
-        if film_codec:
-            video = container.add_stream(film_codec, rate=25, options={"b": "2000000"})
+        if video_codec:
+            video = container.add_stream(video_codec, rate=25, options={"b": "2000000"})
             video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         track = container.add_stream(audio_codec, rate=rate_hz, layout="mono")
         wanted = track.codec_context.format.name
@@ -219,16 +219,16 @@ def test_common_formats(
         for frame in resampler.resample(audio) + resampler.resample(None):
             packets += track.encode(frame)
         packets += track.encode(None)
-        for index in range(50 if film_codec else 0):
+        for index in range(50 if video_codec else 0):
             level = brightness(index / 25)
             packets += video.encode(av.VideoFrame.from_ndarray(image(level), "rgb24"))
-        packets += video.encode(None) if film_codec else []
+        packets += video.encode(None) if video_codec else []
         container.mux(sorted(packets, key=lambda packet: packet.dts * packet.time_base))
     recording = read(path, frame_count=3)
     assert recording.seconds == pytest.approx(2.0, abs=0.1)
     assert len(recording.waveform) == pytest.approx(32_000, abs=1600)
     assert pitch(recording.waveform, 16_000) == pytest.approx(440, abs=0.3)
-    expected = [brightness(time) for time in (1 / 3, 1.0, 5 / 3)] if film_codec else []
+    expected = [brightness(time) for time in (1 / 3, 1.0, 5 / 3)] if video_codec else []
     assert np.abs(np.subtract(levels(recording), expected)).max(initial=0) <= 6
     assert recording.notes == ()
 
@@ -295,9 +295,9 @@ def test_opposite_phase_does_not_vanish(tmp_path: Path) -> None:
 
 
 def test_plain_stereo_is_the_mean(tmp_path: Path) -> None:
-    sides = np.stack([tone(16_000, 300), tone(16_000, 500)], 1)
-    recording = read(write_wav(tmp_path / "a.wav", sides, 16_000))
-    np.testing.assert_allclose(recording.waveform, sides.mean(1), atol=1e-6)
+    channels = np.stack([tone(16_000, 300), tone(16_000, 500)], 1)
+    recording = read(write_wav(tmp_path / "a.wav", channels, 16_000))
+    np.testing.assert_allclose(recording.waveform, channels.mean(1), atol=1e-6)
     assert recording.notes == ()
 
 
@@ -408,7 +408,7 @@ def test_wav_cut_short_and_wav_from_a_pipe(tmp_path: Path) -> None:
     assert "cut short" in complaint(path)
     path.write_bytes(data[:40] + b"\xff\xff\xff\xff" + data[44:20_000])
     assert len(read(path).waveform) == (20_000 - 44) // 2
-    path.write_bytes(data[:-100])  # a few samples missing are no reason to refuse
+    path.write_bytes(data[:-100])  # a few missing samples are accepted
     assert len(read(path).waveform) == 32_000 - 50
 
 
@@ -453,7 +453,7 @@ def test_cut_anywhere(tmp_path: Path, suffix: str) -> None:
         path.write_bytes(data[:cut])
         outcomes.append(outcome(path))
     if suffix == "mp4":
-        assert set(outcomes[:-1]) == {"refused"}  # the index stands at the end
+        assert set(outcomes[:-1]) == {"refused"}  # the index is at the end
     if suffix == "mkv":
         assert set(outcomes[: int(0.8 * len(cuts))]) == {"refused"}
 
@@ -516,7 +516,7 @@ def test_resampled_audio_is_that_of_a_reference(rate_hz: int, wanted_hz: int) ->
     ours = resampled(audio.astype(np.float32), rate_hz, wanted_hz)
     reference = soxr.resample(audio, rate_hz, wanted_hz)
     assert abs(len(ours) - len(reference)) <= 1
-    inside = slice(wanted_hz // 50, -wanted_hz // 50)  # the ends ring, each in its own way
+    inside = slice(wanted_hz // 50, -wanted_hz // 50)  # filters ring differently at the ends
     assert np.abs(ours - reference[: len(ours)])[inside].max() < 2e-4
     assert resampled(ours, wanted_hz, wanted_hz) is ours
 

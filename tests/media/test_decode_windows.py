@@ -1,4 +1,4 @@
-"""Every window is what decoding that part alone gives; nothing piles up."""
+"""Every window equals decoding that part alone; memory stays bounded."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def cuts_of(path: Path, window: float = 1.5, hop: float = 0.75) -> list[tuple[fl
 def decoded(
     path: Path, cuts: list[tuple[float, float]], rate_hz: float = RATE_HZ
 ) -> tuple[list[Recording], str | None]:
-    """All windows of a file, and what could not be read of it."""
+    """All windows of a file, and the error where it could not be read."""
     with open_media(str(path)) as source:
         decoding = Windows(source, cuts, rate_hz)
         return list(decoding), decoding.problem
 
 
 @pytest.mark.parametrize(("window", "hop"), [(1.5, 0.75), (2.0, 2.0), (3.1, 0.7)])
-def test_windows_are_what_decoding_that_part_gives(long_video, window, hop):
+def test_windows_equal_decoding_that_part_alone(long_video, window, hop):
     cuts = cuts_of(long_video, window, hop)
     found, problem = decoded(long_video, cuts)
     assert problem is None
@@ -69,11 +69,11 @@ def test_audio_alone_and_video_alone(long_video, tmp_path, demo_clips):
     silent = write(tmp_path / "silent.mp4", frames)
     found, _ = decoded(silent, cuts_of(silent))
     assert all(r.waveform is None and len(r.av_frames) == 9 for r in found)
-    unseen, _ = decoded(long_video, cuts_of(long_video), 0.0)
-    assert all(len(r.waveform) and not r.av_frames for r in unseen)
+    without_frames, _ = decoded(long_video, cuts_of(long_video), 0.0)
+    assert all(len(r.waveform) and not r.av_frames for r in without_frames)
 
 
-def test_a_frame_is_not_shown_for_ever(tmp_path, demo_clips):
+def test_frames_end_where_the_video_stream_ends(tmp_path, demo_clips):
     frames, wave = joined(sorted((demo_clips / "clips").glob("actor02*.mp4"))[:4])
     path = write(tmp_path / "short.mov", frames[:10], wave)
     found, _ = decoded(path, cuts_of(path))
@@ -82,7 +82,7 @@ def test_a_frame_is_not_shown_for_ever(tmp_path, demo_clips):
     assert all(r.waveform.any() for r in found)
 
 
-def test_a_video_that_breaks_off_gives_what_there_is(long_video, tmp_path, demo_clips):
+def test_a_truncated_video_gives_its_readable_part(long_video, tmp_path, demo_clips):
     frames, wave = joined(sorted((demo_clips / "clips").glob("actor01*.mp4"))[:5])
     whole = write(tmp_path / "whole.mkv", frames, wave)
     cut = tmp_path / "cut.mkv"
@@ -103,13 +103,13 @@ def test_a_video_that_breaks_off_gives_what_there_is(long_video, tmp_path, demo_
     assert len(last.waveform) == pytest.approx(last.seconds * AUDIO_HZ, abs=AUDIO_HZ // 5)
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
+def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "text.mp4").write_text("text")
     with pytest.raises(UserError, match=r"text\.mp4"):
         decoded(tmp_path / "text.mp4", [(0.0, 1.0)])
 
 
-def test_errors_use_the_name_that_is_given(tmp_path):
+def test_errors_use_the_given_name(tmp_path):
     (tmp_path / "text.mp4").write_text("text")
     with (
         pytest.raises(UserError, match=r"^holiday \[1\]\.mp4: ") as error,
@@ -119,12 +119,12 @@ def test_errors_use_the_name_that_is_given(tmp_path):
     assert str(tmp_path) not in str(error.value)
 
 
-def test_errors_of_the_user_of_an_open_file_are_their_own(long_video):
+def test_errors_raised_inside_the_context_are_not_renamed(long_video):
     with pytest.raises(ValueError, match="mine"), open_media(str(long_video)):
         raise ValueError("mine")
 
 
-def test_one_opening_serves_the_length_and_all_windows(long_video, monkeypatch):
+def test_the_file_is_opened_once_for_length_and_windows(long_video, monkeypatch):
     opened: list[str] = []
     real = container.av.open
 

@@ -1,4 +1,4 @@
-"""Speech is found in speech, and not in other audio."""
+"""Speech is detected in speech, and not in other audio."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ NO_SPEECH = {
 
 
 @pytest.mark.parametrize("name", NO_SPEECH)
-def test_no_speech_where_no_person_speaks(name):
+def test_no_speech_in_music_and_noise(name):
     assert not has_speech(NO_SPEECH[name].astype(np.float32), RATE)
 
 
-def test_nothing_holds_no_speech():
+def test_empty_audio_has_no_speech():
     assert not has_speech(np.zeros(0, np.float32), RATE)
     assert not has_speech(np.full(7, 0.1, np.float32), 8000)
 
 
-def test_drawn_voices_are_speech(demo_clips):
+def test_synthetic_voices_are_speech(demo_clips):
     for video in sorted((demo_clips / "clips").glob("*.mp4")):
         _, wave = taken_apart(video)
         assert has_speech(wave, AUDIO_HZ), video

@@ -1,8 +1,8 @@
-"""Our AlexNet with torchvision's weights gives what torch gives.
+"""Our AlexNet with torchvision's weights gives the outputs of torch.
 
 The numbers in data/alexnet_torch.txt come from torch 2.2.2: the published table of layers as
 nn.Sequential (features 0 to 12, AdaptiveAvgPool2d(6), classifier 0 to 5), in eval mode, with the
-weights of ``drawn`` and the picture of ``picture``, scaled by ImageNet's mean and deviation.
+weights of ``drawn`` and the image of ``image``, scaled by ImageNet's mean and deviation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return (random.uniform(-1, 1, shape) * size).astype(np.float32)
 
 
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     y, x, c = np.mgrid[:224, :224, :3]
     return ((x * (c + 1) + y * y // 7 + 13 * c) % 256).astype(np.uint8)
 
@@ -64,18 +64,18 @@ def agree(found: np.ndarray, norm: float, first: np.ndarray) -> None:
     assert np.linalg.norm(found) == pytest.approx(norm, rel=1e-5)
 
 
-def test_as_torch_and_frozen_as_asked(tensors, tmp_path, monkeypatch):
+def test_pretrained_alexnet_equals_torch_and_freezes_as_asked(tensors, tmp_path, monkeypatch):
     path = tmp_path / "weights.pth"
     path.touch()
     monkeypatch.setattr(alexnet, "state_dict", lambda _: tensors)
     model = built(f"scaling='imagenet', weights='{path}', frozen='first_dense'")
     norm, *first = np.loadtxt(GOLDEN)
-    agree(answered(model, picture()), norm, np.array(first))
+    agree(answered(model, image()), norm, np.array(first))
     shapes = [tuple(v.shape) for v in model.trainable_variables]
     assert shapes == [(4096,), (4096, 4096), (4096,)]  # the first layer's bias, the second
 
 
-def test_as_torch_live(tmp_path):
+def test_alexnet_equals_installed_torch(tmp_path):
     torch = pytest.importorskip("torch")
     nn, relu, pool = torch.nn, torch.nn.ReLU(), torch.nn.MaxPool2d(3, 2)
     convolutions = [
@@ -90,18 +90,18 @@ def test_as_torch_live(tmp_path):
     net.classifier = nn.Sequential(drop, first, relu, drop, second, relu)
     net.eval()
     torch.save(net.state_dict(), tmp_path / "live.pth")
-    scaled = (picture() / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    scaled = (image() / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     with torch.no_grad():
         x = torch.from_numpy(scaled.astype(np.float32)).permute(2, 0, 1)[None]
         wanted = net.classifier(net.features(x).flatten(1))[0].numpy()
     model = built(f"scaling='imagenet', weights='{tmp_path / 'live.pth'}'")
-    agree(answered(model, picture()), float(np.linalg.norm(wanted)), wanted)
+    agree(answered(model, image()), float(np.linalg.norm(wanted)), wanted)
 
 
 def test_grey_is_repeated():
     from emorec_tf.models.face.face_branches import as_imagenet
 
-    pixels = picture()[None]
+    pixels = image()[None]
     wanted = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     np.testing.assert_allclose(as_imagenet(pixels), wanted, atol=1e-5)
     grey = pixels[..., :1]
@@ -132,7 +132,7 @@ def test_other_nets_are_refused(arguments, message):
 
 
 def layers() -> tuple[list[keras.layers.Layer], list[keras.layers.Layer]]:
-    """A net of two maps and a 2 x 2 picture, to see what a load says."""
+    """A net of two maps and a 2 x 2 image, for the error messages of loading."""
     x = keras.Input((2, 2, 3))
     convolution, dense = keras.layers.Conv2D(2, 1), keras.layers.Dense(5)
     dense(keras.layers.Flatten()(convolution(x)))
@@ -160,7 +160,7 @@ def test_files_of_other_nets(tmp_path, monkeypatch):
     alexnet.load(str(path), *layers())
 
 
-def test_where_the_file_comes_from(tmp_path, monkeypatch):
+def test_missing_pretrained_weights_are_refused_with_advice(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"none.pth: no such file; alexnet\(weights=...\) needs"):
         alexnet.load(str(tmp_path / "none.pth"), [], [])
     name, address, start = alexnet.IMAGENET
@@ -173,7 +173,7 @@ def test_where_the_file_comes_from(tmp_path, monkeypatch):
         alexnet.load("imagenet", [], [])
 
 
-def test_the_beginning_of_a_sum_is_checked(tmp_path):
+def test_a_checksum_prefix_is_verified(tmp_path):
     (tmp_path / "a").write_bytes(b"model")  # sha256 9372c470...
     downloads.fetch((tmp_path / "a").as_uri(), "9372c470", tmp_path / "b")
     with pytest.raises(UserError, match="expected 7be5be79"):

@@ -13,7 +13,7 @@ from emorec_tf.models.audio.audio_branches import AUDIO_BRANCHES, never_empty
 
 ENTRIES = choices.entries("audio")
 SMALL = {name: entry.facts.small for name, entry in ENTRIES.items()}
-# of which "none" keeps one token per moment
+# "none" keeps one token per frame
 POOLED = [name for name, entry in ENTRIES.items() if entry.arguments.get("pool") == "attention"]
 CASES = [f"{name}({arguments})" for name, arguments in SMALL.items()]
 CASES += [
@@ -25,7 +25,7 @@ CASES += [
     "mfcc_cnn(width=0.05, dense=16, norm='batch')",
     "functionals(coefficients=6, parts=2, modulations=True)",
 ]
-# what the docstrings of these say, for their small arguments; other entries need no line here
+# as the docstrings say, for the small arguments; other entries need no line here
 SHAPES = {
     "conv1d()": (1, 16),
     "conv1d(pool='none')": (12, 8),
@@ -50,11 +50,11 @@ def test_contract(choice, reloaded):
     assert values.ndim == 3
     assert values.dtype == mask.dtype == np.float32
     assert np.isfinite(values).all()
-    np.testing.assert_array_equal(mask.max(axis=1), [1, 1, 0])  # nothing heard stays nothing
+    np.testing.assert_array_equal(mask.max(axis=1), [1, 1, 0])  # no audio gives no token
     # rows are independent
     alone = answered(model, {name: array[1:2] for name, array in inputs.items()})
     np.testing.assert_allclose(alone.values[0], values[1], atol=1e-5)
-    # what comes after the end of the sound is no part of it
+    # values beyond the end of the audio are ignored
     louder = {**inputs, "audio": np.where(inputs["audio_mask"][..., None] > 0, inputs["audio"], 9)}
     np.testing.assert_array_equal(answered(model, louder).values, values)
     again = answered(reloaded(model), inputs)
@@ -67,7 +67,7 @@ def trainable(choice: str) -> bool:
 
 
 @pytest.mark.parametrize("choice", [case for case in CASES if not trainable(case)])
-def test_branches_said_to_have_no_weights_have_none(choice):
+def test_branches_listed_without_weights_have_none(choice):
     assert built(choice).weights == []
 
 
@@ -111,7 +111,7 @@ def test_fbank_conv_is_the_published_one(frames):
     assert model.count_params() == 10 * 23 * 128 + 128 == 29_568
 
 
-def test_stacked_lstm_ends_with_the_sound():
+def test_stacked_lstm_stops_at_the_end_of_the_audio():
     """The token of a padded clip is that of the clip alone, cut where it ends."""
     inputs = batch(2)
     padded = built("stacked_lstm(units=4)")
@@ -122,8 +122,8 @@ def test_stacked_lstm_ends_with_the_sound():
     np.testing.assert_allclose(answered(padded, inputs).values[0], expected, atol=1e-6)
 
 
-def test_never_empty():
-    """What cuDNN asks of a mask: ones first, then zeros, and at least one."""
+def test_lstm_mask_is_never_empty():
+    """The mask that cuDNN needs: ones first, then zeros, and at least one."""
     mask = np.array([[1, 1, 0], [0, 0, 0]], np.float32)
     found = np.asarray(never_empty(mask))
     assert found.dtype == bool

@@ -1,4 +1,4 @@
-"""Cross-attention: its position code, what it ignores, and one crossing written out."""
+"""Cross-attention: the position code, masked tokens, and one layer in NumPy."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from emorec_tf.models.layers import Tokens
 RANDOM = np.random.default_rng(0)
 
 
-def test_position_is_a_share_of_the_clip():
+def test_position_code_is_relative_to_the_clip_length():
     """Tokens at the same time have the same code, whatever their number and the padding."""
-    voice = np.asarray(position_code(np.array([[1] * 9 + [0] * 3], np.float32), 8))[0]
-    look = np.asarray(position_code(np.array([[1, 0, 1]], np.float32), 8))[0]
-    np.testing.assert_allclose(voice[[1, 4, 7]], look, atol=1e-5)  # each the middle of a third
+    audio_code = np.asarray(position_code(np.array([[1] * 9 + [0] * 3], np.float32), 8))[0]
+    face_code = np.asarray(position_code(np.array([[1, 0, 1]], np.float32), 8))[0]
+    np.testing.assert_allclose(
+        audio_code[[1, 4, 7]], face_code, atol=1e-5
+    )  # each the middle of a third
     cycles = np.geomspace(0.5, 32, 4)
     angles = 2 * np.pi * cycles * (2.5 / 9)
-    np.testing.assert_allclose(voice[2], [*np.sin(angles), *np.cos(angles)], atol=1e-5)
+    np.testing.assert_allclose(audio_code[2], [*np.sin(angles), *np.cos(angles)], atol=1e-5)
     assert np.isfinite(np.asarray(position_code(np.zeros((1, 3), np.float32), 8))).all()
 
 
@@ -32,11 +34,11 @@ def level(x: np.ndarray) -> np.ndarray:
     return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-3)
 
 
-def test_one_crossing_written_out():
+def test_cross_attention_layer_equals_numpy():
     keras.utils.set_random_seed(0)
     own, other = (RANDOM.normal(size=(1, n, 4)).astype(np.float32) for n in (2, 3))
-    seen = np.array([[1, 0, 1]], np.float32)
-    tensors = [keras.Input(a.shape[1:]) for a in (own, other, seen)]
+    face_mask = np.array([[1, 0, 1]], np.float32)
+    tensors = [keras.Input(a.shape[1:]) for a in (own, other, face_mask)]
     mask = ops.ones_like(tensors[0][..., 0])
     out = crossed(Tokens(tensors[0], mask), Tokens(*tensors[1:]), 2, 0.5, "x").values
     model = keras.Model(tensors, out)
@@ -48,15 +50,15 @@ def test_one_crossing_written_out():
     x = own[0] + found
     (w1, b1), (w2, b2) = (model.get_layer(f"x_{n}").get_weights() for n in ("wide", "narrow"))
     expected = x + np.maximum(level(x) @ w1 + b1, 0) @ w2 + b2
-    found = model.predict_on_batch([own, other, seen])[0]
+    found = model.predict_on_batch([own, other, face_mask])[0]
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    nothing = model.predict_on_batch([own, other, 0 * seen])[0]
+    nothing = model.predict_on_batch([own, other, 0 * face_mask])[0]
     expected = own[0] + np.maximum(level(own[0]) @ w1 + b1, 0) @ w2 + b2
     np.testing.assert_allclose(nothing, expected, atol=1e-4)
 
 
-def test_time_matters():
-    """The voice of one moment belongs to the picture of that moment: order is not lost."""
+def test_token_order_matters():
+    """Audio tokens match frames at the same time, so the order matters."""
     audio, face = RANDOM.normal(size=(1, 6, 5)), RANDOM.normal(size=(1, 3, 4))
     masks = np.ones((1, 6)), np.ones((1, 3))
     tensors = [keras.Input(s) for s in ((6, 5), (6,), (3, 4), (3,))]

@@ -1,4 +1,4 @@
-"""Published expression nets: their sizes, their files, and what the real one says of real faces."""
+"""Published expression nets: sizes, weights files, and predictions on real faces."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ def test_mini_xception_as_keras_reads_it(faces):
 
 
 @pytest.mark.data(XCEPTION, "ravdess/clips")
-def test_mini_xception_knows_happy_faces(reloaded):
+def test_mini_xception_recognises_happy_faces(reloaded):
     model = reloaded(branch(f"mini_xception(weights='{FER}', frozen=True)"))
     detect = dlib_hog(None)
     happy, found = [], []
     for emotion, actor in itertools.product((3, 4, 5, 7), ("01", "02", "10")):
         path = CLIPS / f"Actor_{actor}" / f"01-01-0{emotion}-02-01-01-{actor}.mp4"
-        film = decode.decode(str(path), sample_rate_hz=8000, clip_seconds=None, frame_count=4)
-        crops = [cut(image, face) for image in film.frames for face in detect(image)[:1]]
+        recording = decode.decode(str(path), sample_rate_hz=8000, clip_seconds=None, frame_count=4)
+        crops = [cut(image, face) for image in recording.frames for face in detect(image)[:1]]
         if crops:
             scores = values(model, np.array(crops)[..., None])[:, 128:]
             found += [FER_CLASSES[k] == "happy" for k in scores.argmax(axis=1)]

@@ -60,7 +60,7 @@ def answered(model: keras.Model, inputs: dict[str, np.ndarray]) -> Tokens:
 
 
 @pytest.mark.parametrize("choice", CASES)
-def test_records_without_mesh_are_refused_as_the_entry_says(choice):
+def test_records_without_mesh_are_refused_where_it_is_needed(choice):
     if choices.facts("face", choice).needs_mesh:
         with pytest.raises(UserError, match="needs mesh points; prepare with --face_mesh"):
             built(choice, mesh=False)
@@ -76,7 +76,7 @@ def test_contract(choice, reloaded):
     assert values.ndim == 3
     assert values.dtype == mask.dtype == np.float32
     assert np.isfinite(values).all()
-    np.testing.assert_array_equal(mask.max(axis=1), [1, 1, 0])  # nothing seen stays nothing
+    np.testing.assert_array_equal(mask.max(axis=1), [1, 1, 0])  # no face gives no token
     alone = answered(model, {name: array[1:2] for name, array in inputs.items()})
     np.testing.assert_allclose(alone.values[0], values[1], atol=1e-5)
     other = {**inputs, "faces": inputs["faces"].copy(), "mesh": inputs["mesh"].copy()}
@@ -93,7 +93,7 @@ def trainable(choice: str) -> bool:
 
 
 @pytest.mark.parametrize("choice", [case for case in CASES if not trainable(case)])
-def test_branches_said_to_have_no_weights_have_none(choice):
+def test_branches_listed_without_weights_have_none(choice):
     assert built(choice).weights == []
 
 
@@ -119,7 +119,7 @@ def test_documented(name):
 def full_alexnet(layout: str) -> keras.Model:
     """The published net: one 224 x 224 RGB image, two dense layers of 4096, 1000 classes."""
     arguments = f"width=1.0, layout='{layout}', dense=4096, dense_layers=2, norm='none'"
-    with keras.StatelessScope():  # shapes only: the 61 million weights are never drawn
+    with keras.StatelessScope():  # shapes only: the 61 million weights are never made
         branch = built(f"alexnet({arguments})", frames=1, pixels=224, channels=3)
     outputs = keras.layers.Dense(1000)(branch.outputs[0])
     return keras.Model(branch.inputs, outputs)
@@ -136,15 +136,15 @@ def test_alexnet_has_the_published_number_of_parameters(layout, parameters):
     assert full_alexnet(layout).count_params() == parameters
 
 
-def sides(model: keras.Model) -> list[tuple[int, int]]:
-    """Side and channels after each convolution and pooling."""
+def sizes(model: keras.Model) -> list[tuple[int, int]]:
+    """Width and channels after each convolution and pooling."""
     kept = (keras.layers.Conv2D, keras.layers.MaxPooling2D)
     return [tuple(x.output.shape[2:]) for x in model.layers if isinstance(x, kept)]
 
 
 def test_alexnet_has_the_published_shapes():
     model = built("alexnet(width=1.0, norm='none', dense=1)", frames=1, pixels=224, channels=3)
-    assert sides(model) == [
+    assert sizes(model) == [
         (55, 64),
         (27, 64),
         (27, 192),
@@ -158,7 +158,7 @@ def test_alexnet_has_the_published_shapes():
 
 @pytest.mark.parametrize(("pixels", "side"), [(224, 6), (63, 6), (48, 4), (19, 1)])
 def test_alexnet_at_other_sizes(pixels, side):
-    assert sides(built(f"alexnet({ENTRIES['alexnet'].facts.small})", pixels=pixels))[-1][0] == side
+    assert sizes(built(f"alexnet({ENTRIES['alexnet'].facts.small})", pixels=pixels))[-1][0] == side
 
 
 def test_standardised():

@@ -1,4 +1,4 @@
-"""face_hog: the descriptor against OpenCV's and against edges whose answer is known."""
+"""face_hog: the descriptor against OpenCV's and against edges in closed form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.models.face.hog import face_hog, hog, hog_around, mirrored, oriented
 
 
-def picture(side: int = 48) -> np.ndarray:
+def image(side: int = 48) -> np.ndarray:
     noise = np.random.default_rng(0).normal(size=(side, side))
     smooth = cv2.GaussianBlur(noise, (0, 0), 2)
     return (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
@@ -21,15 +21,15 @@ def picture(side: int = 48) -> np.ndarray:
 @pytest.mark.skipif(not hasattr(cv2, "HOGDescriptor"), reason="this OpenCV has no HOG")
 @pytest.mark.parametrize("block", [1, 2, 8])
 @pytest.mark.parametrize("orientations", [8, 9])
-def test_descriptor_is_opencvs(block, orientations):
+def test_descriptor_equals_opencv(block, orientations):
     cell, cells = 6, 8
     flat_window, shares = 1e6, 0.2
     sizes = ((48, 48), (cell * block,) * 2, (cell, cell), (cell, cell))
     theirs = cv2.HOGDescriptor(*sizes, orientations, 1, flat_window, 0, shares, True)
     blocks = cells - block + 1
-    wanted = np.asarray(theirs.compute(picture()))
+    wanted = np.asarray(theirs.compute(image()))
     wanted = wanted.reshape(blocks, blocks, block, block, orientations)
-    ours = hog(picture()[None].astype(np.float32), cells, orientations, block)
+    ours = hog(image()[None].astype(np.float32), cells, orientations, block)
     found = np.asarray(ours).reshape(blocks, blocks, orientations, block, block)
     # OpenCV counts blocks and cells by columns first.
     np.testing.assert_allclose(found, wanted.transpose(1, 0, 4, 3, 2), atol=1e-3)
@@ -54,16 +54,16 @@ def test_between_two_directions_the_vote_is_shared():
 
 
 def test_light_changes_little():
-    bright = picture().astype(np.float32)
+    bright = image().astype(np.float32)
     one, other = (np.asarray(hog((bright * share)[None], 8, 8, 2)) for share in (1.0, 0.5))
     assert np.abs(one - other).max() < 0.02
     assert not np.asarray(hog(np.zeros((1, 48, 48), np.float32), 8, 8, 2)).any()
 
 
 @pytest.mark.parametrize("cell", [4, 5])
-def test_cells_are_measured_by_those_around_them(cell):
+def test_cells_are_normalised_by_their_neighbours(cell):
     cells, around = 6, 3
-    grey = picture(cells * cell).astype(np.float32)
+    grey = image(cells * cell).astype(np.float32)
     votes = np.asarray(oriented(np.sqrt(grey)[None], 8))[0]
     middles = (np.arange(cells) + 0.5) * cell - 0.5
     apart = np.abs(np.arange(cells * cell)[:, None] - middles) / cell
@@ -76,8 +76,8 @@ def test_cells_are_measured_by_those_around_them(cell):
 
 
 @pytest.mark.parametrize("cells", [4, 6])
-def test_a_face_and_its_mirror_image_are_told_alike(cells):
-    grey = picture(24).astype(np.float32)
+def test_a_face_and_its_mirror_image_have_equal_features(cells):
+    grey = image(24).astype(np.float32)
     both = np.stack([grey, grey[:, ::-1]])
     halves = np.asarray(mirrored(hog_around(both, cells, 8, 3)))
     assert halves.shape == (2, cells, cells // 2, 8)
@@ -98,12 +98,12 @@ def inputs(frames: int | None = 3, pixels: int = 24, channels: int = 1, mesh: bo
 @pytest.mark.parametrize(
     ("mesh", "argument", "width"), [(1, True, 16), (1, False, 8), (0, True, 8)]
 )
-def test_the_mesh_is_used_where_it_is(mesh, argument, width):
+def test_the_mesh_is_used_where_present(mesh, argument, width):
     tokens = face_hog(inputs(mesh=bool(mesh)), units=8, mesh=argument)
     assert tokens.values.shape[1:] == (3, width)
 
 
-def test_colours_weigh_as_in_grey_and_frames_may_vary_in_number():
+def test_colour_equals_grey_and_the_number_of_frames_may_vary():
     grey = np.random.default_rng(0).integers(0, 256, (2, 3, 24, 24, 1), np.uint8)
     mask = np.ones((2, 3), np.float32)
     keras.utils.set_random_seed(0)

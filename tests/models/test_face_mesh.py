@@ -1,4 +1,4 @@
-"""face_mesh: place, size, tilt and identity do not reach what they should not reach."""
+"""face_mesh: features are independent of position, size, tilt and identity."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def test_widths(arguments, width):
     assert found.shape == (2, 3, width)
 
 
-def test_motion_is_the_same_whoever_moves():
+def test_motion_features_do_not_depend_on_identity():
     mask = np.array([[1, 1, 0], [1, 1, 1]], np.float32)
     still = np.asarray(upright(mesh()))
-    eyes = [*LEFT_EYE_CORNERS, *RIGHT_EYE_CORNERS]  # upright's own frame is left as it is
+    eyes = [*LEFT_EYE_CORNERS, *RIGHT_EYE_CORNERS]  # upright coordinates are unchanged
     identity = np.random.default_rng(1).normal(0, 0.3, (2, 1, 478, 3)).astype(np.float32)
     identity[:, :, eyes] = 0
     arguments: dict[str, Any] = {"subset": "all", "deltas": True, "local": False}

@@ -1,4 +1,4 @@
-"""face_statistics: NumPy's statistics over the frames that are there."""
+"""face_statistics: NumPy's statistics over the real frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_statistics_are_numpys():
     np.testing.assert_allclose([high, low], [x.max(0), x.min(0)], atol=1e-5)
 
 
-def test_one_picture_is_its_own_course_and_none_is_nothing():
+def test_one_frame_repeats_in_all_segments_and_none_gives_zero():
     values = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
     mask = np.array([[0, 1, 0, 0], [0, 0, 0, 0]], np.float32)
     mean, deviation, *course, speed = (np.asarray(s) for s in statistics(values, mask, 3))
@@ -34,7 +34,7 @@ def test_one_picture_is_its_own_course_and_none_is_nothing():
     assert not np.asarray(extremes(values, mask))[:, 1].any()
 
 
-def test_a_masked_picture_has_no_say():
+def test_masked_frames_are_ignored():
     values = np.random.default_rng(0).normal(size=(1, 5, 3)).astype(np.float32)
     mask = np.array([[1, 1, 0, 1, 1]], np.float32)
     other = values.copy()

@@ -14,9 +14,9 @@ from emorec_tf.models.layers import Tokens
 RANDOM = np.random.default_rng(0)
 AUDIO = RANDOM.normal(size=(4, 1, 6)).astype(np.float32)
 FACE = RANDOM.normal(size=(4, 1, 5)).astype(np.float32)
-HEARD = np.array([[1], [1], [0], [0]], np.float32)
-SEEN = np.array([[1], [0], [1], [0]], np.float32)
-BATCH = [AUDIO, HEARD, FACE, SEEN]
+AUDIO_PRESENT = np.array([[1], [1], [0], [0]], np.float32)
+FACE_PRESENT = np.array([[1], [0], [1], [0]], np.float32)
+BATCH = [AUDIO, AUDIO_PRESENT, FACE, FACE_PRESENT]
 
 
 def built(choice: str) -> keras.Model:
@@ -39,7 +39,7 @@ def level(x: np.ndarray) -> np.ndarray:
 
 def test_concat_without_norm_and_presence():
     model = built("concat(units=7, layers=2, norm=False, presence=False, dropout=0.7)")
-    x = np.concatenate([AUDIO[:, 0] * HEARD, FACE[:, 0] * SEEN], axis=1)
+    x = np.concatenate([AUDIO[:, 0] * AUDIO_PRESENT, FACE[:, 0] * FACE_PRESENT], axis=1)
     for name in ("joint_hidden_0", "joint_hidden_1"):
         x = np.maximum(dense(model, name, x), 0)
     np.testing.assert_allclose(
@@ -49,14 +49,19 @@ def test_concat_without_norm_and_presence():
 
 def test_concat_by_default():
     model = built("concat")
-    x = [level(AUDIO[:, 0]) * HEARD, level(FACE[:, 0]) * SEEN, HEARD, SEEN]
+    x = [
+        level(AUDIO[:, 0]) * AUDIO_PRESENT,
+        level(FACE[:, 0]) * FACE_PRESENT,
+        AUDIO_PRESENT,
+        FACE_PRESENT,
+    ]
     expected = dense(model, "joint_head", np.concatenate(x, axis=1))
     np.testing.assert_allclose(model.predict_on_batch(BATCH), expected, atol=1e-5)
 
 
-def test_concat_deep_scales_as_the_system_did():
+def test_concat_deep_scales_as_the_original_system():
     model = built("concat_deep(hidden=(8, 4), dropout=0.85, scale=0.025)")
-    x = np.concatenate([AUDIO[:, 0] * HEARD, FACE[:, 0] * SEEN], axis=1) / 40
+    x = np.concatenate([AUDIO[:, 0] * AUDIO_PRESENT, FACE[:, 0] * FACE_PRESENT], axis=1) / 40
     for name in ("joint_hidden_0", "joint_hidden_1"):
         x = np.maximum(dense(model, name, x), 0)
     np.testing.assert_allclose(
@@ -64,7 +69,7 @@ def test_concat_deep_scales_as_the_system_did():
     )
 
 
-def test_batch_norm_stands_before_each_relu():
+def test_batch_norm_precedes_each_relu():
     model = built("concat_deep(hidden=(8, 4), batch_norm=True)")
     kinds = [type(layer).__name__ for layer in model.layers]
     part = [k for k in kinds if k in ("Dense", "BatchNormalization", "ReLU", "Dropout")]
@@ -73,20 +78,27 @@ def test_batch_norm_stands_before_each_relu():
 
 def test_gate_in_closed_form():
     model = built("gated(units=7)")
-    heard, seen = level(AUDIO[:, 0]) * HEARD, level(FACE[:, 0]) * SEEN
-    voice = np.tanh(dense(model, "joint_voice", heard))
-    look = np.tanh(dense(model, "joint_look", seen))
-    gate = expit(dense(model, "joint_gate", np.concatenate([heard, seen], axis=1)))
-    mixed = np.stack([gate[0] * voice[0] + (1 - gate[0]) * look[0], voice[1], look[2], 0 * look[3]])
+    audio, face = level(AUDIO[:, 0]) * AUDIO_PRESENT, level(FACE[:, 0]) * FACE_PRESENT
+    audio_part = np.tanh(dense(model, "joint_voice", audio))
+    face_part = np.tanh(dense(model, "joint_look", face))
+    gate = expit(dense(model, "joint_gate", np.concatenate([audio, face], axis=1)))
+    mixed = np.stack(
+        [
+            gate[0] * audio_part[0] + (1 - gate[0]) * face_part[0],
+            audio_part[1],
+            face_part[2],
+            0 * face_part[3],
+        ]
+    )
     expected = dense(model, "joint_head", mixed)
     np.testing.assert_allclose(model.predict_on_batch(BATCH), expected, atol=1e-5)
 
 
-def test_a_saturated_gate_still_goes_to_what_is_there():
+def test_a_saturated_gate_still_uses_the_present_modality():
     model = built("gated(units=7)")
     kernel, bias = model.get_layer("joint_gate").get_weights()
     logits = []
-    for side in (-1e3, 1e3):  # all to the face, all to the voice
+    for side in (-1e3, 1e3):  # all weight on the face, all on the audio
         model.get_layer("joint_gate").set_weights([kernel, bias + side])
         logits.append(model.predict_on_batch(BATCH))
     np.testing.assert_allclose(logits[0][1:], logits[1][1:], atol=1e-6)

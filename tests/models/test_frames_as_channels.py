@@ -1,4 +1,4 @@
-"""frames_as_channels: the published sizes, one z-score for all pixels, what is missing is zero."""
+"""frames_as_channels: published sizes, one z-score for all pixels, zero where missing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_sizes_follow_the_arguments():
     assert model.output_shape[0] == (None, 1, 8 * 10 * 10)
 
 
-def test_pixels_are_scored_by_one_mean_and_deviation_of_real_frames():
+def test_pixels_are_standardised_over_real_frames():
     pixels, mask = keras.Input((3, 25)), keras.Input((3,))
     model = keras.Model([pixels, mask], scalar_scores(pixels, mask))
     random = np.random.default_rng(0)
@@ -49,9 +49,9 @@ def test_pixels_are_scored_by_one_mean_and_deviation_of_real_frames():
     for _ in range(100):
         model([values, real], training=True)
     found = np.asarray(model([values, real]))
-    seen = values[real > 0]
+    real_pixels = values[real > 0]
     np.testing.assert_allclose(
-        found[real > 0], (seen - seen.mean()) / seen.std(), atol=1e-3
+        found[real > 0], (real_pixels - real_pixels.mean()) / real_pixels.std(), atol=1e-3
     )  # over all pixels at once
     assert not found[real == 0].any()
     assert not model.trainable_variables

@@ -13,7 +13,7 @@ from emorec_tf.models.audio import functionals
 T, M = 90, 20
 
 
-def sound(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def spectra(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     level = 3 * np.sin(np.linspace(0, 9, T))[None, :, None]
     mask = np.ones((2, T), np.float32)
@@ -35,7 +35,7 @@ def test_cosines_are_scipys():
 
 @pytest.mark.parametrize("row", [0, 1])
 def test_moments(row):
-    audio, mask = sound()
+    audio, mask = spectra()
     speech = np.stack([speech_of(audio, mask, r) for r in (0, 1)])
     found = np.asarray(functionals.moments(audio, speech.astype(np.float32), higher=True))[row]
     x = audio[row][speech[row]]
@@ -44,7 +44,7 @@ def test_moments(row):
 
 
 def test_speeds_correlations_and_lags():
-    audio, mask = sound()
+    audio, mask = spectra()
     x = audio[1, :70]
     steps = np.diff(x, axis=0)
     wanted = np.concatenate([np.abs(steps).mean(0), np.sqrt((steps**2).mean(0))])
@@ -58,14 +58,14 @@ def test_speeds_correlations_and_lags():
 
 
 def test_rhythm_is_a_spectrum_in_time():
-    audio, mask = sound()
+    audio, mask = spectra()
     x = (audio[1] - audio[1, :70].mean(0)) * mask[1][:, None]
     size = np.abs(np.fft.fft(x, axis=0))[1:33]
     wanted = np.log(size.reshape(8, 4, M).mean(1) + 1e-3).ravel()
     np.testing.assert_allclose(np.asarray(functionals.rhythm(audio, mask))[1], wanted, atol=1e-3)
 
 
-def test_course_tells_a_rise_from_a_fall():
+def test_segment_means_distinguish_a_rise_from_a_fall():
     rise = np.linspace(-1, 1, T, dtype=np.float32)[None, :, None] * np.ones((1, 1, M), np.float32)
     both = np.concatenate([rise, rise[:, ::-1]])
     inputs = {"audio": both, "audio_mask": np.ones((2, T), np.float32)}
@@ -75,10 +75,10 @@ def test_course_tells_a_rise_from_a_fall():
     assert up[0] == pytest.approx(down[0], abs=1e-6), "the mean band is the same"
 
 
-def test_too_short_or_too_many_get_one_line():
+def test_impossible_arguments_are_refused_in_one_line():
     short = {"audio": np.zeros((1, 10, M), np.float32), "audio_mask": np.ones((1, 10), np.float32)}
     with pytest.raises(UserError, match="more than 15 frames"):
         functionals.functionals(short)
-    audio, mask = sound()
+    audio, mask = spectra()
     with pytest.raises(UserError, match="coefficients is 21; it must be 1 to 20"):
         functionals.functionals({"audio": audio, "audio_mask": mask}, coefficients=21)

@@ -36,8 +36,8 @@ BATCH = [
     RANDOM.normal(size=(4, 3, 5)).astype(np.float32),
     np.array([[1, 1, 1], [1, 0, 1], [0, 1, 1], [0, 0, 0]], np.float32),
 ]
-DEAF = [BATCH[0], np.zeros((4, 2), np.float32), *BATCH[2:]]
-BLIND = [*BATCH[:3], np.zeros((4, 3), np.float32)]
+NO_AUDIO = [BATCH[0], np.zeros((4, 2), np.float32), *BATCH[2:]]
+NO_FACE = [*BATCH[:3], np.zeros((4, 3), np.float32)]
 
 
 def answer(model: keras.Model, batch: list[np.ndarray]) -> np.ndarray:
@@ -60,7 +60,7 @@ def test_contract(choice, reloaded):
     model = built(choice)
     logits = answer(model, BATCH)
     assert logits.shape == (4, 4)
-    for batch in (BATCH, DEAF, BLIND):
+    for batch in (BATCH, NO_AUDIO, NO_FACE):
         assert np.isfinite(answer(model, batch)).all()
     alone = answer(model, [a[1:2] for a in BATCH])
     np.testing.assert_allclose(alone[0], logits[1], atol=1e-5)
@@ -72,7 +72,7 @@ def test_contract(choice, reloaded):
 
 @pytest.mark.parametrize("choice", CASES)
 def test_any_number_of_frames(choice):
-    """Training may take one picture of a clip, and scoring all."""
+    """Training may use one frame of a clip, and evaluation all."""
     fixed, free = built(choice), built(choice, any_frames=True)
     free.set_weights(fixed.get_weights())
     logits = answer(fixed, BATCH)
@@ -104,7 +104,7 @@ def test_half_precision(choice):
 
 @pytest.mark.parametrize("choice", CASES)
 def test_every_weight_learns(choice):
-    """All but two biases that decide nothing: of ``shared_weights``, and of pooling's scores."""
+    """All but two biases without effect: of ``shared_weights``, and of pooling's scores."""
     model = built(choice)
     with tf.GradientTape() as tape:
         logits = model(BATCH, training=True)
@@ -129,18 +129,18 @@ def test_documented(name):
 def test_both_modalities_matter(choice):
     model = built(choice)
     logits = answer(model, BATCH)
-    for batch in (DEAF, BLIND):
+    for batch in (NO_AUDIO, NO_FACE):
         assert not np.allclose(answer(model, batch)[0], logits[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("choice", ALONE)
 def test_fusions_of_one_branch_ignore_the_other(choice):
-    model, other = built(choice), DEAF if USES[choice] == ("face",) else BLIND
+    model, other = built(choice), NO_AUDIO if USES[choice] == ("face",) else NO_FACE
     np.testing.assert_array_equal(answer(model, other), answer(model, BATCH))
 
 
 def given(model: keras.Model, *first: keras.Model) -> keras.Model:
-    """Give a model the weights of all layers that others have by the same name."""
+    """Copy the weights of layers with the same name from other models."""
     for other in first:
         for layer in other.layers:
             if layer.weights and layer.name in {x.name for x in model.layers}:
@@ -154,10 +154,10 @@ def kept(model: keras.Model) -> set[str]:
 
 @pytest.mark.parametrize("arguments", ["", "units=5, layers=2", "units=3, norm=False"])
 @pytest.mark.parametrize("name", DECISIONS)
-def test_heads_trained_alone_decide_alike_in_a_fusion(name, arguments):
-    """With the other modality gone, a fusion of decisions is the branch alone."""
+def test_heads_trained_alone_give_the_same_answer_in_a_fusion(name, arguments):
+    """Without the other modality, a decision-level fusion equals the branch alone."""
     average = "probabilities" if name in FRAME_BY_FRAME else "features"
-    voice, face = (
+    audio, face = (
         built(f"audio_only({arguments})"),
         built(
             f"face_only({arguments}, average='{average}')"
@@ -166,11 +166,11 @@ def test_heads_trained_alone_decide_alike_in_a_fusion(name, arguments):
         ),
     )
     model = built(f"{name}({arguments})")
-    own = kept(model) - kept(voice) - kept(face)
+    own = kept(model) - kept(audio) - kept(face)
     assert all(layer.startswith(("joint_", "weighted_average")) for layer in own)
-    assert kept(voice) | kept(face) <= kept(model)
-    given(model, voice, face)
-    for alone, batch, rows in ((voice, BLIND, [0, 1]), (face, DEAF, [0, 1, 2])):
+    assert kept(audio) | kept(face) <= kept(model)
+    given(model, audio, face)
+    for alone, batch, rows in ((audio, NO_FACE, [0, 1]), (face, NO_AUDIO, [0, 1, 2])):
         expected = log_softmax(answer(alone, batch), axis=1)[rows]
         found = answer(model, batch)[rows]
         if name == "shared_weights":  # probabilities, weighed with an even rest
@@ -201,15 +201,15 @@ def test_heads_of_added_logits_have_losses_of_their_own(apart, outputs):
     """With smoothed labels too, as Keras's own cross-entropy of each head says."""
     model = built(f"added_logits(apart={apart}, dropout=0.0)", outputs)
     heads = [model.get_layer(f"{n}_head").output for n in ("audio", "face")]
-    heard, seen = keras.Model(model.inputs, heads)(BATCH)
+    audio, face = keras.Model(model.inputs, heads)(BATCH)
     truth = np.eye(outputs, dtype=np.float32)[[0, 1, 1, 0]]
     loss = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=0.1, reduction="none"
     )
     logits = model(BATCH, training=True)
-    own, both = loss(truth, heard) + loss(truth, seen), loss(truth, heard + seen)
+    own, both = loss(truth, audio) + loss(truth, face), loss(truth, audio + face)
     share = apart if outputs > 2 else 0.0
-    rows = [*((share * own + (1 - share) * both)[:2]), loss(truth, seen)[2], np.log(outputs)]
+    rows = [*((share * own + (1 - share) * both)[:2]), loss(truth, face)[2], np.log(outputs)]
     found = np.mean(loss(truth, logits)) + sum(map(float, model.losses))
     np.testing.assert_allclose(found, np.mean(rows), rtol=1e-5)
     model(BATCH, training=False)
@@ -225,13 +225,13 @@ def test_shared_weights_in_closed_form():
     model = built("shared_weights")
     assert model.get_layer("joint_weights").count_params() == 3
     model.get_layer("joint_weights").set_weights([np.array(w) for w in (3.29, 24.41, 0.5)])
-    heard = classes_of(model, BATCH[0][1, :1].mean(0), 6)
-    seen = classes_of(model, BATCH[2][1, [0, 2]], 5).mean(0)
-    expected = 3.29 * heard + 24.41 * seen + 0.5
+    audio = classes_of(model, BATCH[0][1, :1].mean(0), 6)
+    face = classes_of(model, BATCH[2][1, [0, 2]], 5).mean(0)
+    expected = 3.29 * audio + 24.41 * face + 0.5
     np.testing.assert_allclose(answer(model, BATCH)[1], expected, atol=1e-4)
 
 
-def test_shared_weights_take_so_many_frames():
+def test_shared_weights_use_the_given_number_of_frames():
     one, all_of_them = built("shared_weights(frames=1)"), built("shared_weights")
     middle = [*BATCH[:3], np.array([[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]], np.float32)]
     np.testing.assert_allclose(answer(one, BATCH), answer(all_of_them, middle), atol=1e-6)
@@ -254,8 +254,8 @@ def classes_of(model: keras.Model, tokens: np.ndarray, width: int) -> np.ndarray
 def test_weighted_average_in_closed_form():
     model = built("weighted_average(audio_weight=0.3)")
     found = np.exp(log_softmax(answer(model, BATCH), axis=1))
-    heard, seen = BATCH[0][1, :1].mean(0), BATCH[2][1, [0, 2]].mean(0)
-    mixed = 0.3 * classes_of(model, heard, 6) + 0.7 * classes_of(model, seen, 5)
+    audio, face = BATCH[0][1, :1].mean(0), BATCH[2][1, [0, 2]].mean(0)
+    mixed = 0.3 * classes_of(model, audio, 6) + 0.7 * classes_of(model, face, 5)
     np.testing.assert_allclose(found[1], mixed, atol=1e-5)
     np.testing.assert_allclose(found[2], classes_of(model, BATCH[2][2, 1:].mean(0), 5), atol=1e-5)
     np.testing.assert_allclose(found[3], 0.25, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Classical heads as Keras layers: the decisions of scikit-learn, after a round through a file."""
+"""Classical heads as Keras layers: the decisions of scikit-learn after saving and loading."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ WIDTH = 12
 
 
 def drawn(classes: int, clips: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Clips around one centre for each class, in features of quite different sizes."""
+    """Clips around one centre per class, with features of very different scales."""
     random = np.random.default_rng(seed)
     labels = np.arange(clips) % classes
     centres = np.random.default_rng(99).normal(size=(classes, WIDTH))
     features = centres[labels] + random.normal(size=(clips, WIDTH))
-    features[:, 3] = 0.25  # a unit that never fires
+    features[:, 3] = 0.25  # a unit that is always zero
     return features * np.logspace(-2, 2, WIDTH) + 3, labels
 
 
@@ -42,11 +42,11 @@ CHOICES = [
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("choice", CHOICES)
-def test_the_model_decides_as_scikit_learn_does(choice, classes, tmp_path: Path):
+def test_the_models_decisions_equal_scikit_learn(choice, classes, tmp_path: Path):
     search = choices.resolve("classifier", choice)(True)
-    sides = drawn(classes), drawn(classes, seed=1)
-    training, judged = (head_search.Rows(*side, np.full(len(side[1]), "1")) for side in sides)
-    parts = head_search.parts_of(search, [(training, judged)])
+    drawn_rows = drawn(classes), drawn(classes, seed=1)
+    training, scored = (head_search.Rows(*rows, np.full(len(rows[1]), "1")) for rows in drawn_rows)
+    parts = head_search.parts_of(search, [(training, scored)])
     best = head_search.find(search, parts, tmp_path / "s", seed=0)
     found = head_search.fitted(search, best, training)
     inputs = keras.Input((WIDTH,), name="features")
@@ -58,7 +58,7 @@ def test_the_model_decides_as_scikit_learn_does(choice, classes, tmp_path: Path)
     decisions = found.decisions(features)
     logits = model.predict_on_batch(features.astype(np.float32))
     np.testing.assert_allclose(logits, decisions, atol=1e-4 * max(1, np.abs(decisions).max()))
-    # labels against scikit-learn's own way from features to labels, not against ``Found``
+    # against scikit-learn's own pipeline, not against ``Found``
     z = StandardScaler().fit(drawn(classes)[0]).transform(features)
     if found.components is not None:
         z = z @ found.components.T - found.offset
@@ -67,7 +67,7 @@ def test_the_model_decides_as_scikit_learn_does(choice, classes, tmp_path: Path)
     assert type(model.layers[-1]).__name__ == ("KernelMachine" if curved else "Dense")
 
 
-def test_joined_features_leave_out_what_is_absent():
+def test_joined_features_are_zero_for_an_absent_modality():
     values = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
     audio = Tokens(values, np.array([[1, 1, 0], [0, 0, 0]], np.float32))
     face = Tokens(values[:, :1] + 1, np.ones((2, 1), np.float32))

@@ -26,7 +26,7 @@ def drawn(seed: int, clips: int = 60) -> Rows:
     return Rows(features, labels, np.full(clips, str(seed)))
 
 
-def sides(search: Search) -> list[head_search.Part]:
+def rounds(search: Search) -> list[head_search.Part]:
     return parts_of(search, [(drawn(0), drawn(1))])
 
 
@@ -85,7 +85,7 @@ def test_the_projection_is_scikit_learns(clips, width):
     mine = head_search.projection(search, features).projected(features)
     z = (features - features.mean(0)) / features.std(0)
     theirs = PCA(20, svd_solver="full").fit_transform(z)
-    np.testing.assert_allclose(np.abs(mine), np.abs(theirs), atol=1e-8)  # signs are free
+    np.testing.assert_allclose(np.abs(mine), np.abs(theirs), atol=1e-8)  # the signs are arbitrary
     whole = choices.resolve("classifier", "lda(pca=600)")(True)
     found = head_search.projection(whole, features)
     assert len(found.components) == min(clips - 1, width), "what the mean takes has no variance"
@@ -93,10 +93,10 @@ def test_the_projection_is_scikit_learns(clips, width):
     np.testing.assert_allclose(turned, np.eye(len(turned)), atol=1e-8)
 
 
-def test_the_seed_decides(tmp_path: Path):
+def test_the_same_seed_repeats_the_search(tmp_path: Path):
     search = choices.resolve("classifier", "logreg(trials=3)")(True)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        head_search.find(search, sides(search), tmp_path / name, seed)
+        head_search.find(search, rounds(search), tmp_path / name, seed)
     values = {
         name: [
             json.loads(p.read_text())["hyperparameters"]["values"]["C"]
@@ -120,23 +120,23 @@ def test_a_stopped_search_goes_on(tmp_path: Path):
 
     broken = dataclasses.replace(search, make=stopping)
     with pytest.raises(KeyboardInterrupt):
-        head_search.find(broken, sides(broken), tmp_path / "search", 0)
+        head_search.find(broken, rounds(broken), tmp_path / "search", 0)
     before = scores(tmp_path / "search")
     assert 1 <= len(before) < 5
-    head_search.find(search, sides(search), tmp_path / "search", 0)
+    head_search.find(search, rounds(search), tmp_path / "search", 0)
     after = scores(tmp_path / "search")
     assert len(after) == 5
     assert after[: len(before)] == before
 
 
-def test_a_failing_trial_is_not_passed_over(tmp_path: Path):
+def test_a_failing_trial_stops_the_search(tmp_path: Path):
     def failing(hp):
         hp.Float("C", 0.1, 1.0)
         return object()
 
     search = dataclasses.replace(choices.resolve("classifier", "logreg")(True), make=failing)
     with pytest.raises(RuntimeError, match="fit"):
-        head_search.find(search, sides(search), tmp_path / "search", 0)
+        head_search.find(search, rounds(search), tmp_path / "search", 0)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def fused(choice: str, audio: tuple[int, int], face: tuple[int, int]) -> keras.M
 
 @pytest.mark.parametrize(
     ("choice", "branches", "published"),
-    [  # of the whole network, less its branches
+    [  # of the whole network without its branches
         ("audio_only(units=128, dropout=0.7, norm=False)", 29_568, 767_492),
         ("face_only(units=128, dropout=0.8, norm=False)", 67_312, 887_156),
         (
@@ -91,7 +91,7 @@ def test_both_forms_in_closed_form(head):
     np.testing.assert_array_equal(tokens.predict_on_batch([VALUES, MASK])[2], 0)
 
 
-def test_both_forms_agree_on_one_picture():
+def test_both_forms_agree_on_one_frame():
     """So a head trained on single frames serves both."""
     head, one = Head(units=4), MASK * [1, 0, 0, 0]
     clip, tokens = head_model(clip_logits, head), head_model(token_probabilities, head)
@@ -116,8 +116,8 @@ def test_log_of_probabilities():
     np.testing.assert_allclose(softmax(logits, axis=1), p, atol=1e-6)
 
 
-def test_dropout_stands_behind_hidden_layers():
-    """What comes before the first of them is the branch's own business."""
+def test_dropout_follows_the_hidden_layers():
+    """Dropout before the first of them belongs to the branch."""
     for units, order in ((0, ["Dropout", "Dense"]), (3, ["Dense", "Dropout", "Dense"])):
         model = head_model(clip_logits, Head(units=units, norm=False))
         kinds = [type(layer).__name__ for layer in model.layers]

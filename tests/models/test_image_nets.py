@@ -1,6 +1,6 @@
-"""Audio branches that see a picture: published sizes, and padding that changes nothing.
+"""Audio branches on spectrogram images: published sizes, no effect of padding.
 
-Their contract is tried with all the others in ``test_audio_branches``.
+``test_audio_branches`` tests their contract with all the others.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def test_mfcc_cnn_is_the_published_one():
     assert [x.output.shape[1:] for x in pools] == [(140, 9, 128), (69, 4, 128), (34, 1, 256)]
 
 
-def test_logmel_image_leaves_as_much_as_alexnet():
+def test_logmel_image_has_as_many_features_as_alexnet():
     model = built("logmel_image(dense=2, features=3)", 282, 128)
     flat = next(x for x in model.layers if isinstance(x, keras.layers.Flatten))
     assert flat.output.shape == (None, 6 * 6 * 256)
@@ -47,7 +47,7 @@ def test_logmel_image_leaves_as_much_as_alexnet():
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 6, 13, 34, 36])
-def test_averages_go_by_torchs_rule(size):
+def test_averages_follow_torchs_rule(size):
     """Part i of 6 goes from floor(i n / 6) to ceil((i + 1) n / 6)."""
     series = np.random.default_rng(0).normal(size=(2, 3, size)).astype(np.float32)
     found = image_nets.averages(series, 6, axis=2)
@@ -56,15 +56,15 @@ def test_averages_go_by_torchs_rule(size):
         np.testing.assert_allclose(found[..., i], part.mean(axis=2), atol=1e-6)
 
 
-def test_averages_of_a_long_picture_equal_kerass():
-    picture = np.random.default_rng(0).normal(size=(2, 34, 7, 3)).astype(np.float32)
-    ours = image_nets.averages(image_nets.averages(picture, 6, axis=1), 6, axis=2)
-    theirs = keras.layers.AdaptiveAveragePooling2D(6)(picture)
+def test_averages_of_a_long_input_equal_keras():
+    image = np.random.default_rng(0).normal(size=(2, 34, 7, 3)).astype(np.float32)
+    ours = image_nets.averages(image_nets.averages(image, 6, axis=1), 6, axis=2)
+    theirs = keras.layers.AdaptiveAveragePooling2D(6)(image)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize(("frames", "pool"), [(49, "attention"), (61, "mean_std"), (96, "none")])
-def test_resnet_se_does_not_hear_how_far_a_clip_is_padded(frames, pool):
+def test_resnet_se_does_not_depend_on_the_padding(frames, pool):
     choice = f"resnet_se(width=4, blocks=(1, 2), pool='{pool}')"
     inputs = batch(2)
     short, long = built(choice), built(choice, frames)

@@ -1,4 +1,4 @@
-"""HDF5 files that Keras wrote, and what may be wrong with one."""
+"""HDF5 files written by Keras, valid and damaged."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def network(seed: int = 0) -> keras.Model:
     keras.utils.set_random_seed(seed)
     layers = keras.layers
     inner = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(2)], name="inner")
-    picture = keras.Input((6, 6, 1))
-    x = layers.SeparableConv2D(4, 3, name="zeta")(picture)
+    image = keras.Input((6, 6, 1))
+    x = layers.SeparableConv2D(4, 3, name="zeta")(image)
     x = layers.BatchNormalization(name="alpha")(x)
     x = inner(layers.GlobalAveragePooling2D()(x))
-    return keras.Model(picture, layers.Dense(5, name="middle")(x))
+    return keras.Model(image, layers.Dense(5, name="middle")(x))
 
 
 @pytest.fixture
@@ -45,10 +45,10 @@ def weights_only(whole, path, old: bool = False, parts: bool = False):
 
 
 @pytest.mark.parametrize("kind", [None, {}, {"old": True}, {"parts": True}])
-def test_what_keras_wrote(whole, tmp_path, kind):
+def test_weights_written_by_keras_are_read(whole, tmp_path, kind):
     path = whole if kind is None else weights_only(whole, tmp_path / "alone.h5", **kind)
     found = keras_files.layer_weights(path)
-    assert list(found) == ["zeta", "alpha", "inner", "middle"]  # neither the alphabet's order
+    assert list(found) == ["zeta", "alpha", "inner", "middle"]  # not in alphabetical order
     for name, weights in found.items():
         wanted = network().get_layer(name).get_weights()
         assert len(weights) == len(wanted)
@@ -61,10 +61,10 @@ def test_load_layers(whole):
     kept = other.get_layer("middle").get_weights()[0]
     layers = [other.get_layer(name) for name in ("zeta", "alpha", "inner")]
     keras_files.load_layers(layers, whole)
-    picture = np.random.default_rng(0).normal(size=(2, 6, 6, 1)).astype(np.float32)
+    image = np.random.default_rng(0).normal(size=(2, 6, 6, 1)).astype(np.float32)
     np.testing.assert_array_equal(other.get_layer("middle").get_weights()[0], kept)
     other.get_layer("middle").set_weights(network().get_layer("middle").get_weights())
-    np.testing.assert_array_equal(other(picture), network()(picture))
+    np.testing.assert_array_equal(other(image), network()(image))
 
 
 def test_other_nets_are_refused(whole):
@@ -127,7 +127,7 @@ def spoilt(whole, change) -> None:
         ),
     ],
 )
-def test_arrays_that_are_none(whole, tmp_path, change, message):
+def test_invalid_arrays_are_refused(whole, tmp_path, change, message):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["values"] = np.zeros(4, "f4")
     spoilt(whole, change)

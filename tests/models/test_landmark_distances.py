@@ -1,4 +1,4 @@
-"""landmark_distances: the six numbers by hand, free of size; the published number of weights."""
+"""landmark_distances: six distances by hand, independent of size; the published weight count."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_neither_size_nor_place_nor_depth_counts():
     np.testing.assert_allclose(np.asarray(six_distances(other)), found, rtol=1e-4)
 
 
-def test_points_that_fall_together_divide_nothing_by_zero():
+def test_coinciding_points_give_finite_distances():
     assert np.isfinite(np.asarray(six_distances(np.zeros((1, 68, 3), np.float32)))).all()
 
 

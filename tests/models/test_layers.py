@@ -89,7 +89,7 @@ def test_present_and_halve():
 
 
 @pytest.mark.parametrize("count", range(1, 8))
-def test_spread_keeps_so_many_real_tokens(count):
+def test_spread_keeps_the_given_number_of_real_tokens(count):
     many = (RANDOM.random((50, 9)) < 0.6).astype(np.float32)
     found = np.asarray(spread(many, count))
     assert (found <= many).all()
@@ -107,29 +107,31 @@ def test_spread_is_even():
 def test_modality_dropout_takes_the_exact_share(rate):
     clips = 20000
     audio, face = np.ones((clips, 4), np.float32), np.ones((clips, 2), np.float32)
-    heard, seen = (np.asarray(m) for m in ModalityDropout(rate, seed=1)(audio, face, training=True))
-    assert set(np.unique(np.c_[heard, seen])) <= {0, 1}
-    deaf, blind = (~m.any(axis=1) for m in (heard, seen))
-    assert not (deaf & blind).any()
-    for taken in (deaf, blind):  # within four standard errors
+    audio_mask, face_mask = (
+        np.asarray(m) for m in ModalityDropout(rate, seed=1)(audio, face, training=True)
+    )
+    assert set(np.unique(np.c_[audio_mask, face_mask])) <= {0, 1}
+    without_audio, without_face = (~m.any(axis=1) for m in (audio_mask, face_mask))
+    assert not (without_audio & without_face).any()
+    for taken in (without_audio, without_face):  # within four standard errors
         assert taken.mean() == pytest.approx(rate, abs=4 * np.sqrt(rate * (1 - rate) / clips))
-    np.testing.assert_array_equal(heard, np.repeat(~deaf[:, None], 4, axis=1))
+    np.testing.assert_array_equal(audio_mask, np.repeat(~without_audio[:, None], 4, axis=1))
 
 
 def test_modality_dropout_never_takes_the_only_modality():
     there = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]] * 500, np.float32)
     audio, face = there[:, :1], there[:, 1:]
-    heard, seen = ModalityDropout(0.49, seed=1)(audio, face, training=True)
-    np.testing.assert_array_equal(np.asarray(heard), audio)
-    np.testing.assert_array_equal(np.asarray(seen), face)
+    audio_mask, face_mask = ModalityDropout(0.49, seed=1)(audio, face, training=True)
+    np.testing.assert_array_equal(np.asarray(audio_mask), audio)
+    np.testing.assert_array_equal(np.asarray(face_mask), face)
 
 
-def test_modality_dropout_rests_outside_training():
+def test_modality_dropout_is_off_outside_training():
     layer = ModalityDropout(0.49, seed=1)
     for training in (False, None):
-        heard, seen = layer(MASK, MASK[:, :3], training=training)
-        np.testing.assert_array_equal(np.asarray(heard), MASK)
-        np.testing.assert_array_equal(np.asarray(seen), MASK[:, :3])
+        audio_mask, face_mask = layer(MASK, MASK[:, :3], training=training)
+        np.testing.assert_array_equal(np.asarray(audio_mask), MASK)
+        np.testing.assert_array_equal(np.asarray(face_mask), MASK[:, :3])
 
 
 def test_modality_dropout_repeats_by_seed():
@@ -141,15 +143,15 @@ def test_modality_dropout_repeats_by_seed():
 
 P_AUDIO = RANDOM.dirichlet(np.ones(3), 4).astype(np.float32)
 P_FACE = RANDOM.dirichlet(np.ones(3), 4).astype(np.float32)
-HEARD = np.array([[1], [1], [0], [0]], np.float32)
-SEEN = np.array([[1], [0], [1], [0]], np.float32)
+AUDIO_PRESENT = np.array([[1], [1], [0], [0]], np.float32)
+FACE_PRESENT = np.array([[1], [0], [1], [0]], np.float32)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0, None])
 def test_weighted_average(weight):
     layer = WeightedAverage(weight)
-    found = np.asarray(layer(P_AUDIO, P_FACE, HEARD, SEEN))
-    share = 0.5 if weight is None else weight  # the learned weight begins even
+    found = np.asarray(layer(P_AUDIO, P_FACE, AUDIO_PRESENT, FACE_PRESENT))
+    share = 0.5 if weight is None else weight  # the learned weight starts at one half
     uniform = np.full(3, 1 / 3)
     np.testing.assert_allclose(found[0], share * P_AUDIO[0] + (1 - share) * P_FACE[0], atol=1e-6)
     np.testing.assert_allclose(found[1], P_AUDIO[1] if share > 0 else uniform, atol=1e-6)
@@ -160,36 +162,40 @@ def test_weighted_average(weight):
 
 def test_learned_weight_is_a_sigmoid():
     layer = WeightedAverage()
-    layer(P_AUDIO, P_FACE, HEARD, SEEN)
+    layer(P_AUDIO, P_FACE, AUDIO_PRESENT, FACE_PRESENT)
     layer.set_weights([np.array(2.0)])
     share = 1 / (1 + np.exp(-2.0))
-    found = np.asarray(layer(P_AUDIO, P_FACE, HEARD, SEEN))
+    found = np.asarray(layer(P_AUDIO, P_FACE, AUDIO_PRESENT, FACE_PRESENT))
     np.testing.assert_allclose(found[0], share * P_AUDIO[0] + (1 - share) * P_FACE[0], atol=1e-6)
 
 
 def test_shared_weights():
     layer = SharedWeights(start=4.0)
     for weights in (None, (5.0, 25.0, -1.0)):
-        found = np.asarray(layer(P_AUDIO, P_FACE, HEARD, SEEN))
+        found = np.asarray(layer(P_AUDIO, P_FACE, AUDIO_PRESENT, FACE_PRESENT))
         if weights:
             layer.set_weights([np.array(w) for w in weights])
-            found = np.asarray(layer(P_AUDIO, P_FACE, HEARD, SEEN))
-        voice, look, bias = weights or (4.0, 4.0, 0.0)
-        heard, seen = (np.where(t, p, 1 / 3) for t, p in ((HEARD, P_AUDIO), (SEEN, P_FACE)))
-        np.testing.assert_allclose(found, voice * heard + look * seen + bias, rtol=1e-5)
+            found = np.asarray(layer(P_AUDIO, P_FACE, AUDIO_PRESENT, FACE_PRESENT))
+        audio_weight, face_weight, bias = weights or (4.0, 4.0, 0.0)
+        audio, face = (
+            np.where(t, p, 1 / 3) for t, p in ((AUDIO_PRESENT, P_AUDIO), (FACE_PRESENT, P_FACE))
+        )
+        np.testing.assert_allclose(
+            found, audio_weight * audio + face_weight * face + bias, rtol=1e-5
+        )
 
 
 def test_shared_weights_reload(reloaded):
     tensors = [keras.Input((n,)) for n in (3, 3, 1, 1)]
     model = keras.Model(tensors, SharedWeights(7.0)(*tensors))
-    batch = [P_AUDIO, P_FACE, HEARD, SEEN]
+    batch = [P_AUDIO, P_FACE, AUDIO_PRESENT, FACE_PRESENT]
     again = reloaded(model)
     np.testing.assert_array_equal(model.predict_on_batch(batch), again.predict_on_batch(batch))
     assert again.config_of("SharedWeights")["start"] == 7.0
 
 
 def test_a_layer_outside_the_package_does_not_reload(reloaded):
-    """What a test or a notebook has defined is unknown to a command, which starts afresh."""
+    """A layer defined in a test or a notebook is unknown to a command's process."""
 
     @keras.saving.register_keras_serializable("emorec_tf")
     class Stray(keras.layers.Layer):
@@ -202,11 +208,13 @@ def test_a_layer_outside_the_package_does_not_reload(reloaded):
 
 
 def test_added_logits_in_training():
-    """The added term is the surprise at both heads naming the same class."""
+    """The added term is the surprise of both heads choosing the same class."""
     layer = AddedLogits(apart=0.5)
     logits = [np.log(P_AUDIO) + 3, np.log(P_FACE) - 2]
-    found = np.asarray(layer(*logits, HEARD, SEEN, training=True))
-    np.testing.assert_allclose(found, HEARD * logits[0] + SEEN * logits[1], atol=1e-6)
+    found = np.asarray(layer(*logits, AUDIO_PRESENT, FACE_PRESENT, training=True))
+    np.testing.assert_allclose(
+        found, AUDIO_PRESENT * logits[0] + FACE_PRESENT * logits[1], atol=1e-6
+    )
     surprise = -np.log((P_AUDIO[0] * P_FACE[0]).sum())
     assert float(layer.losses[0]) == pytest.approx(0.5 * surprise / 4, rel=1e-5)
 
@@ -217,7 +225,7 @@ def test_layers_reload(reloaded, weight):
     masks = ModalityDropout(0.25, seed=7)(*tensors[2:])
     model = keras.Model(tensors, WeightedAverage(weight)(*tensors[:2], *masks))
     again = reloaded(model)
-    batch = [P_AUDIO, P_FACE, HEARD, SEEN]
+    batch = [P_AUDIO, P_FACE, AUDIO_PRESENT, FACE_PRESENT]
     np.testing.assert_array_equal(model.predict_on_batch(batch), again.predict_on_batch(batch))
     dropout = again.config_of("ModalityDropout")
     assert (dropout["rate"], dropout["seed"]) == (0.25, 7)

@@ -1,4 +1,4 @@
-"""The LRCN: the published number of parameters, gaps in the frames, any number of them."""
+"""LRCN: the published number of parameters, frames without a face, any number of frames."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_published_number_of_parameters(tmp_path):
     assert (model.count_params(), trained) == (3_484_950, 2_006_294)
 
 
-def test_batch_norm_stands_after_every_layer_of_the_net():
+def test_batch_norm_follows_every_layer_of_the_net():
     plain, normed = branch("lrcn", 48), branch("lrcn(norm='batch')", 48)
     widths = [64, 64, 64, 128, 128, 1024, 1024]
     assert normed.count_params() - plain.count_params() == 4 * sum(widths)
@@ -40,7 +40,7 @@ def token(model: keras.Model, inputs: dict[str, np.ndarray]) -> np.ndarray:
     return np.asarray(model(inputs)[0])[:, 0]
 
 
-def test_frames_without_a_face_are_passed_over():
+def test_frames_without_a_face_are_skipped():
     model, inputs = branch(f"lrcn({SMALL})", 48), drawn(2, 6)
     inputs["face_mask"][:, [0, 3, 5]] = 0
     short = {name: array[:, [1, 2, 4]] for name, array in inputs.items()}
@@ -55,7 +55,7 @@ def test_order_matters_and_the_last_state_is_taken():
     assert np.abs(token(model, one)).max() > 0
 
 
-def test_nobody_there():
+def test_a_clip_without_a_face_gives_a_masked_token():
     model, inputs = branch(f"lrcn({SMALL})", 48), drawn(2, 3)
     inputs["face_mask"][1] = 0
     values, mask = model(inputs)

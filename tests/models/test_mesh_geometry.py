@@ -1,4 +1,4 @@
-"""mesh_geometry: what a similarity of the picture changes, and what not."""
+"""mesh_geometry: the effect of shifting, scaling and rotating the image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emorec_tf.models.face import mesh_geometry
 
 
 def face(seed: int = 0, count: int = 2) -> np.ndarray:
-    """Random points with the eyes where eyes are: [1, count, 478, 3]."""
+    """Random points with plausible eyes: [1, count, 478, 3]."""
     mesh = np.random.default_rng(seed).normal(100, 20, (1, count, 478, 3)).astype(np.float32)
     mesh[..., LEFT_EYE_CORNERS, :2] = [[60, 80], [80, 82]]
     mesh[..., RIGHT_EYE_CORNERS, :2] = [[140, 84], [120, 81]]
@@ -37,7 +37,7 @@ def test_upright_undoes_place_size_and_tilt():
     np.testing.assert_allclose(found, np.asarray(mesh_geometry.upright(mesh)), atol=1e-4)
 
 
-def test_parts_stand_in_their_own_frames():
+def test_parts_are_in_their_own_coordinates():
     mesh = np.asarray(mesh_geometry.upright(face()))
     found = np.asarray(mesh_geometry.by_part(mesh))
     assert found.shape == (1, 2, 3 * sum(map(len, PARTS.values())) + len(PARTS))
@@ -67,7 +67,7 @@ def test_a_hidden_face_hides_its_mesh():
     np.testing.assert_array_equal(np.asarray(mask), [[1, 1], [0, 0]])
 
 
-def test_without_mesh_the_way_out_is_named():
+def test_without_mesh_the_error_names_the_flag():
     message = "face branch face_mesh needs mesh points; prepare with --face_mesh"
     with pytest.raises(UserError, match=message):
         mesh_geometry.mesh_of({"faces": np.zeros(1)}, "face_mesh")

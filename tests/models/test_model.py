@@ -1,4 +1,4 @@
-"""From settings to a network: what it standardises, ignores, saves and answers."""
+"""From settings to a network: standardising, masks, saving, outputs."""
 
 from __future__ import annotations
 
@@ -123,11 +123,11 @@ def test_jit():
     assert not model.use_jit("off")
 
 
-def test_sound_alone(features, inputs):
-    """Settings without frames still make a network, of the voice."""
-    blind = dataclasses.replace(features, face_frames=0)
+def test_audio_only_records(features, inputs):
+    """Settings without frames still make an audio-only network."""
+    without_frames = dataclasses.replace(features, face_frames=0)
     batch = inputs(features)
     batch["faces"], batch["face_mask"] = batch["faces"][:, :0], batch["face_mask"][:, :0]
-    assert np.isfinite(built(blind, fusion="audio_only").predict_on_batch(batch)).all()
+    assert np.isfinite(built(without_frames, fusion="audio_only").predict_on_batch(batch)).all()
     with pytest.raises(UserError, match="fusion is 'concat'; it must be audio_only, because"):
-        built(blind)
+        built(without_frames)

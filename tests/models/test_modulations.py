@@ -1,4 +1,4 @@
-"""modulations: against SciPy's correlation in two dimensions, and ripples of known rate."""
+"""modulations: against SciPy's two-dimensional correlation, and ripples of known rate."""
 
 from __future__ import annotations
 
@@ -35,39 +35,39 @@ def test_magnitudes_are_those_of_a_correlation_in_two_dimensions():
 
 @pytest.mark.parametrize("rate", range(4))
 @pytest.mark.parametrize("ripple", [1, 2, 3])
-def test_a_moving_ripple_is_heard_by_its_own_filter(rate, ripple):
+def test_a_moving_ripple_excites_its_own_filter(rate, ripple):
     turns = np.arange(T)[:, None] / modulations.PERIODS[rate]
     turns = turns + modulations.RIPPLES[ripple] * np.arange(M)
     audio = np.cos(2 * np.pi * np.stack([turns, turns[::-1]])).astype(np.float32)
     sizes = np.asarray(modulations.magnitudes(audio))[:, 25].reshape(2, 9, 16, 4)[:, :, 8]
-    # backwards in time, what fell rises
-    for sound, kind in zip(sizes, (FALLING, RISING), strict=True):
-        best = np.unravel_index(sound.argmax(), sound.shape)
+    # reversed in time, a falling ripple rises
+    for size, kind in zip(sizes, (FALLING, RISING), strict=True):
+        best = np.unravel_index(size.argmax(), size.shape)
         assert best == (kind + ripple, rate)
 
 
-def test_what_stands_still_is_not_heard():
+def test_a_constant_spectrum_excites_no_filter():
     still = np.tile(np.linspace(-2, 2, M, dtype=np.float32), (1, T, 1))
     sizes = np.asarray(modulations.magnitudes(still))[:, 10:-10]
     np.testing.assert_allclose(sizes, 1e-3, atol=1e-4)
 
 
-def test_padding_says_nothing_and_the_course_is_kept():
+def test_padding_is_ignored_and_segments_are_kept():
     audio = np.random.default_rng(1).normal(size=(1, T, M)).astype(np.float32)
     audio[:, 100:] = 0
     speech = (np.arange(T) < 80).astype(np.float32)[None]
     found = np.asarray(modulations.modulations(audio, speech, 2))
     assert found.shape == (1, 2 * 576 + 2 * 144)
     sizes = np.asarray(modulations.magnitudes(audio))[0]
-    heard = sizes[:20]  # frames 0, 4, ..., 76
-    fine = heard.reshape(20, -1)
+    outputs = sizes[:20]  # frames 0, 4, ..., 76
+    fine = outputs.reshape(20, -1)
     np.testing.assert_allclose(found[0, :576], np.log(fine.mean(0) + 1e-3), atol=1e-4)
     deviation = np.sqrt(fine.var(0) + 1e-5)
     np.testing.assert_allclose(found[0, 576:1152], np.log(deviation + 1e-3), atol=1e-4)
-    second = heard[10:].mean(0).reshape(36, 4, 4).mean(1).ravel()
+    second = outputs[10:].mean(0).reshape(36, 4, 4).mean(1).ravel()
     np.testing.assert_allclose(found[0, -144:], np.log(second + 1e-3), atol=1e-4)
 
 
-def test_too_few_bands_get_one_line():
+def test_too_few_bands_are_refused_in_one_line():
     with pytest.raises(UserError, match="off for fewer than 16 bands"):
         modulations.magnitudes(np.zeros((1, T, 10), np.float32))

@@ -1,4 +1,4 @@
-"""pooling: where audio branches begin and end."""
+"""pooling: the first and last steps of audio branches."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MASK = np.array([[1, 1, 0], [0, 0, 0]], np.float32)
 VALUES = np.arange(12, dtype=np.float32).reshape(2, 3, 2) + 1
 
 
-def test_sound_without_its_padding():
+def test_audio_is_masked_beyond_its_end():
     values, mask = masked_audio({"audio": VALUES, "audio_mask": MASK})
     np.testing.assert_array_equal(values, VALUES * MASK[..., None])
     np.testing.assert_array_equal(mask, MASK)
 
 
-def test_a_clip_is_one_token_if_anything_was_heard():
+def test_a_clip_is_one_token_if_any_frame_is_real():
     values, mask = one_token(VALUES[:, 0], MASK)
     assert values.shape == (2, 1, 2)
     np.testing.assert_array_equal(mask, [[1], [0]])

@@ -1,4 +1,4 @@
-"""Affine sampling against closed forms and SciPy's; the localisation net starts as the identity."""
+"""Affine sampling against closed forms and SciPy; the localisation net starts as identity."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_mirror(images):
     np.testing.assert_allclose(sampled(images, [-2, 0, 0, 0, 0, 0]), images[:, :, ::-1], atol=1e-5)
 
 
-def test_as_scipy_does(images):
+def test_sampling_equals_scipy(images):
     change = np.random.default_rng(1).normal(0, 0.2, (2, 3))
     affine = change + np.eye(2, 3)
     half = np.array([WIDTH - 1, HEIGHT - 1]) / 2  # -1 ... 1 to pixels, x then y
@@ -77,7 +77,7 @@ def test_a_new_net_changes_nothing_and_a_moved_one_is_saved(reloaded):
     model = keras.Model(entry, spatial_transformer(entry))
     assert model.count_params() == 520 + 10_020 + (9 * 9 * 20 * 20 + 20) + 126
     np.testing.assert_allclose(model(faces), faces, atol=1e-5)
-    for weight in model.layers[-2].weights:  # where to look
+    for weight in model.layers[-2].weights:  # of the localisation
         weight.assign(np.random.default_rng(1).normal(0, 0.1, weight.shape))
     moved = np.asarray(model(faces))
     assert np.abs(moved - faces).max() > 0.1

@@ -1,4 +1,4 @@
-"""speaker_lda: Gaussians conditioned the long way; scikit-learn's analysis at both ends."""
+"""speaker_lda: against explicitly conditioned Gaussians, and scikit-learn in both limits."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_scores_are_those_of_the_joint_gaussian(count):
     np.testing.assert_allclose(differences(scores), differences(np.stack(wanted, 1)), atol=1e-8)
 
 
-def test_from_very_many_clips_it_is_scikit_learns_without_the_speakers_means():
+def test_with_many_clips_it_equals_scikit_learn_on_centred_speakers():
     z, labels, speakers = clips()
     mean_of = {s: z[speakers == s].mean(0) for s in speakers}
     away = z - np.stack([mean_of[s] for s in speakers])
@@ -91,7 +91,7 @@ def test_the_model_weighs_features_and_the_speakers_mean(tmp_path):
     np.testing.assert_allclose(found.decisions(features, means), wanted, atol=1e-9)
 
 
-def test_what_cannot_be_told_is_refused():
+def test_impossible_input_is_refused():
     z, labels, _ = clips()
     with pytest.raises(UserError, match="two training speakers"):
         speaker_lda.fitted(z, labels, np.full(len(z), "one"), clips=3, **HALF)

@@ -1,4 +1,4 @@
-"""State dicts that torch wrote, read without it; damaged and hostile files are refused in a line.
+"""State dicts written by torch, read without it; damaged and hostile files are refused.
 
 The two files under data/ hold the same dict, made by torch 2.2.2::
 
@@ -45,7 +45,7 @@ MODULE = {  # shape and type of what state_dict() named, in its order
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_files_of_torch(file):
+def test_state_dicts_written_by_torch_are_read(file):
     found = state_dict(DATA / file)
     assert list(found) == [*MODULE, "turned", "part", "empty", "number", "parameter"]
     for number, (name, (shape, dtype)) in enumerate(MODULE.items()):
@@ -61,7 +61,7 @@ def test_files_of_torch(file):
 
 
 @pytest.mark.parametrize("archive", [True, False])
-def test_what_torch_saves_now(archive, tmp_path):
+def test_files_of_the_installed_torch_are_read(archive, tmp_path):
     torch = pytest.importorskip("torch")
     made = {"a": torch.randn(4, 3, 2).permute(2, 0, 1), "b": torch.randn(5).half()}
     torch.save(made, tmp_path / "a.pth", _use_new_zipfile_serialization=archive)
@@ -91,7 +91,7 @@ def test_every_truncation_is_refused(file, tmp_path):
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_damage_never_ends_in_a_traceback(file, tmp_path):
+def test_damaged_files_never_raise_other_errors(file, tmp_path):
     whole = (DATA / file).read_bytes()
     random = np.random.default_rng(0)
     refusals = []
@@ -174,7 +174,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_no_pickle_runs(protocol, tmp_path):
+def test_no_code_in_a_pickle_is_run(protocol, tmp_path):
     for value in ({"w": Bomb(tmp_path / "made")}, Bomb(tmp_path / "made")):
         content = pickle.dumps(value, protocol)
         refused(content, tmp_path)
@@ -201,7 +201,7 @@ def test_other_files(data, message, tmp_path):
     refused(data, tmp_path, message)
 
 
-def test_no_such_file(tmp_path):
+def test_a_missing_file_is_refused(tmp_path):
     path = tmp_path / "none.pth"
     with pytest.raises(UserError, match=re.escape(str(path))):
         state_dict(path)

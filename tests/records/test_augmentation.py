@@ -35,7 +35,7 @@ def test_augmented_audio_stays_masked() -> None:
     varied = augmentation.augmented_audio(tf.constant(audio), tf.constant(mask), mean, seed)
     real = varied["audio_mask"].numpy()
     assert not varied["audio"].numpy()[real == 0].any()
-    assert not real[2].any(), "a clip without sound stays without sound"
+    assert not real[2].any(), "a clip without audio stays without audio"
     assert 20 <= real[0].sum() <= 40
 
 
@@ -60,43 +60,43 @@ SEED = np.array([5, 6], np.int64)
 
 
 def blob(x: float, y: float, side: int = 64) -> np.ndarray:
-    """One bright spot on grey, the same in two pictures: uint8 [1, 2, side, side, 1]."""
+    """One bright spot on grey, the same in two frames: uint8 [1, 2, side, side, 1]."""
     down, across = np.mgrid[:side, :side]
     spot = np.exp(-((across - x) ** 2 + (down - y) ** 2) / 18)
-    picture = (40 + 200 * spot).round().astype(np.uint8)
-    return np.stack([picture, picture])[None, ..., None]
+    image = (40 + 200 * spot).round().astype(np.uint8)
+    return np.stack([image, image])[None, ..., None]
 
 
-def place(pictures: np.ndarray) -> np.ndarray:
-    """Where the spot of the first picture is, by its brightest pixels: x, y."""
-    picture = pictures[0, 0, ..., 0].astype(float)
-    weight = np.clip(picture - np.quantile(picture, 0.97), 0, None) ** 2
-    down, across = np.mgrid[: picture.shape[0], : picture.shape[1]]
+def place(images: np.ndarray) -> np.ndarray:
+    """Position of the spot in the first frame, by its brightest pixels: x, y."""
+    image = images[0, 0, ..., 0].astype(float)
+    weight = np.clip(image - np.quantile(image, 0.97), 0, None) ** 2
+    down, across = np.mgrid[: image.shape[0], : image.shape[1]]
     return np.array([(across * weight).sum(), (down * weight).sum()]) / weight.sum()
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_points_move_as_the_frames_do(seed: int) -> None:
-    """Spots and points begin at the same places; how they then lie to each other must agree."""
+    """Spots and points start at the same positions; their relative positions must agree."""
     import tensorflow as tf
 
-    seeds = tf.constant([seed, 1], tf.int64)
+    draw = tf.constant([seed, 1], tf.int64)
     spots = np.array([(24, 28), (42, 24), (33, 44)], float)
-    # only points of the middle line, so that a mirror swaps none of them
+    # points of the middle line only, which mirroring does not swap
     mesh = np.zeros((1, 2, 478, 3), np.float32)
     mesh[..., :2] = spots[0]
     mesh[:, :, 10, :2], mesh[:, :, 152, :2] = spots[1], spots[2]
     mask = tf.ones((1, 2))
-    points = augmentation.augmented_mesh(tf.constant(mesh), mask, seeds).numpy()[0, 0, :, :2]
-    seen = [
-        place(augmentation.augmented_faces(tf.constant(blob(*s)), seeds).numpy()) for s in spots
+    points = augmentation.augmented_mesh(tf.constant(mesh), mask, draw).numpy()[0, 0, :, :2]
+    places = [
+        place(augmentation.augmented_faces(tf.constant(blob(*s)), draw).numpy()) for s in spots
     ]
     found = np.array([points[10] - points[1], points[152] - points[1]])
-    np.testing.assert_allclose(found, [seen[1] - seen[0], seen[2] - seen[0]], atol=1.2)
+    np.testing.assert_allclose(found, [places[1] - places[0], places[2] - places[0]], atol=1.2)
 
 
 def test_a_mirrored_face_has_left_and_right_in_place() -> None:
-    """The eye on the image's left stays there: it is the other one, in a mirror."""
+    """After mirroring, the other eye is on the image's left."""
     import tensorflow as tf
 
     mesh = np.random.default_rng(0).normal(100, 5, (40, 2, 478, 3)).astype(np.float32)
@@ -141,7 +141,7 @@ def test_points_that_are_missing_or_hidden_stay_away() -> None:
     np.testing.assert_array_equal(again, points)
 
 
-def test_clips_without_mesh_are_varied_as_ever() -> None:
+def test_clips_without_mesh_are_augmented_unchanged() -> None:
     import tensorflow as tf
 
     random = np.random.default_rng(0)
@@ -160,8 +160,8 @@ def test_clips_without_mesh_are_varied_as_ever() -> None:
         np.testing.assert_array_equal(plain[name].numpy(), beside[name].numpy())
 
 
-def voices(kind: str, step: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Two hundred varied voices, 5 in the first band, so much more in each next; their masks."""
+def spectra(kind: str, step: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Spectra of 200 clips, 5 in the first band, ``step`` more in each next; their masks."""
     import tensorflow as tf
 
     audio = np.tile(step * np.arange(12, dtype=np.float32) + 5.0, (200, 60, 1))
@@ -173,16 +173,16 @@ def voices(kind: str, step: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     return made["audio"].numpy(), made["audio_mask"].numpy() > 0
 
 
-def test_coefficients_are_masked_and_nothing_else() -> None:
-    audio, real = voices("mfcc")
+def test_cepstral_coefficients_are_only_masked() -> None:
+    audio, real = spectra("mfcc")
     inside = np.concatenate([a[r][1:-1] for a, r in zip(audio, real, strict=True)])  # edges blend
     own = np.arange(12) + 5.0
     assert (np.isclose(inside, own, atol=1e-4) | (inside == 0)).all()
 
 
 def test_spec_augment_hides_at_most_its_widths() -> None:
-    """Two masks of bands narrower than 2, two of moments narrower than 6, drawn as it says."""
-    audio, real = voices("mfcc")
+    """Two masks of bands narrower than 2, two of frames narrower than 6."""
+    audio, real = spectra("mfcc")
     hidden = [(a == 0)[r] for a, r in zip(audio, real, strict=True)]
     bands = np.array([h.all(0).sum() for h in hidden])
     moments = np.array([h.all(1).sum() for h in hidden])
@@ -192,8 +192,8 @@ def test_spec_augment_hides_at_most_its_widths() -> None:
     assert 2 < moments.mean() < 8
 
 
-def test_every_place_is_hidden_as_often_as_a_count_of_all_spans_says() -> None:
-    """Widths from 0 to most - 1, then all starts that fit, each as likely: counted one by one."""
+def test_masks_hide_every_position_with_the_counted_probability() -> None:
+    """Widths from 0 to most - 1 and all starts that fit, equally likely: enumerated."""
     import tensorflow as tf
 
     size, most, clips = 20, 6, 40_000
@@ -208,7 +208,7 @@ def test_every_place_is_hidden_as_often_as_a_count_of_all_spans_says() -> None:
     assert (np.abs(found.mean(0) - wanted) <= 4.5 * spread).all()
 
 
-def test_part_of_a_batch_is_varied_as_in_the_whole() -> None:
+def test_part_of_a_batch_is_augmented_as_in_the_whole() -> None:
     import tensorflow as tf
 
     random = np.random.default_rng(0)
@@ -232,9 +232,9 @@ def test_part_of_a_batch_is_varied_as_in_the_whole() -> None:
         np.testing.assert_array_equal(alone[name].numpy(), every[name][2:4].numpy())
 
 
-def test_louder_is_three_decibels_in_every_unit() -> None:
+def test_loudness_step_is_three_decibels_for_all_audio_features() -> None:
     for kind, most in (("log_mel", 3 * np.log(10) / 10), ("mel_db", 3.0), ("mfcc", 0.0)):
-        change = voices(kind, step=0.0)[0].max(axis=(1, 2)) - 5.0  # holes and edges are lower
+        change = spectra(kind, step=0.0)[0].max(axis=(1, 2)) - 5.0  # holes and edges are lower
         assert 0.95 * most - 1e-5 <= change.max() <= 1.01 * most + 1e-5
         assert 0.95 * most - 1e-5 <= -change.min() <= 1.01 * most + 1e-5
 
@@ -256,20 +256,20 @@ def test_another_channel_moves_level_and_adds_noise_as_documented(kind: str) -> 
     mask[:, 40:] = 0
     audio *= mask[..., None]
     seed = tf.constant([3, 4], tf.int64)
-    heard = augmentation.other_channel(tf.constant(audio), tf.constant(mask), features, seed)
-    heard = heard.numpy()
-    assert heard.shape == audio.shape
-    assert np.isfinite(heard).all()
-    assert not heard[:, 40:].any(), "padding stays zero"
+    changed = augmentation.other_channel(tf.constant(audio), tf.constant(mask), features, seed)
+    changed = changed.numpy()
+    assert changed.shape == audio.shape
+    assert np.isfinite(changed).all()
+    assert not changed[:, 40:].any(), "padding stays zero"
     again = augmentation.other_channel(tf.constant(audio), tf.constant(mask), features, seed)
-    np.testing.assert_array_equal(again.numpy(), heard)
+    np.testing.assert_array_equal(again.numpy(), changed)
     part = augmentation.Rows(clips, 150, 50)
     own = augmentation.other_channel(
         tf.constant(audio[150:]), tf.constant(mask[150:]), features, seed, part
     )
-    np.testing.assert_allclose(own.numpy(), heard[150:], rtol=1e-5, atol=1e-5)
-    before, after = (to_power(a[:, :40].astype(float)) for a in (audio, heard))
-    same = (audio == heard).all((1, 2))
+    np.testing.assert_allclose(own.numpy(), changed[150:], rtol=1e-5, atol=1e-5)
+    before, after = (to_power(a[:, :40].astype(float)) for a in (audio, changed))
+    same = (audio == changed).all((1, 2))
     assert 0.4 < same.mean() < 0.6, "half of them are left as they are"
     before, after = before[~same], after[~same]
     gain = 10 * np.log10(after.mean((1, 2)) / before.mean((1, 2)))
@@ -277,6 +277,6 @@ def test_another_channel_moves_level_and_adds_noise_as_documented(kind: str) -> 
         2 * voice_perturbation.GAIN_DB / np.sqrt(12), rel=0.2
     )  # even
     assert abs(gain.mean()) < 3
-    if kind == "log_mel":  # which alone keeps each band's power as it was
+    if kind == "log_mel":  # a level without noise keeps the power of each band
         ratio = (after / before).std(axis=1).mean(1) / (after / before).mean((1, 2))
         assert 0.3 < np.mean(ratio > 0.02) < 0.7, "half of them are in noise"

@@ -1,4 +1,4 @@
-"""Apache Beam leaves the same files as the processes of one machine, whatever clips are broken."""
+"""Apache Beam writes the same files as local processes, even with damaged clips."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_corpus_with_damaged_clips(
     beam_runner: ModuleType, demo_clips: Path, tmp_path: Path
 ) -> None:
-    films = sorted((demo_clips / "clips").glob("*.mp4"))[:4]
+    videos = sorted((demo_clips / "clips").glob("*.mp4"))[:4]
     lines = ["path,emotion,speaker"]
     (tmp_path / "corpus").mkdir()
-    for film in films:
-        shutil.copy(film, tmp_path / "corpus")
-        lines.append(f"{film.name},happy,a")
+    for video in videos:
+        shutil.copy(video, tmp_path / "corpus")
+        lines.append(f"{video.name},happy,a")
     for name, damage in DAMAGE.items():
-        (tmp_path / "corpus" / f"{name}.mp4").write_bytes(damage(films[0].read_bytes()))
+        (tmp_path / "corpus" / f"{name}.mp4").write_bytes(damage(videos[0].read_bytes()))
         lines.append(f"{name}.mp4,sad,b")
     (tmp_path / "corpus" / "labels.csv").write_text("\n".join(lines))
     where = ["--dataset=folder", "--source", str(tmp_path / "corpus"), "--clips_per_shard=4"]
@@ -79,7 +79,7 @@ def test_a_corpus_with_damaged_clips(
     assert found["report.csv"].count(b"refused") == 2
 
 
-def test_a_clip_on_which_the_process_dies(
+def test_a_clip_that_crashes_its_process_is_refused(
     beam_runner: ModuleType, light_work: None, tmp_path: Path
 ) -> None:
     names = [["a", "crash1"], ["b"], ["crash2", "c"]]
@@ -90,7 +90,7 @@ def test_a_clip_on_which_the_process_dies(
     assert all(shards.is_whole(tmp_path / "beam", number) for number in parts)
 
 
-def test_what_is_no_clips_fault_stops_the_job_in_one_line(
+def test_a_setup_error_stops_the_job_in_one_line(
     beam_runner: ModuleType, light_work: None, tmp_path: Path
 ) -> None:
     parts = {n: [Clip(name, "1", "sad", "v.mp4")] for n, name in enumerate(("a", "setup"))}
@@ -102,7 +102,7 @@ def test_what_is_no_clips_fault_stops_the_job_in_one_line(
     assert not shards.is_whole(tmp_path, 1)
 
 
-def test_lists_of_clips_come_back(beam_runner: ModuleType, tmp_path: Path) -> None:
+def test_lists_of_clips_round_trip(beam_runner: ModuleType, tmp_path: Path) -> None:
     clip = Clip("a", "1", "sad", "v.mp4", None, "s", 2.5, None, 0.5, 1.5, {"sex": "female"})
     path = beam_runner.clips_file(tmp_path, 7)
     path.parent.mkdir()

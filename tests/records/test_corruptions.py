@@ -1,4 +1,4 @@
-"""Corruptions: noise has its power; a missing modality looks as if it was never there."""
+"""Corruptions: noise has the stated power; a removed modality looks like a missing one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = [n for n, e in choices.entries("audio_features").items() if e.facts.powe
 
 
 def noise_alone(inputs, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Power before, and power that came to it, of the real frames of clip 0."""
+    """Power of the real frames of clip 0, and the power that noise added."""
     real = inputs["audio_mask"][0] > 0
     before = np.exp(inputs["audio"][0, real].astype(float)) - POWER_FLOOR
     after = (
@@ -31,7 +31,7 @@ def noise_alone(inputs, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("decibels", [20, 10, 0])
-def test_noise_has_its_power(features, inputs, decibels):
+def test_noise_has_the_stated_power(features, inputs, decibels):
     drawn = inputs(features)
     signal, noise = noise_alone(drawn, f"noise {decibels} dB")
     ratio = 10 * np.log10(signal.mean() / noise.mean())
@@ -56,14 +56,18 @@ def test_noise_leaves_silence_alone(features, inputs):
     np.testing.assert_allclose(noisy, np.log(POWER_FLOOR), atol=1e-4)
 
 
-def test_what_is_gone_is_zero(features, inputs):
+def test_a_removed_modality_is_zero(features, inputs):
     drawn = inputs(features)
-    faceless, voiceless = (
+    without_face, without_audio = (
         conditions(features)["no face"](drawn),
         conditions(features)["no voice"](drawn),
     )
     for name, array in drawn.items():
-        gone, kept = (voiceless, faceless) if name.startswith("audio") else (faceless, voiceless)
+        gone, kept = (
+            (without_audio, without_face)
+            if name.startswith("audio")
+            else (without_face, without_audio)
+        )
         assert not gone[name].any()
         np.testing.assert_array_equal(kept[name], array)
     half = conditions(features)["half the frames"](drawn)
@@ -87,13 +91,15 @@ def test_table_scores_every_condition():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_powers_are_those_of_the_sound_in_every_unit(kind):
-    """Twice the amplitude is four times the power, whatever the features count in."""
+def test_powers_follow_the_waveform_for_all_audio_features(kind):
+    """Twice the amplitude is four times the power, in every unit of the features."""
     features = FeaturesConfig(audio_features=kind, clip_seconds=0.5, mel_bands=40)
-    sound = np.random.default_rng(0).normal(size=(1, features.clip_samples)).astype(np.float32) / 9
+    waveform = (
+        np.random.default_rng(0).normal(size=(1, features.clip_samples)).astype(np.float32) / 9
+    )
     to_power, from_power = powers_of(features)
     layer = layer_of(features)
-    once, twice = (np.asarray(layer(sound * factor), np.float64) for factor in (1, 2))
+    once, twice = (np.asarray(layer(waveform * factor), np.float64) for factor in (1, 2))
     np.testing.assert_allclose(to_power(twice) / to_power(once), 4.0, rtol=1e-3)
     np.testing.assert_allclose(from_power(to_power(once)), once, atol=1e-3)
     if kind in ("mel_db", "log_mel"):  # white noise at 0 dB doubles the power
@@ -104,7 +110,7 @@ def test_powers_are_those_of_the_sound_in_every_unit(kind):
 
 
 def test_audio_features_without_powers_are_refused(features, monkeypatch):
-    """They were taken for decibels once, and scored wrongly without a word."""
+    """They were once silently treated as decibels and scored wrongly."""
     entry = dataclasses.replace(AUDIO_FEATURES["log_mel"], powers=None)
     monkeypatch.setitem(AUDIO_FEATURES, "log_mel", entry)
     made = (

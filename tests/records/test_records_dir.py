@@ -1,4 +1,4 @@
-"""Records: bit for bit what was written, refused when damaged, missing or of other settings."""
+"""Records: read bit for bit, refused when damaged, missing or made with other settings."""
 
 from __future__ import annotations
 
@@ -77,15 +77,15 @@ def test_arrays_that_are_not_contiguous(example):
     assert records_dir.serialise(turned, LABELS) == records_dir.serialise(example, LABELS)
 
 
-def test_open(folder: Path, features: FeaturesConfig, example):
-    opened = records_dir.open_records(folder)
-    assert opened.features == features
-    assert opened.clips == [CLIP]
-    assert opened.emotions == ("sad",)
-    assert [Path(s).name for s in opened.shards] == ["shard-0.tfrecord", "shard-1.tfrecord"]
-    read = [m.numpy() for m in tf.data.TFRecordDataset(opened.shards)]
+def test_open_records(folder: Path, features: FeaturesConfig, example):
+    records = records_dir.open_records(folder)
+    assert records.features == features
+    assert records.clips == [CLIP]
+    assert records.emotions == ("sad",)
+    assert [Path(s).name for s in records.shards] == ["shard-0.tfrecord", "shard-1.tfrecord"]
+    read = [m.numpy() for m in tf.data.TFRecordDataset(records.shards)]
     assert read == [records_dir.serialise(example, LABELS)] * 3
-    for shard, count in zip(opened.manifest["shards"], (1, 2), strict=True):
+    for shard, count in zip(records.manifest["shards"], (1, 2), strict=True):
         assert shard["count"] == count
         check = {"bytes": shard["bytes"], "sha256": shard["sha256"]}
         assert file_check(folder / shard["name"]) == check
@@ -98,7 +98,7 @@ def refused(folder: Path, **wanted) -> str:
     return str(error.value)
 
 
-def test_not_there_and_unfinished(folder: Path):
+def test_missing_and_unfinished_records_are_refused(folder: Path):
     assert "do not exist" in refused(folder / "elsewhere")
     (folder / records_dir.MANIFEST).unlink()
     assert "are unfinished" in refused(folder)
@@ -127,7 +127,7 @@ def test_damaged_manifest(folder: Path, damage):
     ("old", "new"),
     [(f'"format": {records_dir.FORMAT}', '"format": 0'), ('"mel_bands": 16', '"mel_bands": 17')],
 )
-def test_stale(folder: Path, old, new):
+def test_stale_records_are_refused(folder: Path, old, new):
     path = folder / records_dir.MANIFEST
     text = path.read_text()
     assert old in text
@@ -142,7 +142,7 @@ def test_other_settings_are_named(folder: Path):
     assert "--mel_bands 64" in message
 
 
-def test_report_that_is_missing(folder: Path):
+def test_a_missing_report_is_refused(folder: Path):
     (folder / records_dir.REPORT).unlink()
     assert re.search(r"report\.csv is missing", refused(folder))
 

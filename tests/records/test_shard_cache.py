@@ -1,4 +1,4 @@
-"""shard_cache: whole copies, found again, and never more than the disk has space for."""
+"""shard_cache: complete copies that are reused and never overfill the disk."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "shards"
 
 
-def test_copies_are_whole_and_found_again(
+def test_copies_are_complete_and_reused(
     demo_records: Path, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "emorec_tf")
-    opened = records_dir.open_records(demo_records)
-    paths = shard_cache.copied(opened)
-    for own, copy in zip(opened.shards, paths, strict=True):
+    records = records_dir.open_records(demo_records)
+    paths = shard_cache.copied(records)
+    for own, copy in zip(records.shards, paths, strict=True):
         assert Path(own).read_bytes() == Path(copy).read_bytes()
     assert "5 of 5 new" in caplog.text
     Path(paths[1]).write_bytes(b"cut")
-    assert shard_cache.copied(opened) == paths
+    assert shard_cache.copied(records) == paths
     assert "1 of 5 new" in caplog.text
-    assert Path(paths[1]).read_bytes() == Path(opened.shards[1]).read_bytes()
+    assert Path(paths[1]).read_bytes() == Path(records.shards[1]).read_bytes()
 
 
 def test_damaged_shards_are_not_kept(demo_records: Path, cache: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(demo_records, tmp_path / "damaged")
-    opened = records_dir.open_records(folder)
-    shard = Path(opened.shards[0])
+    records = records_dir.open_records(folder)
+    shard = Path(records.shards[0])
     data = bytearray(shard.read_bytes())
     data[len(data) // 2] ^= 1
     shard.write_bytes(data)
     with pytest.raises(UserError, match=f"{shard.name} is damaged"):
-        shard_cache.copied(opened)
+        shard_cache.copied(records)
     assert not list(cache.glob("*.shard"))
     assert not list(cache.glob("*.tmp"))
 
 
-def test_a_full_disk_is_said_before_anything_is_copied(
+def test_a_full_disk_is_reported_before_copying(
     demo_records: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shard_cache, "LEFT_FREE", 1.0)
@@ -56,21 +56,21 @@ def test_a_full_disk_is_said_before_anything_is_copied(
     assert not list(cache.glob("*.shard"))
 
 
-def test_copies_of_other_records_go_first(
+def test_copies_of_other_records_are_removed_first(
     demo_records: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.mkdir()
     old, killed = cache / f"old{shard_cache.SUFFIX}", cache / "half.1.tmp"
     old.write_bytes(b"x" * 10)
     killed.write_bytes(b"x")
-    opened = records_dir.open_records(demo_records)
-    needed = sum(Path(s).stat().st_size for s in opened.shards)
+    records = records_dir.open_records(demo_records)
+    needed = sum(Path(s).stat().st_size for s in records.shards)
     monkeypatch.setattr(shard_cache, "room", lambda _: 0 if old.exists() else needed)
-    shard_cache.read_here(cache)  # a run that reads here
+    shard_cache.read_here(cache)  # a run that is reading here
     with pytest.raises(UserError, match="give --cache none"):
-        shard_cache.copied(opened)
+        shard_cache.copied(records)
     assert old.exists()
     os.close(shard_cache.READING.pop())
-    shard_cache.copied(opened)
+    shard_cache.copied(records)
     assert not old.exists()
     assert not killed.exists()

@@ -1,4 +1,4 @@
-"""Shards: how many clips each holds, and that a damaged one is made again."""
+"""Shards: the number of clips in each; damaged ones are regenerated."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from emorec_tf.records.records_dir import framed, serialise
 @pytest.mark.parametrize(
     ("count", "clips"), [(24, 64), (1440, 64), (7442, 233), (10_000_000, 27_668)]
 )
-def test_clips_in_one(count: int, clips: int, features: FeaturesConfig) -> None:
-    # 48 frames of 16 floats and a byte, 3 pictures of 24 x 24 and a byte: 4,851 bytes
+def test_clips_in_one_shard(count: int, clips: int, features: FeaturesConfig) -> None:
+    # 48 frames of 16 floats and a byte, 3 crops of 24 x 24 and a byte: 4,851 bytes
     assert shards.bytes_of_example(features) == 48 * 65 + 3 * 577
     assert 128 * 2**20 // 4851 == 27_668
     assert shards.clips_in_one(features, count, 128, 0) == clips
@@ -37,7 +37,7 @@ def test_bytes_of_an_example_are_those_in_a_shard(features: FeaturesConfig, inpu
     assert 0 < written - shards.bytes_of_example(features) < 300
 
 
-def test_a_finished_shard_is_known_by_its_bytes(tmp_path: Path) -> None:
+def test_a_finished_shard_is_verified_by_its_bytes(tmp_path: Path) -> None:
     shards.begin(tmp_path, "plan")
     assert not shards.is_whole(tmp_path, 3)
     shards.write(tmp_path, 3, [(b"abc", {"clip_id": "a"}), (b"", {"clip_id": "b"})])

@@ -1,4 +1,4 @@
-"""Augmented copies: each differs as it should, nothing else does; a clip has its own draws."""
+"""Augmented copies: the intended changes and no others; each clip has its own draws."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def inputs_of(waveforms: list[np.ndarray], features: FeaturesConfig) -> dict[str
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_copies_are_of_the_same_kind(kind: str) -> None:
+def test_copies_keep_shapes_faces_and_padding(kind: str) -> None:
     features = FeaturesConfig(audio_features=kind, clip_seconds=2.0)
     inputs = inputs_of([tone(500, 1.5), np.zeros(0, np.float32)], features)
     for number in range(3):
@@ -46,7 +46,7 @@ def test_copies_are_of_the_same_kind(kind: str) -> None:
         share = real.sum() / inputs["audio_mask"][0].sum()
         assert abs(share - 1) <= voice_perturbation.STRETCH + 0.02
         assert not found["audio"][0, ~real].any(), "padding stays zero"
-        assert not found["audio"][1].any(), "no sound stays no sound"
+        assert not found["audio"][1].any(), "no audio stays no audio"
 
 
 def test_draws_depend_on_the_audio_alone() -> None:
@@ -89,7 +89,7 @@ def test_time_is_stretched_as_librosa_does(monkeypatch) -> None:
     assert np.corrcoef(courses[0], unstretched)[0, 1] < np.corrcoef(courses)[0, 1]
 
 
-def test_every_second_copy_is_in_noise() -> None:
+def test_every_second_copy_has_noise() -> None:
     features = FeaturesConfig(clip_seconds=2.0)
     inputs = inputs_of([tone(500, 1.5)], features)
     floors = []

@@ -1,4 +1,4 @@
-"""Worker processes: results in order, crashes refused one by one, lines that say what was found."""
+"""Worker processes: results in order, crashing clips refused, report rows."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from emorec_tf.records import worker_pool
 from emorec_tf.records.records_dir import clip_of_row
 
 CLIP = Clip("a", "1", "sad", "v.mp4", "v.mp4", "s", 2.5, None, traits={"b": "2", "a": "1"})
-SEEN = Seen(True, 3, 8, 1.23456, "abc", ("it clips",))
+FOUND = Seen(True, 3, 8, 1.23456, "abc", ("it clips",))
 
 
 def light_pool(count: int, settings: worker_pool.Settings) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(count, get_context("spawn"))
 
 
-def test_crashes_cost_their_own_clip_only(monkeypatch, features: FeaturesConfig):
+def test_a_crash_refuses_its_own_clip_only(monkeypatch, features: FeaturesConfig):
     monkeypatch.setattr(worker_pool, "work", fragile_work.work)
     monkeypatch.setattr(worker_pool, "make_pool", light_pool)
     clips = [Clip(name, "1", "sad", f"{name}.mp4") for name in ("a", "crash1", "crash2", "b")]
@@ -42,7 +42,7 @@ def test_crashes_cost_their_own_clip_only(monkeypatch, features: FeaturesConfig)
 
 def test_work(monkeypatch, tmp_path: Path):
     made = {"audio": np.arange(3, dtype=np.float32)}
-    monkeypatch.setitem(worker_pool.WORKER, "make", lambda clip: (made, SEEN))
+    monkeypatch.setitem(worker_pool.WORKER, "make", lambda clip: (made, FOUND))
     data, row = worker_pool.work(CLIP)
     (path := tmp_path / "one.tfrecord").write_bytes(data)
     (record,) = tf.data.TFRecordDataset(str(path))
@@ -69,7 +69,7 @@ def test_a_missing_model_file_reaches_the_user(monkeypatch, tmp_path: Path):
         worker_pool.work(CLIP)
 
 
-def test_a_model_that_is_found_missing_later_is_no_clips_fault(monkeypatch):
+def test_a_model_missing_at_the_first_clip_is_a_setup_error(monkeypatch):
     def make(clip: Clip):
         raise SetupError("no such model")
 
@@ -78,20 +78,20 @@ def test_a_model_that_is_found_missing_later_is_no_clips_fault(monkeypatch):
         worker_pool.work(CLIP)
 
 
-def test_a_line_gives_the_clip_back():
-    row = {key: str(value) for key, value in worker_pool.row_of(CLIP, "", SEEN).items()}
+def test_a_report_row_round_trips_to_its_clip():
+    row = {key: str(value) for key, value in worker_pool.row_of(CLIP, "", FOUND).items()}
     assert clip_of_row(row) == CLIP
     assert json.loads(row["traits"]) == {"a": "1", "b": "2"}
 
 
 @pytest.mark.parametrize(
-    ("seen", "reason"),
+    ("found", "reason"),
     [
         (Seen(True, 0, 8, 1.0, "", ()), "no face found"),
         (Seen(False, 2, 8, 1.0, "", ()), "no sound"),
         (Seen(True, 0, 0, 1.0, "", ("truncated",)), "no pictures; truncated"),
     ],
 )
-def test_what_is_lacking_is_said(seen, reason):
-    row = worker_pool.row_of(CLIP, "", seen)
+def test_missing_modalities_are_reported(found, reason):
+    row = worker_pool.row_of(CLIP, "", found)
     assert (row["status"], row["reason"]) == ("ok", reason)

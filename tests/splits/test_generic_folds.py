@@ -1,4 +1,4 @@
-"""Folds for any data: sexes balanced, sessions whole, leaky ones marked and stopped."""
+"""Folds for any data: sexes balanced, sessions whole, leaky folds marked and refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def test_group_kfold_balances_sexes():
     found, notes = folds("group_kfold:6", clips)
     assert notes == []
     for fold in found:
-        assert [sum(int(s) % 2 for s in side) for side in (fold.test, fold.validation)] == [2, 1]
+        assert [sum(int(s) % 2 for s in subset) for subset in (fold.test, fold.validation)] == [
+            2,
+            1,
+        ]
     assert len({fingerprint("group_kfold:6", found), fingerprint("group_kfold:5", found)}) == 2
     assert fingerprint("group_kfold:6", found) == fingerprint(
         "group_kfold:6", folds("group_kfold:6", clips)[0]
@@ -65,18 +68,18 @@ def test_half_of_each_session_is_scored():
     whole, _ = folds("loso_session", clips)
     for half, full in zip(found, whole, strict=True):
         assert (half.test, half.train) == (full.test, full.train)
-        sides, others = half.clips(clips), full.clips(clips)
-        guard(sides, {})
-        assert (sides["train"], sides["validation"]) == (others["train"], others["validation"])
-        assert Counter(c.emotion for c in sides["test"]) == {"happy": 7, "sad": 4}
-        assert {c.clip_id for c in sides["test"]} < {c.clip_id for c in others["test"]}
+        subsets, others = half.clips(clips), full.clips(clips)
+        guard(subsets, {})
+        assert (subsets["train"], subsets["validation"]) == (others["train"], others["validation"])
+        assert Counter(c.emotion for c in subsets["test"]) == {"happy": 7, "sad": 4}
+        assert {c.clip_id for c in subsets["test"]} < {c.clip_id for c in others["test"]}
     assert folds("seed_half_session", clips[::-1])[0] == found
     assert fingerprint("x", found) != fingerprint("x", whole)
     assert "seed_half_session needs clips of at least 3" in refused("seed_half_session", clips[:20])
     assert "write seed_half_session alone" in refused("seed_half_session:2", clips)
 
 
-def test_leaky_folds_say_so_and_are_stopped():
+def test_leaky_folds_are_marked_and_refused():
     clips = made(ACTORS[:6], 10)
     found, notes = folds("leaky_kfold:4", clips)
     assert all(f.leaky for f in found)

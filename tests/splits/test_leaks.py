@@ -1,4 +1,4 @@
-"""Guard: a run with a leak does not start; names that mean one recording are known."""
+"""Guard: a run with a leak does not start; two names of one recording are recognised."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_two_names_of_one_recording():
     assert recording_of("take.1") != recording_of("take.2")  # ids, not files
 
 
-def sides() -> dict[str, list[Clip]]:
+def subsets() -> dict[str, list[Clip]]:
     clips = [
         Clip(
             f"{actor}-{take}",
@@ -35,30 +35,30 @@ def sides() -> dict[str, list[Clip]]:
 
 
 def test_guard_passes_a_clean_run_and_stops_leaks():
-    clean_sides = sides()
-    guard(clean_sides, {c.clip_id: f"hash {c.clip_id}" for c in clean_sides["train"]})
-    stray = clean_sides["test"][0]
-    known = clean_sides["train"][0]
+    clean = subsets()
+    guard(clean, {c.clip_id: f"hash {c.clip_id}" for c in clean["train"]})
+    stray = clean["test"][0]
+    listed = clean["train"][0]
     twin = (stray.audio or "").replace("01-", "03-", 1)
 
     def stopped(hashes=None, leaky=False, **changed):
         with pytest.raises(UserError) as error:
-            guard({**clean_sides, **changed}, hashes or {}, leaky)
+            guard({**clean, **changed}, hashes or {}, leaky)
         assert "\n" not in str(error.value)
         return str(error.value)
 
-    assert "speaker" in stopped(train=[*clean_sides["train"], replace(stray, clip_id="new")])
+    assert "speaker" in stopped(train=[*clean["train"], replace(stray, clip_id="new")])
     assert "recording under two names" in stopped(
-        leaky=True, train=[*clean_sides["train"], replace(stray, clip_id="new", audio=twin)]
+        leaky=True, train=[*clean["train"], replace(stray, clip_id="new", audio=twin)]
     )
-    assert "path" in stopped(leaky=True, train=[*clean_sides["train"], stray])
-    assert "model selection on the test set" in stopped(validation=clean_sides["test"])
-    assert "listed twice" in stopped(train=[*clean_sides["train"], known])
-    assert "the same audio" in stopped({stray.clip_id: "equal", known.clip_id: "equal"})
-    guard(clean_sides, {stray.clip_id: "equal", known.clip_id: "equal"}, leaky=True)
+    assert "path" in stopped(leaky=True, train=[*clean["train"], stray])
+    assert "model selection on the test set" in stopped(validation=clean["test"])
+    assert "listed twice" in stopped(train=[*clean["train"], listed])
+    assert "the same audio" in stopped({stray.clip_id: "equal", listed.clip_id: "equal"})
+    guard(clean, {stray.clip_id: "equal", listed.clip_id: "equal"}, leaky=True)
 
 
-def test_guard_lets_two_parts_of_one_film_pass():
-    film = Clip("a", "anna", "sad", video="film.mp4", end_seconds=2.0)
-    parts = {"train": [film], "test": [replace(film, clip_id="b", start_seconds=2.0)]}
+def test_guard_allows_two_parts_of_one_video():
+    whole = Clip("a", "anna", "sad", video="video.mp4", end_seconds=2.0)
+    parts = {"train": [whole], "test": [replace(whole, clip_id="b", start_seconds=2.0)]}
     guard(parts, {}, leaky=True)

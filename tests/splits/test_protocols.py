@@ -1,4 +1,4 @@
-"""Protocols: as published, nested, hashed; they shrink aloud and depend on no order."""
+"""Protocols: as published, nested, hashed; independent of order; shrinking leaves a note."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def made(speakers, count=60, **fields) -> list[Clip]:
 
 
 def complete(name: str) -> list[Clip]:
-    """Clips of all speakers that a manifest knows, as many as it promises."""
+    """Clips of all speakers in a manifest, as many as it states."""
     content = manifest(name)
     speakers = content["speakers"]
     return [
@@ -45,7 +45,7 @@ def refused(*args, **kwargs) -> str:
     return str(error.value)
 
 
-def test_the_manifests_there_are():
+def test_manifests_are_listed():
     assert names() == [
         "crema-d/contiguous5",
         "emodb/loso10",
@@ -71,7 +71,7 @@ def test_manifest_on_complete_data(name):
     assert len(found) == int(name[-1]) or name.endswith(("loso10", "loso24", "21_24"))
     tested = [s for fold in found for s in fold.test]
     if len(found) > 1:
-        assert sorted(tested) == sorted(content["speakers"])  # everybody once
+        assert sorted(tested) == sorted(content["speakers"])  # every speaker once
     for fold, written in zip(found, content["folds"], strict=True):
         assert list(fold.test) == written["test"]
         assert list(fold.validation) == written["validation"]
@@ -122,7 +122,7 @@ def test_a_changed_manifest_is_refused(tmp_path, monkeypatch):
         manifest.cache_clear()
 
 
-def test_missing_actors_shrink_the_folds_aloud():
+def test_missing_actors_shrink_the_folds_with_a_note():
     clips = made(ACTORS[:20])
     found, notes = folds("ravdess/contiguous6", clips)
     assert [f.test[0] for f in found] == ["1", "5", "9", "13", "17"]
@@ -139,7 +139,7 @@ def test_missing_actors_shrink_the_folds_aloud():
     assert "1200 of the 1440" in refused("ravdess/contiguous6", clips, allow_partial=False)
 
 
-def test_seed_actors_fall_back_to_those_before():
+def test_baseline_actors_fall_back_to_earlier_ones():
     whole = folds("ravdess/seed_actors_21_24", made(ACTORS))
     assert whole[0][0].test == ("21", "22", "23", "24")
     assert whole[1] == []
@@ -160,13 +160,13 @@ def test_real_ravdess():
     assert len(found) == 5
     assert notes[-1].startswith("fold 6 left out")
     for fold in found:
-        sides = fold.clips(clips)
-        assert len(sides["test"]) == 240
-        assert len(sides["validation"]) == 120
-        guard(sides, {})
+        subsets = fold.clips(clips)
+        assert len(subsets["test"]) == 240
+        assert len(subsets["validation"]) == 120
+        guard(subsets, {})
 
 
-def test_strangers_are_left_out_aloud():
+def test_unknown_speakers_are_left_out_with_a_note():
     found, notes = folds("ravdess/loso24", made([*ACTORS, "99"]))
     assert notes == ["speaker 99 left out: not in ravdess/loso24"]
     assert not any("99" in f.train + f.validation + f.test for f in found)
@@ -174,14 +174,14 @@ def test_strangers_are_left_out_aloud():
 
 
 @pytest.mark.parametrize("protocol", [*names(), *GENERIC])
-def test_any_part_of_the_data_gives_sound_folds_or_one_line(protocol):
+def test_any_subset_of_the_data_gives_valid_folds_or_one_line(protocol):
     draw = random.Random(protocol)
-    known = manifest(protocol)["speakers"] if protocol in names() else ACTORS
+    speakers = manifest(protocol)["speakers"] if protocol in names() else ACTORS
     refusals = 0
     for _ in range(40):
         clips = []
-        for speaker in draw.sample(known, draw.randint(1, len(known))):
-            session = str(len(speaker) + known.index(speaker) % 5)
+        for speaker in draw.sample(speakers, draw.randint(1, len(speakers))):
+            session = str(len(speaker) + speakers.index(speaker) % 5)
             sex = {"sex": draw.choice(["male", "female"])}
             clips += made([speaker], draw.randint(1, 3), session=session, traits=sex)
         try:
@@ -190,7 +190,7 @@ def test_any_part_of_the_data_gives_sound_folds_or_one_line(protocol):
             refusals += 1
             continue
         draw.shuffle(clips)
-        assert folds(protocol, clips)[0] == found  # the order of a listing decides nothing
+        assert folds(protocol, clips)[0] == found  # the order of a listing does not matter
         for fold in found:
             guard(fold.clips(clips), {}, leaky=fold.leaky)
         tested = [name for fold in found for name in fold.test]
@@ -216,5 +216,5 @@ def test_any_part_of_the_data_gives_sound_folds_or_one_line(protocol):
         ("", "unknown protocol"),
     ],
 )
-def test_mistakes_in_one_line(protocol, hint):
+def test_mistakes_are_refused_in_one_line(protocol, hint):
     assert hint in refused(protocol, made(ACTORS))

@@ -29,9 +29,9 @@ def test_disjoint_and_complete_for_any_number(speakers):
     drawn = random.Random(speakers).sample(range(99), speakers)
     clips = [Clip(f"{number}", f"{number}", "sad") for number in drawn]
     split = make(clips, DataConfig(), seed=speakers)
-    sides = [*split.train, *split.validation, *split.test]
-    assert sorted(sides, key=natural) == speakers_of(clips)
-    together = [clips_of(clips, side) for side in (split.train, split.validation, split.test)]
+    assigned = [*split.train, *split.validation, *split.test]
+    assert sorted(assigned, key=natural) == speakers_of(clips)
+    together = [clips_of(clips, subset) for subset in (split.train, split.validation, split.test)]
     assert sum(map(len, together)) == len(clips)
     assert all(together)
 
@@ -55,7 +55,7 @@ def test_named_speakers(people):
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "message"),
     [
         (DataConfig(test_speakers="1", train_speakers="1,2"), "speakers 1 are in both train and"),
         (DataConfig(test_speakers="1", validation_speakers="1"), "both validation and test"),
@@ -65,12 +65,12 @@ def test_named_speakers(people):
         (DataConfig(train_speakers="1"), "no speaker is left for train"),
     ],
 )
-def test_impossible_splits(people, data, told):
-    with pytest.raises(UserError, match=told):
+def test_impossible_splits(people, data, message):
+    with pytest.raises(UserError, match=message):
         make(people, data, 0)
 
 
-def test_nobody_is_held_out(people):
+def test_no_speaker_is_held_out(people):
     split = make(people, DataConfig(test_speakers="none", validation_speakers="3"), 0)
     assert split == Split(("1", "2", "4", "5", "6", "7", "8"), ("3",), ())
     assert split.clips(people)["test"] == []
@@ -78,12 +78,12 @@ def test_nobody_is_held_out(people):
         Split(("1",), (), ())
 
 
-def test_too_few_people(people):
+def test_too_few_speakers(people):
     for count in (0, 1, 2):
         with pytest.raises(UserError, match=rf"^{count} speaker\(s\)"):
             make(people[: 3 * count], DataConfig(), 0)
 
 
-def test_everybody_held_out(people):
+def test_all_speakers_held_out(people):
     with pytest.raises(UserError, match="no speaker is left for train"):
         make(people, DataConfig(test_speakers="1,2,3,4,5,6,7,8"), 0)

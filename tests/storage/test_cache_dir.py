@@ -1,4 +1,4 @@
-"""cache_folder: one place for all that can be made again."""
+"""cache_folder: one place for everything that can be regenerated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from emorec_tf.storage.cache_dir import CACHE_VARIABLE, cache_folder
 
 
-def test_the_variable_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_emorec_cache_variable_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, "/elsewhere")
     assert cache_folder() == Path("/elsewhere")
     assert cache_folder("models", "a.onnx") == Path("/elsewhere/models/a.onnx")
@@ -24,7 +24,7 @@ def test_the_variable_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other places")
-def test_the_desktop_standard_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xdg_cache_home_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(CACHE_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/scratch/cache")
     assert cache_folder("models") == Path("/scratch/cache/emorec_tf/models")

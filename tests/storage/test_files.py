@@ -1,4 +1,4 @@
-"""Files and folders take their place whole; what was there before goes last."""
+"""Files and folders are replaced atomically; the old version is removed last."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def filled(folder: Path, text: str) -> Path:
     return folder
 
 
-def test_a_folder_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+def test_a_folder_replaces_an_older_one(tmp_path: Path) -> None:
     target = filled(tmp_path / "model", "old")
     put_in_place(filled(tmp_path / ".draft", "new"), target)
     assert (target / "a").read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
-def test_the_older_one_comes_back_where_the_new_one_cannot_be_placed(tmp_path: Path) -> None:
+def test_the_older_folder_is_restored_when_replacing_fails(tmp_path: Path) -> None:
     target = filled(tmp_path / "model", "old")
     with pytest.raises(FileNotFoundError):
         put_in_place(tmp_path / "no such draft", target)
@@ -41,7 +41,7 @@ def test_a_copy_left_by_a_kill_is_kept_until_the_new_one_is_in_place(tmp_path: P
     assert not old.exists()
 
 
-def test_of_a_link_only_the_link_is_removed(tmp_path: Path) -> None:
+def test_removing_a_link_keeps_its_target(tmp_path: Path) -> None:
     target = filled(tmp_path / "elsewhere", "kept")
     link = tmp_path / "link"
     link.symlink_to(target, target_is_directory=True)

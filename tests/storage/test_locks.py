@@ -1,4 +1,4 @@
-"""One process at a time."""
+"""Locks: one process at a time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ with alone(Path(sys.argv[1])):
 """
 
 
-def test_a_lock_goes_with_its_process_however_it_ends(tmp_path: Path) -> None:
+def test_a_lock_is_released_however_its_process_ends(tmp_path: Path) -> None:
     lock = tmp_path / "inside" / ".lock"
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE)
     assert holder.stdout

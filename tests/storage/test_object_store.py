@@ -1,4 +1,4 @@
-"""Buckets: what is wrong is said in one line and soon; the process ends with its own exit code."""
+"""Buckets: errors are reported quickly in one line; the exit code is kept."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from emorec_tf.storage import object_store
 
 
 @pytest.fixture
-def asked_anew(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Forget which buckets were ready, before and after; a key is there."""
+def object_store_env(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Environment with a key, and no bucket checked yet."""
     object_store.ready.cache_clear()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setattr(object_store, "PROBE_SECONDS", 1.0)
@@ -30,28 +30,30 @@ def closed_port() -> str:
         return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
-def test_nobody_answers(asked_anew: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    asked_anew.setenv("S3_ENDPOINT", address := closed_port())
+def test_an_unreachable_server_is_reported(
+    object_store_env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    object_store_env.setenv("S3_ENDPOINT", address := closed_port())
     assert evaluate_main(["--run", "s3://bucket/run"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: s3://bucket: {address} cannot be reached")
 
 
-def test_a_server_that_accepts_and_says_nothing(asked_anew: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_responds_times_out(object_store_env: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        asked_anew.setenv("S3_ENDPOINT", f"http://127.0.0.1:{mute.getsockname()[1]}")
+        object_store_env.setenv("S3_ENDPOINT", f"http://127.0.0.1:{mute.getsockname()[1]}")
         with pytest.raises(SetupError, match="cannot be reached"):
             object_store.ready("s3", "bucket")
 
 
 @pytest.mark.parametrize(("scheme", "variable"), [("s3", "AWS_ACCESS"), ("gs", "GOOGLE_APP")])
-def test_no_credentials(
-    scheme: str, variable: str, asked_anew: pytest.MonkeyPatch, tmp_path: Path
+def test_missing_credentials_are_reported(
+    scheme: str, variable: str, object_store_env: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in object_store.KEYS[scheme][0]:
-        asked_anew.delenv(name, raising=False)
-    asked_anew.setenv("HOME", str(tmp_path))
-    asked_anew.setenv(object_store.NO_METADATA[scheme], "true")
+        object_store_env.delenv(name, raising=False)
+    object_store_env.setenv("HOME", str(tmp_path))
+    object_store_env.setenv(object_store.NO_METADATA[scheme], "true")
     with pytest.raises(SetupError, match=f"no credentials found; set {variable}"):
         object_store.ready(scheme, "bucket")
     for name in object_store.KEYS[scheme][1]:
@@ -60,8 +62,8 @@ def test_no_credentials(
     assert object_store.has_key(scheme)
 
 
-def test_no_such_bucket(
-    s3: str, asked_anew: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_missing_bucket_is_reported(
+    s3: str, object_store_env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert prepare_main(["--source", "s3://elsewhere/clips", "--records", f"{s3}/records"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -73,9 +75,9 @@ def test_other_urls(capsys: pytest.CaptureFixture[str]) -> None:
     assert "only gs://, s3:// are supported" in capsys.readouterr().err
 
 
-def test_without_native_plugins(asked_anew: pytest.MonkeyPatch) -> None:
-    """As in the newest set, where tensorflow-io registers nothing."""
-    asked_anew.setattr(tf.io.gfile, "get_registered_schemes", lambda: ["", "gs"])
+def test_without_native_plugins(object_store_env: pytest.MonkeyPatch) -> None:
+    """As with the newest packages, where tensorflow-io registers nothing."""
+    object_store_env.setattr(tf.io.gfile, "get_registered_schemes", lambda: ["", "gs"])
     with pytest.raises(SetupError, match=r"do not load with TensorFlow 2\.\d+"):
         object_store.file_system.__wrapped__("s3")
 

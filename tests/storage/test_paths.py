@@ -1,4 +1,4 @@
-"""Places: URLs answer like paths, and whole commands run on a local S3 server."""
+"""URLs behave like paths, and whole commands run on a local S3 server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from emorec_tf.train import main as train_main
 from emorec_tf.training import run_dir
 
 
-def test_local_paths_stay_what_they_are(tmp_path: Path) -> None:
+def test_local_paths_are_unchanged(tmp_path: Path) -> None:
     assert type(place("a/b")) is type(Path("a/b"))
     assert place(tmp_path) == tmp_path
     (tmp_path / "a").write_text("whole")
@@ -50,7 +50,7 @@ def test_urls_keep_their_form(path: Path) -> None:
     assert path.name == "y"
 
 
-def test_objects(s3: str, tmp_path: Path) -> None:
+def test_object_storage_answers_like_local_paths(s3: str, tmp_path: Path) -> None:
     folder = place(f"{s3}/objects")
     assert not folder.exists()
     (folder / "a" / "é.txt").write_text("größe\n")
@@ -84,7 +84,7 @@ def write_half(target: Path) -> None:
         raise OSError("disk full")
 
 
-def test_a_draft_that_fails_leaves_nothing(s3: str, tmp_path: Path) -> None:
+def test_a_failed_draft_leaves_no_file(s3: str, tmp_path: Path) -> None:
     for folder in (place(f"{s3}/drafts"), tmp_path):
         target = folder / "model.keras"
         with pytest.raises(OSError, match="full"):
@@ -96,7 +96,7 @@ def test_a_draft_that_fails_leaves_nothing(s3: str, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
 
 
-def test_what_passes_is_tried_again(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transient_errors_are_retried(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "PAUSES_SECONDS", (0.0, 0.0))
     troubles = [tf.errors.UnavailableError(None, None, "busy")] * 2
 
@@ -112,7 +112,7 @@ def test_what_passes_is_tried_again(s3: str, monkeypatch: pytest.MonkeyPatch) ->
         remote._ask(question)
 
 
-def test_a_clip_that_is_fetched_is_named_as_it_was_given(s3: str) -> None:
+def test_errors_name_a_fetched_clip_by_its_url(s3: str) -> None:
     place(f"{s3}/clips/a.wav").write_bytes(b"abc")
     clip = Clip("a", "1", "sad", None, f"{s3}/clips/a.wav")
     fetched = []

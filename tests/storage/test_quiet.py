@@ -1,4 +1,4 @@
-"""Nothing of foreign code reaches the screen, whatever way it prints."""
+"""Output of foreign code is captured, whichever way it prints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def shout() -> None:
     warnings.warn("a warning", stacklevel=1)
 
 
-def test_all_is_held_back_and_the_screen_comes_back(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_is_captured_and_streams_are_restored(capfd: pytest.CaptureFixture[str]) -> None:
     print("before")
     with quiet() as held_back:
         shout()
@@ -38,7 +38,7 @@ def test_all_is_held_back_and_the_screen_comes_back(capfd: pytest.CaptureFixture
         assert line in text.splitlines()
 
 
-def test_only_what_is_asked_for_is_held_back(capfd: pytest.CaptureFixture[str]) -> None:
+def test_only_the_named_streams_are_captured(capfd: pytest.CaptureFixture[str]) -> None:
     with quiet(stdout=False) as held_back:
         shout()
         assert sorted(held_back().splitlines()) == ["C++", "python, error"]
@@ -51,8 +51,8 @@ def test_only_what_is_asked_for_is_held_back(capfd: pytest.CaptureFixture[str]) 
     assert sorted(error.splitlines()) == ["C++", "python, error"]
 
 
-def test_the_process_s_own_streams(tmp_path: Path) -> None:
-    """Where no test runner has replaced them, in the order in which they were written."""
+def test_the_streams_of_a_plain_process_are_captured(tmp_path: Path) -> None:
+    """Without a test runner that replaces them; the order of writing is kept."""
     code = (
         "import os, sys\n"
         "from emorec_tf.storage.quiet import quiet\n"
@@ -80,16 +80,16 @@ def test_the_process_s_own_streams(tmp_path: Path) -> None:
         (MemoryError(), b"", "MemoryError"),
     ],
 )
-def test_a_failure_is_one_line(
+def test_an_error_becomes_one_line(
     capfd: pytest.CaptureFixture[str], error: Exception, printed: bytes, said: str
 ) -> None:
     def work() -> None:
         os.write(2, printed)
         raise error
 
-    with pytest.raises(UserError) as told, quietly("cannot convert x"):
+    with pytest.raises(UserError) as raised, quietly("cannot convert x"):
         work()
-    assert str(told.value) == f"cannot convert x: {said}"
+    assert str(raised.value) == f"cannot convert x: {said}"
     assert capfd.readouterr() == ("", "")
 
 
@@ -97,15 +97,15 @@ def test_a_failure_is_one_line(
     "problem",
     [UserError("ours"), OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()],
 )
-def test_what_we_know_ourselves_passes(problem: BaseException) -> None:
+def test_user_errors_and_interrupts_pass_unchanged(problem: BaseException) -> None:
     before = [os.fstat(number).st_ino for number in (1, 2)]
-    with pytest.raises(type(problem)) as told, quietly("cannot convert x"):
+    with pytest.raises(type(problem)) as raised, quietly("cannot convert x"):
         raise problem
-    assert told.value is problem
+    assert raised.value is problem
     assert [os.fstat(number).st_ino for number in (1, 2)] == before
 
 
-def test_no_file_stays_open() -> None:
+def test_no_file_descriptor_leaks() -> None:
     before = len([*Path("/proc/self/fd").iterdir()])
     for _ in range(3):
         with quiet():
@@ -113,6 +113,6 @@ def test_no_file_stays_open() -> None:
     assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
-def test_the_last_line_is_not_endless() -> None:
+def test_the_last_line_is_shortened() -> None:
     assert last_line("a\n" + "b" * 999 + "\n^~~\n") == "b" * 200
     assert last_line("\n ^\n") == ""

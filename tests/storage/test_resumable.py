@@ -1,4 +1,4 @@
-"""resumable: started once, resumed by the same plan, refused in one line by any other."""
+"""resumable: started once, resumed by the same plan, refused for any other."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_check_writes_nothing(tmp_path: Path) -> None:
     assert (folder / KIND.file).exists()
 
 
-def test_overwrite_empties_what_is_ours_but_for_locks(tmp_path: Path) -> None:
+def test_overwrite_removes_own_files_except_locks(tmp_path: Path) -> None:
     folder = started(tmp_path / "out")
     (folder / "trials").mkdir()
     (folder / "trials" / "0.json").touch()
@@ -76,14 +76,14 @@ def test_overwrite_empties_what_is_ours_but_for_locks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_what_is_something_else_is_left_alone(tmp_path: Path, overwrite: bool) -> None:
+def test_a_foreign_folder_is_left_unchanged(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(UserError, match="exists and is no search; give another --out"):
         begin_or_resume(tmp_path, PLAN, KIND, overwrite)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_folder_that_lost_its_plan_is_still_ours(tmp_path: Path) -> None:
+def test_a_folder_that_lost_its_plan_can_be_started_again(tmp_path: Path) -> None:
     (tmp_path / "trials").mkdir()
     (tmp_path / "trials" / "0.json").touch()
     assert begin_or_resume(tmp_path, PLAN, KIND) is None
@@ -98,7 +98,7 @@ def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
         assert check(folder, PLAN, KIND, overwrite=True) is None
 
 
-def test_another_reader_is_asked(tmp_path: Path) -> None:
+def test_a_custom_plan_reader_is_used(tmp_path: Path) -> None:
     folder = started(tmp_path / "out")
     (folder / KIND.file).write_text("config: epochs 1")
     assert check(folder, PLAN, KIND, read=lambda _: PLAN) == PLAN

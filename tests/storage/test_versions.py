@@ -1,4 +1,4 @@
-"""Versions as the packages name them themselves."""
+"""Versions, as the packages report them."""
 
 from __future__ import annotations
 

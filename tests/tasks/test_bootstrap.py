@@ -10,7 +10,7 @@ from emorec_tf.tasks import bootstrap
 
 
 @pytest.mark.parametrize(("speakers", "seed"), [(2, 0), (20, 3), (91, 7)])
-def test_the_same_interval_as_scipy(speakers: int, seed: int) -> None:
+def test_interval_equals_scipy(speakers: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     right, clips = random.integers(1, 20, speakers), np.full(speakers, 20)
 

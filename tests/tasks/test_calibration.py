@@ -54,7 +54,7 @@ def test_temperature_is_where_the_slope_is_zero():
     assert truths + anything == pytest.approx(0, abs=0.02)
 
 
-def test_being_right_about_a_few_clips_is_not_certainty():
+def test_few_correct_clips_do_not_give_full_confidence():
     logits = np.eye(3) * 5
     # Three right and one unknown: the share of the truth is (3 + 1/3) / 4, so exp(5 / T) = 10.
     assert temperature(logits, np.arange(3)) == pytest.approx(5 / np.log(10), rel=1e-3)
@@ -70,8 +70,8 @@ def test_against_scikit_learn():
     labels = draw.integers(0, 5, 500)
     assert nll(probabilities, labels) == pytest.approx(log_loss(labels, probabilities))
     two = draw.dirichlet(np.ones(2), 500)
-    sides = labels % 2
-    assert brier(two, sides) / 2 == pytest.approx(brier_score_loss(sides, two[:, 1]))
+    binary = labels % 2
+    assert brier(two, binary) / 2 == pytest.approx(brier_score_loss(binary, two[:, 1]))
 
 
 def test_by_hand():
@@ -89,8 +89,8 @@ def test_by_hand():
 
 def test_extremes():
     perfect, labels = np.eye(3), np.arange(3)
-    for figure in (nll, brier, ece):
-        assert figure(perfect, labels) == 0
+    for metric in (nll, brier, ece):
+        assert metric(perfect, labels) == 0
     wrong = np.array([1, 2, 0])
     assert brier(perfect, wrong) == 2
     assert ece(perfect, wrong) == 1
@@ -114,7 +114,7 @@ def test_risk_coverage_by_hand():
     assert area == pytest.approx((0 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
 
 
-def test_risk_coverage_of_ties_knows_no_order():
+def test_risk_coverage_does_not_depend_on_the_order_of_ties():
     probabilities = np.full((4, 2), 0.5)
     labels = np.array([0, 0, 0, 1])
     for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
@@ -123,7 +123,7 @@ def test_risk_coverage_of_ties_knows_no_order():
         assert area == pytest.approx(0.25)
 
 
-def test_knowing_when_one_errs_lowers_the_area():
+def test_informative_confidence_lowers_the_area():
     logits, labels = simulated(5000, 5, seed=6)
     probabilities = scaled(logits, 1.0)
     _, risk, area = risk_coverage(probabilities, labels)
@@ -144,7 +144,7 @@ def test_knowing_when_one_errs_lowers_the_area():
         (np.full((2, 3), np.nan), np.array([0, 1])),
     ],
 )
-@pytest.mark.parametrize("figure", [temperature, nll, brier, ece, risk_coverage])
-def test_nonsense_is_refused(figure, values, labels):
+@pytest.mark.parametrize("metric", [temperature, nll, brier, ece, risk_coverage])
+def test_invalid_input_is_refused(metric, values, labels):
     with pytest.raises(ValueError, match=r"need|finite|class ids"):
-        figure(values, labels)
+        metric(values, labels)

@@ -1,4 +1,4 @@
-"""The concordance loss: closed forms, missing ratings, slopes where a batch tells nothing."""
+"""The concordance loss: closed forms, missing ratings, finite gradients for constant batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def series(seed: int = 0, count: int = 16) -> tuple[np.ndarray, np.ndarray]:
     return truth, (truth + draw.normal(0.2, 1, truth.shape)).astype("f")
 
 
-def test_it_is_concordance_and_squared_error():
+def test_loss_is_concordance_plus_squared_error():
     truth, guess = series()
     found = regression_metrics.metrics(truth[:, 0], guess[:, 0])
     expected = 1 - found["ccc"] + found["rmse"] ** 2 / 4
@@ -35,24 +35,24 @@ def test_missing_ratings_do_not_count():
 
 
 @pytest.mark.parametrize("truth", [[3.0, 3.0, 3.0], [2.0, np.nan, 2.0], [4.0, 4.0, 1.0]])
-def test_there_is_always_a_slope(truth):
-    """Estimates that are all one, or ratings that are: gradients are finite and lead there."""
+def test_gradient_is_finite_for_constant_series(truth):
+    """With constant estimates or ratings, gradients are finite and reduce the error."""
     import tensorflow as tf
 
-    known = np.array(truth, "f")[:, None]
+    ratings = np.array(truth, "f")[:, None]
     guess = tf.Variable(np.full((3, 1), 2.5, "f"))
     optimizer = keras.optimizers.SGD(1.0)
-    before = np.nansum((known - guess.numpy()) ** 2)
+    before = np.nansum((ratings - guess.numpy()) ** 2)
     for _ in range(40):
         with tf.GradientTape() as tape:
-            loss = Concordance()(known, guess)
+            loss = Concordance()(ratings, guess)
         slope = tape.gradient(loss, guess)
         assert np.isfinite(slope.numpy()).all()
         optimizer.apply([slope], [guess])
-    assert np.nansum((known - guess.numpy()) ** 2) < 0.3 * before
+    assert np.nansum((ratings - guess.numpy()) ** 2) < 0.3 * before
 
 
-def test_it_is_saved_with_a_model(reloaded, tmp_path):
+def test_loss_is_saved_with_a_model(reloaded, tmp_path):
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
     model.compile("sgd", Concordance())

@@ -1,4 +1,4 @@
-"""Figures against scikit-learn, a table worked by hand, and the promise of the intervals."""
+"""Metrics against scikit-learn and a table by hand; coverage of the intervals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_by_hand():
     assert found["per_class_recall"] == {"neutral": 0.75, "happy": 0.5, "sad": 0.75}
     assert found["chance_uar"] == pytest.approx(1 / 3)
     assert found["majority_baseline"] == {"class": "neutral", "war": 0.4, "uar": 1 / 3}
-    json.dumps(found)  # what evaluate writes
+    json.dumps(found)  # as evaluate writes them
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -52,9 +52,9 @@ def test_against_scikit_learn(seed):
     np.testing.assert_allclose(list(found["per_class_recall"].values()), recalls)
 
 
-def test_a_class_that_does_not_occur():
+def test_an_absent_class_is_left_out_of_uar():
     found = metrics.scores(["neutral", "neutral", "sad"], answers([0, 1, 2]), CLASSES, "xyz")
-    assert found["uar"] == pytest.approx((0.5 + 1) / 2)  # over the two that occur
+    assert found["uar"] == pytest.approx((0.5 + 1) / 2)  # over the two classes that occur
     assert found["chance_uar"] == 0.5
     assert found["per_class_recall"]["happy"] == 0
 
@@ -71,7 +71,7 @@ def test_intervals_of_equal_speakers_are_points():
     assert found["uar_ci95"] == found["war_ci95"] == [0.5, 0.5]
 
 
-def test_intervals_repeat_and_hold_the_figure():
+def test_intervals_are_repeatable_and_contain_the_score():
     random = np.random.default_rng(3)
     truth, guess = random.integers(0, 3, 120), random.integers(0, 3, 120)
     labels, speakers = [CLASSES[i] for i in truth], [str(i % 6) for i in range(120)]
@@ -86,7 +86,7 @@ def test_intervals_repeat_and_hold_the_figure():
 
 
 def test_intervals_draw_whole_speakers():
-    """Ten clips a speaker, all right or all wrong: the interval is that of a few coin throws."""
+    """Ten clips per speaker, all right or all wrong: the interval of a few coin throws."""
     right = np.repeat([1, 0, 1, 0, 1, 0, 1, 0], 10)
     speakers = np.repeat(np.arange(8), 10)
     ids = np.zeros(80, int)
@@ -97,7 +97,7 @@ def test_intervals_draw_whole_speakers():
 
 
 def test_coverage(monkeypatch):
-    """The interval holds the true value about as often as 20 resampled speakers allow."""
+    """The interval contains the true value about as often as 20 resampled speakers allow."""
     monkeypatch.setattr(bootstrap, "RESAMPLES", 300)
     random = np.random.default_rng(0)
     held, trials = 0, 100

@@ -1,4 +1,4 @@
-"""Plots are PNGs on white and SVGs that fit any page."""
+"""Plots: PNG on white, and SVG that adapts to the page."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ def confusion_png(confusion, classes, title) -> bytes:
     return plots.png(plots.confusion_figure(confusion, classes, title))
 
 
-def opened(confusion, classes) -> np.ndarray:
+def pixels_of(confusion, classes) -> np.ndarray:
     return image(confusion_png(confusion, classes, "title"))
 
 
-def test_it_opens_and_shows_the_counts():
-    diagonal = opened([[5, 0], [0, 5]], ["neutral", "happy"])
+def test_confusion_plot_shows_the_counts():
+    diagonal = pixels_of([[5, 0], [0, 5]], ["neutral", "happy"])
     assert diagonal.ndim == 3
     assert min(diagonal.shape[:2]) > 200
     assert diagonal.std() > 0.1
-    swapped = opened([[0, 5], [5, 0]], ["neutral", "happy"])
+    swapped = pixels_of([[0, 5], [5, 0]], ["neutral", "happy"])
     assert swapped.shape == diagonal.shape
     assert not np.array_equal(swapped, diagonal)
 
 
-def test_it_repeats_byte_for_byte():
+def test_plots_are_byte_identical_when_repeated():
     one, same = (confusion_png(np.eye(3, dtype=int).tolist(), "abc", "t") for _ in range(2))
     assert one == same
 
 
 def test_empty_rows_and_more_classes():
-    big = opened(np.zeros((9, 9), int).tolist(), [f"class {n}" for n in range(9)])
-    assert min(big.shape[:2]) > min(opened([[1]], ["a"]).shape[:2])
+    big = pixels_of(np.zeros((9, 9), int).tolist(), [f"class {n}" for n in range(9)])
+    assert min(big.shape[:2]) > min(pixels_of([[1]], ["a"]).shape[:2])
 
 
 DRAWN = {

@@ -1,4 +1,4 @@
-"""Ratings' figures: closed forms, libraries, an example by hand, intervals that cover."""
+"""Regression metrics: closed forms, libraries, an example by hand, coverage of intervals."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_constant_series():
         rmse(np.zeros(0), np.zeros(0))
 
 
-def test_figures_that_are_not_defined_count_as_none_reached():
+def test_correlations_of_constant_series_are_zero():
     truth = np.arange(1.0, 5.0)
     assert metrics(truth, np.full(4, 3.0)) == pytest.approx(
         {"ccc": 0, "pcc": 0, "rmse": rmse(truth, np.full(4, 3.0))}
@@ -68,12 +68,12 @@ def test_figures_that_are_not_defined_count_as_none_reached():
     assert metrics(np.full(4, 3.0), np.full(4, 3.0)) == {"ccc": 0, "pcc": 0, "rmse": 0}
 
 
-def test_scores_stand_beside_the_training_mean():
+def test_scores_are_reported_beside_the_training_mean():
     draw = np.random.default_rng(6)
     truth = draw.uniform(1, 5, 120)
     guess, speakers = truth + draw.normal(0, 0.5, 120), [str(i % 8) for i in range(120)]
     found = scores(truth, guess, np.full(120, 2.5), speakers)
-    assert json.loads(json.dumps(found)) == found  # what evaluate writes
+    assert json.loads(json.dumps(found)) == found  # as evaluate writes them
     assert found["n"] == 120
     mean = root_mean_squared_error(truth, np.full(120, 2.5))
     assert found["baseline"] == pytest.approx({"prediction": 2.5, "ccc": 0, "pcc": 0, "rmse": mean})
@@ -89,7 +89,7 @@ def test_scores_stand_beside_the_training_mean():
 
 @pytest.mark.slow
 def test_intervals_cover_the_truth(monkeypatch):
-    """200 draws of 25 people whose errors have a part in common: RMSE is 0.5 by construction."""
+    """200 draws of 25 speakers with correlated errors; the RMSE is 0.5 by construction."""
     monkeypatch.setattr(bootstrap, "RESAMPLES", 300)
     draw, covered = np.random.default_rng(13), 0
     speakers = np.repeat(np.arange(25), 8)

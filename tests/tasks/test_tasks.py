@@ -1,4 +1,4 @@
-"""Activation and valence, in bins and as ratings: labelled, trained, scored, answered, reported."""
+"""Activation (arousal) and valence, as bins and as ratings, from labels to the report."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def rated(*ratings: float | None) -> list[Clip]:
 # --- labels ------------------------------------------------------------------------------------
 
 
-def test_bins_are_cut_where_the_original_systems_cut():
+def test_bins_use_the_cuts_of_the_original_systems():
     clips = labelled(rated(1, 2.5, 2.51, 3, 3.49, 3.5, None, 5), VALENCE)
     bins = ["negative"] * 2 + ["neutral"] * 3 + ["positive"] * 2
     assert [c.emotion for c in clips] == bins
@@ -70,7 +70,7 @@ def test_emotions_are_chosen_before_ratings():
     assert [c.emotion for c in labelled(clips, chosen)] == ["negative", "positive"]
 
 
-def test_mistakes_in_one_line():
+def test_mistakes_are_refused_in_one_line():
     with pytest.raises(UserError, match="no clip has a rating of valence; use data that has"):
         labelled(rated(None, None), RATED)
     with pytest.raises(UserError, match="clip c1: valence is 60, not from 1 to 5"):
@@ -100,8 +100,8 @@ def test_every_kind_of_fusion_estimates_within_the_scale(fusion, features, input
 
 def test_the_head_is_three_and_twice_the_tangent():
     raw = np.array([[0.0, 0.0], [-1.0, 1.5], [40.0, -40.0]], "f")
-    told = np.asarray(tasks.Regression("valence").head(raw))
-    np.testing.assert_allclose(told[:, 0], 3 + 2 * np.tanh(np.diff(raw)[:, 0] / 2), atol=1e-5)
+    predicted = np.asarray(tasks.Regression("valence").head(raw))
+    np.testing.assert_allclose(predicted[:, 0], 3 + 2 * np.tanh(np.diff(raw)[:, 0] / 2), atol=1e-5)
 
 
 # --- ratings, from training to the report ------------------------------------------------------
@@ -109,7 +109,7 @@ def test_the_head_is_three_and_twice_the_tangent():
 
 @pytest.fixture(scope="module")
 def folds(demo_records: Path, tmp_path_factory) -> Path:
-    """Valence as it is, two folds by one seed."""
+    """Valence as a rating: two folds with one random seed."""
     folder = tmp_path_factory.mktemp("rated") / "cv"
     where = ["--records", str(demo_records), "--run", str(folder), "--protocol=group_kfold:2"]
     flags = ["--seeds=1", "--epochs=3", "--batch_size=4", "--learning_rate=0.01"]
@@ -127,12 +127,12 @@ def test_the_epoch_is_chosen_by_concordance(folds):
     best = reached[run_dir.best_epoch(reached) - 1]
     assert best == max(reached)
     test = tasks.of(run.config.data, ())
-    opened = open_records(str(run.config.data.records))
+    records = open_records(str(run.config.data.records))
     from emorec_tf.training import experiment
     from emorec_tf.training import logits as answers
 
-    clips = experiment.of_run(run, opened).scored("validation")
-    batches = answers.ClipBatches(opened, clips)
+    clips = experiment.of_run(run, records).scored("validation")
+    batches = answers.ClipBatches(records, clips)
     raw, clips = answers.logits_of(run_dir.load_model(run.model_file), batches)
     found = test.metrics(test.truth(clips), test.predictions(raw, None))
     assert found["ccc"] == pytest.approx(best, abs=1e-4)
@@ -140,25 +140,27 @@ def test_the_epoch_is_chosen_by_concordance(folds):
 
 
 @pytest.mark.slow
-def test_figures_are_those_of_the_libraries(folds):
+def test_scores_equal_the_libraries(folds):
     run = crossval_files.fold_folder(folds, 0, "1")
     found = json.loads((run / "metrics.json").read_text())
     rows = read_csv(run / "predictions.csv")
     head = ["clip_id", "speaker", "label", "audio_present", "faces_found", "prediction"]
     assert list(rows[0]) == head
-    truth, told = ([float(row[k]) for row in rows] for k in ("label", "prediction"))
+    truth, predicted = ([float(row[k]) for row in rows] for k in ("label", "prediction"))
     report_rows = read_csv(Path(run_dir.load(run).config.data.records) / "report.csv")
     ratings = {row["clip_id"]: float(row["valence"]) for row in report_rows}
     assert truth == pytest.approx([ratings[row["clip_id"]] for row in rows])
-    assert found["pcc"] == pytest.approx(pearsonr(truth, told).statistic, abs=1e-4)
-    assert found["rmse"] == pytest.approx(root_mean_squared_error(truth, told), abs=1e-4)
+    assert found["pcc"] == pytest.approx(pearsonr(truth, predicted).statistic, abs=1e-4)
+    assert found["rmse"] == pytest.approx(root_mean_squared_error(truth, predicted), abs=1e-4)
     assert (found["target"], found["target_scale"]) == ("valence", "continuous")
     assert found["temperature"] is None
     assert not (run / "temperature.json").exists()
-    known = [ratings[r["clip_id"]] for r in report_rows if r["speaker"] in found["train_speakers"]]
-    assert found["baseline"]["prediction"] == pytest.approx(np.mean(known))
+    train_ratings = [
+        ratings[r["clip_id"]] for r in report_rows if r["speaker"] in found["train_speakers"]
+    ]
+    assert found["baseline"]["prediction"] == pytest.approx(np.mean(train_ratings))
     assert found["baseline"]["ccc"] == 0
-    mean = np.full(len(truth), np.mean(known))
+    mean = np.full(len(truth), np.mean(train_ratings))
     assert found["baseline"]["rmse"] == pytest.approx(root_mean_squared_error(truth, mean))
     assert found["coverage"]["clips"] == found["n"] == 12
     assert (run / "scatter.png").read_bytes().startswith(b"\x89PNG")
@@ -168,19 +170,19 @@ def test_figures_are_those_of_the_libraries(folds):
 
 
 @pytest.mark.slow
-def test_predict_tells_what_evaluate_scored(folds, demo_clips, capsys):
+def test_predict_and_evaluate_agree_on_ratings(folds, demo_clips, capsys):
     run = crossval_files.fold_folder(folds, 0, "1")
     wanted = read_csv(run / "predictions.csv")[0]
-    film = str(demo_clips / f"{wanted['clip_id']}.mp4")
-    assert predict.main(["--run", str(run), "--json", film]) == 0
+    video = str(demo_clips / f"{wanted['clip_id']}.mp4")
+    assert predict.main(["--run", str(run), "--json", video]) == 0
     (answer,) = map(json.loads, capsys.readouterr().out.splitlines())
     keys = ["clip", "target", "value", "audio_present", "face_present", "face_coverage", "seconds"]
     assert list(answer) == keys
     assert answer["target"] == "valence"
     assert answer["value"] == pytest.approx(float(wanted["prediction"]), abs=2e-3)
-    assert predict.main(["--run", str(run), film]) == 0
+    assert predict.main(["--run", str(run), video]) == 0
     assert "valence" in capsys.readouterr().out
-    assert predict.main(["--run", str(run), "--abstain_below=0.5", film]) == 1
+    assert predict.main(["--run", str(run), "--abstain_below=0.5", video]) == 1
     assert "estimates valence; drop --abstain_below" in capsys.readouterr().err
 
 
@@ -189,8 +191,8 @@ def test_folds_are_pooled(folds, capsys):
     rows = read_csv(folds / "predictions.csv")
     assert len({row["clip_id"] for row in rows}) == len(rows) == 24
     found = json.loads((folds / "metrics.json").read_text())
-    truth, told = ([float(row[k]) for row in rows] for k in ("label", "prediction"))
-    assert found["pcc"] == pytest.approx(pearsonr(truth, told).statistic)
+    truth, predicted = ([float(row[k]) for row in rows] for k in ("label", "prediction"))
+    assert found["pcc"] == pytest.approx(pearsonr(truth, predicted).statistic)
     means = [float(row["baseline"]) for row in rows]
     assert found["baseline"]["rmse"] == pytest.approx(root_mean_squared_error(truth, means))
     assert found["ccc_per_seed"] == {"0": found["ccc"]}
@@ -240,7 +242,7 @@ def test_the_report_has_a_section_of_its_own_for_ratings(folds, tmp_path, capsys
 
 
 @pytest.mark.slow
-def test_bins_of_the_demo(demo_records, demo_clips, tmp_path, capsys):
+def test_bins_of_the_demo_corpus(demo_records, demo_clips, tmp_path, capsys):
     run = tmp_path / "run"
     where = ["--records", str(demo_records), "--run", str(run)]
     assert train_main([*where, "--epochs=2", "--target=activation", *TRAIN_FLAGS]) == 0
@@ -254,9 +256,9 @@ def test_bins_of_the_demo(demo_records, demo_clips, tmp_path, capsys):
         rating = float(report_rows[row["clip_id"]]["activation"])
         expected = "low" if rating <= 2.5 else "medium" if rating < 3.5 else "high"
         assert row["label"] == expected
-    film = str(sorted((demo_clips / "clips").glob("actor04_*.mp4"))[0])
+    video = str(sorted((demo_clips / "clips").glob("actor04_*.mp4"))[0])
     capsys.readouterr()
-    assert predict.main(["--run", str(run), "--json", film]) == 0
+    assert predict.main(["--run", str(run), "--json", video]) == 0
     answer = json.loads(capsys.readouterr().out)
     keys = "clip emotion probabilities audio_present face_present face_coverage seconds target"
     assert list(answer) == keys.split()
@@ -264,15 +266,15 @@ def test_bins_of_the_demo(demo_records, demo_clips, tmp_path, capsys):
     assert list(answer["probabilities"]) == ["low", "medium", "high"]
 
 
-def improv(folder: Path, films: list[Path]) -> Path:
-    """A made-up corpus of MSP-IMPROV's form: 3 sessions of two people, some ratings missing."""
+def improv(folder: Path, videos: list[Path]) -> Path:
+    """A corpus laid out like MSP-IMPROV: 3 sessions of two speakers, some ratings missing."""
     lines = []
-    people = product("123", "FM", range(1, len(films) // 6 + 1))
-    for number, ((session, sex, turn), film) in enumerate(zip(people, films, strict=True)):
+    people = product("123", "FM", range(1, len(videos) // 6 + 1))
+    for number, ((session, sex, turn), video) in enumerate(zip(people, videos, strict=True)):
         name = f"IMPROV-S01A-{sex}0{session}-P-{sex}{'M' if sex == 'F' else 'F'}{turn:02d}"
         path = folder / f"session{session}" / "S01A" / "P" / f"MSP-{name}.avi"
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(film, path)
+        shutil.copyfile(video, path)
         valence = "NaN" if turn == 4 else f"{1.5 + 1.5 * (turn % 3):.2f}"
         letter = "AHSN"[number % 4]
         lines.append(f"UTD-{name}.avi; {letter}; A:2.80; V:{valence}; D:3.40 ; N:3.20;\n")
@@ -281,14 +283,14 @@ def improv(folder: Path, films: list[Path]) -> Path:
 
 
 @pytest.mark.slow
-def test_a_corpus_of_the_form_of_msp_improv(demo_clips, tmp_path, capsys):
+def test_a_corpus_laid_out_like_msp_improv(demo_clips, tmp_path, capsys):
     source = improv(tmp_path / "corpus", sorted((demo_clips / "clips").glob("*.mp4")))
-    opened = tmp_path / "records"
-    where = ["--dataset=msp-improv", "--source", str(source), "--records", str(opened)]
+    records = tmp_path / "records"
+    where = ["--dataset=msp-improv", "--source", str(source), "--records", str(records)]
     assert prepare_main([*where, "--workers=1", *FEATURE_FLAGS]) == 0
     capsys.readouterr()
     protocol = ["--protocol=seed_half_session", "--seeds=1", "--folds=0", "--target=valence"]
-    net = ["--records", str(opened), "--batch_size=4", "--epochs=1", "--fusion=audio_only", *NET]
+    net = ["--records", str(records), "--batch_size=4", "--epochs=1", "--fusion=audio_only", *NET]
     run = tmp_path / "cv"
     assert crossval_main([*net, *protocol, "--run", str(run)]) == 0
     said = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""cluster: TF_CONFIG is understood, or refused in a line that says what it should be."""
+"""cluster: TF_CONFIG is parsed, or refused in one line that says what it should be."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_workers_are_counted_after_the_chief() -> None:
 
 
 @pytest.mark.parametrize("nothing", ["", " ", text({"worker": HOSTS[:1]})])
-def test_one_machine_is_no_team(nothing: str) -> None:
+def test_one_machine_is_not_a_cluster(nothing: str) -> None:
     assert cluster.team_of(nothing) is None
 
 
@@ -46,7 +46,7 @@ def test_one_machine_is_no_team(nothing: str) -> None:
         (text({"chief": HOSTS[:2], "worker": HOSTS[2:]}), "more than one chief"),
     ],
 )
-def test_what_is_malformed_is_refused_in_one_line(wrong: str, said: str) -> None:
+def test_malformed_tf_config_is_refused_in_one_line(wrong: str, said: str) -> None:
     with pytest.raises(UserError) as caught:
         cluster.team_of(wrong)
     assert said in str(caught.value)
@@ -54,7 +54,7 @@ def test_what_is_malformed_is_refused_in_one_line(wrong: str, said: str) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_example_is_a_team() -> None:
+def test_the_example_in_the_error_is_valid() -> None:
     assert cluster.team_of(cluster.EXAMPLE) == cluster.Team(("host0:4000", "host1:4000"), 0)
 
 
@@ -67,5 +67,5 @@ def test_batches_divide_by_the_replicas(size: int, replicas: int, near: str) -> 
     cluster.check_batch(64, replicas if 64 % replicas == 0 else 2)
 
 
-def test_one_strategy() -> None:
+def test_the_strategy_is_made_once() -> None:
     assert cluster.strategy() is cluster.strategy()

@@ -1,4 +1,4 @@
-"""Enrolment clips: drawn without a look at labels, the same for a speaker in any company."""
+"""Enrolment clips: drawn without labels and independently for each speaker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.training.enrolment import enrolment_clips, scored_clips
 
 
-def test_the_draw(people):
+def test_enrolment_clips_are_drawn_per_speaker(people):
     data = DataConfig(enrol=2)
     drawn = enrolment_clips(people, data, seed=0)
     assert sorted(c.speaker for c in drawn) == sorted(2 * [str(i) for i in range(1, 9)])

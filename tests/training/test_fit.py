@@ -1,4 +1,4 @@
-"""fit: two processes train a run as one does, also when one of them is killed."""
+"""fit: two processes train a run as one would, even when one of them is killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emorec_tf.train import main as train_main
 from emorec_tf.training import run_dir
 from emorec_tf.training.distributed import cluster
 
-# what is random inside the network differs between machines; augmentation does not
+# random draws inside the network differ between machines; augmentation does not
 UNDRAWN = [
     *TRAIN_FLAGS,
     "--audio=conv1d(filters=8, blocks=2, dropout=0.0)",
@@ -53,7 +53,7 @@ def epochs(folder: Path, column: str = "loss") -> np.ndarray:
 
 
 def killed(arguments: Sequence[str], folder: Path, victim: int, rows: int) -> str:
-    """Kill one of two processes after so many epochs; what the other says until it ends."""
+    """Kill one of two processes after some epochs; return the output of the other."""
     both = pair(arguments)
     deadline = time.monotonic() + 400
     while time.monotonic() < deadline and all(process.poll() is None for process in both):
@@ -68,7 +68,7 @@ def killed(arguments: Sequence[str], folder: Path, victim: int, rows: int) -> st
 
 
 @pytest.mark.slow
-def test_two_processes_killed_and_restarted_end_as_one_undisturbed(
+def test_two_killed_and_restarted_processes_train_as_one_uninterrupted(
     demo_records: Path, tmp_path: Path
 ) -> None:
     common, folder = ["--records", str(demo_records), *UNDRAWN], tmp_path / "two"
@@ -97,7 +97,7 @@ def test_two_processes_killed_and_restarted_end_as_one_undisturbed(
         (["--classifier=lda()"], "classifier is the work of one process; unset TF_CONFIG"),
     ],
 )
-def test_what_several_machines_cannot_do_is_said_before_they_meet(
+def test_settings_that_several_machines_cannot_run_are_refused_first(
     more: list[str],
     said: str,
     demo_records: Path,

@@ -1,4 +1,4 @@
-"""Answers about training speakers by heads that never met them, against scikit-learn's own way."""
+"""Inner cross-validation: predictions for training speakers equal those of scikit-learn."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ refit: true
 inner_folds: 2
 batch_size: 4
 """
-VOICE = "audio: functionals(coefficients=8)\nfusion: audio_only\n" + HEAD
+AUDIO = "audio: functionals(coefficients=8)\nfusion: audio_only\n" + HEAD
 FACE = 'face: "face_statistics(mesh=False)"\nfusion: face_only\n' + HEAD
 
 
 @pytest.fixture(scope="module")
 def whole(demo_records: Path, tmp_path_factory: pytest.TempPathFactory) -> run_dir.Run:
     folder = tmp_path_factory.mktemp("inner")
-    (folder / "voice.yaml").write_text(VOICE + "augmented_copies: 2\n")
+    (folder / "voice.yaml").write_text(AUDIO + "augmented_copies: 2\n")
     (folder / "face.yaml").write_text(FACE)
     (folder / "both.yaml").write_text("ensemble: voice.yaml, face.yaml\nrefit: true\n")
     where = ["--records", str(demo_records), "--run", str(folder / "run")]
@@ -56,24 +56,24 @@ def members(whole: run_dir.Run) -> list[run_dir.Run]:
     return [run_dir.load(whole.folder / facts["folder"]) for facts in whole.steps.values()]
 
 
-def known(run: run_dir.Run) -> list:
-    opened = records_dir.open_records(str(run.config.data.records))
-    sides = run.split.clips(opened.clips)
-    return [*sides["train"], *sides["validation"]]
+def inner_clips(run: run_dir.Run) -> list:
+    records = records_dir.open_records(str(run.config.data.records))
+    subsets = run.split.clips(records.clips)
+    return [*subsets["train"], *subsets["validation"]]
 
 
-def test_each_clip_is_answered_as_by_scikit_learn(members):
+def test_inner_predictions_equal_scikit_learn(members):
     face = members[1]
     clip_ids, logits, labels = inner_cv.answers(face)
-    by_id = {c.clip_id: c for c in known(face)}
-    assert sorted(clip_ids) == sorted(by_id), "training and validation speakers, nobody else"
+    by_id = {c.clip_id: c for c in inner_clips(face)}
+    assert sorted(clip_ids) == sorted(by_id), "training and validation speakers only"
     clips = [by_id[clip_id] for clip_id in clip_ids]
-    opened = records_dir.open_records(str(face.config.data.records))
+    records = records_dir.open_records(str(face.config.data.records))
     model = run_dir.load_model(face.model_file)
     import keras
 
     below = keras.Model(model.input, model.get_layer("features").output)
-    features, ordered = answers.logits_of(below, answers.ClipBatches(opened, clips))
+    features, ordered = answers.logits_of(below, answers.ClipBatches(records, clips))
     row = {c.clip_id: n for n, c in enumerate(ordered)}
     features = features[[row[i] for i in clip_ids]]
     np.testing.assert_array_equal(labels, face.task.truth(clips))
@@ -89,22 +89,22 @@ def test_each_clip_is_answered_as_by_scikit_learn(members):
         method="predict_log_proba",
     )
     mine = log_softmax(logits, axis=1)
-    sure = theirs > -20  # where float64 ends, theirs stays
+    sure = theirs > -20  # theirs stays at the limit of float64
     np.testing.assert_allclose(mine[sure], theirs[sure], rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(mine.argmax(1), theirs.argmax(1))
 
 
-def test_they_tell_the_temperature_and_members_keep_their_own(whole, members):
+def test_inner_answers_give_the_temperature_of_run_and_members(whole, members):
     for run in (whole, *members):
         _, logits, labels = inner_cv.answers(run)
         facts = json.loads((run.folder / "temperature.json").read_text())
         assert facts["fitted_to"] == "inner folds"
-        assert facts["validation_clips"] == len(labels) == len(known(run))
+        assert facts["validation_clips"] == len(labels) == len(inner_clips(run))
         assert run.temperature == pytest.approx(calibration.temperature(logits, labels))
     assert ensemble.temperatures(members) == [m.temperature for m in members]
 
 
-def test_the_product_answers_as_its_members_do(whole, members):
+def test_ensemble_inner_answers_are_the_product_of_the_members(whole, members):
     clip_ids, logits, _ = inner_cv.answers(whole)
     total = np.zeros_like(logits)
     for member in members:
@@ -112,22 +112,22 @@ def test_the_product_answers_as_its_members_do(whole, members):
         row = {clip_id: n for n, clip_id in enumerate(own_ids)}
         total += log_softmax(own[[row[i] for i in clip_ids]] / member.temperature, axis=1)
     np.testing.assert_allclose(logits, total, atol=1e-9)
-    figures = inner_cv.scores(whole)
-    assert set(figures) == {"uar", "war", "nll"}
-    assert figures["war"] == pytest.approx((logits.argmax(1) == inner_cv.answers(whole)[2]).mean())
+    scores = inner_cv.scores(whole)
+    assert set(scores) == {"uar", "war", "nll"}
+    assert scores["war"] == pytest.approx((logits.argmax(1) == inner_cv.answers(whole)[2]).mean())
 
 
-def test_copies_are_fitted_to_and_never_judged():
+def test_augmented_copies_are_fitted_but_never_scored():
     rows = Rows(np.zeros((9, 2)), np.zeros(9, int), np.array([*"aabbc", *"aabb"]))
-    found, judged = inner_cv.rounds(rows, ["1", "2", "3", "4", "5"], 3, {"2"})
-    assert sorted(judged) == ["1", "3", "4", "5"]
+    found, scored = inner_cv.rounds(rows, ["1", "2", "3", "4", "5"], 3, {"2"})
+    assert sorted(scored) == ["1", "3", "4", "5"]
     for fit, left in found:
         assert not set(fit.speakers) & set(left.speakers)
     assert sum(len(left.labels) for _, left in found) == 4
     assert sorted(len(fit.labels) for fit, _ in found) == [5, 5, 8], "copies of all others fit"
 
 
-def test_too_few_speakers_and_damage_are_one_line(members, tmp_path):
+def test_too_few_speakers_and_damaged_files_are_refused_in_one_line(members, tmp_path):
     rows = Rows(np.zeros((2, 2)), np.zeros(2, int), np.array(["a", "b"]))
     with pytest.raises(UserError, match="inner_folds is 3, but there are 2 speakers"):
         inner_cv.rounds(rows, ["1", "2"], 3, set())
@@ -169,16 +169,16 @@ def test_wrong_settings(flags, said, demo_records, capsys):
     assert not Path("nowhere").exists()
 
 
-def test_training_speakers_choose_among_candidates(demo_records, tmp_path):
-    """The script's choice and pooled figures, against scikit-learn on the files it read."""
+def test_nested_choice_script_equals_scikit_learn(demo_records, tmp_path):
+    """The script's choice and pooled scores, against scikit-learn on the same files."""
     folders = []
     for pca in (4, 1):
         folder = tmp_path / f"cv-pca{pca}"
         config = tmp_path / f"pca{pca}.yaml"
         config.write_text(FACE.replace("pca=4", f"pca={pca}"))
         where = ["--records", str(demo_records), "--run", str(folder), "--seeds", "1"]
-        told = ["--config", str(config), "--protocol", "group_kfold:2"]
-        assert crossval_main([*told, *where]) == 0
+        settings = ["--config", str(config), "--protocol", "group_kfold:2"]
+        assert crossval_main([*settings, *where]) == 0
         folders.append(folder)
     script = [sys.executable, "scripts/nested_choice.py", *map(str, folders)]
     done = subprocess.run(script, capture_output=True, text=True, check=True, env=os.environ)
@@ -196,8 +196,8 @@ def test_training_speakers_choose_among_candidates(demo_records, tmp_path):
         assert inner[taken] == pytest.approx(uar, abs=5e-4)
         rows += read_csv(run.folder / "predictions.csv")
     names = [name for name in rows[0] if name in run.classes]
-    told = [max(names, key=lambda name, row=row: float(row[name])) for row in rows]  # type: ignore[misc]
-    war = 100 * np.mean([t == row["label"] for t, row in zip(told, rows, strict=True)])
+    predicted = [max(names, key=lambda name, row=row: float(row[name])) for row in rows]  # type: ignore[misc]
+    war = 100 * np.mean([t == row["label"] for t, row in zip(predicted, rows, strict=True)])
     assert f"WAR {war:.1f}" in done.stdout
     wrong = subprocess.run([*script, str(tmp_path)], capture_output=True, text=True, check=False)
     assert wrong.returncode == 1
@@ -205,11 +205,11 @@ def test_training_speakers_choose_among_candidates(demo_records, tmp_path):
     assert "Traceback" not in wrong.stderr
 
 
-def test_a_run_that_takes_a_step_over_takes_its_answers_too(whole, members, tmp_path):
+def test_a_run_that_adopts_a_stage_copies_its_inner_answers(whole, members, tmp_path):
     face = members[1]
-    opened = records_dir.open_records(str(face.config.data.records))
+    records = records_dir.open_records(str(face.config.data.records))
     first = face.folder.parent
-    own = experiment.make(face.config, opened, face.split)
+    own = experiment.make(face.config, records, face.split)
     run = train_run.train(own, tmp_path / "run", shared_stages=first)
     clip_ids, logits, labels = inner_cv.answers(run)
     wanted_ids, wanted_logits, wanted_labels = inner_cv.answers(face)

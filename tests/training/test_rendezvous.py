@@ -1,4 +1,4 @@
-"""rendezvous: machines start together, or each says in one line why not."""
+"""rendezvous: machines start together, or each reports in one line why not."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ from emorec_tf.training.distributed.cluster import Team
 def met(
     facts: list[dict[str, str]], first: Callable[[], None] = lambda: None, absent: int = 0
 ) -> list[str]:
-    """What each of these machines, all but the last ``absent``, ends with; "" where it goes on."""
+    """Errors of these machines, without the last ``absent`` ones; "" where one starts."""
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(len(facts)))
-    told = ["never ended"] * (len(facts) - absent)
+    messages = ["never ended"] * (len(facts) - absent)
 
     def one(index: int) -> None:
         try:
             rendezvous.meet(Team(addresses, index), facts[index], first)
-            told[index] = ""
+            messages[index] = ""
         except UserError as error:
-            told[index] = str(error)
+            messages[index] = str(error)
 
-    threads = [threading.Thread(target=one, args=(i,)) for i in reversed(range(len(told)))]
+    threads = [threading.Thread(target=one, args=(i,)) for i in reversed(range(len(messages)))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    return told
+    return messages
 
 
-def test_all_go_once_the_chief_has_done_what_comes_first() -> None:
+def test_all_machines_start_after_the_chief_is_ready() -> None:
     done: list[int] = []
     assert met([{"epochs": "3"}] * 3, lambda: done.append(1)) == ["", "", ""]
     assert done == [1]
 
 
-def test_all_hear_which_settings_differ() -> None:
+def test_all_machines_report_differing_settings() -> None:
     done: list[int] = []
     facts = [{"epochs": "3"}, {"epochs": "3"}, {"epochs": "4"}]
-    told = met(facts, lambda: done.append(1))
-    assert len(set(told)) == 1
-    assert "epochs is 4 at 127.0.0.1:" in told[0]
-    assert "and 3 at the chief" in told[0]
+    messages = met(facts, lambda: done.append(1))
+    assert len(set(messages)) == 1
+    assert "epochs is 4 at 127.0.0.1:" in messages[0]
+    assert "and 3 at the chief" in messages[0]
     assert not done
 
 
-def test_all_hear_what_kept_the_chief() -> None:
+def test_all_machines_report_the_chiefs_error() -> None:
     def refused() -> None:
         raise UserError("run x was started with other settings")
 
@@ -67,7 +67,7 @@ def test_missing_machines_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no word from 127.0.0.1:" in other
 
 
-def test_a_chief_who_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_chief_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(rendezvous.SECONDS_VARIABLE, "0.5")
     address = f"127.0.0.1:{free_ports(1)[0]}"
     with pytest.raises(UserError, match=f"the chief, {address}, does not answer within 0.5 s"):
@@ -77,7 +77,7 @@ def test_a_chief_who_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         rendezvous.meet(Team((address, "127.0.0.1:1"), 1), {}, lambda: None)
 
 
-def test_strangers_do_not_disturb() -> None:
+def test_unrelated_connections_are_ignored() -> None:
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
     chief = threading.Thread(target=rendezvous.meet, args=(Team(addresses, 0), {}, lambda: None))
     chief.start()

@@ -1,4 +1,4 @@
-"""replicas: devices and machines that share a batch train as one device with all of it does."""
+"""replicas: devices and machines that share a batch train as a single device would."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def started(devices: int, precisions: tuple[str, ...], config: str = "") -> subp
     )
 
 
-def told(process: subprocess.Popen[str]) -> dict[str, Any]:
+def results_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said[-3000:]
     line = next(text for text in said.splitlines() if text.startswith("RESULT "))
@@ -45,8 +45,8 @@ def one() -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_two_devices_train_as_one(one: dict[str, Any]) -> None:
-    """Gradients (through the weights they lead to), weighted figures, batch normalisation."""
-    two = told(started(2, PRECISIONS))
+    """Gradients (by the resulting weights), weighted metrics, batch normalisation."""
+    two = results_of(started(2, PRECISIONS))
     for precision, limit in (("float32", 1e-5), ("mixed_bfloat16", 2e-2)):
         own, theirs = one[precision], two[precision]
         assert (own["replicas"], theirs["replicas"]) == (1, 2)
@@ -60,14 +60,14 @@ def test_two_processes_train_as_one(one: dict[str, Any]) -> None:
     ports = free_ports(2)
     pair = [started(1, ("float32",), team_config(ports, index)) for index in (1, 0)]
     for process in pair:
-        theirs = told(process)["float32"]
+        theirs = results_of(process)["float32"]
         assert theirs["replicas"] == 2
         for name in ("loss", "war", "weights"):
             own = one["float32"][name]
             np.testing.assert_allclose(theirs[name], own, rtol=0, atol=1e-5, err_msg=name)
 
 
-def test_repair_is_for_versions_known_to_need_it(
+def test_only_known_keras_versions_are_repaired(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "emorec_tf")

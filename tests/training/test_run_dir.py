@@ -1,4 +1,4 @@
-"""The run directory: started once, resumed, refused when something else is in the way."""
+"""The run directory: created once, resumed, refused where other files are in the way."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_round_trip(tmp_path: Path):
     assert read.source == FACTS
     assert read.model_file.name == "last.keras"
     assert read.history == []
-    assert create(tmp_path / "run", config) == made  # the same command goes on
+    assert create(tmp_path / "run", config) == made  # the same command resumes it
 
 
 def test_history(tmp_path: Path):
@@ -57,7 +57,7 @@ def test_history(tmp_path: Path):
     ]
 
 
-def test_when_a_run_is_finished(tmp_path: Path):
+def test_is_finished_counts_epochs_and_patience(tmp_path: Path):
     run = create(tmp_path / "run", build({"epochs": 4, "patience": 2}))
     assert not run.is_finished()
     for uars, finished in (
@@ -76,14 +76,14 @@ def test_a_temperature_of_an_earlier_epoch_is_not_used(tmp_path: Path):
     run = create(tmp_path / "run")
     assert run.temperature is None
     run_dir.write_history(run, [{"epoch": 1}, {"epoch": 2}])
-    for text, told in (
+    for text, temperature in (
         ('{"temperature": 1.5, "epochs": 2}', 1.5),
         ('{"temperature": 1.5, "epochs": 1}', None),
         ("{", None),
         ("[]", None),
     ):
         (run.folder / "temperature.json").write_text(text)
-        assert run.temperature == told
+        assert run.temperature == temperature
 
 
 def test_a_leaky_split_stays_leaky(tmp_path: Path):
@@ -92,7 +92,7 @@ def test_a_leaky_split_stays_leaky(tmp_path: Path):
     assert run_dir.load(tmp_path / "run").split == split
 
 
-def test_differences_are_named(tmp_path: Path):
+def test_differing_settings_are_named(tmp_path: Path):
     folder = create(tmp_path / "run").folder
     message = refused(folder, build({"epochs": 3, "fusion": "audio_only"}))
     assert f"epochs was {Config().train.epochs}, is 3" in message
@@ -111,13 +111,13 @@ def test_overwrite(tmp_path: Path):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path, overwrite):
+def test_a_folder_that_is_not_a_run_is_left_unchanged(tmp_path: Path, overwrite):
     (tmp_path / "thesis.txt").write_text("years of work")
     assert "exists and is no run" in refused(tmp_path, overwrite=overwrite)
     assert (tmp_path / "thesis.txt").exists()
 
 
-def test_no_such_run(tmp_path: Path):
+def test_a_missing_run_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="train one first"):
         run_dir.load(tmp_path / "first")
     create(tmp_path / "first")

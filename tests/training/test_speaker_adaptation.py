@@ -22,12 +22,12 @@ from emorec_tf.training.enrolment import enrolment_clips
 
 
 @pytest.mark.parametrize("enrol", [0, -1])
-def test_no_clips_are_no_enrolment(enrol):
+def test_enrol_below_one_is_refused(enrol):
     with pytest.raises(UserError, match="enrol is"):
         DataConfig(enrol=enrol)
 
 
-def test_a_voice_gets_the_scale_of_training(features, inputs):
+def test_speaker_audio_is_moved_to_the_scale_of_training(features, inputs):
     drawn = inputs(features)
     drawn["audio"] = drawn["audio"] * 3 - 7
     standard = np.linspace(-9, -5, 16).astype("f"), np.linspace(1, 2, 16).astype("f")
@@ -46,14 +46,16 @@ def test_a_voice_gets_the_scale_of_training(features, inputs):
     assert not np.asarray(alone["audio"]).any()
 
 
-VOICE = [*TRAIN_FLAGS, "--epochs=1", "--fusion=audio_only"]
+AUDIO_FLAGS = [*TRAIN_FLAGS, "--epochs=1", "--fusion=audio_only"]
 CLASSICAL = ["--audio=functionals(coefficients=8)", "--face=face_statistics(mesh=False)", "--refit"]
 WEIGHED = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8, offsets=0.5)"]
 CLASSICAL = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8)"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("enrol", "flags"), [("2", VOICE), ("self", VOICE), ("2", WEIGHED)])
+@pytest.mark.parametrize(
+    ("enrol", "flags"), [("2", AUDIO_FLAGS), ("self", AUDIO_FLAGS), ("2", WEIGHED)]
+)
 def test_evaluate_and_predict_agree(
     enrol, flags, demo_records: Path, demo_clips: Path, tmp_path, capsys
 ):
@@ -73,41 +75,41 @@ def test_evaluate_and_predict_agree(
     with (folder / "predictions.csv").open() as file:
         rows = {Path(r["clip_id"]).name: r for r in csv.DictReader(file)}
     assert {c.clip_id for c in tested} == drawn | {r["clip_id"] for r in rows.values()}
-    films = {p.stem: p for p in (demo_clips / "clips").glob("actor04_*.mp4")}
+    videos = {p.stem: p for p in (demo_clips / "clips").glob("actor04_*.mp4")}
     more = []
     if drawn:
         (tmp_path / "own").mkdir()
         for clip_id in drawn:
-            shutil.copy(films[Path(clip_id).name], tmp_path / "own")
+            shutil.copy(videos[Path(clip_id).name], tmp_path / "own")
         more = ["--enrol", str(tmp_path / "own")]
-        assert predict.main(["--run", str(folder), str(films[next(iter(rows))])]) == 1
+        assert predict.main(["--run", str(folder), str(videos[next(iter(rows))])]) == 1
         assert "give --enrol FOLDER" in capsys.readouterr().err
-    wanted = [str(films[name]) for name in rows]
+    wanted = [str(videos[name]) for name in rows]
     assert predict.main(["--run", str(folder), "--json", *more, *wanted]) == 0
     for line in capsys.readouterr().out.splitlines():
         answer = json.loads(line)
         for name, share in answer["probabilities"].items():
-            told = float(rows[Path(answer["clip"]).stem][name])
-            assert share == pytest.approx(told, abs=1e-3)
+            predicted = float(rows[Path(answer["clip"]).stem][name])
+            assert share == pytest.approx(predicted, abs=1e-3)
 
 
 @pytest.mark.slow
-def test_features_are_measured_from_the_mean_of_the_speakers_own(demo_records: Path, tmp_path):
+def test_features_are_relative_to_the_speakers_mean(demo_records: Path, tmp_path):
     folder = tmp_path / "run"
     where = ["--records", str(demo_records), "--run", str(folder), "--enrol=2"]
     assert train_main([*where, *CLASSICAL]) == 0
     model = run_dir.load_model(run_dir.load(folder).model_file)
     below, head = speaker_adaptation.features_model(model), model.get_layer("classifier")
-    opened = records_dir.open_records(demo_records)
-    inputs, _ = next(iter(input_pipeline.evaluation(opened, opened.clips[:6])))
+    records = records_dir.open_records(demo_records)
+    inputs, _ = next(iter(input_pipeline.evaluation(records, records.clips[:6])))
     features = below.predict_on_batch(inputs)
     mean = np.random.default_rng(0).normal(size=features.shape).astype(np.float32)
-    told = model.predict_on_batch({**inputs, speaker_adaptation.SPEAKER_FEATURES: mean})
+    predicted = model.predict_on_batch({**inputs, speaker_adaptation.SPEAKER_FEATURES: mean})
     wanted = (features - mean) @ np.asarray(head.kernel) + np.asarray(head.bias)
-    np.testing.assert_allclose(told, wanted, atol=1e-3 * np.abs(wanted).max())
+    np.testing.assert_allclose(predicted, wanted, atol=1e-3 * np.abs(wanted).max())
 
 
-def test_an_unseen_run_takes_no_enrolment(demo_run: Path, demo_clips: Path, capsys):
+def test_a_speaker_independent_run_refuses_enrolment(demo_run: Path, demo_clips: Path, capsys):
     folder = str(demo_clips)
     assert predict.main(["--run", str(demo_run), "--enrol", folder, folder]) == 1
     assert "was trained without --enrol" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Pretraining stages: branches first, then what is built on them, in real runs on demo records."""
+"""Pretraining stages: branches first, then the fusion, in real runs on demo records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from emorec_tf.training import experiment, run_dir, stages, train_run
 pytestmark = pytest.mark.slow
 
 COMMON = [f for f in TRAIN_FLAGS if "learning_rate" not in f]
-VOICE = 'audio: "conv1d(filters=8, blocks=2)"\nfusion: audio_only\nepochs: 2\nbatch_size: 4\n'
+AUDIO = 'audio: "conv1d(filters=8, blocks=2)"\nfusion: audio_only\nepochs: 2\nbatch_size: 4\n'
 FACE = 'face: "alexnet(width=0.1, dense=8)"\nfusion: face_only\nepochs: 2\nbatch_size: 4\n'
 FUSED = "pretrain: voice, face\nfreeze_branches: true\naugment: false\nmodality_dropout: 0.0\n"
 AVERAGE = f"{FUSED}fusion: weighted_average(audio_weight=0.5)\nepochs: 5\n"
@@ -35,7 +35,7 @@ AVERAGE = f"{FUSED}fusion: weighted_average(audio_weight=0.5)\nepochs: 5\n"
 @pytest.fixture(scope="module")
 def configs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("configs")
-    (folder / "voice.yaml").write_text(VOICE)
+    (folder / "voice.yaml").write_text(AUDIO)
     (folder / "face.yaml").write_text(FACE + "seed: 7\ntest_speakers: actor01\n")
     (folder / "fused.yaml").write_text(FUSED + "fusion: concat(units=4, dropout=0.0)\nepochs: 2\n")
     (folder / "head.yaml").write_text("pretrain: voice,face\nclassifier: logreg(trials=4)\n")
@@ -94,7 +94,7 @@ def test_frozen_branches_are_those_of_the_stages(fused: Path) -> None:
     assert int(model.optimizer.iterations.numpy()) == 2 * (12 // 4)
 
 
-def test_a_finished_run_needs_its_stages_no_more(
+def test_a_finished_run_no_longer_needs_its_stages(
     fused: Path, configs: Path, demo_records: Path, tmp_path: Path, capsys
 ) -> None:
     copy = tmp_path / "alone"
@@ -105,7 +105,7 @@ def test_a_finished_run_needs_its_stages_no_more(
     assert not (tmp_path / "first").exists()
 
 
-def test_runs_beside_each_other_share_stages(
+def test_neighbouring_runs_share_stages(
     fused: Path, configs: Path, demo_records: Path, capsys
 ) -> None:
     before = times(fused.parent / "first")
@@ -129,7 +129,7 @@ def test_runs_beside_each_other_share_stages(
     ]
 
 
-def test_nothing_left_for_gradients_is_one_epoch(
+def test_a_run_without_trainable_weights_takes_one_epoch(
     fused: Path, configs: Path, demo_records: Path, capsys
 ) -> None:
     """A fixed average of frozen branches with their own heads has nothing to train."""
@@ -153,40 +153,40 @@ def test_a_changed_stage_is_refused(
     fused: Path, configs: Path, demo_records: Path, tmp_path: Path, capsys
 ) -> None:
     shutil.copytree(configs, tmp_path / "configs")
-    config, voice = (tmp_path / "configs" / f"{name}.yaml" for name in ("fused", "voice"))
-    voice.write_text(VOICE + "dropout_that_is_none: 1\n")
+    config, audio = (tmp_path / "configs" / f"{name}.yaml" for name in ("fused", "voice"))
+    audio.write_text(AUDIO + "dropout_that_is_none: 1\n")
     assert train_main(command(demo_records, config, fused)) == 1
     assert "dropout_that_is_none" in capsys.readouterr().err
-    voice.write_text(VOICE.replace("epochs: 2", "epochs: 3"))
-    assert train_main(command(demo_records, config, fused, f"--pretrain={voice}")) == 1
+    audio.write_text(AUDIO.replace("epochs: 2", "epochs: 3"))
+    assert train_main(command(demo_records, config, fused, f"--pretrain={audio}")) == 1
     assert "pretrain was" in capsys.readouterr().err
     kept = (configs / "voice.yaml").read_text()
-    (configs / "voice.yaml").write_text(voice.read_text())
+    (configs / "voice.yaml").write_text(audio.read_text())
     assert train_main(command(demo_records, configs / "fused.yaml", fused)) == 1
     (configs / "voice.yaml").write_text(kept)
     assert "a config of pretrain has changed" in capsys.readouterr().err
 
 
-def test_frozen_branches_are_never_in_training(fused: Path, demo_records: Path) -> None:
-    """Dropout and batch norm at rest, even where the model around them is being trained."""
+def test_frozen_branches_stay_in_inference_mode(fused: Path, demo_records: Path) -> None:
+    """Dropout and batch norm are inactive even while the surrounding model is trained."""
     model = run_dir.load_model(fused / "best.keras")
-    opened = records.open_records(demo_records)
-    batch, _ = next(iter(input_pipeline.evaluation(opened, opened.clips)))
+    opened_records = records.open_records(demo_records)
+    batch, _ = next(iter(input_pipeline.evaluation(opened_records, opened_records.clips)))
     below, above = models.above_branches(model)
     at_rest, trained = below(batch, training=False), below(batch, training=True)
     for name, values in at_rest.items():
         np.testing.assert_array_equal(values, trained[name])
     np.testing.assert_allclose(above(at_rest), model(batch), atol=1e-6)
     free = run_dir.load_model(stage(fused, "face").model_file).get_layer("face_branch")
-    pictures = {name: batch[name] for name in ("faces", "face_mask")}
-    same = np.array_equal(free(pictures, training=True)[0], free(pictures, training=False)[0])
+    faces = {name: batch[name] for name in ("faces", "face_mask")}
+    same = np.array_equal(free(faces, training=True)[0], free(faces, training=False)[0])
     assert not same, "the branch has dropout, so the test above says something"
 
 
-def test_killed_in_a_stage_it_resumes_there(
+def test_a_run_killed_in_a_stage_resumes_there(
     configs: Path, demo_records: Path, tmp_path: Path, capsys
 ) -> None:
-    (configs / "long.yaml").write_text(VOICE.replace("epochs: 2", "epochs: 30"))
+    (configs / "long.yaml").write_text(AUDIO.replace("epochs: 2", "epochs: 30"))
     (configs / "after.yaml").write_text(
         "pretrain: long\nfusion: audio_only\nfreeze_branches: true\n"
     )
@@ -224,7 +224,7 @@ def test_killed_in_a_stage_it_resumes_there(
         ("freeze_branches: true\n", [], "pretrain"),
     ],
 )
-def test_wrong_stages_get_one_line(
+def test_wrong_stages_are_refused_in_one_line(
     text: str, more: list[str], said: str, configs: Path, demo_records: Path, tmp_path: Path, capsys
 ) -> None:
     (configs / "wrong.yaml").write_text(text)
@@ -247,7 +247,7 @@ def test_wrong_stages_get_one_line(
         ("pretrain: voice\nfusion: audio_only\nstandardise: scalar\n", "standardise"),
     ],
 )
-def test_stages_that_do_not_fit_get_one_line(
+def test_stages_that_do_not_fit_are_refused_in_one_line(
     text: str, said: str, configs: Path, demo_records: Path, tmp_path: Path, capsys
 ) -> None:
     (configs / "unfit.yaml").write_text(text)
@@ -264,9 +264,9 @@ def test_a_stage_is_not_trained_again_as_a_run(
 ) -> None:
     caplog.set_level("INFO", "emorec_tf")
     done = stage(fused, "voice")
-    opened = records.open_records(demo_records)
+    opened_records = records.open_records(demo_records)
     first = fused.parent / "first"
-    own = experiment.make(done.config, opened, done.split)
+    own = experiment.make(done.config, opened_records, done.split)
     run = train_run.train(own, tmp_path / "run", shared_stages=first)
     assert "trained already, as a stage" in caplog.text
     assert run.history == done.history
@@ -275,7 +275,7 @@ def test_a_stage_is_not_trained_again_as_a_run(
             np.testing.assert_array_equal(kept, trained)
 
 
-def test_values_of_a_members_config_have_their_fields_types(tmp_path):
+def test_a_stage_config_keeps_the_types_of_its_fields(tmp_path):
     file = tmp_path / "net.yaml"
     file.write_text("learning_rate: 3e-3\nprecision: mixed_bfloat16\n")
     settings = config.build({"ensemble": str(file), "precision": "float32", "seed": 4})

@@ -1,4 +1,4 @@
-"""Oracles that can be killed at any moment; the trials of the dead go to the living."""
+"""Oracles survive kills at any moment; trials of lost workers are reassigned."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def score_of(values) -> float:
     return 1 / (1 + off) + values.get("tuner/epochs", 0) / 100
 
 
-def go_on(oracle, worker: str = "a", most: int = 99) -> None:
+def run_trials(oracle, worker: str = "a", most: int = 99) -> None:
     while most and (trial := oracle.create_trial(worker)).status == "RUNNING":
         oracle.update_trial(trial.trial_id, {"val_uar": score_of(trial.hyperparameters.values)})
         trial.status = "COMPLETED"
@@ -68,7 +68,7 @@ def test_a_kill_after_any_write_changes_nothing(
     written: list[str] = []
     monkeypatch.setattr(oracles, "write_atomically", lambda _, text: written.append(text))
     whole = make(tuner, tmp_path, trials)
-    go_on(whole)
+    run_trials(whole)
     assert len(whole.trials) == trials
     assert whole.is_complete()
     assert len(written) == 2 * trials, "when a trial begins and when it ends"
@@ -79,7 +79,7 @@ def test_a_kill_after_any_write_changes_nothing(
         resumed.reload()
         ended = list(resumed.end_order)
         assert len(ended) == (at + 1) // 2
-        go_on(resumed)
+        run_trials(resumed)
         assert resumed.end_order[: len(ended)] == ended
         assert sorted(resumed.end_order) == sorted(expected), "each ended once"
         assert trials_of(resumed) == expected
@@ -88,12 +88,12 @@ def test_a_kill_after_any_write_changes_nothing(
 def test_hyperband_promotes_the_better_ones(tmp_path):
     oracle = make("hyperband", tmp_path, trials=13)
     assert oracle.brackets() == [[(9, 1), (3, 3), (1, 9)], [(5, 3), (2, 9)], [(3, 9)]]
-    go_on(oracle)
+    run_trials(oracle)
     first = [t for t in oracle.trials.values() if t.hyperparameters.values["tuner/epochs"] == 1]
-    gone_on = [t for t in oracle.trials.values() if "tuner/trial_id" in t.hyperparameters.values]
-    assert (len(first), len(gone_on)) == (9, 4)
+    promoted = [t for t in oracle.trials.values() if "tuner/trial_id" in t.hyperparameters.values]
+    assert (len(first), len(promoted)) == (9, 4)
     best = sorted(first, key=lambda t: -t.score)[:3]
-    second = [t for t in gone_on if t.hyperparameters.values["tuner/epochs"] == 3]
+    second = [t for t in promoted if t.hyperparameters.values["tuner/epochs"] == 3]
     named = {t.hyperparameters.values["tuner/trial_id"] for t in second}
     assert named == {t.trial_id for t in best}
 
@@ -105,17 +105,17 @@ def test_the_first_bracket_fits_the_trials(trials: int, epochs: int, factor: int
     assert oracles.fitting_factor(trials, epochs) == factor
 
 
-def test_trials_of_the_dead_go_to_the_living(tmp_path):
+def test_trials_of_lost_workers_are_reassigned(tmp_path):
     oracle = make("random", tmp_path)
     lost, other = oracle.create_trial("a"), oracle.create_trial("b")
-    assert oracle.create_trial("a").trial_id == lost.trial_id, "begun again under its own name"
+    assert oracle.create_trial("a").trial_id == lost.trial_id, "started again under its own name"
     oracle.take_back(lambda worker: worker == "a")
     assert oracle.create_trial("c").trial_id == lost.trial_id
-    for trial in (lost, other, lost):  # whoever was given up may still tell, and is heard once
-        told = Trial.from_state(trial.get_state())
-        told.status = "COMPLETED"
+    for trial in (lost, other, lost):  # a lost worker may still report; only once
+        report = Trial.from_state(trial.get_state())
+        report.status = "COMPLETED"
         oracle.update_trial(trial.trial_id, {"val_uar": 0.5})
-        oracle.end_trial(told)
+        oracle.end_trial(report)
     assert oracle.end_order == [lost.trial_id, other.trial_id]
     assert not oracle.ongoing_trials
     assert oracle.tuner_ids == {"b", "c"}
@@ -133,22 +133,22 @@ def test_failures_in_a_row_end_a_search(tmp_path):
     assert len(oracle.trials) == 2
     more = make("random", tmp_path, failures=3)
     more.reload()
-    go_on(more)
+    run_trials(more)
     assert len(more.trials) == 12
     assert more.failed_in_a_row() == 0
 
 
-def test_more_trials_go_on_where_fewer_ended(tmp_path):
-    go_on(make("random", tmp_path, trials=4))
+def test_a_search_can_be_extended_with_more_trials(tmp_path):
+    run_trials(make("random", tmp_path, trials=4))
     more = make("random", tmp_path)
     more.reload()
-    go_on(more)
+    run_trials(more)
     whole = make("random", tmp_path)
-    go_on(whole)
+    run_trials(whole)
     assert [v for *_, v in trials_of(more).values()] == [v for *_, v in trials_of(whole).values()]
 
 
-def test_a_port_that_is_taken_is_one_line(tmp_path):
+def test_a_port_in_use_is_reported_in_one_line(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

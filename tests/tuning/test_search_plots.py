@@ -1,4 +1,4 @@
-"""What mattered: importance finds the axis that a made-up score hangs on."""
+"""Search plots: importance finds the axis that a made-up score depends on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emorec_tf.tuning import search_plots
 
 
 def invented(count: int = 40, seed: int = 0) -> list[dict]:
-    """Trials whose score hangs on the rate and, less, the branch."""
+    """Trials whose score depends on the rate and, less, on the branch."""
     random = np.random.default_rng(seed)
     found = []
     for number in range(count):
@@ -26,7 +26,7 @@ def invented(count: int = 40, seed: int = 0) -> list[dict]:
     return found
 
 
-def test_numbers_are_numbers_and_gaps_stay():
+def test_numeric_columns_keep_missing_values():
     table = search_plots.frame_of(invented())
     assert [*table] == ["audio", "audio.filters", "augment", "fusion", "learning_rate"]
     assert pd.api.types.is_float_dtype(table["audio.filters"])
@@ -37,7 +37,7 @@ def test_numbers_are_numbers_and_gaps_stay():
     assert "(epochs trained)" in search_plots.frame_of(trials)
 
 
-def test_importance_finds_what_the_score_hangs_on():
+def test_importance_finds_the_influential_axis():
     trials = invented()
     table, scores = search_plots.frame_of(trials), [t["score"] for t in trials]
     found = search_plots.importances(table, scores, seed=0)
@@ -62,9 +62,9 @@ def test_positions():
     assert ticks == [(0.0, "a"), (1.0, "b")]
 
 
-def test_pictures_of_many_and_of_one():
+def test_plots_of_many_trials_and_of_one():
     for count in (40, 1):
         data = search_plots.plot(invented(count), "val_uar", 0)
-        picture = Image.open(io.BytesIO(data)).convert("L")
-        assert picture.width > 600
-        assert np.asarray(picture).std() > 10, "something is drawn"
+        image = Image.open(io.BytesIO(data)).convert("L")
+        assert image.width > 600
+        assert np.asarray(image).std() > 10, "something is drawn"

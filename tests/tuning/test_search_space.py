@@ -1,4 +1,4 @@
-"""The search: section: every mistake is one line, and what is picked becomes a config."""
+"""The ``search:`` section: mistakes get one line, and picked values become a config."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ fusion.layers: [1, 2]
 BASE = build({"face": "face_hog(cells=4, units=32)"})
 
 
-def read(text: str, base: Config = BASE, dealt: tuple[str, ...] = ()):
-    return search_space.read(yaml.safe_load(text), base, dealt)
+def read(text: str, base: Config = BASE, assigned: tuple[str, ...] = ()):
+    return search_space.read(yaml.safe_load(text), base, assigned)
 
 
 def values(**picked):
     return {name.replace("__", "."): value for name, value in picked.items()}
 
 
-def test_choices_come_before_their_knobs():
+def test_choices_come_before_their_hyperparameters():
     text = SECTION.replace("audio.units: [16]\n", "").replace("audio.blocks: [2, 3]\n", "")
     space = {axis.name: axis for axis in read(text)}
     assert [n for n in space if "." in n] == [*space][-4:]
@@ -72,7 +72,7 @@ def test_what_is_picked_becomes_a_config():
     assert made == same, "nothing else changes"
 
 
-def test_a_knob_that_a_listed_choice_sets_stays():
+def test_an_argument_set_by_a_listed_choice_is_kept():
     space = read("audio: ['lstm(units=64)', lstm]\naudio.units: [8]")
     assert space[1].under == ("lstm",)
     drawn = values(audio="lstm(units=64)", audio__units="8")
@@ -80,7 +80,7 @@ def test_a_knob_that_a_listed_choice_sets_stays():
     assert made.model.audio == "lstm(units=64)"
 
 
-def test_a_knob_without_a_number_may_get_one():
+def test_an_argument_without_a_number_may_be_searched():
     base = build({"fusion": "weighted_average"})
     listed = read("fusion.audio_weight: [null, 0.3]", base)[0]
     assert listed.values == (None, 0.3)
@@ -99,22 +99,22 @@ def test_keras_tuner_draws_only_what_can_be_built():
         hyperparameters=search_space.hyperparameters(space),
         seed=1,
     )
-    seen = set()
+    branches = set()
     for _ in range(60):
         drawn = oracle._random_values()
         chosen = search_space.picked(space, drawn)
-        assert set(chosen) == set(drawn), "what is inactive is not drawn either"
+        assert set(chosen) == set(drawn), "inactive axes are not drawn"
         made = search_space.applied(chosen, BASE)
-        seen.add(made.model.audio.partition("(")[0])
+        branches.add(made.model.audio.partition("(")[0])
         for kind in choices.NETWORK:
             choices.check(kind, getattr(made.model, kind))
         assert 3e-4 <= made.train.learning_rate <= 0.01
         assert made.train.batch_size in (8, 16, 24, 32)
-    assert seen == {"conv1d", "lstm", "resnet_se"}
+    assert branches == {"conv1d", "lstm", "resnet_se"}
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "search must hold"),
         ("[a]", "search must hold"),
@@ -159,9 +159,9 @@ def test_keras_tuner_draws_only_what_can_be_built():
         ("{fusion: {min: 0, max: 1}}", "only numbers have a range"),
     ],
 )
-def test_mistakes_are_one_line(text, told):
-    with pytest.raises(UserError, match=re.escape(told)) as error:
-        read(text, dealt=("epochs",))
+def test_mistakes_are_refused_in_one_line(text, message):
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        read(text, assigned=("epochs",))
     assert "\n" not in str(error.value)
 
 
@@ -176,14 +176,14 @@ def test_default_section_can_be_searched_and_pasted(fusion):
     assert "label_smoothing" not in rated
 
 
-def test_other_commands_leave_the_section_alone(tmp_path: Path):
+def test_other_commands_ignore_the_search_section(tmp_path: Path):
     path = tmp_path / "c.yaml"
     path.write_text("epochs: 3\nsearch:\n  anything: goes\n")
     assert config.read_yaml(path) == {"epochs": 3}
     assert config.read_mapping(path)["search"] == {"anything": "goes"}
 
 
-def test_sections_of_the_configs_are_sound():
+def test_search_sections_of_the_configs_are_valid():
     found = 0
     for path in sorted((ROOT / "configs").glob("*.yaml")):
         section = config.read_mapping(path).get("search")

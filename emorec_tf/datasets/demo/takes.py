@@ -117,8 +117,8 @@ def _rgb(hexadecimal: str) -> Colour:
 def make_clip(path: Path, seed: int, actor: int, emotion: str, take: int) -> tuple[float, float]:
     """Generate the video of an actor and return its activation and valence (1 to 5).
 
-    How long it is, how the head moves, when it blinks and how the lips move come from the same
-    distribution for every emotion, so that none of them gives the voice away to the face.
+    Its length, head movements, blinks and lip movements come from the same distribution for every
+    emotion, so that none of them reveals the emotion of the voice.
     """
     own = np.random.default_rng([seed, 1, actor])  # what stays the same over an actor's takes
     face, voice = face_of(actor, own), voice_of(actor, own)

@@ -144,7 +144,7 @@ def fbank_conv(
         filters: channels of the convolution.
         kernel: frames that it covers.
         stride: frames from one of its outputs to the next.
-        pool: outputs of which the largest is kept.
+        pool: number of outputs from which the largest is kept.
         dropout: share of the features dropped.
     Source:
         The speech network on filter banks among the systems this zoo implements; its two dense

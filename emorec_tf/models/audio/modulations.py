@@ -16,7 +16,7 @@ from emorec_tf.models.pooling import segments
 
 PERIODS = (50.0, 25.0, 12.5, 6.25)  # frames: 2, 4, 8 and 16 Hz at the usual hop
 RIPPLES = (0.03, 0.06, 0.12, 0.25)  # cycles per band; one more filter has none
-PLACES, JOINED = 16, 4  # centres of the filters over the bands; so many are averaged in segments
+PLACES, JOINED = 16, 4  # centres of the filters over the bands; number averaged in segments
 CYCLES = 1.5  # length of each filter
 STEP = 4  # frames from one output to the next
 SMALLEST, FLOOR = 1e-6, 1e-3

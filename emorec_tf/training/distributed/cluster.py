@@ -1,6 +1,6 @@
-"""Training on several machines: which there are, by TF_CONFIG, and what they cannot be asked for.
+"""Training on several machines: the cluster that TF_CONFIG describes, and its limits.
 
-The chief, number 0, alone writes into the run; all read it, so it lies on a disk that all share.
+Only the chief, number 0, writes into the run. All machines read it, so it must be on a shared disk.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def check_batch(size: int, replicas: int) -> None:
     """Refuse a global batch that replicas cannot share evenly.
 
     Raises:
-        UserError: naming the nearest sizes that can be.
+        UserError: it does not divide; the message names the nearest sizes that do.
     """
     if size % replicas:
         below = size // replicas * replicas

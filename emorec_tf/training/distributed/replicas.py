@@ -18,8 +18,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# Tried on 3.15; the code in question is the same from the first on.
 _LOG = logging.getLogger(__name__)
+# Tested on 3.15; the code in question has not changed since 3.0.
 BROKEN_FROM, BROKEN_TO = (3, 0), (3, 15)
 
 
@@ -57,7 +57,7 @@ def batch_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
 def over_all_replicas(model: keras.Model) -> Iterator[None]:
     """Let batch normalisation take its statistics from all replicas in a step.
 
-    Only then, as a saved layer with this setting loads on the TensorFlow backend alone.
+    The setting is undone afterwards: a layer saved with it loads on the TensorFlow backend only.
     """
     layers = batch_norms(model)
     before = [layer.synchronized for layer in layers]

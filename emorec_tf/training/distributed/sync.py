@@ -1,6 +1,6 @@
 """What machines agree on while they train together: epochs, metrics, when to stop.
 
-Each function here is called on all machines at the same point, or they wait for one another.
+All machines must call each function here at the same point; otherwise they wait for one another.
 """
 
 from __future__ import annotations
