@@ -18,7 +18,7 @@ def settings_of(given: Given, more: Mapping[str, Any]) -> dict[str, Any]:
     """Make flat ``{field: value}`` of what a caller set; other fields keep their defaults.
 
     Args:
-        given: a Config, of which only what differs from the defaults counts as set; or
+        given: a Config, where only values that differ from the defaults count as set; or
             ``{field: value}``; or the path of a YAML file; or nothing.
         more: ``{field: value}``, goes before ``given``. None says that a field is not set; lists
             become comma lists, paths text.

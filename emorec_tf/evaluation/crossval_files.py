@@ -131,7 +131,7 @@ def pooled(rows: list[Row], facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def calibration_line(folder: Path) -> str:
-    """Say what temperature scaling did to the test speakers, in the mean of the folds."""
+    """Say what temperature scaling did to the test speakers, averaged over folds."""
     rows = read_csv(folder / "temperatures.csv")
     before, after = (
         sum(float(row[f"ece_{when}"]) for row in rows) / len(rows) for when in ("before", "after")

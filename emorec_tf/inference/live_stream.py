@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 STEP_SECONDS = 0.5
 PARTING_SECONDS = 2.0  # a device that gives nothing any more is not waited for
 PENDING_FRAMES = 3  # that wait for the face detector; an older one makes room for a newer one
-# When a video is so many seconds late, frames that few or no others refer to are not decoded.
+# Beyond this delay in seconds, frames that few or no others refer to are not decoded.
 SKIPS = ((2.0, "NONKEY"), (0.3, "NONREF"), (-math.inf, "DEFAULT"))
 DEVICES = {"camera": "v4l2", "microphone": "alsa"}
 ALSA_SETTINGS = "/usr/share/alsa/alsa.conf"  # PyAV's own ALSA looks for it where it was built

@@ -9,7 +9,7 @@ from typing import Any
 
 from emorec_tf.config.fields import check
 
-CLIP_WINDOWS = 2.0  # videos up to so many windows are one clip: their middle is answered
+CLIP_WINDOWS = 2.0  # shorter videos are one clip, of which the middle is used
 SPARE_HOPS = 0.1  # a remainder up to this makes no window of its own
 
 UNSURE = "unsure"

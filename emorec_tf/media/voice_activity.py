@@ -51,7 +51,7 @@ def has_speech(waveform: np.ndarray, rate_hz: int) -> bool:
 
 
 def _has_pieces(samples: np.ndarray, least: int) -> bool:
-    """Say whether so many pieces are speech."""
+    """Decide from the number of speech pieces whether there is speech."""
     pieces = np.pad(samples, (0, -len(samples) % PIECE_SAMPLES)).reshape(-1, PIECE_SAMPLES)
     network, found = _network(), 0
     network.reset()

@@ -179,5 +179,5 @@ def _verdict(found: Mapping[str, Any]) -> str:
     did = "lowered" if found["ece_after"] < found["ece_before"] else "did NOT lower"
     return (
         f"Temperatures fitted on validation speakers {did} the calibration error on test speakers, "
-        f"in the mean of {found['folds']} fold{'' if found['folds'] == 1 else 's'}."
+        f"averaged over {found['folds']} fold{'' if found['folds'] == 1 else 's'}."
     )
