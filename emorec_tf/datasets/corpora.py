@@ -16,6 +16,7 @@ from emorec_tf.datasets.corpus import Corpus, clip_named, files_named
 from emorec_tf.datasets.discovery import join
 from emorec_tf.datasets.label_files import crema_d_labels, msp_improv_labels, read_folder
 from emorec_tf.datasets.labels import class_names, common, merge_classes
+from emorec_tf.datasets.speakers import one_spelling
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import place
 
@@ -43,6 +44,9 @@ def clips(
         modality: Which files of a corpus that has several of a clip (ravdess): one of
             ``MODALITIES``, or the corpus's own code; "auto" all of them, joined, those with video
             and audio before the others.
+
+    Speakers whose names differ only in case, blanks, leading zeros or Unicode form become one, with
+    a log message.
 
     Raises:
         UserError: If a name is unknown, the folder is missing or holds no file of the corpus,
@@ -110,7 +114,7 @@ def _clips_of(name: str, source: str, label: str | None, modality: str) -> list[
         raise UserError(
             f"none of the {len(found)} {name} clips below {source} has a label {kind}".strip()
         )
-    return kept
+    return one_spelling(kept)
 
 
 def _speech_only(clips: list[Clip], source: str, label: str) -> list[Clip]:

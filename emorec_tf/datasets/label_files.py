@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from emorec_tf.config.clip import EMOTIONS, Clip
 from emorec_tf.config.fields import nearest
 from emorec_tf.datasets.discovery import files_below, is_media, join
+from emorec_tf.datasets.speakers import looks_like_split
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import Remote, place
 
@@ -34,7 +35,6 @@ _EMOTION_OF = {name: name for name in EMOTIONS} | {
 }
 _COLUMNS = ("path", "emotion", "speaker")
 _MORE_COLUMNS = ("session", "activation", "valence", "start", "end")
-_SPLIT_NAMES = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
 _VOTES = {"A": "angry", "D": "disgust", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad"}
 _PERSON = ("sex", "age", "race", "ethnicity")
 _IMPROV_LETTERS = {"A": "angry", "H": "happy", "S": "sad", "N": "neutral"}
@@ -160,9 +160,14 @@ def _from_folders(source: str, path: str) -> tuple[Clip, str, str]:
     emotion = emotion_named(parts[-2], where)
     prefix, underscore, _ = parts[-1].partition("_")
     speaker = parts[-3] if len(parts) > 2 else prefix if underscore else ""
-    # Reading "train" as a speaker would put the same people into training and test.
-    if not speaker or speaker.lower() in _SPLIT_NAMES:
+    if not speaker:
         raise UserError(f"{where}: the speaker is unknown; use {forms}")
+    # Reading "train" as a speaker would put the same people into training and test.
+    if looks_like_split(speaker):
+        raise UserError(
+            f"{where}: {speaker} looks like a split, not a speaker; give a labels.csv with a "
+            "speaker column"
+        )
     clip_id = PurePosixPath(path).with_suffix("").as_posix()
     return Clip(clip_id=clip_id, speaker=speaker, emotion=emotion, traits={}), where, ""
 

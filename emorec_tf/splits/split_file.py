@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from emorec_tf.config.fields import nearest
+from emorec_tf.datasets.speakers import normal_form, path_form
 from emorec_tf.errors import UserError
 from emorec_tf.splits.leaks import ROLES, Row, recording_of
 
@@ -59,7 +60,8 @@ def row_of(file: Path, number: int, line: dict[str, str | None]) -> Row:
             f"{nearest(values['role'], ROLES)}"
         )
     path = posixpath.normpath(values["path"].replace("\\", "/"))
-    return Row(path, values["speaker"], values["fold"], values["role"], recording_of(path))
+    speaker, fold, role = (values[name] for name in COLUMNS[1:])
+    return Row(path, speaker, fold, role, recording_of(path), path_form(path))
 
 
 def audio_hashes(
@@ -100,7 +102,8 @@ def audio_hashes(
 
 def summary(rows: Sequence[Row], compared: int) -> str:
     """Say in one line what was checked; ``compared`` counts the files whose audio was hashed."""
-    folds, speakers, paths = ({getattr(r, k) for r in rows} for k in ("fold", "speaker", "path"))
+    folds, paths = {r.fold for r in rows}, {r.form for r in rows}
+    speakers = {normal_form(r.speaker) for r in rows}
     audio = f"audio of {compared} compared" if compared else "audio not compared (--sound does)"
     counts = ((folds, "fold"), (speakers, "speaker"), (paths, "path"))
     parts = [f"{len(names)} {what}{'' if len(names) == 1 else 's'}" for names, what in counts]

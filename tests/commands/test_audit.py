@@ -38,7 +38,7 @@ def clean() -> list[str]:
 
 def audited(tmp_path, capsys, lines, *flags) -> tuple[int, list[str], str]:
     file = tmp_path / "splits.csv"
-    file.write_text(HEADER + "\n".join(lines) + "\n")
+    file.write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
     code = audit.main([str(file), *flags])
     out, err = capsys.readouterr()
     return code, out.splitlines(), err
@@ -120,6 +120,36 @@ def test_other_leaks(tmp_path, capsys):
     lines = [line.replace("/", "\\") for line in clean()[:9]] + ["./" + x for x in clean()[:9]]
     _, out, _ = audited(tmp_path, capsys, lines)
     assert out[0].startswith("leak: fold 1: 3 paths (Actor_03/01-01-03-01-01-01-03.mp4")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("1", "01"), ("Anna", "anna"), ("J\u00fcrgen", "Ju\u0308rgen"), ("S 1", "S1")],
+)
+def test_a_speaker_under_two_spellings(tmp_path, capsys, one, other):
+    lines = [f"a.wav,{one},1,train", f"b.wav,{other},1,test", "c.wav,9,1,validation"]
+    code, out, _ = audited(tmp_path, capsys, lines)
+    assert code == 1
+    assert out == [
+        f"leak: fold 1: same speaker under two spellings: {one!r} and {other!r} in train and test"
+    ]
+    lines[1] = f"b.wav,{other},1,train"
+    code, out, _ = audited(tmp_path, capsys, [*lines, "d.wav,8,1,test"])
+    assert (code, out[0][:24]) == (0, "no leak: 1 fold, 3 speak")
+    lines[2] = f"c.wav,{one},1,validation"
+    lines[0] = "a.wav,7,1,train"
+    _, _, err = audited(tmp_path, capsys, [*lines, "d.wav,8,1,test"])
+    assert f"two spellings: {other!r} and {one!r} in train and validation" in err
+
+
+def test_a_path_under_two_spellings(tmp_path, capsys):
+    lines = ["Actor_01/A.wav,1,1,train", "actor_1/a.WAV,2,1,test", "c.wav,9,1,validation"]
+    code, out, _ = audited(tmp_path, capsys, lines)
+    assert code == 1
+    assert out == [
+        "leak: fold 1: same path under two spellings: 'Actor_01/A.wav' and 'actor_1/a.WAV' in "
+        "train and test"
+    ]
 
 
 def test_what_is_no_leak_is_a_warning(tmp_path, capsys):

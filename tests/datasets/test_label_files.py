@@ -258,7 +258,8 @@ def test_folder_of_emotions(write):
     ("path", "told"),
     [
         ("fear/01.wav", "the speaker is unknown"),
-        ("train/fear/01.wav", "the speaker is unknown"),  # a split is no person
+        ("train/fear/01.wav", "train looks like a split, not a speaker"),
+        ("fear/test_01.wav", "test looks like a split, not a speaker"),
         ("ben/feer/01.wav", "unknown emotion 'feer'; did you mean"),
         ("01.wav", "are not in the path"),
         ("notes.txt", "no file of folder"),

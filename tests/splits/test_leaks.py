@@ -58,6 +58,20 @@ def test_guard_passes_a_clean_run_and_stops_leaks():
     guard(clean_sides, {stray.clip_id: "equal", known.clip_id: "equal"}, leaky=True)
 
 
+def test_guard_compares_speakers_in_any_spelling():
+    subsets = sides()
+    stray = subsets["test"][0]
+    other = replace(stray, clip_id="new", speaker=f"0{stray.speaker}", audio="new.wav")
+    spelled = f"under two spellings: '0{stray.speaker}' and '{stray.speaker}' in train and test"
+    with pytest.raises(UserError, match=spelled):
+        guard({**subsets, "train": [*subsets["train"], other]}, {})
+
+
+def test_guard_compares_clips_as_they_are():
+    takes = {"train": [Clip("a/1", "a", "sad")], "test": [Clip("a/01", "a", "sad")]}
+    guard(takes, {}, leaky=True)
+
+
 def test_guard_lets_two_parts_of_one_film_pass():
     film = Clip("a", "anna", "sad", video="film.mp4", end_seconds=2.0)
     parts = {"train": [film], "test": [replace(film, clip_id="b", start_seconds=2.0)]}
