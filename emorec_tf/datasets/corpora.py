@@ -12,8 +12,9 @@ from collections.abc import Iterable
 
 from emorec_tf.config.clip import EMOTIONS, MODALITIES, Clip
 from emorec_tf.config.fields import nearest
+from emorec_tf.datasets import stand_ins
 from emorec_tf.datasets.corpus import Corpus, clip_named, files_named
-from emorec_tf.datasets.discovery import join
+from emorec_tf.datasets.discovery import files_below, instead, join
 from emorec_tf.datasets.label_files import crema_d_labels, msp_improv_labels, read_folder
 from emorec_tf.datasets.labels import class_names, common, merge_classes
 from emorec_tf.datasets.speakers import one_spelling
@@ -108,7 +109,9 @@ def _clips_of(name: str, source: str, label: str | None, modality: str) -> list[
         raise UserError(
             f"no file of {name} below {source}; its files are named like {corpus.example}"
             + (f" (modality {modality})" if modality != "auto" else "")
+            + instead(files_below(source))
         )
+    stand_ins.check(found)
     kept = corpus.finish(found, source, str(kind)) if corpus.finish else found
     if not kept:
         raise UserError(

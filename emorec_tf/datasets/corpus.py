@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from emorec_tf.config.clip import Clip
-from emorec_tf.datasets.discovery import files_below, is_media
+from emorec_tf.datasets.discovery import files_below, is_media, log_left_out
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import place
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,10 +103,7 @@ def files_named(
     for path in files_below(source):
         found = clip_named(name, corpus, f"{root}/{path}")
         if found is None:
-            others += [path] if is_media(path) else []
+            others.append(path)
         elif modality in ("auto", found[1] or "auto"):
             yield found[0], str(place(source) / path), found[1]
-    if others:
-        _LOG.warning(
-            "left out %d files not named like %s's, such as %s", len(others), name, others[0]
-        )
+    log_left_out(others, f"not named like {name}'s")

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from emorec_tf.config.clip import EMOTIONS, Clip
 from emorec_tf.config.fields import nearest
-from emorec_tf.datasets.discovery import files_below, is_media, join
+from emorec_tf.datasets.discovery import files_below, is_image, is_media, join, log_left_out, usable
 from emorec_tf.datasets.speakers import looks_like_split
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import Remote, place
@@ -75,7 +75,9 @@ def read_folder(source: str, label: str = "") -> list[Clip]:
     for name in ("labels.csv", "clips.csv"):
         if name in files:
             return join(_csv_rows(place(source) / name))
-    return join(_from_folders(source, path) for path in files if is_media(path))
+    inside = usable(files)
+    log_left_out(sorted(set(files) - set(inside)), "that are no clips")
+    return join(_from_folders(source, path) for path in inside)
 
 
 def _table(path: Path, needed: tuple[str, ...]) -> dict[int, dict[str, str]]:
@@ -115,8 +117,8 @@ def _clip_of_row(
     path = table.parent / row["path"]
     if not isinstance(path, Remote):  # a URL has no ..
         path = Path(os.path.normpath(path))
-    if not is_media(path.name):
-        raise UserError(f"{where}: {row['path']} is no audio or video file")
+    if not is_media(path.name) and not is_image(path.name):
+        raise UserError(f"{where}: {row['path']} is no audio, video or image file")
     if not path.is_file():
         raise UserError(f"{where}: no file {path}; paths are relative to the CSV")
     start, end = _number(row, "start", where) or 0.0, _number(row, "end", where)

@@ -222,7 +222,7 @@ def test_csv_joins_the_formats_of_a_clip(write):
         ("path,emotion,speaker\n\nc.MP4,glee,x\n", "row 3: unknown emotion 'glee'"),
         ("path,emotion,speaker\nc.MP4,sad,\n", "row 2: no speaker"),
         ("path,emotion,speaker\nd.mp4,sad,x\n", "row 2: no file"),
-        ("path,emotion,speaker\nlabels.csv,sad,x\n", "no audio or video"),
+        ("path,emotion,speaker\nlabels.csv,sad,x\n", "no audio, video or image"),
         ("path,emotion,speaker\nc.MP4,sad,x,y\n", "row 2: 4 fields"),
         ("path,emotion,speaker,start,end\nc.MP4,sad,x,2,1\n", "are no interval"),
         ("path,emotion,speaker,start\nc.MP4,sad,x,0:30\n", "start is '0:30', not a number"),
@@ -246,6 +246,22 @@ def test_folder_names(write):
         ("anna/happiness/1", "anna", "happy"),
         ("ben/sad/1", "ben", "sad"),
     ]
+
+
+def test_folder_of_all_endings(write, caplog):
+    paths = [f"anna/sad/{n}{suffix}" for n, suffix in enumerate((".caf", ".AIFF", ".MTS", ".wma"))]
+    source = write(dict.fromkeys([*paths, "anna/sad/cover.jpg", "anna/sad/1.srt", "notes.txt"], ""))
+    with caplog.at_level(logging.WARNING):
+        assert len(clips("folder", source)) == 4
+    assert caplog.messages == [
+        "left out 2 files that are no clips: 1 .jpg (such as anna/sad/cover.jpg), 1 .srt (such as "
+        "anna/sad/1.srt)"
+    ]
+
+
+def test_folder_of_images(write):
+    (clip,) = clips("folder", write({"anna/sad/1.jpg": ""}))
+    assert (Path(clip.video).name, clip.audio) == ("1.jpg", None)
 
 
 def test_folder_of_emotions(write):
