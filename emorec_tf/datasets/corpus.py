@@ -41,7 +41,8 @@ class Corpus:
     bookkeeping: tuple[str, ...] = ()  # traits that number recordings: no groups of people
     # (clips, source, label) -> clips: adds what is not in the names, leaves out with a log line
     finish: Callable[[list[Clip], str, str], list[Clip]] | None = None
-    read: Callable[[str, str], list[Clip]] | None = None  # (source, label) -> clips
+    # (source, whether files may be missing) -> clips
+    read: Callable[[str, bool], list[Clip]] | None = None
 
 
 def matched(corpus: Corpus, stem: str) -> dict[str, str] | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import posixpath
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from emorec_tf.config.fields import nearest
+from emorec_tf.datasets import tables
 from emorec_tf.datasets.speakers import normal_form, path_form
 from emorec_tf.errors import UserError
 from emorec_tf.splits.leaks import ROLES, Row, recording_of
@@ -25,14 +25,14 @@ def read(file: Path) -> list[Row]:
         UserError: no such file, not CSV, a missing column, an empty field, an unknown role.
     """
     try:
-        with file.open(newline="", encoding="utf-8-sig") as opened:  # spreadsheets write the mark
-            reader = csv.DictReader(opened)
-            check_columns(file, [name for name in reader.fieldnames or [] if name])
-            rows = [row_of(file, reader.line_num, line) for line in reader]
+        table = tables.read(file, COLUMNS)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}; give a CSV file") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is no CSV file in UTF-8: {error}") from error
+    check_columns(file, [name for name in table.columns if name])
+    rows = [
+        row_of(file, number, dict(zip(table.columns, line, strict=False)))
+        for number, line in table.rows.items()
+    ]
     if not rows:
         raise UserError(f"{file} has no line below its header; nothing can be checked")
     return rows
@@ -48,9 +48,9 @@ def check_columns(file: Path, header: Sequence[str]) -> None:
             )
 
 
-def row_of(file: Path, number: int, line: dict[str, str | None]) -> Row:
+def row_of(file: Path, number: int, line: Mapping[str, str]) -> Row:
     """Check one line of a split file; ``number`` goes into the error message."""
-    values = {name: (line[name] or "").strip() for name in COLUMNS}
+    values = {name: line.get(name, "") for name in COLUMNS}
     for name, value in values.items():
         if not value:
             raise UserError(f"{file} line {number}: {name} is empty; fill it in")

@@ -218,14 +218,19 @@ def test_real_films_with_sound(tmp_path, capsys):
     ("text", "hint"),
     [
         ("", "no column 'path'"),
-        ("path;speaker;fold;role\na;b;1;test\n", "its first line has path;speaker;fold;role"),
+        (
+            "path;speaker;fold\na;b;1\n",
+            "'role': it needs path,speaker,fold,role; its first",
+        ),
+        ("path|speaker|fold|role\na|b|1|test\n", "its first line has path|speaker|fold|role"),
         ("path,speaker,role\na,b,test\n", "no column 'fold'"),
         (HEADER, "no line below its header"),
         (HEADER + "a,b,1,tests\n", "line 2: unknown role 'tests'; did you mean 'test'?"),
         (HEADER + "a,b,1,dev\n", "known are test, train, validation"),
         (HEADER + "a,b,1,test\nb,,1,test\n", "line 3: speaker is empty"),
         (HEADER + "a,b,1\n", "line 2: role is empty"),
-        (HEADER.encode("utf-16"), "no CSV file in UTF-8"),
+        (HEADER.encode() + b"\xfc,b,1,test\n", "no CSV file in UTF-8 or UTF-16 (row 2: byte 0xfc)"),
+        (b"PK\x03\x04", "is no CSV file but an archive or a workbook"),
         (HEADER + '"' + "a" * 200_000 + '",b,1,test\n', "no CSV file"),
     ],
 )
@@ -255,6 +260,19 @@ def test_a_spreadsheet_with_more_columns(tmp_path, capsys):
     file.write_bytes(text.encode())
     assert audit.main([str(file)]) == 0
     assert "3 folds, 6 speakers, 18 paths" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "encoding", "first"),
+    [(";", "utf-8", ""), ("\t", "utf-16", ""), (";", "utf-8-sig", "sep=;\r\n")],
+)
+def test_other_tables(tmp_path, capsys, delimiter, encoding, first):
+    header = HEADER.strip().title()
+    text = "\r\n".join([header, *planted_speaker(clean())]).replace(",", delimiter)
+    file = tmp_path / "splits.csv"
+    file.write_bytes((first + text).encode(encoding))
+    assert audit.main([str(file)]) == 1
+    assert capsys.readouterr().out == "leak: fold 1: speaker 1 in train and test\n"
 
 
 def test_audit_starts_without_tensorflow():
