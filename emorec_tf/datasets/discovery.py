@@ -33,6 +33,7 @@ IMAGE_SUFFIXES = (
 # fmt: on
 MEDIA_SUFFIXES = frozenset(AUDIO_SUFFIXES + VIDEO_SUFFIXES)
 TABLE_SUFFIXES = (".csv", ".txt")
+NOTE_SUFFIXES = (".tsv", ".json", ".md", ".yaml", ".yml")
 ARCHIVE_SUFFIXES = frozenset((".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz"))
 SHOWN = 6  # endings in a line
 _LOG = logging.getLogger(__name__)
@@ -158,8 +159,8 @@ def by_ending(files: Sequence[str]) -> str:
 
 
 def log_left_out(files: Sequence[str], why: str) -> None:
-    """Count and name the files of a corpus folder that are not read; tables hold labels instead."""
-    others = [path for path in files if suffix_of(path) not in TABLE_SUFFIXES]
+    """Count and name the files of a corpus folder that are not read, but for tables and notes."""
+    others = [path for path in files if suffix_of(path) not in TABLE_SUFFIXES + NOTE_SUFFIXES]
     if others:
         _LOG.warning("left out %d files %s: %s", len(others), why, by_ending(others))
 
