@@ -24,7 +24,6 @@ from emorec_tf.storage.files import read_csv
 class PrepareOptions(Preparation):
     """What to prepare, and what the command does besides."""
 
-    allow_refused: bool = option(False, "exit with 0 although clips were refused")
     clear_cache: bool = option(False, "drop all decoded clips that are kept, and do nothing else")
 
 

@@ -64,6 +64,9 @@ class Preparation:
     clips_per_shard: int = option(0, "clips in one TFRecord file instead; 0: as shard_mib says")
     face_model: str | None = option(None, "face detector's model file, where it has none inside")
     mesh_model: str | None = option(None, "face mesh's model file, where MediaPipe has none inside")
+    allow_refused: bool = option(
+        False, "exit with 0 although clips were refused, or files that a CSV names are missing"
+    )
     overwrite: bool = option(False, "replace records made from other clips or settings")
     cache_gib: float = option(
         10.0,
@@ -141,6 +144,7 @@ def _clips(preparation: Preparation) -> list[Clip]:
         classes=preparation.classes,
         label=preparation.label,
         modality=preparation.modality,
+        allow_missing=preparation.allow_refused,
     )
     # by hash, so that neighbours do not share a speaker
     return sorted(clips, key=lambda c: hashlib.sha256(c.clip_id.encode()).digest())
@@ -175,7 +179,7 @@ def _plan(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int)
     """Hash of everything that decides the bytes: clips, labels, file sizes, settings."""
 
     def sizes_of(clip: Clip) -> list[int]:
-        return [paths.size_of(paths.place(p)) if p else 0 for p in (clip.video, clip.audio)]
+        return [_size_of(path) for path in (clip.video, clip.audio)]
 
     with ThreadPoolExecutor(SIZES_AT_ONCE) as pool:  # a size on object storage is a request
         all_sizes = list(pool.map(sizes_of, clips))
@@ -186,6 +190,14 @@ def _plan(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int)
         fields = {**vars(clip), "traits": dict(clip.traits), "sizes": sizes}
         digest.update(json.dumps(fields, sort_keys=True).encode())
     return digest.hexdigest()
+
+
+def _size_of(path: str | None) -> int:
+    """Bytes of a clip's file; -1 where it is missing, which is refused when it is read."""
+    try:
+        return paths.size_of(paths.place(path)) if path else 0
+    except FileNotFoundError:
+        return -1
 
 
 def _manifest(preparation: Preparation, features: FeaturesConfig, plan: str) -> dict[str, Any]:
