@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from emorec_tf.config.clip import EMOTIONS, MODALITIES, Clip
 from emorec_tf.config.fields import nearest
 from emorec_tf.datasets import stand_ins
-from emorec_tf.datasets.corpus import Corpus, clip_named, files_named
+from emorec_tf.datasets.corpus import Corpus, clip_named, files_named, named_like
 from emorec_tf.datasets.discovery import files_below, instead, join
 from emorec_tf.datasets.label_files import crema_d_labels, msp_improv_labels
 from emorec_tf.datasets.labels import class_names, common, merge_classes
@@ -111,7 +111,10 @@ def _clips_of(
     corpus = DATASETS[name]
     kind = label if label in corpus.labels else "".join(corpus.labels[:1])
     if corpus.read is not None:
-        found = corpus.read(source, allow_missing)
+        try:
+            found = corpus.read(source, allow_missing)
+        except UserError as error:
+            raise UserError(f"{error}{named_like(DATASETS, source)}") from error
     else:
         found = join(files_named(name, corpus, source, modality))
     if not found:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from emorec_tf.config.clip import Clip
-from emorec_tf.datasets.discovery import files_below, is_media, log_left_out
+from emorec_tf.datasets.discovery import files_below, is_media, log_left_out, usable
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import place
 
@@ -108,3 +108,14 @@ def files_named(
         elif modality in ("auto", found[1] or "auto"):
             yield found[0], str(place(source) / path), found[1]
     log_left_out(others, f"not named like {name}'s")
+
+
+def named_like(corpora: Mapping[str, Corpus], source: str) -> str:
+    """Say, for an error, of which corpus the files below a folder are; "" if of none."""
+    files = usable(files_below(source)) if place(source).is_dir() else []
+    for path in files:
+        stem = PurePosixPath(path).with_suffix("").as_posix()
+        for name, corpus in corpora.items():
+            if matched(corpus, stem):
+                return f"; {path} is named like a file of {name}: is it --dataset {name}?"
+    return ""

@@ -33,9 +33,9 @@ def normal_form(name: str) -> str:
     between two numbers only.
     """
     shown = "".join(c for c in name if unicodedata.category(c) != "Cf")
-    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", shown).casefold())
-    text = re.sub(r"(?<!\d) | (?!\d)", "", " ".join(text.split()))
-    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
+    text = " ".join(unicodedata.normalize("NFC", shown).casefold().split())
+    text = re.sub(r"(?<!\d) | (?!\d)", "", text)
+    return unicodedata.normalize("NFC", re.sub(r"(?<!\d)0+(?=\d)", "", text))
 
 
 def path_form(path: str) -> str:

@@ -214,6 +214,12 @@ def test_a_corpus_of_links(make, tmp_path):
     assert [c.speaker for c in clips("ravdess", f"{source}/links")] == ["1", "2"]
 
 
+def test_a_corpus_read_as_own_clips(make):
+    message = refused("folder", make("Actor_01/03-01-03-01-01-01-01.wav"))
+    assert "unknown emotion 'Actor_01'" in message
+    assert "is named like a file of ravdess: is it --dataset ravdess?" in message
+
+
 def test_what_a_folder_holds_instead(make):
     source = make("Actor_01.zip", "Actor_02.zip")
     told = "it holds 2 archives, such as Actor_01.zip, not unpacked: unpack what is in it"

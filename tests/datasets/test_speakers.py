@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
+import unicodedata
 
 import pytest
 
@@ -36,6 +38,15 @@ def test_equal_names(one, other):
 )
 def test_other_names(one, other):
     assert normal_form(one) != normal_form(other)
+
+
+def test_a_normal_form_is_its_own():
+    letters = ["a", "A", "0", "1", "7", " ", "\u00a0", "_", "\u0308", "u", "\u200b", "\u00df", "/"]
+    draw = random.Random(0)
+    for _ in range(2000):
+        form = normal_form(name := "".join(draw.choices(letters, k=6)))
+        assert form == normal_form(form), name
+        assert form == normal_form(unicodedata.normalize("NFD", f" {name.upper()} ")), name
 
 
 def test_paths_are_compared_part_by_part():
