@@ -11,9 +11,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.datasets.discovery import (
+    IMAGE_SUFFIXES,
     MEDIA_SUFFIXES,
     VIDEO_SUFFIXES,
     by_ending,
@@ -23,6 +25,7 @@ from emorec_tf.datasets.discovery import (
 )
 from emorec_tf.datasets.discovery import found as found_files
 from emorec_tf.errors import UserError
+from emorec_tf.media import decode
 from emorec_tf.media.container import open_media
 
 
@@ -107,6 +110,7 @@ FORMS = {
     ".mp3": ("mp3", "libmp3lame", ""),
     ".mp2": ("mp2", "mp2", ""),
     ".ac3": ("ac3", "ac3", ""),
+    ".amr": ("amr", "libopencore_amrnb", ""),
     ".wma": ("asf", "wmav2", ""),
     **dict.fromkeys((".wmv", ".asf"), ("asf", "wmav2", "wmv2")),
     **dict.fromkeys((".mp4", ".m4v", ".f4v"), ("mp4", "aac", "libx264")),
@@ -121,15 +125,15 @@ FORMS = {
     **dict.fromkeys((".3gp", ".3g2"), ("3gp", "aac", "mpeg4")),
     ".ogv": ("ogg", "libopus", "libvpx"),
 }
-UNWRITTEN = {".amr"}  # admitted, so that one that cannot be read is refused by its name
 
 
 def write_media(path: Path) -> None:
     """Write a second of a tone and, where the ending is of a video, of grey frames."""
     form, audio_codec, video_codec = FORMS[path.suffix]
+    rate, bits = (8000, 12200) if path.suffix == ".amr" else (48000, 64000)
     with av.open(str(path), "w", format=form or path.suffix[1:]) as container:
-        audio: Any = container.add_stream(audio_codec, rate=48000, layout="mono")
-        audio.bit_rate = 64000
+        audio: Any = container.add_stream(audio_codec, rate=rate, layout="mono")
+        audio.bit_rate = bits
         video: Any = container.add_stream(video_codec, rate=25) if video_codec else None
         if video:
             video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
@@ -137,22 +141,31 @@ def write_media(path: Path) -> None:
                 grey = np.full((64, 64, 3), 128, np.uint8)
                 container.mux(video.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
             container.mux(video.encode())
-        wave = (np.sin(np.arange(48000) / 20) * 9000).astype(np.int16)[None]
+        wave = (np.sin(np.arange(rate) / 20) * 9000).astype(np.int16)[None]
         frame = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
-        frame.sample_rate = 48000
-        resampler = av.AudioResampler(audio.format, "mono", 48000, audio.frame_size or None)
+        frame.sample_rate = rate
+        resampler = av.AudioResampler(audio.format, "mono", rate, audio.frame_size or None)
         for part in (*resampler.resample(frame), *resampler.resample(None)):
             container.mux(audio.encode(part))
         container.mux(audio.encode())
 
 
-@pytest.mark.parametrize("suffix", sorted(MEDIA_SUFFIXES - UNWRITTEN))
+@pytest.mark.parametrize("suffix", sorted(MEDIA_SUFFIXES))
 def test_every_ending_is_read(tmp_path: Path, suffix):
     write_media(tmp_path / f"a{suffix}")
     assert found_files([str(tmp_path)]) == [str(tmp_path / f"a{suffix}")]
     with open_media(str(tmp_path / f"a{suffix}")) as source:
         assert source.audio is not None
         assert (source.video is not None) == (suffix in VIDEO_SUFFIXES)
+
+
+@pytest.mark.parametrize("suffix", sorted(set(IMAGE_SUFFIXES) - {".heic", ".heif"}))
+def test_every_image_is_read(tmp_path: Path, suffix):
+    Image.new("RGB", (64, 48), "red").save(tmp_path / f"a{suffix}")
+    (file,) = found_files([str(tmp_path)])
+    (frame,) = decode.decode(file, sample_rate_hz=16000, frame_count=1).frames
+    assert frame.shape == (48, 64, 3)
+    assert np.abs(frame[20, 20].astype(int) - (255, 0, 0)).max() < 30
 
 
 def test_what_is_no_clip_is_counted_by_ending():
