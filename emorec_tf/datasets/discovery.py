@@ -167,11 +167,16 @@ def log_left_out(files: Sequence[str], why: str) -> None:
 
 def instead(files: Sequence[str]) -> str:
     """Say, for an error, what a folder holds in place of clips, and the way out of archives."""
-    archives = [path for path in files if suffix_of(path) in ARCHIVE_SUFFIXES]
-    if archives:
-        some = f"{len(archives)} archives, such as {archives[0]}" if archives[1:] else archives[0]
-        return f"; it holds {some}, not unpacked: unpack what is in it"
-    return f"; it holds {by_ending(files)}" if files else ""
+    return archives(files) or (f"; it holds {by_ending(files)}" if files else "")
+
+
+def archives(files: Sequence[str]) -> str:
+    """Say, for an error, that a folder holds archives; "" where it holds none."""
+    packed = [path for path in files if suffix_of(path) in ARCHIVE_SUFFIXES]
+    if not packed:
+        return ""
+    some = f"{len(packed)} archives, such as {packed[0]}" if packed[1:] else packed[0]
+    return f"; it holds {some}, not unpacked: unpack it"
 
 
 def found(names: Sequence[str]) -> list[str]:

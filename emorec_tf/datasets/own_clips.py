@@ -11,7 +11,15 @@ from pathlib import Path, PurePosixPath
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.datasets import tables
-from emorec_tf.datasets.discovery import files_below, is_image, is_media, join, log_left_out, usable
+from emorec_tf.datasets.discovery import (
+    archives,
+    files_below,
+    is_image,
+    is_media,
+    join,
+    log_left_out,
+    usable,
+)
 from emorec_tf.datasets.label_files import emotion_named, is_emotion
 from emorec_tf.datasets.speakers import looks_like_split
 from emorec_tf.errors import UserError
@@ -45,7 +53,7 @@ def read_folder(source: str, allow_missing: bool = False) -> list[Clip]:
         inside = usable(files)
         log_left_out(sorted(set(files) - set(inside)), "that are no clips")
         return join(_from_folders(source, path) for path in inside)
-    rows = list(_clips_in(place(source) / name, allow_missing))
+    rows = list(_clips_in(place(source) / name, allow_missing, archives(files)))
     used = {path for _, path, _ in rows}
     log_left_out([p for p in files if _joined(place(source), p) not in used], f"not in {name}")
     return join(rows)
@@ -73,8 +81,11 @@ class _Row:
     end: float | None
 
 
-def _clips_in(file: Path, allow_missing: bool) -> Iterator[tuple[Clip, str, str]]:
-    """Yield what each row of a table says, for ``discovery.join``."""
+def _clips_in(file: Path, allow_missing: bool, beside: str = "") -> Iterator[tuple[Clip, str, str]]:
+    """Yield what each row of a table says, for ``discovery.join``.
+
+    ``beside`` ends the error on rows without a file.
+    """
     table = tables.read(file, _COLUMNS)
     rows = {
         number: _row(file, f"{file} row {number}", values, table.delimiter)
@@ -86,7 +97,7 @@ def _clips_in(file: Path, allow_missing: bool) -> Iterator[tuple[Clip, str, str]
         raise UserError(
             f"{file}: {len(absent)} of {len(rows)} rows name no file, the first in row {absent[0]}:"
             f" {first.values['path']} (no file {first.path}; paths are relative to the CSV); "
-            "correct them, or leave them out by --allow_refused"
+            f"correct them, or leave them out by --allow_refused{beside}"
         )
     of_file = Counter(row.path for row in rows.values())
     from_start = Counter((row.path, row.start) for row in rows.values())

@@ -222,7 +222,7 @@ def test_a_corpus_read_as_own_clips(make):
 
 def test_what_a_folder_holds_instead(make):
     source = make("Actor_01.zip", "Actor_02.zip")
-    told = "it holds 2 archives, such as Actor_01.zip, not unpacked: unpack what is in it"
+    told = "it holds 2 archives, such as Actor_01.zip, not unpacked: unpack it"
     assert told in refused("ravdess", source)
     assert told in refused("folder", source)
     assert "is an archive that was not unpacked" in refused("ravdess", f"{source}/Actor_01.zip")

@@ -182,7 +182,7 @@ def test_predict_says_what_a_folder_holds_instead(tmp_path: Path):
     with pytest.raises(UserError, match=r"it holds 1 \.pdf \(such as notes\.pdf\)"):
         found_files([str(tmp_path)])
     (tmp_path / "clips.zip").touch()
-    with pytest.raises(UserError, match=r"it holds clips\.zip, not unpacked: unpack what is in it"):
+    with pytest.raises(UserError, match=r"it holds clips\.zip, not unpacked: unpack it"):
         found_files([str(tmp_path)])
 
 

@@ -58,6 +58,27 @@ def test_guard_passes_a_clean_run_and_stops_leaks():
     guard(clean_sides, {stray.clip_id: "equal", known.clip_id: "equal"}, leaky=True)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("train", "test"), ("validation", "test"), ("train", "validation")]
+)
+def test_guard_compares_each_pair_of_subsets(one, other):
+    subsets = sides()
+    stray = subsets[one][0]
+    twin = replace(stray, clip_id="new", audio=(stray.audio or "").replace("01-", "03-", 1))
+    copy = replace(stray, clip_id="new", audio="new.wav", speaker="new")
+    hashes = {stray.clip_id: "equal", "new": "equal"}
+    for extra, leaky, said in (  # leaky: the speaker may be in both, the recording may not
+        (stray, True, f"path {stray.clip_id}"),
+        (twin, True, "recording under two names"),
+        (copy, False, "audio under two names"),
+    ):
+        changed = {**subsets, other: [*subsets[other], extra]}
+        with pytest.raises(UserError) as error:
+            guard(changed, {} if leaky else hashes, leaky)
+        assert said in str(error.value)
+        assert f"in {one} and {other}" in str(error.value)
+
+
 def test_guard_compares_speakers_in_any_spelling():
     subsets = sides()
     stray = subsets["test"][0]
