@@ -117,9 +117,7 @@ def test_missing_files(write):
     told = "labels.csv: 2 of 4 rows name no file, the first in row 3: gone.wav"
     assert told in refused("folder", source)
     write({"media.zip": ""})
-    assert refused("folder", source).endswith(
-        "it holds media.zip, not unpacked: unpack what is in it"
-    )
+    assert refused("folder", source).endswith("it holds media.zip, not unpacked: unpack it")
     found = clips("folder", source, allow_missing=True)
     assert [c.clip_id for c in found] == ["c", "far", "gone", "media/b"]
     assert found[2].audio == f"{source}/gone.wav"
