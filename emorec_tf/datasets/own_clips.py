@@ -132,7 +132,9 @@ def _path(folder: Path, text: str) -> tuple[str, bool]:
     plain = text.replace("\\", "/")
     forms = (text, plain, *(unicodedata.normalize(form, plain) for form in ("NFC", "NFD")))
     for path in dict.fromkeys(_joined(folder, form) for form in forms):
-        if place(path).is_file():
+        here = place(path)
+        # os.path answers False on names that no file can have, such as too long ones
+        if here.is_file() if isinstance(here, Remote) else os.path.isfile(here):  # noqa: PTH113
             return path, True
     return _joined(folder, plain), False
 

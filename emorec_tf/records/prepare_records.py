@@ -193,10 +193,10 @@ def _plan(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int)
 
 
 def _size_of(path: str | None) -> int:
-    """Bytes of a clip's file; -1 where it is missing, which is refused when it is read."""
+    """Bytes of a clip's file; -1 where it cannot be found, which is refused when it is read."""
     try:
         return paths.size_of(paths.place(path)) if path else 0
-    except FileNotFoundError:
+    except (OSError, ValueError):  # also names that no file can have
         return -1
 
 

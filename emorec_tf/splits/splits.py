@@ -37,9 +37,11 @@ class Split:
         for a, b in (("train", "test"), ("validation", "test"), ("train", "validation")):
             both = self._in_both(subsets[a], subsets[b])
             if both:
+                spelled = any(" = " in names for names in both)
+                way_out = "prepare the data again, which takes them as one, or " * spelled
                 raise UserError(
                     f"speakers {', '.join(both)} are in both {a} and {b}, which makes the "
-                    f"results meaningless; name each in one subset only"
+                    f"results meaningless; {way_out}name each in one subset only"
                 )
         for subset, speakers in subsets.items():
             if not speakers and subset != "test":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import random
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,23 @@ def test_files_that_no_row_names_are_counted(write, caplog):
         "left out 2 files not in labels.csv: 1 .mp4 (such as media/a.mp4), 1 .wav (such as "
         "media/b.wav)"
     ]
+
+
+def test_damaged_tables_are_read_or_refused(write):
+    head = "path,emotion,speaker,start,end,valence\n"
+    source = write(OWN)
+    whole = (head + "c.MP4,sad,x,0,2.5,3\nmedia/b.wav,joy,y,,,\n" * 2).encode()
+    draw = random.Random(0)
+    for _ in range(1000):
+        data = bytearray(whole)
+        for _ in range(draw.randint(1, 6)):
+            at = draw.randrange(len(data))
+            piece = draw.choice([bytes([draw.randrange(256)]), b"", b'"', b"\0", b"x" * 5000])
+            data[at : at + draw.randint(0, 3)] = piece
+        (Path(source) / "labels.csv").write_bytes(data)
+        for allow_missing in (False, True):
+            with contextlib.suppress(UserError):
+                clips("folder", source, allow_missing=allow_missing)
 
 
 @pytest.mark.parametrize(

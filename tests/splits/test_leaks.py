@@ -8,7 +8,7 @@ import pytest
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
-from emorec_tf.splits.leaks import guard, recording_of
+from emorec_tf.splits.leaks import Row, guard, leaks, recording_of
 from emorec_tf.splits.protocols import folds
 
 
@@ -86,6 +86,15 @@ def test_guard_compares_speakers_in_any_spelling():
     spelled = f"under two spellings: '0{stray.speaker}' and '{stray.speaker}' in train and test"
     with pytest.raises(UserError, match=spelled):
         guard({**subsets, "train": [*subsets["train"], other]}, {})
+
+
+def test_one_recording_of_two_spellings_is_of_one_speaker():
+    rows = [
+        Row(f"{fold}.wav", speaker, fold, "test", "one", f"{fold}.wav")
+        for fold, speaker in (("1", "1"), ("2", "01"), ("3", "2"))
+    ]
+    assert not any("more than one speaker" in line for line in leaks(rows[:2]))
+    assert any("more than one speaker" in line for line in leaks(rows))
 
 
 def test_guard_compares_clips_as_they_are():
