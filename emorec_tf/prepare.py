@@ -23,7 +23,6 @@ from emorec_tf.storage.files import read_csv
 class PrepareOptions(Preparation):
     """What to prepare, and what the command does besides."""
 
-    allow_refused: bool = option(False, "exit with status 0 even if some clips were refused")
     clear_cache: bool = option(
         False, "delete the cache of decoded clips and do nothing else", expert=True
     )

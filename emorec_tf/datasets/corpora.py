@@ -12,10 +12,13 @@ from collections.abc import Iterable
 
 from emorec_tf.config.clip import EMOTIONS, MODALITIES, Clip
 from emorec_tf.config.fields import nearest
-from emorec_tf.datasets.corpus import Corpus, clip_named, files_named
-from emorec_tf.datasets.discovery import join
-from emorec_tf.datasets.label_files import crema_d_labels, msp_improv_labels, read_folder
+from emorec_tf.datasets import stand_ins
+from emorec_tf.datasets.corpus import Corpus, clip_named, files_named, named_like
+from emorec_tf.datasets.discovery import files_below, instead, join
+from emorec_tf.datasets.label_files import crema_d_labels, msp_improv_labels
 from emorec_tf.datasets.labels import class_names, common, merge_classes
+from emorec_tf.datasets.own_clips import read_folder
+from emorec_tf.datasets.speakers import one_spelling
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import place
 
@@ -31,6 +34,7 @@ def clips(
     classes: str | None = None,
     label: str | None = None,
     modality: str = "auto",
+    allow_missing: bool = False,
 ) -> list[Clip]:
     """List the labelled recordings of a corpus below a folder, sorted by their unique clip ids.
 
@@ -43,6 +47,11 @@ def clips(
         modality: Which files of a corpus that has several of a clip (ravdess): one of
             ``MODALITIES``, or the corpus's own code; "auto" all of them, joined, those with video
             and audio before the others.
+        allow_missing: list clips too whose files a table names but that are not there, or that are
+            pointers of git-lfs; ``prepare`` refuses each of them by name.
+
+    Speakers whose names differ only in case, blanks, leading zeros or Unicode form become one, with
+    a log message.
 
     Raises:
         UserError: If a name is unknown, the folder is missing or holds no file of the corpus,
@@ -54,7 +63,10 @@ def clips(
     codes = {code: name for c in corpora for code, name in c.modalities.items()}
     modality = codes.get(modality, modality)
     _check_choice("modality", modality, sources, ("auto", *(MODALITIES if codes else ())))
-    parts = {name: _clips_of(name, folder, label, modality) for name, folder in sources.items()}
+    parts = {
+        name: _clips_of(name, folder, label, modality, allow_missing)
+        for name, folder in sources.items()
+    }
     joined = parts[dataset] if dataset in parts else common(parts, classes)
     return merge_classes(joined, classes)
 
@@ -93,24 +105,32 @@ def _check_choice(
         raise UserError(f"unknown {option} {value!r}; {way_out}")
 
 
-def _clips_of(name: str, source: str, label: str | None, modality: str) -> list[Clip]:
+def _clips_of(
+    name: str, source: str, label: str | None, modality: str, allow_missing: bool
+) -> list[Clip]:
     corpus = DATASETS[name]
     kind = label if label in corpus.labels else "".join(corpus.labels[:1])
     if corpus.read is not None:
-        found = corpus.read(source, str(kind))
+        try:
+            found = corpus.read(source, allow_missing)
+        except UserError as error:
+            raise UserError(f"{error}{named_like(DATASETS, source)}") from error
     else:
         found = join(files_named(name, corpus, source, modality))
     if not found:
         raise UserError(
             f"no file of {name} below {source}; its files are named like {corpus.example}"
             + (f" (modality {modality})" if modality != "auto" else "")
+            + instead(files_below(source))
         )
+    if not allow_missing:
+        stand_ins.check(found)
     kept = corpus.finish(found, source, str(kind)) if corpus.finish else found
     if not kept:
         raise UserError(
             f"none of the {len(found)} {name} clips below {source} has a label {kind}".strip()
         )
-    return kept
+    return one_spelling(kept)
 
 
 def _speech_only(clips: list[Clip], source: str, label: str) -> list[Clip]:

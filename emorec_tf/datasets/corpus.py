@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from emorec_tf.config.clip import Clip
-from emorec_tf.datasets.discovery import files_below, is_media
+from emorec_tf.datasets.discovery import files_below, is_media, log_left_out, usable
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import place
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,8 @@ class Corpus:
     bookkeeping: tuple[str, ...] = ()  # traits that number recordings: no groups of people
     # (clips, source, label) -> clips: adds what is not in the names, leaves out with a log line
     finish: Callable[[list[Clip], str, str], list[Clip]] | None = None
-    read: Callable[[str, str], list[Clip]] | None = None  # (source, label) -> clips
+    # (source, whether files may be missing) -> clips
+    read: Callable[[str, bool], list[Clip]] | None = None
 
 
 def matched(corpus: Corpus, stem: str) -> dict[str, str] | None:
@@ -106,10 +104,18 @@ def files_named(
     for path in files_below(source):
         found = clip_named(name, corpus, f"{root}/{path}")
         if found is None:
-            others += [path] if is_media(path) else []
+            others.append(path)
         elif modality in ("auto", found[1] or "auto"):
             yield found[0], str(place(source) / path), found[1]
-    if others:
-        _LOG.warning(
-            "left out %d files not named like %s's, such as %s", len(others), name, others[0]
-        )
+    log_left_out(others, f"not named like {name}'s")
+
+
+def named_like(corpora: Mapping[str, Corpus], source: str) -> str:
+    """Say, for an error, of which corpus the files below a folder are; "" if of none."""
+    files = usable(files_below(source)) if place(source).is_dir() else []
+    for path in files:
+        stem = PurePosixPath(path).with_suffix("").as_posix()
+        for name, corpus in corpora.items():
+            if matched(corpus, stem):
+                return f"; {path} is named like a file of {name}: is it --dataset {name}?"
+    return ""

@@ -1,21 +1,19 @@
-"""Corpora with label files: your own clips, CREMA-D and MSP-IMPROV."""
+"""Corpora with label files: CREMA-D and MSP-IMPROV; and the names that emotions have in files."""
 
 from __future__ import annotations
 
-import csv
 import logging
-import os
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from emorec_tf.config.clip import EMOTIONS, Clip
 from emorec_tf.config.fields import nearest
-from emorec_tf.datasets.discovery import files_below, is_media, join
+from emorec_tf.datasets.discovery import files_below
+from emorec_tf.datasets.tables import number, read
 from emorec_tf.errors import UserError
-from emorec_tf.storage.paths import Remote, place
+from emorec_tf.storage.paths import place
 
 # Other names of the emotions in EMOTIONS.
 ALIASES = {
@@ -32,9 +30,6 @@ ALIASES = {
 _EMOTION_OF = {name: name for name in EMOTIONS} | {
     alias: emotion for emotion, aliases in ALIASES.items() for alias in aliases
 }
-_COLUMNS = ("path", "emotion", "speaker")
-_MORE_COLUMNS = ("session", "activation", "valence", "start", "end")
-_SPLIT_NAMES = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
 _VOTES = {"A": "angry", "D": "disgust", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad"}
 _PERSON = ("sex", "age", "race", "ethnicity")
 _IMPROV_LETTERS = {"A": "angry", "H": "happy", "S": "sad", "N": "neutral"}
@@ -46,128 +41,17 @@ _IMPROV_LINE = re.compile(
 _LOG = logging.getLogger(__name__)
 
 
+def is_emotion(name: str) -> bool:
+    """Whether ``emotion_named`` knows the name."""
+    return name.strip().lower() in _EMOTION_OF
+
+
 def emotion_named(name: str, where: str) -> str:
     """Return the emotion of ``EMOTIONS`` that ``name`` stands for; ``where`` goes in the error."""
     emotion = _EMOTION_OF.get(name.strip().lower())
     if emotion is None:
         raise UserError(f"{where}: unknown emotion {name!r}; {nearest(name.lower(), _EMOTION_OF)}")
     return emotion
-
-
-# --- your own clips ----------------------------------------------------------------------------
-
-
-def read_folder(source: str, label: str = "") -> list[Clip]:
-    """Read your own clips: by a CSV, else by the names of the folders.
-
-    ``source`` is a CSV or a folder that holds ``labels.csv`` or ``clips.csv``, with the columns
-    ``path,emotion,speaker`` and, optionally, ``session,activation,valence,start,end``. Paths are
-    relative to the CSV, ``start`` and ``end`` are seconds; other columns become traits.
-    Without a CSV, the files lie in ``<speaker>/<emotion>/`` or are ``<emotion>/<speaker>_*``.
-
-    Raises:
-        UserError: Anything missing, unknown or not a number, with the file and the row.
-    """
-    del label  # one kind only
-    if place(source).is_file():
-        return join(_csv_rows(place(source)))
-    files = files_below(source)
-    for name in ("labels.csv", "clips.csv"):
-        if name in files:
-            return join(_csv_rows(place(source) / name))
-    return join(_from_folders(source, path) for path in files if is_media(path))
-
-
-def _table(path: Path, needed: tuple[str, ...]) -> dict[int, dict[str, str]]:
-    """Return {row number: row} of a CSV: lower-case keys, values without blanks around them."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a CSV in UTF-8 ({error}); save it as one") from error
-    head = [name.strip().lower() for name in lines[0]] if lines else []
-    missing = [name for name in needed if name not in head]
-    if missing or len(lines) < 2:
-        what = f"no column {', '.join(missing)}" if missing else "no row"
-        raise UserError(f"{path}: {what}; the first row must name {','.join(needed)}")
-    rows = {}
-    for number, line in enumerate(lines[1:], start=2):
-        if any(line):
-            if len(line) != len(head):
-                raise UserError(f"{path} row {number}: {len(line)} fields, row 1 has {len(head)}")
-            rows[number] = dict(zip(head, map(str.strip, line), strict=True))
-    return rows
-
-
-def _csv_rows(table: Path) -> Iterator[tuple[Clip, str, str]]:
-    rows = _table(table, _COLUMNS)
-    used = Counter(row["path"] for row in rows.values())
-    for number, row in rows.items():
-        yield _clip_of_row(table, f"{table} row {number}", row, used[row["path"]] > 1)
-
-
-def _clip_of_row(
-    table: Path, where: str, row: Mapping[str, str], several: bool
-) -> tuple[Clip, str, str]:
-    for name in _COLUMNS:
-        if not row[name]:
-            raise UserError(f"{where}: no {name}; fill it in or remove the row")
-    path = table.parent / row["path"]
-    if not isinstance(path, Remote):  # a URL has no ..
-        path = Path(os.path.normpath(path))
-    if not is_media(path.name):
-        raise UserError(f"{where}: {row['path']} is no audio or video file")
-    if not path.is_file():
-        raise UserError(f"{where}: no file {path}; paths are relative to the CSV")
-    start, end = _number(row, "start", where) or 0.0, _number(row, "end", where)
-    if start < 0 or (end is not None and end <= start):
-        raise UserError(f"{where}: start {start:g} and end {end} (seconds) are no interval")
-    clip_id = Path(os.path.relpath(path.with_suffix(""), table.parent)).as_posix()
-    clip = Clip(
-        clip_id=f"{clip_id}@{start:.3f}" if several else clip_id,
-        speaker=row["speaker"],
-        emotion=emotion_named(row["emotion"], where),
-        session=row.get("session", ""),
-        activation=_number(row, "activation", where),
-        valence=_number(row, "valence", where),
-        start_seconds=start,
-        end_seconds=end,
-        traits={key: row[key] for key in row if key and key not in _COLUMNS + _MORE_COLUMNS},
-    )
-    return clip, str(path), ""
-
-
-def _number(row: Mapping[str, str], column: str, where: str) -> float | None:
-    """Return a column as a finite number; None where it is absent, empty or NaN."""
-    text = row.get(column, "")
-    if text.lower() in ("", "nan"):
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("inf")
-    if abs(value) == float("inf"):
-        raise UserError(f"{where}: {column} is {text!r}, not a number") from None
-    return value
-
-
-def _from_folders(source: str, path: str) -> tuple[Clip, str, str]:
-    parts = path.split("/")
-    where = str(place(source) / path)
-    forms = "<speaker>/<emotion>/<file>, <emotion>/<speaker>_<file> or a labels.csv"
-    if len(parts) < 2:
-        raise UserError(f"{where}: emotion or speaker are not in the path; use {forms}")
-    emotion = emotion_named(parts[-2], where)
-    prefix, underscore, _ = parts[-1].partition("_")
-    speaker = parts[-3] if len(parts) > 2 else prefix if underscore else ""
-    # Reading "train" as a speaker would put the same people into training and test.
-    if not speaker or speaker.lower() in _SPLIT_NAMES:
-        raise UserError(f"{where}: the speaker is unknown; use {forms}")
-    clip_id = PurePosixPath(path).with_suffix("").as_posix()
-    return Clip(clip_id=clip_id, speaker=speaker, emotion=emotion, traits={}), where, ""
-
-
-# --- CREMA-D and MSP-IMPROV --------------------------------------------------------------------
 
 
 def crema_d_labels(clips: list[Clip], source: str, label: str) -> list[Clip]:
@@ -184,7 +68,7 @@ def crema_d_labels(clips: list[Clip], source: str, label: str) -> list[Clip]:
     }
     people: dict[str, dict[str, str]] = {}
     if "VideoDemographics.csv" in tables:
-        for row in _table(tables["VideoDemographics.csv"], ("actorid", *_PERSON)).values():
+        for row in _rows(tables["VideoDemographics.csv"], ("actorid", *_PERSON)):
             people[row["actorid"]] = {key: row[key] for key in _PERSON} | {
                 "sex": row["sex"].lower()
             }
@@ -200,12 +84,12 @@ def crema_d_labels(clips: list[Clip], source: str, label: str) -> list[Clip]:
 def _crema_d_votes(tables: Mapping[str, Path], source: str) -> dict[str, str]:
     """Return {clip id: emotion} of the clips that have one most-voted emotion."""
     if "summaryTable.csv" in tables:
-        rows = _table(tables["summaryTable.csv"], ("filename", "multimodalvote"))
-        winners = {row["filename"]: row["multimodalvote"] for row in rows.values()}
+        rows = _rows(tables["summaryTable.csv"], ("filename", "multimodalvote"))
+        winners = {row["filename"]: row["multimodalvote"] for row in rows}
     elif "tabulatedVotes.csv" in tables:
         winners = {}
         needed = ("", "filename", *(letter.lower() for letter in _VOTES))
-        for row in _table(tables["tabulatedVotes.csv"], needed).values():
+        for row in _rows(tables["tabulatedVotes.csv"], needed):
             if row[""].startswith("3"):  # 1 audio, 2 video, 3 both
                 counts = {letter: int(row[letter.lower()]) for letter in _VOTES}
                 most = max(counts.values())
@@ -217,6 +101,10 @@ def _crema_d_votes(tables: Mapping[str, Path], source: str) -> dict[str, str]:
             " the corpus's processedResults folder there or use label 'intended'"
         )
     return {clip: _VOTES[letter] for clip, letter in winners.items() if letter in _VOTES}
+
+
+def _rows(path: Path, needed: tuple[str, ...]) -> Iterable[dict[str, str]]:
+    return read(path, needed).records(needed).values()
 
 
 def msp_improv_labels(clips: list[Clip], source: str, label: str) -> list[Clip]:
@@ -246,7 +134,7 @@ def msp_improv_labels(clips: list[Clip], source: str, label: str) -> list[Clip]:
         emotion = _IMPROV_LETTERS.get(line["letter"].upper()) if line else None
         if line and emotion:
             row = line.groupdict()
-            activation, valence = (_number(row, k, names[0]) for k in ("activation", "valence"))
+            activation, valence = (number(row, k, names[0]) for k in ("activation", "valence"))
             kept.append(replace(clip, emotion=emotion, activation=activation, valence=valence))
     _log_left_out(len(clips) - len(kept), len(clips), f"no class of the four in {names[0]}")
     return kept

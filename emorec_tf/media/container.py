@@ -28,7 +28,7 @@ MISSING_SHARE, MISSING_SECONDS = 0.1, 0.25  # less than promised by more than bo
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,wav,w64,aiff,au,caf,flac,mp3,aac,ac3,ogg,asf,flv,"
-    "mpeg,mpegts,png_pipe,jpeg_pipe,bmp_pipe,webp_pipe"
+    "mpeg,mpegts,amr,png_pipe,jpeg_pipe,bmp_pipe,webp_pipe,tiff_pipe"
 )
 JPEG_MAGIC = b"\xff\xd8\xff"
 # These headers carry no duration, FFmpeg guesses one from the bit rate: count the packets instead.
@@ -41,7 +41,7 @@ CODECS = frozenset((
     "mp2float", "mp3", "mp3float", "opus", "libopus", "vorbis", "flac", "alac", "wmav1",
     "wmav2", "wmapro", "adpcm_ms", "adpcm_ima_wav", "pcm_u8", "pcm_s8", "pcm_alaw", "pcm_mulaw",
     "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le",
-    "pcm_f32be", "pcm_f64le", "pcm_f64be",
+    "pcm_f32be", "pcm_f64le", "pcm_f64be", "amrnb", "amrwb", "tiff",
 ))
 # fmt: on
 # What PyAV is known to raise on damaged input; FFmpegError covers FFmpeg's own codes.

@@ -88,6 +88,10 @@ class Preparation:
     overwrite: bool = option(
         False, "replace records that were made from other clips or with other settings"
     )
+    allow_refused: bool = option(
+        False,
+        "exit with status 0 even if clips were refused, or files that a table names are missing",
+    )
     cache_gib: float = option(
         10.0,
         "size limit of the cache of decoded clips, in GiB; other feature settings reuse it, the "
@@ -165,6 +169,7 @@ def _clips(preparation: Preparation) -> list[Clip]:
         classes=preparation.classes,
         label=preparation.label,
         modality=preparation.modality,
+        allow_missing=preparation.allow_refused,
     )
     # by hash, so that neighbours do not share a speaker
     return sorted(clips, key=lambda c: hashlib.sha256(c.clip_id.encode()).digest())
@@ -199,7 +204,7 @@ def _plan(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int)
     """Hash of everything that decides the bytes: clips, labels, file sizes, settings."""
 
     def sizes_of(clip: Clip) -> list[int]:
-        return [paths.size_of(paths.place(p)) if p else 0 for p in (clip.video, clip.audio)]
+        return [_size_of(path) for path in (clip.video, clip.audio)]
 
     with ThreadPoolExecutor(SIZES_AT_ONCE) as pool:  # a size on object storage is a request
         all_sizes = list(pool.map(sizes_of, clips))
@@ -210,6 +215,14 @@ def _plan(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int)
         fields = {**vars(clip), "traits": dict(clip.traits), "sizes": sizes}
         digest.update(json.dumps(fields, sort_keys=True).encode())
     return digest.hexdigest()
+
+
+def _size_of(path: str | None) -> int:
+    """Bytes of a clip's file; -1 where it cannot be found, which is refused when it is read."""
+    try:
+        return paths.size_of(paths.place(path)) if path else 0
+    except (OSError, ValueError):  # also names that no file can have
+        return -1
 
 
 def _manifest(preparation: Preparation, features: FeaturesConfig, plan: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from emorec_tf.config.clip import Clip
 from emorec_tf.datasets.corpora import DATASETS
 from emorec_tf.datasets.corpus import take_named
 from emorec_tf.datasets.discovery import is_media
+from emorec_tf.datasets.speakers import normal_form
 from emorec_tf.errors import UserError
 from emorec_tf.splits.splits import natural
 
@@ -28,6 +29,7 @@ class Row:
     fold: str
     role: str
     recording: str  # the same for all names of one recording
+    form: str  # of the path, the same for all its spellings
 
 
 def recording_of(path: str) -> str:
@@ -53,7 +55,7 @@ def leaks(
     tested: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         by_fold[row.fold].append(row)
-        speakers[row.recording].add(row.speaker)
+        speakers[row.recording].add(normal_form(row.speaker))
         if row.role == "test":
             tested[row.recording].add(row.fold)
     ambiguous = [name for name, given in speakers.items() if len(given) > 1]
@@ -74,15 +76,14 @@ def doubts(rows: Sequence[Row]) -> list[str]:
         by_fold[row.fold].append(row)
     found = []
     for fold in sorted(by_fold, key=natural):
-        subsets = {role: {r.speaker for r in by_fold[fold] if r.role == role} for role in ROLES}
+        subsets = {role: [r for r in by_fold[fold] if r.role == role] for role in ROLES}
         empty = [role for role in ROLES if not subsets[role]]
         found += [f"fold {fold}: nothing has the role {role}" for role in empty]
-        both = subsets["train"] & subsets["validation"]
-        if both:
-            found.append(
-                f"fold {fold}: {some('speaker', both)} in train and validation, so the model is "
-                "selected on speakers that it was trained on"
-            )
+        found += [
+            f"fold {fold}: {line} in train and validation, so the model is selected on speakers "
+            "that it was trained on"
+            for line in _in_both("speaker", subsets["train"], subsets["validation"], _speaker)
+        ]
     tested = {r.recording for r in rows if r.role == "test"}
     dropped = {r.recording for r in rows} - tested
     if len(by_fold) > 1 and dropped:
@@ -106,7 +107,8 @@ def guard(
         UserError: naming the first leak.
     """
     rows = [
-        Row(clip.clip_id, clip.speaker, "of this run", role, _recording_of_clip(clip))
+        # Ids are compared as they are: of one speaker, "1" and "01" may be two takes.
+        Row(clip.clip_id, clip.speaker, "of this run", role, _recording_of_clip(clip), clip.clip_id)
         for role, clips in clips_by_role.items()
         for clip in clips
     ]
@@ -156,25 +158,45 @@ def _of_pair(
     left: Sequence[Row], right: Sequence[Row], hashes: Mapping[str, str], ask_speakers: bool
 ) -> list[str]:
     """Name what two subsets share, by speaker, by path, by recording and by audio."""
-    found = []
-    speakers = _keys(left, _speaker).keys() & _keys(right, _speaker).keys()
-    if ask_speakers and speakers:
-        found.append(some("speaker", speakers))
-    paths = _keys(left, _path).keys() & _keys(right, _path).keys()
-    if paths:
-        found.append(some("path", paths))
+    found = _in_both("speaker", left, right, _speaker) if ask_speakers else []
+    found += _in_both("path", left, right, _path)
 
     def twins(key: Callable[[Row], str], name: Callable[[Row], str]) -> list[tuple[str, str]]:
         a, b = _keys(left, key), _keys(right, key)
         both = sorted(a.keys() & b.keys())
         return [(a[k].path, b[k].path) for k in both if name(a[k]) != name(b[k])]
 
-    named = twins(_recording, _path)
+    named = twins(_recording, lambda row: row.form)
     equal = twins(lambda row: hashes.get(row.path, ""), _recording)
     for pairs, what in ((named, "recording under two names"), (equal, "audio under two names")):
         if pairs:
             count = "the same" if len(pairs) == 1 else f"{len(pairs)} times the same"
             found.append(f"{count} {what} ({' = '.join(pairs[0])})")
+    return found
+
+
+def _in_both(
+    what: str, left: Sequence[Row], right: Sequence[Row], name: Callable[[Row], str]
+) -> list[str]:
+    """Name the speakers or the paths that are in both subsets, and those by two spellings."""
+    ours, theirs = _spellings(left, name), _spellings(right, name)
+    same, spelled = set(), []
+    for form in sorted(ours.keys() & theirs.keys(), key=natural):
+        if both := ours[form] & theirs[form]:
+            same.add(min(both))
+        else:
+            spelled.append(f"{min(ours[form])!r} and {min(theirs[form])!r}")
+    found = [some(what, same)] if same else []
+    if spelled:
+        found.append(f"same {what} under two spellings: {_list(spelled)}")
+    return found
+
+
+def _spellings(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[str, set[str]]:
+    """Return {normal form: all spellings} of the speakers or of the paths."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        found[row.form if name is _path else normal_form(row.speaker)].add(name(row))
     return found
 
 

@@ -18,6 +18,7 @@ import yaml
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.fields import nearest
+from emorec_tf.datasets.speakers import normal_form
 from emorec_tf.errors import UserError
 from emorec_tf.splits import generic_folds
 from emorec_tf.splits.generic_folds import GENERIC_PROTOCOLS, Fold, sha256
@@ -98,6 +99,7 @@ def _fitted(
     protocol: str, content: dict[str, Any], clips: Sequence[Clip]
 ) -> tuple[list[Fold], list[str]]:
     """Reduce a manifest's folds to the speakers in the data."""
+    content = _as_spelled(content, speakers_of(clips))
     listed: list[str] = content["speakers"]
     present = [s for s in listed if s in {c.speaker for c in clips}]
     if not present:
@@ -124,6 +126,20 @@ def _fitted(
     if not found:
         raise UserError(f"{protocol}: no test speaker is in the data; use group_kfold")
     return found, notes
+
+
+def _as_spelled(content: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """Give the manifest's speakers the spelling of the data: "1" is the data's "01"."""
+    spelling = {normal_form(name): name for name in known}
+
+    def spelled(names: Sequence[str]) -> list[str]:
+        return [spelling.get(normal_form(name), name) for name in names]
+
+    folds = [
+        {key: value if key == "name" else spelled(value) for key, value in fold.items()}
+        for fold in content["folds"]
+    ]
+    return {**content, "speakers": spelled(content["speakers"]), "folds": folds}
 
 
 def _test_speakers(fold: dict[str, Any], present: list[str]) -> tuple[tuple[str, ...], list[str]]:

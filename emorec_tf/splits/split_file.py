@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import posixpath
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from emorec_tf.config.fields import nearest
+from emorec_tf.datasets import tables
+from emorec_tf.datasets.speakers import normal_form, path_form
 from emorec_tf.errors import UserError
 from emorec_tf.splits.leaks import ROLES, Row, recording_of
 
@@ -24,14 +25,14 @@ def read(file: Path) -> list[Row]:
         UserError: no such file, not CSV, a missing column, an empty field, an unknown role.
     """
     try:
-        with file.open(newline="", encoding="utf-8-sig") as opened:  # spreadsheets write the mark
-            reader = csv.DictReader(opened)
-            check_columns(file, [name for name in reader.fieldnames or [] if name])
-            rows = [row_of(file, reader.line_num, line) for line in reader]
+        table = tables.read(file, COLUMNS)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}; give a CSV file") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is no CSV file in UTF-8: {error}") from error
+    check_columns(file, [name for name in table.columns if name])
+    rows = [
+        row_of(file, number, dict(zip(table.columns, line, strict=False)))
+        for number, line in table.rows.items()
+    ]
     if not rows:
         raise UserError(f"{file} has no line below its header; nothing can be checked")
     return rows
@@ -47,9 +48,9 @@ def check_columns(file: Path, header: Sequence[str]) -> None:
             )
 
 
-def row_of(file: Path, number: int, line: dict[str, str | None]) -> Row:
+def row_of(file: Path, number: int, line: Mapping[str, str]) -> Row:
     """Check one line of a split file; ``number`` goes into the error message."""
-    values = {name: (line[name] or "").strip() for name in COLUMNS}
+    values = {name: line.get(name, "") for name in COLUMNS}
     for name, value in values.items():
         if not value:
             raise UserError(f"{file} line {number}: {name} is empty; fill it in")
@@ -59,7 +60,8 @@ def row_of(file: Path, number: int, line: dict[str, str | None]) -> Row:
             f"{nearest(values['role'], ROLES)}"
         )
     path = posixpath.normpath(values["path"].replace("\\", "/"))
-    return Row(path, values["speaker"], values["fold"], values["role"], recording_of(path))
+    speaker, fold, role = (values[name] for name in COLUMNS[1:])
+    return Row(path, speaker, fold, role, recording_of(path), path_form(path))
 
 
 def audio_hashes(
@@ -100,7 +102,8 @@ def audio_hashes(
 
 def summary(rows: Sequence[Row], compared: int) -> str:
     """Say in one line what was checked; ``compared`` counts the files whose audio was hashed."""
-    folds, speakers, paths = ({getattr(r, k) for r in rows} for k in ("fold", "speaker", "path"))
+    folds, paths = {r.fold for r in rows}, {r.form for r in rows}
+    speakers = {normal_form(r.speaker) for r in rows}
     audio = f"audio of {compared} compared" if compared else "audio not compared (--sound does)"
     counts = ((folds, "fold"), (speakers, "speaker"), (paths, "path"))
     parts = [f"{len(names)} {what}{'' if len(names) == 1 else 's'}" for names, what in counts]

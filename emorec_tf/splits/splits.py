@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import DataConfig
 from emorec_tf.config.fields import nearest
+from emorec_tf.datasets.speakers import normal_form
 from emorec_tf.errors import UserError
 
 NO_SPEAKERS = "none"  # test on none: a final model, evaluated by a cross-validation
@@ -32,15 +35,25 @@ class Split:
         """Refuse a speaker in two subsets, and empty subsets."""
         subsets = {"train": self.train, "validation": self.validation, "test": self.test}
         for a, b in (("train", "test"), ("validation", "test"), ("train", "validation")):
-            both = sorted(set(subsets[a]) & set(subsets[b]), key=natural)
+            both = self._in_both(subsets[a], subsets[b])
             if both:
+                spelled = any(" = " in names for names in both)
+                way_out = "prepare the data again, which takes them as one, or " * spelled
                 raise UserError(
                     f"speakers {', '.join(both)} are in both {a} and {b}, which makes the "
-                    f"results meaningless; name each in one subset only"
+                    f"results meaningless; {way_out}name each in one subset only"
                 )
         for subset, speakers in subsets.items():
             if not speakers and subset != "test":
                 raise UserError(f"no speaker is left for {subset}; hold out fewer speakers")
+
+    def _in_both(self, some: Iterable[str], others: Iterable[str]) -> list[str]:
+        """Names of ``some`` that ``others`` have in any spelling; ids of clips have only one."""
+        form: Callable[[str], str] = str if self.leaky else normal_form
+        theirs = {form(name): name for name in sorted(others, reverse=True)}
+        both = {name: theirs[form(name)] for name in some if form(name) in theirs}
+        pairs = (one if one == other else f"{one} = {other}" for one, other in both.items())
+        return sorted(pairs, key=natural)
 
     def clips(self, clips: Iterable[Clip]) -> dict[str, list[Clip]]:
         """Return {"train", "validation", "test": clips}; clips in no subset are left out."""
@@ -62,14 +75,21 @@ def natural(name: str) -> tuple[tuple[int, int | str], ...]:
 
 
 def named(text: str | None, known: Sequence[str], subset: str) -> tuple[str, ...]:
-    """Split a comma list of speakers and refuse those that are not in the data."""
-    names = [n.strip() for n in (text or "").split(",") if n.strip()]
-    for name in names:
-        if name not in known:
+    """Split a comma list of speakers, in any spelling, and refuse those not in the data.
+
+    A name that holds a comma, or that is "none", goes into double quotes.
+    """
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name in known:
+        spellings[normal_form(name)].append(name)
+    found: list[str] = []
+    for name in next(csv.reader([text or ""], skipinitialspace=True), []):
+        if name.strip() and normal_form(name) not in spellings:
             raise UserError(
-                f"{subset}_speakers: {name!r} is not in the data; {nearest(name, known)}"
+                f"{subset}_speakers: {name.strip()!r} is not in the data; {nearest(name, known)}"
             )
-    return tuple(sorted(dict.fromkeys(names), key=natural))
+        found += spellings.get(normal_form(name), [])
+    return tuple(sorted(dict.fromkeys(found), key=natural))
 
 
 def speakers_of(clips: Iterable[Clip]) -> list[str]:
@@ -93,6 +113,11 @@ def make(clips: Sequence[Clip], data: DataConfig, seed: int) -> Split:
             f"speakers needs at least 3"
         )
     untested = (data.test_speakers or "").strip() == NO_SPEAKERS
+    if untested and NO_SPEAKERS in map(normal_form, known):
+        raise UserError(
+            "test_speakers none: a speaker of the data is called none; write '\"none\"' with the "
+            "double quotes to test on them, or rename them to hold out no speaker"
+        )
     test = () if untested else named(data.test_speakers, known, "test")
     if not test and not untested:
         test = tuple(known[-max(1, len(known) // 4) :])

@@ -38,7 +38,7 @@ def clean() -> list[str]:
 
 def audited(tmp_path, capsys, lines, *flags) -> tuple[int, list[str], str]:
     file = tmp_path / "splits.csv"
-    file.write_text(HEADER + "\n".join(lines) + "\n")
+    file.write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
     code = audit.main([str(file), *flags])
     out, err = capsys.readouterr()
     return code, out.splitlines(), err
@@ -122,6 +122,36 @@ def test_other_leaks(tmp_path, capsys):
     assert out[0].startswith("leak: fold 1: 3 paths (Actor_03/01-01-03-01-01-01-03.mp4")
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("1", "01"), ("Anna", "anna"), ("J\u00fcrgen", "Ju\u0308rgen"), ("S 1", "S1")],
+)
+def test_a_speaker_under_two_spellings(tmp_path, capsys, one, other):
+    lines = [f"a.wav,{one},1,train", f"b.wav,{other},1,test", "c.wav,9,1,validation"]
+    code, out, _ = audited(tmp_path, capsys, lines)
+    assert code == 1
+    assert out == [
+        f"leak: fold 1: same speaker under two spellings: {one!r} and {other!r} in train and test"
+    ]
+    lines[1] = f"b.wav,{other},1,train"
+    code, out, _ = audited(tmp_path, capsys, [*lines, "d.wav,8,1,test"])
+    assert (code, out[0][:24]) == (0, "no leak: 1 fold, 3 speak")
+    lines[2] = f"c.wav,{one},1,validation"
+    lines[0] = "a.wav,7,1,train"
+    _, _, err = audited(tmp_path, capsys, [*lines, "d.wav,8,1,test"])
+    assert f"two spellings: {other!r} and {one!r} in train and validation" in err
+
+
+def test_a_path_under_two_spellings(tmp_path, capsys):
+    lines = ["Actor_01/A.wav,1,1,train", "actor_1/a.WAV,2,1,test", "c.wav,9,1,validation"]
+    code, out, _ = audited(tmp_path, capsys, lines)
+    assert code == 1
+    assert out == [
+        "leak: fold 1: same path under two spellings: 'Actor_01/A.wav' and 'actor_1/a.WAV' in "
+        "train and test"
+    ]
+
+
 def test_cases_short_of_a_leak_are_warnings(tmp_path, capsys):
     lines = [line for line in clean() if not line.endswith("4,1,test")]
     lines = [line.replace("3,2,validation", "3,2,train") for line in lines]
@@ -188,14 +218,19 @@ def test_real_videos_with_equal_audio(tmp_path, capsys):
     ("text", "hint"),
     [
         ("", "no column 'path'"),
-        ("path;speaker;fold;role\na;b;1;test\n", "its first line has path;speaker;fold;role"),
+        (
+            "path;speaker;fold\na;b;1\n",
+            "'role': it needs path,speaker,fold,role; its first",
+        ),
+        ("path|speaker|fold|role\na|b|1|test\n", "its first line has path|speaker|fold|role"),
         ("path,speaker,role\na,b,test\n", "no column 'fold'"),
         (HEADER, "no line below its header"),
         (HEADER + "a,b,1,tests\n", "line 2: unknown role 'tests'; did you mean 'test'?"),
         (HEADER + "a,b,1,dev\n", "known are test, train, validation"),
         (HEADER + "a,b,1,test\nb,,1,test\n", "line 3: speaker is empty"),
         (HEADER + "a,b,1\n", "line 2: role is empty"),
-        (HEADER.encode("utf-16"), "no CSV file in UTF-8"),
+        (HEADER.encode() + b"\xfc,b,1,test\n", "no CSV file in UTF-8 or UTF-16 (row 2: byte 0xfc)"),
+        (b"PK\x03\x04", "is no CSV file but an archive or a workbook"),
         (HEADER + '"' + "a" * 200_000 + '",b,1,test\n', "no CSV file"),
     ],
 )
@@ -225,6 +260,19 @@ def test_a_spreadsheet_with_more_columns(tmp_path, capsys):
     file.write_bytes(text.encode())
     assert audit.main([str(file)]) == 0
     assert "3 folds, 6 speakers, 18 paths" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "encoding", "first"),
+    [(";", "utf-8", ""), ("\t", "utf-16", ""), (";", "utf-8-sig", "sep=;\r\n")],
+)
+def test_other_tables(tmp_path, capsys, delimiter, encoding, first):
+    header = HEADER.strip().title()
+    text = "\r\n".join([header, *planted_speaker(clean())]).replace(",", delimiter)
+    file = tmp_path / "splits.csv"
+    file.write_bytes((first + text).encode(encoding))
+    assert audit.main([str(file)]) == 1
+    assert capsys.readouterr().out == "leak: fold 1: speaker 1 in train and test\n"
 
 
 def test_audit_starts_without_tensorflow():

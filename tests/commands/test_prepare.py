@@ -154,6 +154,24 @@ def test_broken_clips_are_refused_and_the_rest_prepared(
     assert prepare_main([*arguments, "--allow_refused"]) == 0
 
 
+def test_missing_files_and_pointers_can_be_refused_clips(
+    demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, folder = tmp_path / "corpus", tmp_path / "records"
+    source.mkdir()
+    shutil.copy(next((demo_clips / "clips").glob("actor01_*.mp4")), source / "a.mp4")
+    (source / "lfs.mp4").write_text("version https://git-lfs.github.com/spec/v1\n")
+    rows = ["path,emotion,speaker", "a.mp4,happy,a", "gone.mp4,sad,b", "lfs.mp4,sad,b"]
+    (source / "labels.csv").write_text("\n".join(rows))
+    arguments = ["--dataset=folder", *command(source, folder)[1:]]
+    assert prepare_main(arguments) == 1
+    assert "1 of 3 rows name no file, the first in row 3: gone.mp4" in capsys.readouterr().err
+    assert prepare_main([*arguments, "--allow_refused"]) == 0
+    reasons = {row["clip_id"]: row["reason"] for row in read_csv(folder / "report.csv")}
+    assert "gone.mp4: no such file" in reasons["gone"]
+    assert "lfs.mp4: cannot be read" in reasons["lfs"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -192,11 +192,51 @@ def test_user_mistakes(make, tmp_path):
 
 
 def test_ignored_files_are_counted(make, caplog):
-    source = make("03a01Fa.wav", "holiday.mp4", "readme.txt", ".03a01Na.wav", "__MACOSX/x.wav")
+    source = make(
+        "03a01Fa.wav", "holiday.mp4", "03a01Fa.TextGrid", "03a01Na.TextGrid", "readme.txt"
+    )
+    make(".03a01Na.wav", "__MACOSX/x.wav")
     with caplog.at_level(logging.WARNING):
         assert len(clips("emodb", source)) == 1
-    assert "left out 1 files" in caplog.text
-    assert "holiday.mp4" in caplog.text
+    assert caplog.messages == [
+        "left out 3 files not named like emodb's: 2 .textgrid (such as 03a01Fa.TextGrid), 1 .mp4 "
+        "(such as holiday.mp4)"
+    ]
+
+
+def test_a_corpus_of_links(make, tmp_path):
+    source = make(
+        "real/Actor_01/03-01-03-01-01-01-01.wav", "real/Actor_02/03-01-03-01-01-01-02.wav"
+    )
+    (tmp_path / "links").mkdir()
+    for actor in ("Actor_01", "Actor_02"):
+        (tmp_path / "links" / actor).symlink_to(tmp_path / "real" / actor)
+    assert [c.speaker for c in clips("ravdess", f"{source}/links")] == ["1", "2"]
+
+
+def test_a_corpus_read_as_own_clips(make):
+    message = refused("folder", make("Actor_01/03-01-03-01-01-01-01.wav"))
+    assert "unknown emotion 'Actor_01'" in message
+    assert "is named like a file of ravdess: is it --dataset ravdess?" in message
+
+
+def test_what_a_folder_holds_instead(make):
+    source = make("Actor_01.zip", "Actor_02.zip")
+    told = "it holds 2 archives, such as Actor_01.zip, not unpacked: unpack it"
+    assert told in refused("ravdess", source)
+    assert told in refused("folder", source)
+    assert "is an archive that was not unpacked" in refused("ravdess", f"{source}/Actor_01.zip")
+
+
+def test_pointers_and_links_to_nothing(make, tmp_path):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    source = make("lfs/03a01Fa.wav", "lfs/03a01Na.wav", text=pointer)
+    told = "2 of 2 files are git-lfs pointers, not recordings, such as"
+    assert told in (message := refused("emodb", f"{source}/lfs"))
+    assert "git lfs pull" in message
+    make("annex/03a01Na.wav")
+    (tmp_path / "annex/03a01Fa.wav").symlink_to(tmp_path / "gone")
+    assert "1 of 2 files are links to nothing, such as" in refused("emodb", f"{source}/annex")
 
 
 def test_join_corpora(make, caplog):

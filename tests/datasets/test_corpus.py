@@ -56,4 +56,4 @@ def test_files_named(tmp_path: Path, caplog):
     with caplog.at_level(logging.WARNING):
         (clip,) = join(files_named("toy", TOY, str(tmp_path / "p1"), "auto"))
     assert (Path(str(clip.video)).suffix, Path(str(clip.audio)).suffix) == (".mp4", ".wav")
-    assert "left out 1 files not named like toy's, such as noise.wav" in caplog.text
+    assert "left out 1 files not named like toy's: 1 .wav (such as noise.wav)" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
-from emorec_tf.splits.leaks import guard, recording_of
+from emorec_tf.splits.leaks import Row, guard, leaks, recording_of
 from emorec_tf.splits.protocols import folds
 
 
@@ -56,6 +56,50 @@ def test_guard_passes_a_clean_run_and_stops_leaks():
     assert "listed twice" in stopped(train=[*clean["train"], listed])
     assert "the same audio" in stopped({stray.clip_id: "equal", listed.clip_id: "equal"})
     guard(clean, {stray.clip_id: "equal", listed.clip_id: "equal"}, leaky=True)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("train", "test"), ("validation", "test"), ("train", "validation")]
+)
+def test_guard_compares_each_pair_of_subsets(one, other):
+    clean = subsets()
+    stray = clean[one][0]
+    twin = replace(stray, clip_id="new", audio=(stray.audio or "").replace("01-", "03-", 1))
+    copy = replace(stray, clip_id="new", audio="new.wav", speaker="new")
+    hashes = {stray.clip_id: "equal", "new": "equal"}
+    for extra, leaky, said in (  # leaky: the speaker may be in both, the recording may not
+        (stray, True, f"path {stray.clip_id}"),
+        (twin, True, "recording under two names"),
+        (copy, False, "audio under two names"),
+    ):
+        changed = {**clean, other: [*clean[other], extra]}
+        with pytest.raises(UserError) as error:
+            guard(changed, {} if leaky else hashes, leaky)
+        assert said in str(error.value)
+        assert f"in {one} and {other}" in str(error.value)
+
+
+def test_guard_compares_speakers_in_any_spelling():
+    clean = subsets()
+    stray = clean["test"][0]
+    other = replace(stray, clip_id="new", speaker=f"0{stray.speaker}", audio="new.wav")
+    spelled = f"under two spellings: '0{stray.speaker}' and '{stray.speaker}' in train and test"
+    with pytest.raises(UserError, match=spelled):
+        guard({**clean, "train": [*clean["train"], other]}, {})
+
+
+def test_one_recording_of_two_spellings_is_of_one_speaker():
+    rows = [
+        Row(f"{fold}.wav", speaker, fold, "test", "one", f"{fold}.wav")
+        for fold, speaker in (("1", "1"), ("2", "01"), ("3", "2"))
+    ]
+    assert not any("more than one speaker" in line for line in leaks(rows[:2]))
+    assert any("more than one speaker" in line for line in leaks(rows))
+
+
+def test_guard_compares_clips_as_they_are():
+    takes = {"train": [Clip("a/1", "a", "sad")], "test": [Clip("a/01", "a", "sad")]}
+    guard(takes, {}, leaky=True)
 
 
 def test_guard_allows_two_parts_of_one_video():

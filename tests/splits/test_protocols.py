@@ -173,6 +173,15 @@ def test_unknown_speakers_are_left_out_with_a_note():
     assert "has none of the speakers" in refused("ravdess/loso24", made(["anna", "berta"]))
 
 
+def test_speakers_of_a_manifest_in_another_spelling():
+    content = manifest("ravdess/loso24")
+    assert content["speakers"][0] == "1"
+    found, notes = folds("ravdess/loso24", made([f"{int(actor):02d}" for actor in ACTORS]))
+    assert notes == []
+    assert [f.test for f in found][:2] == [("01",), ("02",)]
+    assert all(len(f.train + f.validation + f.test) == 24 for f in found)
+
+
 @pytest.mark.parametrize("protocol", [*names(), *GENERIC])
 def test_any_subset_of_the_data_gives_valid_folds_or_one_line(protocol):
     draw = random.Random(protocol)

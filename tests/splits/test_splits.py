@@ -78,6 +78,26 @@ def test_no_speaker_is_held_out(people):
         Split(("1",), (), ())
 
 
+def test_named_in_any_spelling():
+    clips = [Clip(name, name, "sad") for name in ("01", "02", "03", "Anna", "Smith, J", "none")]
+    data = DataConfig(test_speakers='1, "smith,  J"', validation_speakers=" anna ")
+    assert make(clips, data, 0) == Split(("02", "03", "none"), ("Anna",), ("01", "Smith, J"))
+
+
+def test_a_speaker_called_none():
+    clips = [Clip(name, name, "sad") for name in ("1", "2", "3", "None")]
+    with pytest.raises(UserError, match="a speaker of the data is called none; write '\"none\"'"):
+        make(clips, DataConfig(test_speakers="none"), 0)
+    split = make(clips, DataConfig(test_speakers='"none"', validation_speakers="1"), 0)
+    assert split.test == ("None",)
+
+
+def test_two_spellings_in_two_subsets():
+    with pytest.raises(UserError, match=r"01 = 1, anna = Anna are in both train.*prepare the data"):
+        Split(("anna", "01"), ("3",), ("1", "Anna"))
+    Split(("01",), ("3",), ("1",), leaky=True)  # ids of clips
+
+
 def test_too_few_speakers(people):
     for count in (0, 1, 2):
         with pytest.raises(UserError, match=rf"^{count} speaker\(s\)"):
