@@ -62,6 +62,16 @@ class Records:
         return {r["clip_id"]: r["reason"] for r in rows if r["status"] == "refused"}
 
     @property
+    def modalities(self) -> dict[str, frozenset[str]]:
+        """What each clip has, by its id: "audio", "face" (found in a frame), both or neither."""
+        rows = [r for r in read_csv(self.folder / REPORT) if r["status"] == "ok"]
+        columns = {"audio": "audio_present", "face": "faces_found"}
+        return {
+            r["clip_id"]: frozenset(kind for kind, column in columns.items() if int(r[column] or 0))
+            for r in rows
+        }
+
+    @property
     def audio_hashes(self) -> dict[str, str]:
         """{clip_id: hash of the decoded waveform}, of the clips that have audio."""
         rows = read_csv(self.folder / REPORT)

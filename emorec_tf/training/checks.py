@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from emorec_tf.training.experiment import Experiment
 
+MODALITIES = {"audio": "audio", "face": "a face"}  # what a clip may have, in words
 _LOG = logging.getLogger(__name__)
 
 
@@ -99,8 +100,8 @@ def check_clips(experiment: Experiment) -> None:
     """Refuse data that the settings cannot train on.
 
     Raises:
-        UserError: one class, a class without training clips, less than one batch, or too few
-            clips or speakers for enrolment or inner folds.
+        UserError: one class, a class without training clips, none with what the network uses, less
+            than one batch, or too few clips or speakers for enrolment or inner folds.
     """
     classes, training = experiment.classes, experiment.train
     if len(classes) == 1:
@@ -108,6 +109,7 @@ def check_clips(experiment: Experiment) -> None:
     missing = set(classes) - {clip.emotion for clip in training}
     if missing:
         raise UserError(f"no training clip is {', '.join(sorted(missing))}; change the split")
+    _check_modalities(experiment)
     batch_size = experiment.settings.train.batch_size
     if len(training) < batch_size:
         raise UserError(
@@ -122,6 +124,18 @@ def check_clips(experiment: Experiment) -> None:
         raise UserError(
             f"inner_folds is {folds}, but there are {len(speakers)} speakers for training and "
             f"validation; lower it"
+        )
+
+
+def _check_modalities(experiment: Experiment) -> None:
+    """Refuse training clips that have nothing of what the network uses."""
+    fusion = experiment.settings.model.fusion
+    uses = choices.facts("fusion", fusion).uses
+    if experiment.unused and set(experiment.unused) == set(uses):
+        lacking = " or ".join(MODALITIES[kind] for kind in uses)
+        raise UserError(
+            f"no training clip of {experiment.records.folder} has {lacking}, and fusion {fusion} "
+            f"uses nothing else; give another --fusion or other --records"
         )
 
 
@@ -140,7 +154,8 @@ def check_networks(experiment: Experiment, stages: Sequence[Stage]) -> None:
         if settings.model.ensemble:
             return
         model = _network(experiment)
-        untrained = transfer.with_weights(model.layers)
+        switched_off = {f"{kind}_branch" for kind in experiment.unused}
+        untrained = transfer.with_weights(model.layers) - switched_off
         own = transfer.branch_layers(model)
         for stage, network in built.items():
             trained = transfer.branch_layers(network)
@@ -159,4 +174,6 @@ def _network(experiment: Experiment) -> keras.Model:
 
     mean = np.zeros(experiment.settings.features.audio_width, np.float32)
     frames = audio_frames(experiment)
-    return build_model(experiment.settings, experiment.classes, mean, mean + 1, frames)
+    return build_model(
+        experiment.settings, experiment.classes, mean, mean + 1, frames, experiment.unused
+    )

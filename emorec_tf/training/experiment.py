@@ -66,6 +66,19 @@ class Experiment:
         return [*self.subsets["train"], *self.subsets["validation"]]
 
     @cached_property
+    def unused(self) -> tuple[str, ...]:
+        """Modalities that the fusion uses and no training clip has: nothing trains their branch.
+
+        () of an ensemble, whose members are trained by themselves.
+        """
+        if self.settings.model.ensemble:
+            return ()
+        found = self.records.modalities
+        there = frozenset().union(*(found[clip.clip_id] for clip in self.train))
+        uses = choices.facts("fusion", self.settings.model.fusion).uses
+        return tuple(kind for kind in uses if kind not in there)
+
+    @cached_property
     def enrolment(self) -> list[Clip]:
         """Enrolment clips of all speakers of the subsets; [] without ``--enrol K``.
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from emorec_tf import __version__
+from emorec_tf.config import choices
 from emorec_tf.config.config import Config, build, flat, renamed, to_yaml
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
@@ -72,6 +73,8 @@ class Run:
     source: Mapping[str, Any]  # dataset, licence, label meaning
     # pretraining stages by name of their folder: config, folder and, when done, score
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # modalities that no training clip has; their branches are switched off
+    unused: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """One line: folder, what it answers, its score."""
@@ -92,6 +95,14 @@ class Run:
     def task(self) -> tasks.Task:
         """What the model learns, and how that is scored."""
         return tasks.of(self.config.data, self.classes)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What the network uses of a clip: audio, face, or both; both of an ensemble."""
+        if self.config.model.ensemble:
+            return ("audio", "face")
+        uses = choices.facts("fusion", self.config.model.fusion).uses
+        return tuple(kind for kind in uses if kind not in self.unused)
 
     @property
     def model_file(self) -> Path:
@@ -192,6 +203,8 @@ def write_facts(run: Run) -> None:
         "source": run.source,
         "steps": run.steps,
     }
+    if run.unused:
+        facts["unused"] = run.unused
     write_atomically(run.folder / "run.json", json.dumps(facts, indent=1))
 
 
@@ -214,7 +227,8 @@ def load(folder: str | Path) -> Run:
         chosen = tuple(names.get("test_clips", ()))
         split = Split(train, validation, test, bool(names.get("leaky", False)), chosen)
         classes, steps = tuple(facts["classes"]), facts.get("steps", {})
-        return Run(folder, build(settings), classes, split, facts["source"], steps)
+        unused = tuple(facts.get("unused", ()))
+        return Run(folder, build(settings), classes, split, facts["source"], steps, unused)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         line = " ".join(str(error).split())[:200]
         raise UserError(f"run {folder} is damaged ({line}); train it again") from error

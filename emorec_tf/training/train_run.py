@@ -84,6 +84,7 @@ def start(experiment: Experiment, folder: Path, before: Sequence[Stage], overwri
         experiment.split,
         run_dir.source_of(experiment.records),
         {stage.folder.name: stage.facts(folder) for stage in before},
+        experiment.unused,
     )
     if cluster.team():
         meet(experiment, wanted, overwrite)
@@ -93,7 +94,14 @@ def start(experiment: Experiment, folder: Path, before: Sequence[Stage], overwri
             checks.check_networks(experiment, before)
         run = run_dir.create(wanted, overwrite) if chief else wanted
         sync.decided_by_chief(True)  # the run is there now
-    return run if chief else run_dir.reopen(wanted)
+    run = run if chief else run_dir.reopen(wanted)
+    for kind in run.unused:
+        _LOG.warning(
+            "no training clip has %s; the %s branch is not trained and is switched off",
+            checks.MODALITIES[kind],
+            kind,
+        )
+    return run
 
 
 def meet(experiment: Experiment, wanted: Run, overwrite: bool) -> None:
