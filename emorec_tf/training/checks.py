@@ -14,8 +14,8 @@ from emorec_tf.config import choices
 from emorec_tf.config.config import Config, read_yaml, section_of
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
+from emorec_tf.training import enrolment, transfer
 from emorec_tf.training import stages as pretraining
-from emorec_tf.training import transfer
 from emorec_tf.training.stages import Stage, has_classifier
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from emorec_tf.training.experiment import Experiment
 
-MODALITIES = {"audio": "audio", "face": "a face"}  # what a clip may have, in words
 _LOG = logging.getLogger(__name__)
 
 
@@ -115,7 +114,7 @@ def check_clips(experiment: Experiment) -> None:
         raise UserError(
             f"batch_size {batch_size} is more than the {len(training)} training clips; lower it"
         )
-    _ = experiment.enrolment  # refuses too few clips
+    _ = experiment.usable_enrolment  # refuses too few clips
     folds = experiment.settings.train.inner_folds
     if folds:
         _ = experiment.unscored_in_inner_folds  # likewise
@@ -132,7 +131,7 @@ def _check_modalities(experiment: Experiment) -> None:
     fusion = experiment.settings.model.fusion
     uses = choices.facts("fusion", fusion).uses
     if experiment.unused and set(experiment.unused) == set(uses):
-        lacking = " or ".join(MODALITIES[kind] for kind in uses)
+        lacking = " or ".join(enrolment.NAMES[kind] for kind in uses)
         raise UserError(
             f"no training clip of {experiment.records.folder} has {lacking}, and fusion {fusion} "
             f"uses nothing else; give another --fusion or other --records"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from emorec_tf.config import config
 from emorec_tf.records import records_dir
-from emorec_tf.training import checks, run_dir, stages
+from emorec_tf.training import checks, enrolment, run_dir, stages
 from emorec_tf.training.distributed import cluster, rendezvous
 from emorec_tf.training.experiment import Experiment
 from emorec_tf.training.run_dir import Run
@@ -95,13 +95,27 @@ def start(experiment: Experiment, folder: Path, before: Sequence[Stage], overwri
         run = run_dir.create(wanted, overwrite) if chief else wanted
         sync.decided_by_chief(True)  # the run is there now
     run = run if chief else run_dir.reopen(wanted)
+    _warn(run, experiment)
+    return run
+
+
+def _warn(run: Run, experiment: Experiment) -> None:
+    """Say which branch is switched off, and which speakers have too few enrolment clips."""
     for kind in run.unused:
         _LOG.warning(
             "no training clip has %s; the %s branch is not trained and is switched off",
-            checks.MODALITIES[kind],
+            enrolment.NAMES[kind],
             kind,
         )
-    return run
+    wanted = experiment.settings.data.enrol
+    found = experiment.usable_enrolment
+    few = [f"{speaker} ({len(own)})" for speaker, own in found.items() if len(own) != wanted]
+    if few:
+        _LOG.warning(
+            "fewer than %s enrolment clips have what the network uses: of speaker %s",
+            wanted,
+            ", ".join(few),
+        )
 
 
 def meet(experiment: Experiment, wanted: Run, overwrite: bool) -> None:
