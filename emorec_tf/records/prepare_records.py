@@ -19,7 +19,7 @@ from typing import Any, Literal
 from emorec_tf import __version__
 from emorec_tf.config.clip import MODALITIES, Clip
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.config.fields import option
+from emorec_tf.config.fields import check, option
 from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
 from emorec_tf.features import decode_cache
@@ -86,7 +86,9 @@ def prepare(preparation: Preparation, features: FeaturesConfig) -> Records:
     missing = preparation.source is None and preparation.dataset != "demo"
     if preparation.records is None or missing:
         raise UserError("prepare needs --source FOLDER and --records FOLDER (see --help)")
+    check(preparation.workers >= 1, "workers", preparation.workers, "at least 1")
     folder = paths.place(preparation.records)
+    resumable.check_folder(folder, KIND.flag)
     if preparation.source is None:
         preparation = dataclasses.replace(preparation, source=demo_source())
     clips = _clips(preparation)

@@ -14,6 +14,7 @@ from emorec_tf.config import choices
 from emorec_tf.config.config import Config, read_yaml, section_of
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
+from emorec_tf.storage import quiet
 from emorec_tf.training import enrolment, transfer
 from emorec_tf.training import stages as pretraining
 from emorec_tf.training.stages import Stage, has_classifier
@@ -173,6 +174,10 @@ def _network(experiment: Experiment) -> keras.Model:
 
     mean = np.zeros(experiment.settings.features.audio_width, np.float32)
     frames = audio_frames(experiment)
-    return build_model(
-        experiment.settings, experiment.classes, mean, mean + 1, frames, experiment.unused
-    )
+    settings = experiment.settings
+    try:
+        return build_model(settings, experiment.classes, mean, mean + 1, frames, experiment.unused)
+    except (ValueError, OverflowError) as error:  # Keras's, of sizes that do not fit
+        named = ", ".join(f"{kind} {getattr(settings.model, kind)}" for kind in choices.NETWORK)
+        line = quiet.last_line(str(error))
+        raise UserError(f"no network can be built of {named}: {line}") from error
