@@ -218,10 +218,7 @@ def _is_complete(folder: Path, manifest: dict[str, Any], overwrite: bool) -> boo
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         same = stored["plan"] == manifest["plan"]
-        whole = (folder / records_dir.REPORT).exists() and all(
-            (folder / s["name"]).exists() and paths.size_of(folder / s["name"]) == s["bytes"]
-            for s in stored["shards"]
-        )
+        whole = (folder / records_dir.REPORT).exists() and _are_whole(folder, stored)
     except (ValueError, KeyError, TypeError):
         same, whole = True, False  # a damaged manifest is no reason to keep anything
     if same and whole:
@@ -230,6 +227,17 @@ def _is_complete(folder: Path, manifest: dict[str, Any], overwrite: bool) -> boo
         resumable.check(folder, manifest, KIND, overwrite)
     path.unlink()
     return False
+
+
+def _are_whole(folder: Path, stored: dict[str, Any]) -> bool:
+    """Whether all shards are what the manifest says: by sha256, of remote ones by size."""
+    if isinstance(folder, paths.Remote):
+        files = {folder / s["name"]: s["bytes"] for s in stored["shards"]}
+        return all(file.exists() and paths.size_of(file) == size for file, size in files.items())
+    damaged = records_dir.damaged_shard(folder, stored)
+    if damaged:
+        _LOG.warning("shard %s is damaged; the records are made again", folder / damaged)
+    return damaged is None
 
 
 def _finish(job: shards.Job, count: int, manifest: dict[str, Any]) -> None:

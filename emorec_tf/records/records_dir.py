@@ -6,8 +6,9 @@ without it is unfinished. Every file appears under its final name only when it i
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,36 @@ def open_records(folder: str | Path, wanted: Mapping[str, Any] | None = None) ->
         raise UserError(f"{folder / REPORT} is missing; run prepare again to repair it")
     rows = [r for r in read_csv(folder / REPORT) if r["status"] == "ok"]
     return Records(folder, manifest, [clip_of_row(r) for r in rows])
+
+
+def damaged_shard(folder: Path, manifest: Mapping[str, Any]) -> str | None:
+    """Name the first shard that is not what the manifest says, by its sha256; None: all are."""
+    for shard in manifest["shards"]:
+        wanted = {"bytes": shard["bytes"], "sha256": shard["sha256"]}
+        file = folder / shard["name"]
+        if not file.exists() or file_check(file) != wanted:
+            return str(shard["name"])
+    return None
+
+
+@contextlib.contextmanager
+def naming_damage(records: Records) -> Iterator[None]:
+    """Name the shard where TensorFlow finds that one of the records read here is damaged.
+
+    Raises:
+        UserError: instead of TensorFlow's error, which names no file.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.DataLossError as error:
+        name = damaged_shard(records.folder, records.manifest)
+        if name is None:
+            raise
+        raise UserError(
+            f"shard {records.folder / name} is damaged; run prepare again to repair it"
+        ) from error
 
 
 def clip_of_row(row: Mapping[str, str]) -> Clip:

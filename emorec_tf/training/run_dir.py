@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import importlib
 import json
+import math
 import pkgutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -122,12 +123,22 @@ class Run:
 
     @property
     def temperature(self) -> float | None:
-        """What logits are divided by; None where it was not fitted, or to an earlier epoch."""
+        """What logits are divided by; None where it was not fitted, or to an earlier epoch.
+
+        Raises:
+            UserError: it is no number above 0.
+        """
         try:
             found = json.loads((self.folder / "temperature.json").read_text(encoding="utf-8"))
-            return float(found["temperature"]) if found["epochs"] == len(self.history) else None
+            value, fits = float(found["temperature"]), found["epochs"] == len(self.history)
         except (OSError, ValueError, KeyError, TypeError):  # then it is fitted again
             return None
+        if not 0 < value < math.inf:
+            raise UserError(
+                f"{self.folder / 'temperature.json'} is damaged: temperature is {value:g}; delete "
+                f"it, and evaluate fits it again"
+            )
+        return value if fits else None
 
     def is_finished(self, epochs: int | None = None) -> bool:
         """Whether training is over after so many epochs (none: all there are)."""

@@ -40,6 +40,17 @@ def train(
         UserError: settings that cannot be trained on these data, or a run of other settings in
             the way. Then nothing was written.
     """
+    with records_dir.naming_damage(experiment.records):
+        return _train(experiment, folder, overwrite, shared_stages, until)
+
+
+def _train(
+    experiment: Experiment,
+    folder: Path,
+    overwrite: bool,
+    shared_stages: Path | None,
+    until: int | None,
+) -> Run:
     from emorec_tf.training import fit, logits
     from emorec_tf.training.distributed import sync
 
