@@ -234,6 +234,9 @@ def _are_whole(folder: Path, stored: dict[str, Any]) -> bool:
     if isinstance(folder, paths.Remote):
         files = {folder / s["name"]: s["bytes"] for s in stored["shards"]}
         return all(file.exists() and paths.size_of(file) == size for file, size in files.items())
+    if records_dir.reported_clips(folder, stored) is None:
+        _LOG.warning("%s is damaged; the records are made again", folder / records_dir.REPORT)
+        return False
     damaged = records_dir.damaged_shard(folder, stored)
     if damaged:
         _LOG.warning("shard %s is damaged; the records are made again", folder / damaged)

@@ -158,8 +158,20 @@ def open_records(folder: str | Path, wanted: Mapping[str, Any] | None = None) ->
             raise UserError(f"shard {file} is missing or damaged; run prepare again to repair it")
     if not (folder / REPORT).exists():
         raise UserError(f"{folder / REPORT} is missing; run prepare again to repair it")
-    rows = [r for r in read_csv(folder / REPORT) if r["status"] == "ok"]
-    return Records(folder, manifest, [clip_of_row(r) for r in rows])
+    clips = reported_clips(folder, manifest)
+    if clips is None:
+        raise UserError(f"{folder / REPORT} is damaged; run prepare again to repair it")
+    return Records(folder, manifest, clips)
+
+
+def reported_clips(folder: Path, manifest: Mapping[str, Any]) -> list[Clip] | None:
+    """Clips that the report says are in the shards; None where it is damaged, or cut short."""
+    try:
+        rows = [r for r in read_csv(folder / REPORT) if r["status"] == "ok"]
+        clips = [clip_of_row(r) for r in rows]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return clips if len(clips) == sum(shard["count"] for shard in manifest["shards"]) else None
 
 
 def damaged_shard(folder: Path, manifest: Mapping[str, Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import made_records
@@ -50,13 +51,23 @@ def test_other_errors_stay(features: FeaturesConfig, tmp_path: Path) -> None:
         list(input_pipeline.evaluation(records, records.clips))
 
 
+def cut(report: Path) -> None:
+    report.write_bytes(report.read_bytes()[:-200])
+
+
+@pytest.mark.parametrize(("name", "harm"), [("shard-00001.tfrecord", flip), ("report.csv", cut)])
 def test_prepare_makes_them_again(
-    demo_records: Path, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str,
+    harm: Callable[[Path], None],
+    demo_records: Path,
+    demo_clips: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = shutil.copytree(demo_records, tmp_path / "records")
-    flip(folder / "shard-00001.tfrecord")
+    harm(folder / name)
     where = ["--dataset=demo", "--source", str(demo_clips), "--records", str(folder)]
     assert prepare_main([*where, "--workers=1", "--clips_per_shard=5", *FEATURE_FLAGS]) == 0
-    assert "shard-00001.tfrecord is damaged; the records are made" in capsys.readouterr().err
-    for name in sorted(p.name for p in demo_records.glob("shard-*")):
-        assert (folder / name).read_bytes() == (demo_records / name).read_bytes()
+    assert f"{name} is damaged; the records are made again" in capsys.readouterr().err
+    for one in ("report.csv", *(p.name for p in demo_records.glob("shard-*"))):
+        assert (folder / one).read_bytes() == (demo_records / one).read_bytes()
