@@ -138,7 +138,7 @@ class SpeakerAdapter:
             of_them = f" of {len(clips)}" if len(found) < len(clips) else ""
             _LOG.warning(
                 "%d%s enrolment clips have %s; the run was trained with %d of each speaker, so "
-                "answers are worse",
+                "answers may be less accurate",
                 len(found),
                 of_them,
                 what,
