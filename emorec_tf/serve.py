@@ -32,6 +32,13 @@ class ServeOptions(ModelOptions):
     queue: int = option(
         8, "clips that may wait while one is processed; more are refused", expert=True
     )
+    allowed_hosts: str | None = option(
+        None,
+        "comma list of further host names by which the server is reached, such as a proxy's "
+        "(default: --host, localhost and, with --host 0.0.0.0, any IP address)",
+        metavar="LIST",
+        expert=True,
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +68,9 @@ def run(argv: Sequence[str] | None) -> int:
         settings = Settings(options.window_hop_seconds, speech_check=options.speech_check)
         limits = app.Limits(options.max_upload_mb, options.time_limit_seconds, options.queue)
         line = f"serving {run_folder} on {address_of(listener)} (stop: Ctrl-C)"
-        serve(app.app(model, settings, limits), listener, lambda: print(line, flush=True))
+        hosts = [options.host, *(options.allowed_hosts or "").split(",")]
+        application = app.app(model, settings, limits, hosts)
+        serve(application, listener, lambda: print(line, flush=True))
     print("stopped", flush=True)
     return 0
 

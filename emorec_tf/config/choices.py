@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,8 @@ def check(kind: str, choice: str) -> tuple[str, dict[str, Any]]:
         The name, and the arguments by the names they have now.
 
     Raises:
-        UserError: no such entry or argument, or a value of another type than the default.
+        UserError: no such entry or argument, or a value of another type than the default or out
+            of bounds.
     """
     name, given = parse(choice)
     found = entry(kind, name)
@@ -162,6 +164,9 @@ def check(kind: str, choice: str) -> tuple[str, dict[str, Any]]:
             raise UserError(
                 f"{kind} {name!r}: {argument} is {value!r}; it must be like {defaults[argument]!r}"
             )
+        allowed = _bounds(argument, value, defaults[argument], found.facts.may_be_zero)
+        if allowed:
+            raise UserError(f"{kind} {name!r}: {argument} is {value!r}; it must be {allowed}")
     return name, given
 
 
@@ -169,6 +174,20 @@ def _alike(value: Any, default: Any) -> bool:
     """Say whether an argument has the type of its default; an int serves as a float."""
     number = isinstance(default, float) and type(value) is int
     return default is None or number or type(value) is type(default)
+
+
+def _bounds(argument: str, value: Any, default: Any, may_be_zero: tuple[str, ...]) -> str:
+    """Say what an argument must be, or "": sizes and counts by their defaults, some by name."""
+    if argument == "dropout":
+        return "" if 0 <= value < 1 else "from 0 to below 1"
+    if argument == "width":
+        return "" if 0 < value < math.inf else "above 0"
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else "finite"
+    if type(default) is int and type(value) is int:
+        least = int(default > 0 and argument not in may_be_zero)
+        return "" if value >= least else f"at least {least}"
+    return ""
 
 
 def resolve(kind: str, choice: str) -> functools.partial[Any]:

@@ -23,6 +23,7 @@ class Row:
     small: str = ""  # arguments that make it small and fast, for tests: "units=4"
     # arguments of older configs, by the names they have now
     renamed: Mapping[str, str] = field(default_factory=dict)
+    may_be_zero: tuple[str, ...] = ()  # arguments that 0 turns off, though their default does not
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,7 @@ from emorec_tf.config.train_config import TrainConfig
 
 __all__ = ["DataConfig", "FeaturesConfig", "ModelConfig", "TrainConfig"]
 
+MOST_AUDIO_MIB = 256  # of one clip in memory, from its samples to the features
 OLD_MODALITIES = ("01", "02", "03")  # RAVDESS's file codes, which older configs have
 
 
@@ -186,10 +188,15 @@ class FeaturesConfig:
         return width if isinstance(width, int) else int(getattr(self, width))
 
     def __post_init__(self) -> None:
-        """Refuse settings that no signal can satisfy."""
+        """Refuse settings that no signal can satisfy, or no memory."""
+        for name in [f.name for f in dataclasses.fields(self) if f.type == "float"]:
+            check(math.isfinite(getattr(self, name)), name, getattr(self, name), "finite")
         width = choices.entry("audio_features", self.audio_features).facts.width
         check(self.sample_rate_hz >= 4000, "sample_rate_hz", self.sample_rate_hz, "at least 4000")
         check(self.hop_samples >= 1, "hop_seconds", self.hop_seconds, "at least one sample")
+        check(
+            self.window_samples >= 1, "window_seconds", self.window_seconds, "at least one sample"
+        )
         check(
             self.window_samples <= self.clip_samples,
             "window_seconds",
@@ -209,11 +216,25 @@ class FeaturesConfig:
             self.mfcc_count,
             f"1 to mel_bands ({self.mel_bands})",
         )
+        self._check_memory()
         check(self.trim_db >= 0, "trim_db", self.trim_db, "at least 0")
         check(0 < self.face_rate_hz <= 60, "face_rate_hz", self.face_rate_hz, "above 0, to 60")
         check(0 <= self.face_frames <= 256, "face_frames", self.face_frames, "0 to 256")
         check(8 <= self.face_pixels <= 512, "face_pixels", self.face_pixels, "8 to 512")
         check(self.face_margin >= 0, "face_margin", self.face_margin, "at least 0")
+
+    def _check_memory(self) -> None:
+        """Refuse audio of one clip that would fill the memory, its spectrum included."""
+        values = self.clip_samples + self.audio_frames * (self.window_samples + self.audio_width)
+        mib = values * 4 / 2**20
+        check(
+            mib <= MOST_AUDIO_MIB,
+            "clip_seconds",
+            self.clip_seconds,
+            f"shorter: at {self.sample_rate_hz} Hz, hop_seconds {self.hop_seconds:g} and "
+            f"{self.audio_width} values a frame one clip takes {mib:,.0f} MiB of at most "
+            f"{MOST_AUDIO_MIB}",
+        )
 
     def fingerprint(self) -> str:
         """Fingerprint of the settings: eight hexadecimal digits that change with any of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,7 +98,11 @@ class TrainConfig:
         """Refuse runs that cannot train."""
         check(self.epochs >= 1, "epochs", self.epochs, "at least 1")
         check(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        check(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        rate = self.learning_rate
+        check(0 < rate < math.inf, "learning_rate", rate, "above 0, and finite")
+        decay = self.weight_decay
+        check(0 <= decay < math.inf, "weight_decay", decay, "at least 0, and finite")
+        check(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 4294967295")
         check(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "0 to 1")
         check(self.train_frames >= 0, "train_frames", self.train_frames, "at least 0")
         check(

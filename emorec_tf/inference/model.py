@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emorec_tf.config import choices
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import run_card
@@ -58,8 +57,7 @@ class Model:
     @property
     def modalities(self) -> tuple[str, ...]:
         """What the network uses of a clip: audio, face, or both; both of an ensemble."""
-        config = self.run.config.model
-        return KINDS if config.ensemble else choices.facts("fusion", config.fusion).uses
+        return self.run.modalities
 
     @property
     def card(self) -> str:

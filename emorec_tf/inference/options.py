@@ -51,7 +51,12 @@ class ModelOptions:
         from emorec_tf.inference.windows import hop_of
 
         loaded = predictor.load(
-            run_folder, self.face_model, self.mesh_model, abstain_below, self.enrol
+            run_folder,
+            self.face_model,
+            self.mesh_model,
+            abstain_below,
+            self.enrol,
+            self.speech_check,
         )
         hop_of(loaded.run.config.features.clip_seconds, self.window_hop_seconds)
         return loaded

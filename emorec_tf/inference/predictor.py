@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from emorec_tf.config.clip import Clip
+from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.datasets.discovery import found
-from emorec_tf.errors import UserError
+from emorec_tf.errors import SetupError, UserError
 from emorec_tf.inference import devices, model_store
 from emorec_tf.inference.answers import ClipAnswer
 from emorec_tf.inference.windows import UNSURE
@@ -124,15 +125,7 @@ class Predictor:
 
     def has_speech(self, audio: AudioTrack) -> bool:
         """Say whether the part of a clip's audio that the network gets holds speech."""
-        from emorec_tf.features import examples
-        from emorec_tf.media import voice_activity
-
-        features, rate_hz = self.run.config.features, voice_activity.RATE_HZ
-        if features.sample_rate_hz < rate_hz:  # speech is found worse at what the network gets
-            features = replace(features, sample_rate_hz=rate_hz)
-        rate_hz = features.sample_rate_hz
-        waveform = examples.window_waveform(audio, features)
-        return waveform is not None and voice_activity.has_speech(waveform, rate_hz)
+        return speech_in(audio, self.run.config.features)
 
     def example(self, path: str) -> Inputs:
         """Decode a file to the arrays of one clip.
@@ -149,6 +142,7 @@ def load(
     mesh_model: str | None = None,
     abstain_below: float = 0.0,
     enrol: str | None = None,
+    speech_check: bool = True,
 ) -> Predictor:
     """Load a run once, for any number of files.
 
@@ -158,6 +152,7 @@ def load(
         mesh_model: face mesh's model file, where MediaPipe has none inside.
         abstain_below: the emotion is ``unsure`` where no probability reaches this.
         enrol: folder of unlabelled clips of the speaker, for a run with speaker adaptation.
+        speech_check: leave out the audio of enrolment clips in which no speech is found.
 
     Raises:
         UserError: no such run, or enrolment clips that do not fit it.
@@ -180,10 +175,28 @@ def load(
     assembler = examples.Assembler(run.config.features, mesh_model)
 
     def make(clip: Clip) -> tuple[Inputs, Seen]:
-        return assembler.assemble(*reader.read(clip), str(clip.video or clip.audio))
+        audio, faces = reader.read(clip)
+        example, seen = assembler.assemble(audio, faces, str(clip.video or clip.audio))
+        heard = speech_check and audio is not None and seen.audio_present
+        if heard and audio and not speech_in(audio, run.config.features):
+            mute(example)
+        return example, seen
 
     adapt = adapter(run, model, make, enrol)
     return Predictor(run, model, reader, assembler, adapt, temperature, abstain_below)
+
+
+def speech_in(audio: AudioTrack, features: FeaturesConfig) -> bool:
+    """Say whether the part of a clip's audio that becomes an example holds speech."""
+    from emorec_tf.features import examples
+    from emorec_tf.media import voice_activity
+
+    rate_hz = voice_activity.RATE_HZ
+    if features.sample_rate_hz < rate_hz:  # speech is found worse at what the network gets
+        features = replace(features, sample_rate_hz=rate_hz)
+    rate_hz = features.sample_rate_hz
+    waveform = examples.window_waveform(audio, features)
+    return waveform is not None and voice_activity.has_speech(waveform, rate_hz)
 
 
 def named(shares: np.ndarray, classes: Sequence[str], abstain_below: float) -> dict[str, Any]:
@@ -231,7 +244,15 @@ def adapter(
     own = SpeakerAdapter.for_model(model, run.config.data.enrol)
     if folder is None:
         return own
-    return own.fit_speaker([inputs_of(make, path)[0] for path in found([folder])], model)
+    clips = []
+    for path in found([folder]):
+        try:
+            clips.append(inputs_of(make, path)[0])
+        except SetupError:
+            raise
+        except UserError as error:
+            log.warning("%s; this enrolment clip does not count", error)
+    return own.fit_speaker(clips, model)
 
 
 def inputs_of(make: Maker, path: str) -> tuple[Inputs, Seen]:

@@ -44,6 +44,7 @@ def build_model(
     mean: np.ndarray,
     deviation: np.ndarray,
     audio_frames: int | None = None,
+    unused: Sequence[str] = (),
 ) -> keras.Model:
     """Build the network that ``config.model`` names.
 
@@ -53,6 +54,8 @@ def build_model(
         mean: of each log-mel band over the training clips, [M].
         deviation: of each log-mel band, [M].
         audio_frames: how many of the first audio frames the audio branch gets; None: all.
+        unused: "audio" or "face", which no training clip has: the model ignores it, as if every
+            clip lacked it.
 
     Returns:
         A functional model ``{array name: [B, ...]} -> logits [B, K]``, or a rating [B, 1]. Its
@@ -63,9 +66,10 @@ def build_model(
         UserError: an unknown choice or argument, or a fusion that needs frames without any.
     """
     inputs = input_tensors(config.features, any_frames=config.train.train_frames > 0)
+    given, inputs = inputs, switched_off(inputs, unused)
     masks = inputs["audio_mask"], inputs["face_mask"]
     fusion_name, _ = choices.check("fusion", config.model.fusion)
-    uses = choices.facts("fusion", config.model.fusion).uses
+    uses = [u for u in choices.facts("fusion", config.model.fusion).uses if u not in unused]
     if not config.features.face_frames:
         check_without_frames(fusion_name)
     if config.model.modality_dropout and len(uses) > 1:
@@ -90,11 +94,22 @@ def build_model(
         tokens = {"audio": audio_tokens, "face": face_tokens}
         features = joined([tokens[kind] for kind in uses])
         features = keras.layers.Identity(name="features", dtype="float32")(features)
-        return keras.Model(inputs, features, name=name)
+        return keras.Model(given, features, name=name)
     fuse = choices.resolve("fusion", config.model.fusion)
     task = tasks.of(config.data, classes)
     outputs = task.head(fuse(audio_tokens, face_tokens, task.outputs))
-    return keras.Model(inputs, outputs, name=name)
+    return keras.Model(given, outputs, name=name)
+
+
+def switched_off(inputs: dict[str, Tensor], unused: Sequence[str]) -> dict[str, Tensor]:
+    """Set the masks of these modalities to zero, whatever a clip has."""
+    found = dict(inputs)
+    for name in [n for n in inputs if n.endswith("_mask")]:
+        kind = "audio" if name in AUDIO_INPUTS else "face"
+        if kind in unused:
+            off = keras.layers.Rescaling(0.0, dtype="float32", name=f"{name}_off")
+            found[name] = off(inputs[name])
+    return found
 
 
 def check_without_frames(fusion: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from emorec_tf import __version__
 from emorec_tf.config.clip import MODALITIES, Clip
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.config.fields import FACE_MODEL, MESH_MODEL, option
+from emorec_tf.config.fields import FACE_MODEL, MESH_MODEL, check, option
 from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
 from emorec_tf.features import decode_cache
@@ -114,7 +114,9 @@ def prepare(preparation: Preparation, features: FeaturesConfig) -> Records:
     missing = preparation.source is None and preparation.dataset != "demo"
     if preparation.records is None or missing:
         raise UserError("prepare needs --source FOLDER and --records FOLDER (see --help)")
+    check(preparation.workers >= 1, "workers", preparation.workers, "at least 1")
     folder = paths.place(preparation.records)
+    resumable.check_folder(folder, KIND.flag)
     if preparation.source is None:
         preparation = dataclasses.replace(preparation, source=demo_source())
     clips = _clips(preparation)
@@ -253,10 +255,7 @@ def _is_complete(folder: Path, manifest: dict[str, Any], overwrite: bool) -> boo
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         same = stored["plan"] == manifest["plan"]
-        whole = (folder / records_dir.REPORT).exists() and all(
-            (folder / s["name"]).exists() and paths.size_of(folder / s["name"]) == s["bytes"]
-            for s in stored["shards"]
-        )
+        whole = (folder / records_dir.REPORT).exists() and _are_whole(folder, stored)
     except (ValueError, KeyError, TypeError):
         same, whole = True, False  # a damaged manifest is no reason to keep anything
     if same and whole:
@@ -265,6 +264,20 @@ def _is_complete(folder: Path, manifest: dict[str, Any], overwrite: bool) -> boo
         resumable.check(folder, manifest, KIND, overwrite)
     path.unlink()
     return False
+
+
+def _are_whole(folder: Path, stored: dict[str, Any]) -> bool:
+    """Whether all shards are what the manifest says: by sha256, of remote ones by size."""
+    if isinstance(folder, paths.Remote):
+        files = {folder / s["name"]: s["bytes"] for s in stored["shards"]}
+        return all(file.exists() and paths.size_of(file) == size for file, size in files.items())
+    if records_dir.reported_clips(folder, stored) is None:
+        _LOG.warning("%s is damaged; the records are made again", folder / records_dir.REPORT)
+        return False
+    damaged = records_dir.damaged_shard(folder, stored)
+    if damaged:
+        _LOG.warning("shard %s is damaged; the records are made again", folder / damaged)
+    return damaged is None
 
 
 def _finish(job: shards.Job, count: int, manifest: dict[str, Any]) -> None:

@@ -6,8 +6,9 @@ without it is unfinished. Every file appears under its final name only when it i
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,16 @@ class Records:
         """Why a clip was left out, by the ids of those that were."""
         rows = read_csv(self.folder / REPORT)
         return {r["clip_id"]: r["reason"] for r in rows if r["status"] == "refused"}
+
+    @property
+    def modalities(self) -> dict[str, frozenset[str]]:
+        """What each clip has, by its id: "audio", "face" (found in a frame), both or neither."""
+        rows = [r for r in read_csv(self.folder / REPORT) if r["status"] == "ok"]
+        columns = {"audio": "audio_present", "face": "faces_found"}
+        return {
+            r["clip_id"]: frozenset(kind for kind, column in columns.items() if int(r[column] or 0))
+            for r in rows
+        }
 
     @property
     def audio_hashes(self) -> dict[str, str]:
@@ -147,8 +158,50 @@ def open_records(folder: str | Path, wanted: Mapping[str, Any] | None = None) ->
             raise UserError(f"shard {file} is missing or damaged; run prepare again to repair it")
     if not (folder / REPORT).exists():
         raise UserError(f"{folder / REPORT} is missing; run prepare again to repair it")
-    rows = [r for r in read_csv(folder / REPORT) if r["status"] == "ok"]
-    return Records(folder, manifest, [clip_of_row(r) for r in rows])
+    clips = reported_clips(folder, manifest)
+    if clips is None:
+        raise UserError(f"{folder / REPORT} is damaged; run prepare again to repair it")
+    return Records(folder, manifest, clips)
+
+
+def reported_clips(folder: Path, manifest: Mapping[str, Any]) -> list[Clip] | None:
+    """Clips that the report says are in the shards; None where it is damaged, or cut short."""
+    try:
+        rows = [r for r in read_csv(folder / REPORT) if r["status"] == "ok"]
+        clips = [clip_of_row(r) for r in rows]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return clips if len(clips) == sum(shard["count"] for shard in manifest["shards"]) else None
+
+
+def damaged_shard(folder: Path, manifest: Mapping[str, Any]) -> str | None:
+    """Name the first shard that is not what the manifest says, by its sha256; None: all are."""
+    for shard in manifest["shards"]:
+        wanted = {"bytes": shard["bytes"], "sha256": shard["sha256"]}
+        file = folder / shard["name"]
+        if not file.exists() or file_check(file) != wanted:
+            return str(shard["name"])
+    return None
+
+
+@contextlib.contextmanager
+def naming_damage(records: Records) -> Iterator[None]:
+    """Name the shard where TensorFlow finds that one of the records read here is damaged.
+
+    Raises:
+        UserError: instead of TensorFlow's error, which names no file.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.DataLossError as error:
+        name = damaged_shard(records.folder, records.manifest)
+        if name is None:
+            raise
+        raise UserError(
+            f"shard {records.folder / name} is damaged; run prepare again to repair it"
+        ) from error
 
 
 def clip_of_row(row: Mapping[str, str]) -> Clip:

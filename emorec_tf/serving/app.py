@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -17,7 +19,6 @@ from jinja2 import Environment, FileSystemLoader
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emorec_tf import __version__
 from emorec_tf.errors import UserError
@@ -27,20 +28,14 @@ from emorec_tf.inference.answers import MediaAnswer
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.predictor import Predictor
 from emorec_tf.serving import responses
+from emorec_tf.serving.guard import Guarded, refusal
+from emorec_tf.serving.hosts import Hosts
 from emorec_tf.serving.job_queue import FullError, GoneError, JobQueue, LateError
 from emorec_tf.serving.uploads import Body, RefusedError, received
 
+_LOG = logging.getLogger(__name__)
 GONE_STATUS = 499  # used in the metrics only
 SECONDS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
-HEADERS = {
-    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; "
-    "media-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
-    "form-action 'self'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-    "cross-origin-resource-policy": "same-origin",
-}
 TEMPLATES = Path(__file__).parent / "templates"
 FORM = {
     "type": "object",
@@ -65,7 +60,9 @@ STATUSES = {
     415: "no multipart/form-data",
     422: "the clip cannot be read as audio, video or image",
     429: "too many clips are waiting; the header retry-after guesses when to come again",
+    500: "the server cannot keep the clip, or failed otherwise",
     504: "the time limit has passed",
+    507: "the server's disk is full",
 }
 
 
@@ -91,7 +88,10 @@ class Server:
 
 
 def app(
-    model: Predictor, settings: Settings | None = None, limits: Limits | None = None
+    model: Predictor,
+    settings: Settings | None = None,
+    limits: Limits | None = None,
+    hosts: Sequence[str] = (),
 ) -> FastAPI:
     """Make the application.
 
@@ -99,6 +99,7 @@ def app(
         model: the run.
         settings: how videos are answered.
         limits: of uploads, time and queue.
+        hosts: names by which the server may be reached, besides those of this machine itself.
     """
     limits = limits or Limits()
     registry = CollectorRegistry()
@@ -126,42 +127,8 @@ def app(
             path, endpoint, methods=[method], response_model=None, name=function.__name__,
             description=function.__doc__, **facts,
         )  # fmt: skip
-    made.add_middleware(Guarded, server=server, paths=frozenset(ROUTES))
+    made.add_middleware(Guarded, requests=requests, paths=frozenset(ROUTES), hosts=Hosts.of(hosts))
     return made
-
-
-class Guarded:
-    """Adds security headers to every response, and counts responses by status."""
-
-    def __init__(self, app: ASGIApp, server: Server, paths: frozenset[str]) -> None:
-        """Wrap an application; paths outside ``paths`` are counted as one."""
-        self.app, self.server, self.paths = app, server, paths
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, but for one that another site's page sends."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        path = scope["path"] if scope["path"] in self.paths else "other"
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self.server.requests.labels(path, message["status"]).inc()
-                own = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
-                message = {**message, "headers": [*message["headers"], *own]}
-            await send(message)
-
-        request = Request(scope)
-        origin, host = request.headers.get("origin"), request.headers.get("host", "")
-        if origin and origin.split("://")[-1] != host:
-            await refusal(403, "this comes from another site's page")(scope, receive, guarded)
-            return
-        await self.app(scope, receive, guarded)
-
-
-def refusal(status: int, line: str, **headers: str) -> JSONResponse:
-    """Say in one line what is wrong."""
-    return JSONResponse({"error": " ".join(line.split())}, status, headers)
 
 
 async def predict(server: Server, request: Request) -> Response:
@@ -200,6 +167,10 @@ async def answered(
         response = refusal(504, f"no answer within {limits.seconds:g} s; send a shorter clip")
     except GoneError:
         return refusal(GONE_STATUS, "the client has left")
+    except OSError as error:
+        _LOG.error("a clip could not be kept: %s", error)
+        status = 507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 500
+        response = refusal(status, "the server has no place to keep the clip; try again later")
     await body.drain()
     return response
 

@@ -116,6 +116,9 @@ class JobQueue:
                     raise GoneError
         finally:
             dropped.set()
+            # An error's traceback holds this frame, and the future holds the error: a cycle that
+            # would keep all that the work had open until Python happens to look for cycles.
+            del future
 
     def close(self) -> None:
         """Stop the current clip; accept no more."""

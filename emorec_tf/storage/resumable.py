@@ -60,6 +60,7 @@ def check(
     Raises:
         UserError: the folder was started with other settings, is damaged, or is something else.
     """
+    check_folder(folder, kind.flag)
     if is_started(folder, kind):
         if overwrite:
             return None
@@ -75,6 +76,20 @@ def check(
     if not ours and folder.exists() and any(map(_is_visible, folder.iterdir())):
         raise UserError(f"{folder} exists and is no {kind.name}; give another {kind.flag}")
     return None
+
+
+def check_folder(folder: Path, flag: str) -> None:
+    """Refuse a path at which no folder can be: it or a folder above it is a file.
+
+    Raises:
+        UserError: so it is.
+    """
+    if isinstance(folder, Remote):
+        return
+    there = next((p for p in (folder, *folder.parents) if p.exists() or p.is_symlink()), None)
+    if there is not None and not there.is_dir():
+        what = "is a file" if there.exists() else "is a broken link"
+        raise UserError(f"{there} {what}, no folder; give another {flag}")
 
 
 def begin_or_resume(

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from emorec_tf.config import config
@@ -22,6 +23,7 @@ from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 if TYPE_CHECKING:
     from emorec_tf.training.experiment import Experiment
 
+WAY_OUT = "lower learning_rate, or use precision float32"
 _LOG = logging.getLogger(__name__)
 
 
@@ -78,10 +80,7 @@ class EpochEnd(keras.callbacks.Callback):
         """
         logs = {} if logs is None else logs
         if not math.isfinite(logs.get("loss", 0)):
-            raise UserError(
-                f"the loss is {logs['loss']:g} after epoch {epoch + 1}; lower learning_rate, or "
-                f"use precision float32"
-            )
+            raise UserError(f"the loss is {logs['loss']:g} after epoch {epoch + 1}; {WAY_OUT}")
         sync.average_statistics(self.whole)
         if cluster.is_chief():
             self._score_and_save(epoch, logs)
@@ -105,6 +104,10 @@ class EpochEnd(keras.callbacks.Callback):
         """The history comes first, so that it never lacks a saved epoch."""
         task = self.run.task
         raw, clips = logits.logits_of(self._answering, self._validation, self.adapter)
+        if not np.isfinite(raw).all():
+            raise UserError(
+                f"the model's answers are no numbers after epoch {epoch + 1}; {WAY_OUT}"
+            )
         truth, answers = task.truth(clips), task.predictions(raw, None)
         scores = {**task.metrics(truth, answers), "loss": task.validation_loss(truth, answers)}
         trained = [f"{k} {logs[k]:.3f}" for k in ("loss", task.training_metric) if k in logs]

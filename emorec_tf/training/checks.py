@@ -14,8 +14,9 @@ from emorec_tf.config import choices
 from emorec_tf.config.config import Config, read_yaml, section_of
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
+from emorec_tf.storage import quiet
+from emorec_tf.training import enrolment, transfer
 from emorec_tf.training import stages as pretraining
-from emorec_tf.training import transfer
 from emorec_tf.training.stages import Stage, has_classifier
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def check_clips(experiment: Experiment) -> None:
     """Refuse data that the settings cannot train on.
 
     Raises:
-        UserError: one class, a class without training clips, less than one batch, or too few
-            clips or speakers for enrolment or inner folds.
+        UserError: one class, a class without training clips, none with what the network uses, less
+            than one batch, or too few clips or speakers for enrolment or inner folds.
     """
     classes, training = experiment.classes, experiment.train
     if len(classes) == 1:
@@ -108,12 +109,13 @@ def check_clips(experiment: Experiment) -> None:
     missing = set(classes) - {clip.emotion for clip in training}
     if missing:
         raise UserError(f"no training clip is {', '.join(sorted(missing))}; change the split")
+    _check_modalities(experiment)
     batch_size = experiment.settings.train.batch_size
     if len(training) < batch_size:
         raise UserError(
             f"batch_size {batch_size} is more than the {len(training)} training clips; lower it"
         )
-    _ = experiment.enrolment  # refuses too few clips
+    _ = experiment.usable_enrolment  # refuses too few clips
     folds = experiment.settings.train.inner_folds
     if folds:
         _ = experiment.unscored_in_inner_folds  # likewise
@@ -122,6 +124,18 @@ def check_clips(experiment: Experiment) -> None:
         raise UserError(
             f"inner_folds is {folds}, but there are {len(speakers)} speakers for training and "
             f"validation; lower it"
+        )
+
+
+def _check_modalities(experiment: Experiment) -> None:
+    """Refuse training clips that have nothing of what the network uses."""
+    fusion = experiment.settings.model.fusion
+    uses = choices.facts("fusion", fusion).uses
+    if experiment.unused and set(experiment.unused) == set(uses):
+        lacking = " or ".join(enrolment.NAMES[kind] for kind in uses)
+        raise UserError(
+            f"no training clip of {experiment.records.folder} has {lacking}, and fusion {fusion} "
+            f"uses nothing else; give another --fusion or other --records"
         )
 
 
@@ -140,7 +154,8 @@ def check_networks(experiment: Experiment, stages: Sequence[Stage]) -> None:
         if settings.model.ensemble:
             return
         model = _network(experiment)
-        untrained = transfer.with_weights(model.layers)
+        switched_off = {f"{kind}_branch" for kind in experiment.unused}
+        untrained = transfer.with_weights(model.layers) - switched_off
         own = transfer.branch_layers(model)
         for stage, network in built.items():
             trained = transfer.branch_layers(network)
@@ -159,4 +174,10 @@ def _network(experiment: Experiment) -> keras.Model:
 
     mean = np.zeros(experiment.settings.features.audio_width, np.float32)
     frames = audio_frames(experiment)
-    return build_model(experiment.settings, experiment.classes, mean, mean + 1, frames)
+    settings = experiment.settings
+    try:
+        return build_model(settings, experiment.classes, mean, mean + 1, frames, experiment.unused)
+    except (ValueError, OverflowError) as error:  # Keras's, of sizes that do not fit
+        named = ", ".join(f"{kind} {getattr(settings.model, kind)}" for kind in choices.NETWORK)
+        line = quiet.last_line(str(error))
+        raise UserError(f"no network can be built of {named}: {line}") from error

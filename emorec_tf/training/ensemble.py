@@ -97,7 +97,7 @@ def log_probabilities(
     """Logarithms of one member's probabilities, zero where its modality is missing: [B, K]."""
     logits = ops.cast(expert({name: inputs[name] for name in expert.input}), "float32")
     logs = ops.log_softmax(logits / temperature)
-    uses = choices.facts("fusion", member.config.model.fusion).uses
+    uses = member.modalities
     if len(uses) > 1:
         return logs
     return logs * ops.cast(present(inputs[f"{uses[0]}_mask"]), "float32")

@@ -24,7 +24,7 @@ from emorec_tf.splits.splits import Split
 from emorec_tf.tasks import tasks
 from emorec_tf.training import checks
 from emorec_tf.training.distributed import cluster
-from emorec_tf.training.enrolment import enrolment_clips
+from emorec_tf.training.enrolment import enrolment_clips, usable
 from emorec_tf.training.run_dir import Run
 
 _LOG = logging.getLogger(__name__)
@@ -66,6 +66,19 @@ class Experiment:
         return [*self.subsets["train"], *self.subsets["validation"]]
 
     @cached_property
+    def unused(self) -> tuple[str, ...]:
+        """Modalities that the fusion uses and no training clip has: nothing trains their branch.
+
+        () of an ensemble, whose members are trained by themselves.
+        """
+        if self.settings.model.ensemble:
+            return ()
+        found = self.records.modalities
+        there = frozenset().union(*(found[clip.clip_id] for clip in self.train))
+        uses = choices.facts("fusion", self.settings.model.fusion).uses
+        return tuple(kind for kind in uses if kind not in there)
+
+    @cached_property
     def enrolment(self) -> list[Clip]:
         """Enrolment clips of all speakers of the subsets; [] without ``--enrol K``.
 
@@ -76,6 +89,22 @@ class Experiment:
         return enrolment_clips(
             self.same_speakers(every), self.settings.data, self.settings.train.seed
         )
+
+    @cached_property
+    def usable_enrolment(self) -> dict[str, list[Clip]]:
+        """Enrolment clips that count, by speaker: those that have what is learned from them.
+
+        That is audio, whose scale is measured, and under a classical head all that it is given.
+
+        Raises:
+            UserError: a speaker has too few clips, or none that counts.
+        """
+        model = self.settings.model
+        if not self.enrolment or model.ensemble:  # members are checked by themselves
+            return {}
+        uses = set(choices.facts("fusion", model.fusion).uses) - set(self.unused)
+        needed = uses if choices.parse(model.classifier)[0] != "none" else uses & {"audio"}
+        return usable(self.enrolment, self.records.modalities, needed)
 
     @property
     def unscored_in_inner_folds(self) -> list[Clip]:

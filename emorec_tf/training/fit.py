@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf.config import choices
 from emorec_tf.storage import paths
 from emorec_tf.training import run_dir, stages, transfer
 from emorec_tf.training.distributed import cluster
@@ -125,7 +124,7 @@ def _network(run: Run, experiment: Experiment, adapter: SpeakerAdapter) -> keras
 
     assert adapter.standard is not None
     frames = audio_frames(experiment)
-    model = models.build_model(run.config, run.classes, *adapter.standard, frames)
+    model = models.build_model(run.config, run.classes, *adapter.standard, frames, run.unused)
     if run.steps:
         transfer.load_matching_weights(model, run)
     else:
@@ -159,7 +158,7 @@ def run_epochs(epoch_end: EpochEnd, until: int | None = None) -> None:
         run.config.train,
         standard[0],
         transform,
-        choices.facts("fusion", run.config.model.fusion).uses,
+        run.modalities,
     )
     curves = keras.callbacks.TensorBoard(run.folder / "logs", write_graph=False)
     model.fit(

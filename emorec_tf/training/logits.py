@@ -11,7 +11,7 @@ import numpy as np
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
-from emorec_tf.records import input_pipeline
+from emorec_tf.records import input_pipeline, records_dir
 from emorec_tf.records.records_dir import Records
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.tasks import calibration
@@ -66,15 +66,16 @@ def logits_of(
         corruption: applied to the arrays first (see ``corruptions``).
 
     Raises:
-        UserError: the records lack some of the clips.
+        UserError: the records lack some of the clips, or are damaged.
     """
     by_id = {clip.clip_id: clip for clip in batches.clips}
     logits, ordered = [], []
-    for inputs, ids in batches:
-        ordered += [by_id[i.decode()] for i in ids]
-        inputs = corruption(inputs) if corruption else inputs
-        inputs = adapter(inputs, ids) if adapter else inputs
-        logits.append(np.asarray(model.predict_on_batch(inputs), np.float64))
+    with records_dir.naming_damage(batches.records):
+        for inputs, ids in batches:
+            ordered += [by_id[i.decode()] for i in ids]
+            inputs = corruption(inputs) if corruption else inputs
+            inputs = adapter(inputs, ids) if adapter else inputs
+            logits.append(np.asarray(model.predict_on_batch(inputs), np.float64))
     if len(ordered) != len(batches.clips):
         raise UserError(
             f"{batches.records.folder} gave {len(ordered)} of {len(batches.clips)} clips; prepare "

@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import importlib
 import json
+import math
 import pkgutil
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from emorec_tf import __version__
+from emorec_tf.config import choices
 from emorec_tf.config.config import Config, build, flat, renamed, to_yaml
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
@@ -72,6 +74,8 @@ class Run:
     source: Mapping[str, Any]  # dataset, licence, label meaning
     # pretraining stages by name of their folder: config, folder and, when done, score
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # modalities that no training clip has; their branches are switched off
+    unused: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """One line: folder, what it answers, its score."""
@@ -94,6 +98,14 @@ class Run:
         return tasks.of(self.config.data, self.classes)
 
     @property
+    def modalities(self) -> tuple[str, ...]:
+        """What the network uses of a clip: audio, face, or both; both of an ensemble."""
+        if self.config.model.ensemble:
+            return ("audio", "face")
+        uses = choices.facts("fusion", self.config.model.fusion).uses
+        return tuple(kind for kind in uses if kind not in self.unused)
+
+    @property
     def model_file(self) -> Path:
         """The model that ``evaluate`` and ``predict`` use."""
         return self.folder / "refitted.keras" if self.config.train.refit else self.validated_file
@@ -111,12 +123,22 @@ class Run:
 
     @property
     def temperature(self) -> float | None:
-        """What logits are divided by; None where it was not fitted, or to an earlier epoch."""
+        """What logits are divided by; None where it was not fitted, or to an earlier epoch.
+
+        Raises:
+            UserError: it is no number above 0.
+        """
         try:
             found = json.loads((self.folder / "temperature.json").read_text(encoding="utf-8"))
-            return float(found["temperature"]) if found["epochs"] == len(self.history) else None
+            value, fits = float(found["temperature"]), found["epochs"] == len(self.history)
         except (OSError, ValueError, KeyError, TypeError):  # then it is fitted again
             return None
+        if not 0 < value < math.inf:
+            raise UserError(
+                f"{self.folder / 'temperature.json'} is damaged: temperature is {value:g}; delete "
+                f"it, and evaluate fits it again"
+            )
+        return value if fits else None
 
     def is_finished(self, epochs: int | None = None) -> bool:
         """Whether training is over after this many epochs (None: all finished ones)."""
@@ -192,6 +214,8 @@ def write_facts(run: Run) -> None:
         "source": run.source,
         "steps": run.steps,
     }
+    if run.unused:
+        facts["unused"] = run.unused
     write_atomically(run.folder / "run.json", json.dumps(facts, indent=1))
 
 
@@ -214,7 +238,8 @@ def load(folder: str | Path) -> Run:
         chosen = tuple(names.get("test_clips", ()))
         split = Split(train, validation, test, bool(names.get("leaky", False)), chosen)
         classes, steps = tuple(facts["classes"]), facts.get("steps", {})
-        return Run(folder, build(settings), classes, split, facts["source"], steps)
+        unused = tuple(facts.get("unused", ()))
+        return Run(folder, build(settings), classes, split, facts["source"], steps, unused)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         line = " ".join(str(error).split())[:200]
         raise UserError(f"run {folder} is damaged ({line}); train it again") from error

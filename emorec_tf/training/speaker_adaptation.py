@@ -9,6 +9,7 @@ and face are taken relative to the speaker's mean features, too.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,14 +19,17 @@ import numpy as np
 import tensorflow as tf
 
 from emorec_tf.config.clip import Clip
+from emorec_tf.errors import UserError
 from emorec_tf.models.classical.head_layers import SPEAKER_FEATURES
 from emorec_tf.records import input_pipeline
 from emorec_tf.records.input_pipeline import Batch
 from emorec_tf.records.records_dir import Records
+from emorec_tf.training import enrolment
 
 if TYPE_CHECKING:
     from emorec_tf.training.experiment import Experiment
 
+_LOG = logging.getLogger(__name__)
 # Nepers. A band that is silent in the enrolment clips has almost no deviation there.
 LEAST_DEVIATION = 0.1
 
@@ -104,10 +108,16 @@ class SpeakerAdapter:
     def fit_speaker(self, clips: Sequence[Batch], model: keras.Model) -> SpeakerAdapter:
         """Learn about one speaker.
 
+        Clips without what is learned from them do not count.
+
         Args:
             clips: inputs of each enrolment clip, a batch of one.
             model: the model that will predict.
+
+        Raises:
+            UserError: no clip counts.
         """
+        clips = self._counting(clips, needed_by(model))
         if self.standard is not None:
             self._scale = band_statistics([c["audio"][0][c["audio_mask"][0] > 0] for c in clips])
         below = features_model(model)
@@ -116,16 +126,43 @@ class SpeakerAdapter:
             self._features = np.mean(own, axis=0)
         return self
 
+    def _counting(self, clips: Sequence[Batch], needed: set[str]) -> Sequence[Batch]:
+        """Those that have what is needed; fewer than the run was trained with are said."""
+        found = [c for c in clips if all(np.any(c[f"{kind}_mask"]) for kind in needed)]
+        what = enrolment.words(needed).replace("audio", "speech")
+        if not found:
+            raise UserError(
+                f"none of the {len(clips)} enrolment clips has {what}; give others with --enrol"
+            )
+        if isinstance(self.enrol, int) and len(found) < self.enrol:
+            of_them = f" of {len(clips)}" if len(found) < len(clips) else ""
+            _LOG.warning(
+                "%d%s enrolment clips have %s; the run was trained with %d of each speaker, so "
+                "answers may be less accurate",
+                len(found),
+                of_them,
+                what,
+                self.enrol,
+            )
+        return found
+
     def mean_features(self, below: keras.Model) -> dict[str, np.ndarray]:
         """Mean features [E] of each fitted speaker over the enrolment clips, by sorted name.
 
+        Clips that lack one of the modalities do not count.
+
         Args:
             below: inputs to features [B, E].
+
+        Raises:
+            UserError: a speaker has no clip that counts.
         """
         assert self._records is not None
-        speaker = {clip.clip_id.encode(): clip.speaker for clip in self._enrolment}
+        own = enrolment.usable(self._enrolment, self._records.modalities, branches_of(below))
+        clips = [clip for part in own.values() for clip in part]
+        speaker = {clip.clip_id.encode(): clip.speaker for clip in clips}
         found: dict[str, list[np.ndarray]] = defaultdict(list)
-        for inputs, clip_ids in input_pipeline.evaluation(self._records, self._enrolment):
+        for inputs, clip_ids in input_pipeline.evaluation(self._records, clips):
             features = np.asarray(below.predict_on_batch(self._rescaled(inputs, clip_ids)))
             for row, clip_id in zip(features, clip_ids.numpy(), strict=True):
                 found[speaker[clip_id]].append(row)
@@ -177,6 +214,24 @@ def features_model(model: keras.Model) -> keras.Model | None:
     parts = [part for part in map(features_model, experts) if part is not None]
     found = [part({n: inputs[n] for n in part.input}) for part in parts]
     return keras.Model(inputs, keras.ops.concatenate(found, axis=-1) if found[1:] else found[0])
+
+
+def needed_by(model: keras.Model) -> set[str]:
+    """What an enrolment clip has to have: audio, whose scale is measured, and all features."""
+    below = features_model(model)
+    return branches_of(model) & {"audio"} if below is None else branches_of(below)
+
+
+def branches_of(model: keras.Model) -> set[str]:
+    """Modalities that a model, or a member of a product, uses: "audio", "face"."""
+    names = {layer.name for layer in model.layers}
+    found = {
+        kind
+        for kind in ("audio", "face")
+        if f"{kind}_branch" in names and f"{kind}_mask_off" not in names
+    }
+    inner = [n for n in model.layers if isinstance(n, keras.Model) and "_branch" not in n.name]
+    return found.union(*map(branches_of, inner))
 
 
 def moved(inputs: Batch, mean: Any, deviation: Any, standard: Standard) -> Batch:

@@ -186,7 +186,8 @@ def finished(folder: Path) -> Run | None:
 def adopt(run: Run, experiment: Experiment, folder: Path) -> None:
     """Copy a finished stage in ``folder`` that is identical: same settings, data and split."""
     for stage in sorted(folder.glob(f"*-{run_fingerprint(experiment)}")):
-        if finished(stage) and not run.history:
+        done = finished(stage)
+        if done and done.unused == run.unused and not run.history:
             _LOG.info("trained already, as a stage of another run: %s", stage)
             for name in [n for n in run_dir.RESULTS if (stage / n).exists()]:
                 copy(stage / name, run.folder / name)

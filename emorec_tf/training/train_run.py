@@ -9,7 +9,7 @@ from pathlib import Path
 
 from emorec_tf.config import config
 from emorec_tf.records import records_dir
-from emorec_tf.training import checks, run_dir, stages
+from emorec_tf.training import checks, enrolment, run_dir, stages
 from emorec_tf.training.distributed import cluster, rendezvous
 from emorec_tf.training.experiment import Experiment
 from emorec_tf.training.run_dir import Run
@@ -40,6 +40,17 @@ def train(
         UserError: settings that cannot be trained on these data, or a run of other settings in
             the way. Then nothing was written.
     """
+    with records_dir.naming_damage(experiment.records):
+        return _train(experiment, folder, overwrite, shared_stages, until)
+
+
+def _train(
+    experiment: Experiment,
+    folder: Path,
+    overwrite: bool,
+    shared_stages: Path | None,
+    until: int | None,
+) -> Run:
     from emorec_tf.training import fit, logits
     from emorec_tf.training.distributed import sync
 
@@ -84,6 +95,7 @@ def start(experiment: Experiment, folder: Path, before: Sequence[Stage], overwri
         experiment.split,
         run_dir.source_of(experiment.records),
         {stage.folder.name: stage.facts(folder) for stage in before},
+        experiment.unused,
     )
     if cluster.team():
         meet(experiment, wanted, overwrite)
@@ -93,7 +105,28 @@ def start(experiment: Experiment, folder: Path, before: Sequence[Stage], overwri
             checks.check_networks(experiment, before)
         run = run_dir.create(wanted, overwrite) if chief else wanted
         sync.decided_by_chief(True)  # the run is there now
-    return run if chief else run_dir.reopen(wanted)
+    run = run if chief else run_dir.reopen(wanted)
+    _warn(run, experiment)
+    return run
+
+
+def _warn(run: Run, experiment: Experiment) -> None:
+    """Say which branch is switched off, and which speakers have too few enrolment clips."""
+    for kind in run.unused:
+        _LOG.warning(
+            "no training clip has %s; the %s branch is not trained and is switched off",
+            enrolment.NAMES[kind],
+            kind,
+        )
+    wanted = experiment.settings.data.enrol
+    found = experiment.usable_enrolment
+    few = [f"{speaker} ({len(own)})" for speaker, own in found.items() if len(own) != wanted]
+    if few:
+        _LOG.warning(
+            "fewer than %s enrolment clips have what the network uses: of speaker %s",
+            wanted,
+            ", ".join(few),
+        )
 
 
 def meet(experiment: Experiment, wanted: Run, overwrite: bool) -> None:

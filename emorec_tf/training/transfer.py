@@ -39,7 +39,7 @@ def load_matching_weights(model: keras.Model, run: Run) -> None:
             own[name].set_weights(trained[name].get_weights())
         taken |= names
     _LOG.info("weights taken from stages: %s", ", ".join(sorted(taken)))
-    check_trained(run.config, set(own) - taken)
+    check_trained(run.config, set(own) - taken - {f"{kind}_branch" for kind in run.unused})
     for name in taken if run.config.train.freeze_branches else ():
         own[name].trainable = False
 

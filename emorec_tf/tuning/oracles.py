@@ -1,28 +1,20 @@
-"""KerasTuner's oracles, kept in one file that is whole at any moment; chief and workers.
-
-KerasTuner writes its state in several files, none atomically, and forgets which random numbers were
-used; a kill in between loses a trial or does one twice. Here each change is one renamed file.
-"""
+"""KerasTuner's oracles for searches of whole runs: by name; served by a chief, and its workers."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable
 from concurrent import futures
-from pathlib import Path
 from typing import Any
 
 import grpc
 import keras_tuner
-import numpy as np
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief, oracle_client
-from keras_tuner.src.engine.trial import Trial
 
 from emorec_tf.errors import UserError
-from emorec_tf.storage.files import write_atomically
+from emorec_tf.models.classical.kept_oracle import Bayesian, Kept, Random
 from emorec_tf.storage.quiet import quiet as silence
 
 POLL_SECONDS = 0.5
@@ -32,93 +24,6 @@ SMALLEST_FACTOR = 3  # Hyperband's own
 def quiet() -> contextlib.AbstractContextManager[Any]:
     """Hide what KerasTuner prints, and its deprecation warnings; its board has its own stream."""
     return silence(stderr=False, native=False)
-
-
-class Kept(keras_tuner.Oracle):
-    """Extends every oracle: one atomic file, an end after repeated failures, reassigned trials."""
-
-    file: Path
-    failures: int
-    broken: OSError | None = None
-    ongoing_trials: dict[str, Trial]
-
-    def save(self) -> None:
-        """Write everything at once; called by KerasTuner whenever a trial starts or ends."""
-        trials = [trial.get_state() for trial in self.trials.values()]
-        try:
-            write_atomically(self.file, json.dumps({"oracle": self.get_state(), "trials": trials}))
-        except OSError as error:  # in the chief it would end a thread silently
-            self.broken = error
-            raise
-
-    def _save_trial(self, trial: Trial) -> None:
-        """Nothing: ``save`` writes all trials."""
-
-    def reload(self) -> None:
-        """Read the file; trials that were running are started again under the same names.
-
-        Raises:
-            ValueError, KeyError, TypeError, AttributeError: a damaged file.
-        """
-        state = json.loads(self.file.read_text(encoding="utf-8"))
-        found = [Trial.from_state(facts) for facts in state["trials"]]
-        self.trials = {trial.trial_id: trial for trial in found}
-        self.set_state(state["oracle"])
-        self.ongoing_trials = {}
-        # taken from the end
-        self._retry_queue = [
-            t.trial_id for t in reversed(found) if t.trial_id not in self.end_order
-        ]
-
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Choose the values of the next trial, unless too many failed in a row."""
-        if self.failed_in_a_row() >= self.failures:
-            return {"status": "STOPPED"}
-        return super().populate_space(trial_id)
-
-    @keras_tuner.synchronized
-    def end_trial(self, trial: Trial) -> None:
-        """Record how a trial ended, once, even if a lost worker reports it too."""
-        self._retry_queue = [name for name in self._retry_queue if name != trial.trial_id]
-        if trial.trial_id not in self.end_order:
-            super().end_trial(trial)
-        running = self.ongoing_trials.items()
-        self.ongoing_trials = {w: t for w, t in running if t.trial_id != trial.trial_id}
-
-    @keras_tuner.synchronized
-    def take_back(self, gone: Callable[[str], bool]) -> None:
-        """Reassign the trials of lost workers."""
-        for worker in [w for w in sorted(self.tuner_ids) if gone(w)]:
-            self.tuner_ids.discard(worker)
-            trial = self.ongoing_trials.pop(worker, None)
-            if trial is not None:
-                self._retry_queue.append(trial.trial_id)
-
-    def failed_in_a_row(self) -> int:
-        """How many of the trials that ended last have failed."""
-        count = 0
-        for name in reversed(self.end_order):
-            if self.trials[name].status != "FAILED":
-                break
-            count += 1
-        return count
-
-    def is_complete(self) -> bool:
-        """Whether all requested trials exist and have ended."""
-        return len(self.end_order) == len(self.trials) >= self.max_trials
-
-
-class Random(Kept, keras_tuner.oracles.RandomSearchOracle):
-    """Random search."""
-
-
-class Bayesian(Kept, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Gaussian process; seeded by the trial's number, so that a resumed search draws the same."""
-
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Choose the values of the next trial."""
-        self._random_state = np.random.RandomState(self.seed + len(self.trials))
-        return super().populate_space(trial_id)
 
 
 class Hyperband(Kept, keras_tuner.oracles.HyperbandOracle):

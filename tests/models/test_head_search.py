@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +16,10 @@ from sklearn.metrics import balanced_accuracy_score
 
 from emorec_tf.config import choices
 from emorec_tf.errors import UserError
-from emorec_tf.models.classical import head_search
+from emorec_tf.models.classical import head_search, kept_oracle
 from emorec_tf.models.classical.classifiers import Search
 from emorec_tf.models.classical.head_search import Rows, parts_of
+from emorec_tf.storage.files import write_atomically
 
 
 def drawn(seed: int, clips: int = 60) -> Rows:
@@ -31,8 +34,16 @@ def rounds(search: Search) -> list[head_search.Part]:
 
 
 def scores(folder: Path) -> list[float]:
-    trials = [json.loads(p.read_text()) for p in sorted(folder.glob("trial_*/trial.json"))]
-    return [t["score"] for t in trials if t["status"] == "COMPLETED"]
+    return [t["score"] for t in trials(folder) if t["status"] == "COMPLETED"]
+
+
+def trials(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "oracle.json").read_text())["trials"]
+    return found
+
+
+def values(folder: Path) -> list[dict[str, Any]]:
+    return [t["hyperparameters"]["values"] for t in trials(folder)]
 
 
 @pytest.mark.parametrize(
@@ -97,15 +108,8 @@ def test_the_same_seed_repeats_the_search(tmp_path: Path):
     search = choices.resolve("classifier", "logreg(trials=3)")(True)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         head_search.find(search, rounds(search), tmp_path / name, seed)
-    values = {
-        name: [
-            json.loads(p.read_text())["hyperparameters"]["values"]["C"]
-            for p in sorted((tmp_path / name).glob("trial_*/trial.json"))
-        ]
-        for name in "abc"
-    }
-    assert values["a"] == values["b"]
-    assert values["a"] != values["c"]
+    assert values(tmp_path / "a") == values(tmp_path / "b")
+    assert values(tmp_path / "a") != values(tmp_path / "c")
 
 
 def test_a_stopped_search_goes_on(tmp_path: Path):
@@ -135,8 +139,92 @@ def test_a_failing_trial_stops_the_search(tmp_path: Path):
         return object()
 
     search = dataclasses.replace(choices.resolve("classifier", "logreg")(True), make=failing)
-    with pytest.raises(RuntimeError, match="fit"):
+    for _ in range(2):
+        with pytest.raises(AttributeError, match="fit"):
+            head_search.find(search, rounds(search), tmp_path / "search", 0)
+
+
+CHOICES = ["logreg(trials=8)", "svm(trials=9)", "svm(trials=6, oracle='random')"]
+
+
+@pytest.fixture(scope="module", params=CHOICES)
+def undisturbed(request: pytest.FixtureRequest, tmp_path_factory) -> tuple[Search, Any, list[str]]:
+    """A search, what it chooses, and its file after each write."""
+    search = choices.resolve("classifier", request.param)(True)
+    written = []
+
+    def keep(path: Path, text: str) -> None:
+        written.append(text)
+        write_atomically(path, text)
+
+    folder = tmp_path_factory.mktemp("whole") / "search"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept_oracle, "write_atomically", keep)
+        best = head_search.find(search, rounds(search), folder, 0)
+    return search, best.values, written
+
+
+def test_a_kill_after_a_write_chooses_the_same_head(undisturbed, tmp_path: Path):
+    search, best, written = undisturbed
+    assert len(written) == 2 * search.trials, "when a trial begins and when it ends"
+    whole = [t["hyperparameters"]["values"] for t in json.loads(written[-1])["trials"]]
+    for at, text in [*enumerate(written)][::3]:  # of begun and of ended trials
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        (folder / "oracle.json").write_text(text)
+        again = head_search.find(search, rounds(search), folder, 0)
+        assert again.values == best
+        assert values(folder) == whole
+
+
+@pytest.mark.parametrize("after", [1, 4, 6])
+def test_a_stop_within_a_trial_chooses_the_same_head(undisturbed, after: int, tmp_path: Path):
+    search, best, _ = undisturbed
+    left = [after]
+
+    def stopping(hp: Any) -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return search.make(hp)
+
+    broken = dataclasses.replace(search, make=stopping)
+    with pytest.raises(KeyboardInterrupt):
+        head_search.find(broken, rounds(broken), tmp_path / "search", 0)
+    assert head_search.find(search, rounds(search), tmp_path / "search", 0).values == best
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"oracle": {}, "trials": [{}]}'])
+def test_a_damaged_file_is_set_aside(text: str, tmp_path: Path, caplog):
+    search = choices.resolve("classifier", "logreg(trials=4)")(True)
+    best = head_search.find(search, rounds(search), tmp_path / "search", 0)
+    file = tmp_path / "search" / "oracle.json"
+    file.write_text(text)
+    with caplog.at_level("WARNING"):
+        again = head_search.find(search, rounds(search), tmp_path / "search", 0)
+    assert again.values == best.values
+    assert "its trials are made again" in caplog.text
+    assert file.with_name("oracle.damaged.json").read_text() == text
+
+
+@pytest.mark.parametrize("after", [1, 6, 7])
+def test_a_full_disk_loses_nothing_once_there_is_space(
+    undisturbed, after: int, tmp_path: Path, monkeypatch
+):
+    search, best, _ = undisturbed
+    left = [after]
+
+    def full(path: Path, text: str) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write_atomically(path, text)
+
+    monkeypatch.setattr(kept_oracle, "write_atomically", full)
+    with pytest.raises(OSError, match="No space"):
         head_search.find(search, rounds(search), tmp_path / "search", 0)
+    monkeypatch.undo()
+    assert head_search.find(search, rounds(search), tmp_path / "search", 0).values == best
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from emorec_tf.records import records_dir
 from emorec_tf.storage.files import file_check, read_csv, rows_to_csv, write_atomically
 
 CLIP = Clip("a/1", "ö", "sad", "v.mp4", None, "s1", 2.5, None, traits={"sex": "female"})
+CLIPS = [CLIP, *(dataclasses.replace(CLIP, clip_id=f"a/{number}") for number in (3, 4))]
 LABELS: dict[str, str | float] = {
     "clip_id": "a/1",
     "speaker": "ö",
@@ -36,13 +37,14 @@ def example(features: FeaturesConfig, inputs) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def folder(tmp_path: Path, features: FeaturesConfig, example) -> Path:
-    """A finished folder of two shards with one clip, and one clip that was refused."""
+    """A finished folder of two shards with three clips, and one clip that was refused."""
     data = records_dir.framed(records_dir.serialise(example, LABELS))
     shards = [
         records_dir.write_shard(tmp_path / f"shard-{n}.tfrecord", [data] * (n + 1))
         for n in range(2)
     ]
-    rows = [line(CLIP, "ok"), line(dataclasses.replace(CLIP, clip_id="a/2"), "refused")]
+    rows = [*(line(clip, "ok") for clip in CLIPS)]
+    rows.insert(1, line(dataclasses.replace(CLIP, clip_id="a/2"), "refused"))
     write_atomically(tmp_path / records_dir.REPORT, rows_to_csv(rows))
     manifest = {
         "format": records_dir.FORMAT,
@@ -80,7 +82,7 @@ def test_arrays_that_are_not_contiguous(example):
 def test_open_records(folder: Path, features: FeaturesConfig, example):
     records = records_dir.open_records(folder)
     assert records.features == features
-    assert records.clips == [CLIP]
+    assert records.clips == CLIPS
     assert records.emotions == ("sad",)
     assert [Path(s).name for s in records.shards] == ["shard-0.tfrecord", "shard-1.tfrecord"]
     read = [m.numpy() for m in tf.data.TFRecordDataset(records.shards)]
@@ -145,6 +147,22 @@ def test_other_settings_are_named(folder: Path):
 def test_a_missing_report_is_refused(folder: Path):
     (folder / records_dir.REPORT).unlink()
     assert re.search(r"report\.csv is missing", refused(folder))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: text.rindex("a/4")],
+        lambda text: text[:-20],
+        lambda text: text.replace("status", "stat"),
+        lambda text: "",
+        lambda text: text.replace("2.5", "much"),
+    ],
+)
+def test_a_report_that_is_cut_or_damaged(folder: Path, damage):
+    path = folder / records_dir.REPORT
+    path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
+    assert "report.csv is damaged; run prepare again" in refused(folder)
 
 
 def test_a_shard_that_cannot_be_written(tmp_path: Path):

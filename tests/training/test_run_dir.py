@@ -86,6 +86,14 @@ def test_a_temperature_of_an_earlier_epoch_is_not_used(tmp_path: Path):
         assert run.temperature == temperature
 
 
+@pytest.mark.parametrize("value", ["NaN", "-1", "0", "Infinity"])
+def test_a_temperature_that_is_none_is_damage(tmp_path: Path, value: str):
+    run = create(tmp_path / "run")
+    (run.folder / "temperature.json").write_text(f'{{"temperature": {value}, "epochs": 0}}')
+    with pytest.raises(UserError, match=r"temperature\.json is damaged: temperature is"):
+        _ = run.temperature
+
+
 def test_a_leaky_split_stays_leaky(tmp_path: Path):
     split = dataclasses.replace(SPLIT, leaky=True)
     create(tmp_path / "run", split=split)

@@ -10,6 +10,7 @@ import pytest
 from keras_tuner.src.engine.trial import Trial
 
 from emorec_tf.errors import UserError
+from emorec_tf.models.classical import kept_oracle
 from emorec_tf.tuning import oracles
 
 
@@ -66,7 +67,7 @@ def test_a_kill_after_any_write_changes_nothing(
     tuner: str, trials: int, killed_after, tmp_path, monkeypatch
 ):
     written: list[str] = []
-    monkeypatch.setattr(oracles, "write_atomically", lambda _, text: written.append(text))
+    monkeypatch.setattr(kept_oracle, "write_atomically", lambda _, text: written.append(text))
     whole = make(tuner, tmp_path, trials)
     run_trials(whole)
     assert len(whole.trials) == trials

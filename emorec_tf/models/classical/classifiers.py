@@ -188,7 +188,12 @@ def lda(
 
 CLASSIFIERS = {
     "none": Classifier(none),
-    "lda": Classifier(lda, small="pca=6, trials=2", renamed={"offsets": "speaker_shrinkage"}),
+    "lda": Classifier(
+        lda,
+        small="pca=6, trials=2",
+        renamed={"offsets": "speaker_shrinkage"},
+        may_be_zero=("pca",),
+    ),
     "logreg": Classifier(logreg, small="pca=6, trials=2"),
     "svm": Classifier(svm, small="pca=6, trials=2"),
 }

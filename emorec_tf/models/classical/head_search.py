@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emorec_tf.models.classical.classifiers import Search
 from emorec_tf.models.classical.head_layers import Found
 
+if TYPE_CHECKING:
+    from emorec_tf.models.classical.kept_oracle import Kept
+
+_LOG = logging.getLogger(__name__)
 SHOWN_TRIALS = 5
 LEAST_VARIANCE = 1e-10  # of a component, as a share of the largest
 
@@ -145,50 +150,64 @@ def principal(z: np.ndarray, most: int) -> np.ndarray:
 
 
 def _best(search: Search, parts: Sequence[Part], folder: Path, seed: int) -> Any:
-    """Run all trials; return the best hyperparameters."""
-    import keras_tuner
+    """Run the trials that are left; return the best hyperparameters."""
+    rounds = [(p.projected(fit.features), fit, p.projected(j.features)) for p, fit, j in parts]
+    truth = np.concatenate([judged.labels for _, _, judged in parts])
+    oracle = _oracle(search, folder, seed)
+    while (trial := oracle.create_trial("alone")).status == "RUNNING":
+        predictions = []
+        for z, fit, judged in rounds:
+            model = search.make(trial.hyperparameters)
+            predictions.append(model.fit(z, fit.labels).predict(judged))
+        uar = _uar(truth, np.concatenate(predictions))
+        oracle.update_trial(trial.trial_id, {"score": uar})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    best = oracle.get_best_trials(search.trials)
+    _print_trials(best)
+    return best[0].hyperparameters
+
+
+def _uar(truth: np.ndarray, predictions: np.ndarray) -> float:
     from sklearn.metrics import recall_score
 
-    truth = np.concatenate([judged.labels for _, _, judged in parts])
-    rounds = [(p.projected(fit.features), fit, p.projected(j.features)) for p, fit, j in parts]
+    classes = np.unique(truth)
+    return float(recall_score(truth, predictions, labels=classes, average="macro", zero_division=0))
 
-    class Tuner(keras_tuner.SklearnTuner):
-        """Saves no models: they would be pickles, and fitting the best one again is fast."""
 
-        def run_trial(self, trial: Any, *_: Any, **__: Any) -> dict[str, float]:
-            """Fit and score the hyperparameters of a trial in every round."""
-            predictions = []
-            for z, fit, judged in rounds:
-                model = self.hypermodel.build(trial.hyperparameters)
-                predictions.append(model.fit(z, fit.labels).predict(judged))
-            uar = recall_score(
-                truth,
-                np.concatenate(predictions),
-                labels=np.unique(truth),
-                average="macro",
-                zero_division=0,
-            )
-            return {"score": float(uar)}
+def _oracle(search: Search, folder: Path, seed: int) -> Kept:
+    """Make the oracle, with the trials that are there; a damaged file is set aside."""
+    import keras_tuner
 
-        def load_model(self, trial: Any) -> Any:
-            """Nothing is saved."""
-            raise NotImplementedError
+    from emorec_tf.models.classical import kept_oracle
 
-    oracles = {
-        "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
-        "random": keras_tuner.oracles.RandomSearchOracle,
-    }
-    oracle = oracles[search.oracle](
-        objective=keras_tuner.Objective("score", "max"),
-        max_trials=search.trials,
-        seed=seed + 1,  # 0 would mean a random one
-        max_consecutive_failed_trials=1,  # a failure here is an error in the code
-    )
-    oracle.verbose = 0
-    tuner = Tuner(oracle, search.make, directory=str(folder.parent), project_name=folder.name)
-    tuner.search(None, None)  # the rounds hold the data
-    _print_trials(oracle.get_best_trials(search.trials))
-    return tuner.get_best_hyperparameters()[0]
+    def fresh() -> Kept:
+        oracle = oracles[search.oracle](
+            objective=keras_tuner.Objective("score", "max"),
+            max_trials=search.trials,
+            seed=seed + 1,  # 0 would mean a random one
+        )
+        oracle.verbose = 0
+        oracle.file, oracle.failures = file, 1
+        declared = oracle.get_space()
+        search.make(declared)
+        oracle.update_space(declared)
+        return oracle
+
+    oracles: dict[str, Any] = {"bayesian": kept_oracle.Sequential, "random": kept_oracle.Random}
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "oracle.json"
+    oracle = fresh()
+    if not file.exists():
+        return oracle
+    try:
+        oracle.reload()
+        return oracle
+    except kept_oracle.DAMAGE:
+        aside = file.with_name("oracle.damaged.json")
+        file.replace(aside)
+        _LOG.warning("%s was damaged and is now %s; its trials are made again", file, aside.name)
+        return fresh()
 
 
 def _print_trials(trials: Sequence[Any]) -> None:

@@ -207,9 +207,9 @@ SCALINGS: dict[str, Callable[[Tensor], Tensor]] = {
 FROZEN = ("none", "convolutions", "first_dense", "all")
 
 FACE_BRANCHES = {
-    "alexnet": Branch(alexnet, small="width=0.1, dense=8"),
+    "alexnet": Branch(alexnet, small="width=0.1, dense=8", may_be_zero=("dense_layers",)),
     "face_hog": Branch(face_hog, small="units=4"),
-    "face_mesh": Branch(face_mesh, needs_mesh=True, small="units=4"),
+    "face_mesh": Branch(face_mesh, needs_mesh=True, small="units=4", may_be_zero=("context",)),
     "face_statistics": Branch(face_statistics, trainable=False, small="cells=4, parts=2"),
     "frames_as_channels": Branch(frames_as_channels, small="filters=2"),
     "landmark_distances": Branch(landmark_distances, needs_mesh=True, small="units=8, layers=1"),
