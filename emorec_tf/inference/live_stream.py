@@ -242,8 +242,8 @@ def read(source: Source, feed: Feed, is_live: bool) -> None:
     mixer, next_frame = None, 0.0
     wanted = {stream.index for stream in source.streams}
     progress = frame_loop.Progress()
-    for index, frame in frame_loop.frames_of(source, wanted, progress, FRAMES_AT_MOST):
-        seconds = feed.now() if is_live else frame_loop.seconds_of(source, frame)
+    for index, frame, shown in frame_loop.frames_of(source, wanted, progress, FRAMES_AT_MOST):
+        seconds = feed.now() if is_live else shown
         if feed.stop.wait(max(0.0, seconds - feed.now())):
             return
         if source.audio is not None and index == source.audio.index:

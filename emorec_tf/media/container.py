@@ -7,7 +7,6 @@ bounded before anything is decoded.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import av
 
 from emorec_tf.errors import UserError
+from emorec_tf.media import durations
 
 MAX_PIXELS = 8192 * 4608  # of one frame
 MAX_SIDE_PIXELS = 16384
@@ -24,15 +24,11 @@ MAX_SECONDS = 24 * 3600.0  # of a file
 SAMPLE_RATES_HZ = (1_000, 768_000)
 MAX_CHANNELS = 32
 
-MISSING_SHARE, MISSING_SECONDS = 0.1, 0.25  # less than promised by more than both: cut short
-
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,wav,w64,aiff,au,caf,flac,mp3,aac,ac3,ogg,asf,flv,"
     "mpeg,mpegts,png_pipe,jpeg_pipe,bmp_pipe,webp_pipe"
 )
 JPEG_MAGIC = b"\xff\xd8\xff"
-# These headers carry no duration, FFmpeg guesses one from the bit rate: count the packets instead.
-UNTIMED_FORMATS = frozenset(("mp3", "aac", "ac3", "flv", "mpeg", "mpegts"))
 # fmt: off
 CODECS = frozenset((
     "h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg1video", "mpeg2video", "mpeg4",
@@ -116,8 +112,9 @@ def _container(name: str, path: str) -> Any:
 class Source:
     """An open container, the streams read from it, and what its headers promise.
 
-    ``name`` is what errors call the file. ``ends`` are seconds by stream index, where the header
-    gives them.
+    ``name`` is what errors call the file. ``origin_seconds`` is when its first stream starts, in
+    the container's own time; all other times count from there. ``ends`` are seconds by stream
+    index, where the header gives them.
     """
 
     name: str
@@ -145,14 +142,11 @@ def source_of(name: str, path: str, container: Any) -> Source:
     for stream in streams:
         _accept(name, stream)
     origin = (container.start_time or 0) / av.time_base
-    untimed = container.format.name in UNTIMED_FORMATS
-    ends = {} if untimed else {s.index: _end(s) - origin for s in streams if s.duration}
-    if len(ends) < len(streams) and container.duration and not untimed:
-        seconds = max([container.duration / av.time_base, *ends.values()])
-    else:
-        seconds = max(ends.values()) if ends else _measure(name, path) - origin
+    seconds, ends = durations.promised(
+        container, streams, origin, lambda: _measured(name, path) - origin
+    )
     if container.format.name == "wav":
-        _check_wav(name, path)
+        durations.check_wav(name, path)
     if not 0 < seconds <= MAX_SECONDS:
         raise UserError(
             f"{name}: claims to last {seconds:.6g} s (between 0 and {MAX_SECONDS:.0f} are read); "
@@ -166,8 +160,12 @@ def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _end(stream: Any) -> float:
-    return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+def _measured(name: str, path: str) -> float:
+    """When the last packet ends, seconds in the container's own time."""
+    with _container(name, path) as container:
+        streams = [*container.streams.audio, *container.streams.video]
+        packets = container.demux(*[s for s in streams if not _is_cover(s)])
+        return durations.last_end(packets)
 
 
 def _accept(name: str, stream: Any) -> None:
@@ -199,56 +197,4 @@ def check_size(name: str, width: int, height: int) -> None:
         raise UserError(
             f"{name}: claims frames of {width}x{height} (up to {MAX_PIXELS} pixels and "
             f"{MAX_SIDE_PIXELS} a side are read); its header is damaged, or scale it down"
-        )
-
-
-def _measure(name: str, path: str) -> float:
-    """When the last packet ends, in the container's own time: for headers without a duration."""
-    with _container(name, path) as container:
-        streams = [*container.streams.audio, *container.streams.video]
-        packets = container.demux(*[s for s in streams if not _is_cover(s)])
-        return max((packet_end(packet) for packet in packets if packet.size), default=0.0)
-
-
-def packet_end(packet: Any) -> float:
-    """When a packet's content ends, seconds in the container's own time."""
-    times = [time for time in (packet.pts, packet.dts) if time is not None]
-    return float((max(times, default=0)) * packet.time_base) + packet_seconds(packet)
-
-
-def packet_seconds(packet: Any) -> float:
-    """How long a packet's content lasts, from the frame rate where it does not say."""
-    if packet.duration:
-        return float(packet.duration * packet.time_base)
-    rate = getattr(packet.stream, "average_rate", None)
-    return float(1 / rate) if rate else 0.0
-
-
-def _check_wav(name: str, path: str) -> None:
-    """Compare a wav's data chunk with the file's length: FFmpeg shortens it silently."""
-    length = Path(path).stat().st_size
-    bytes_per_second = 0
-    with Path(path).open("rb") as file:
-        position = 12
-        while position + 8 <= length:
-            file.seek(position)
-            chunk, size = struct.unpack("<4sI", file.read(8))
-            if chunk == b"fmt ":
-                bytes_per_second = struct.unpack("<8xI", file.read(12).ljust(12, b"\0"))[0]
-            if chunk == b"data":
-                missing = position + 8 + size - length
-                # Writers to a pipe leave a place holder of about 2 or 4 GiB here.
-                if size < 0x7FFF0000 and bytes_per_second:
-                    check_missing(name, missing / bytes_per_second, size / bytes_per_second)
-                return
-            position += 8 + size + size % 2
-
-
-def check_missing(name: str, missing_seconds: float, promised_seconds: float) -> None:
-    """Refuse a file that holds clearly less than its header promises."""
-    if missing_seconds > max(MISSING_SECONDS, MISSING_SHARE * promised_seconds):
-        missing = min(missing_seconds, promised_seconds)
-        raise UserError(
-            f"{name}: is cut short or damaged: {missing:.2f} s of {promised_seconds:.2f} s "
-            "cannot be read; fetch it again or leave it out"
         )

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from emorec_tf.errors import UserError
-from emorec_tf.media.container import Source, check_missing, media_errors, open_media
+from emorec_tf.media.container import Source, media_errors, open_media
+from emorec_tf.media.durations import check_missing
 from emorec_tf.media.frame_loop import Progress, Samplers, Window, fill
 from emorec_tf.media.samplers import AudioSampler, FrameSampler, converter, most_frames
 

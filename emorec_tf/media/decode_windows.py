@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf.media.container import MISSING_SECONDS, MISSING_SHARE, Source, media_errors
+from emorec_tf.media.container import Source, media_errors
 from emorec_tf.media.decode import Recording
+from emorec_tf.media.durations import MISSING_SECONDS, MISSING_SHARE
 from emorec_tf.media.frame_loop import Filling, Progress, Samplers, Window, fill
 from emorec_tf.media.samplers import AudioSampler, FrameSampler
 

@@ -11,13 +11,8 @@ from typing import Any, TypeAlias
 import av
 
 from emorec_tf.errors import UserError
-from emorec_tf.media.container import (
-    FOREIGN_ERRORS,
-    UNTIMED_FORMATS,
-    Source,
-    packet_end,
-    packet_seconds,
-)
+from emorec_tf.media.container import FOREIGN_ERRORS, Source
+from emorec_tf.media.durations import UNTIMED_FORMATS, packet_end, packet_seconds
 from emorec_tf.media.samplers import AudioSampler, FrameSampler
 
 MAX_FRAMES = 1_000_000  # decoded in one call
@@ -29,10 +24,14 @@ Samplers: TypeAlias = dict[int, AudioSampler | FrameSampler]  # by stream index
 
 @dataclass
 class Progress:
-    """Seconds read and lost so far, by stream index."""
+    """Seconds read and lost so far, by stream index.
+
+    ``due`` is when the next frame of each stream comes if it carries no time.
+    """
 
     ends: dict[int, float] = field(default_factory=dict)
     lost: dict[int, float] = field(default_factory=dict)
+    due: dict[int, float] = field(default_factory=dict)
 
     @property
     def reached(self) -> float:
@@ -93,8 +92,7 @@ def fill(
         # Coarse containers may land late: a second ahead costs little.
         source.container.seek(int((windows[0][0] - 1 + source.origin_seconds) * av.time_base))
     shown: tuple[int, Any, float] | None = None  # may be the frame nearest to a window's first time
-    for index, frame in frames_of(source, wanted, progress, most_frames):
-        seconds = seconds_of(source, frame)
+    for index, frame, seconds in frames_of(source, wanted, progress, most_frames):
         is_audio = source.audio is not None and index == source.audio.index
         end = seconds + (frame.samples / frame.sample_rate if is_audio else 0.0)
         while coming and coming[0][0] <= end:
@@ -132,8 +130,11 @@ def _is_full(filling: Filling, seconds: float) -> bool:
 
 def frames_of(
     source: Source, wanted: Collection[int], progress: Progress, most: int = MAX_FRAMES
-) -> Iterator[tuple[int, Any]]:
+) -> Iterator[tuple[int, Any, float]]:
     """Decode streams as long as any is ``wanted``; damaged packets are counted, not fatal.
+
+    Returns:
+        The stream's index, the frame, and when it is shown or played, from the file's start.
 
     Raises:
         UserError: the file holds more than ``most`` frames.
@@ -154,20 +155,32 @@ def frames_of(
             progress.lost[index] = progress.lost.get(index, 0.0) + packet_seconds(packet)
             continue
         if packet.size:
-            end = packet_end(packet) - source.origin_seconds
-            progress.ends[index] = max(end, progress.ends.get(index, 0.0))
+            before = progress.ends.get(index, 0.0)
+            end = packet_end(packet, before + source.origin_seconds) - source.origin_seconds
+            progress.ends[index] = max(end, before)
         for frame in frames:
             count += 1
             if count > most:
                 raise UserError(f"{source.name}: holds too many frames; set start and end")
+            seconds = seconds_of(source, frame, progress.due.get(index, 0.0))
+            progress.due[index] = seconds + frame_seconds(frame, packet)
             if index in wanted:
-                yield index, frame
+                yield index, frame, seconds
 
 
-def seconds_of(source: Source, frame: Any) -> float:
-    """When a frame is shown or played, from the file's start."""
+def seconds_of(source: Source, frame: Any, due: float = 0.0) -> float:
+    """When a frame is shown or played, from the file's start: when it is ``due`` without a time."""
     if frame.time is not None:
         return float(frame.time) - source.origin_seconds
     if frame.dts is None:
-        raise ValueError("frames without times")
+        return due
     return float(frame.dts * frame.time_base) - source.origin_seconds
+
+
+def frame_seconds(frame: Any, packet: Any) -> float:
+    """How long a frame is shown or played; by its packet where it does not say."""
+    if isinstance(frame, av.AudioFrame):
+        return float(frame.samples / frame.sample_rate)
+    if frame.duration and frame.time_base:
+        return float(frame.duration * frame.time_base)
+    return packet_seconds(packet)
