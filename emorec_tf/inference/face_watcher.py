@@ -5,7 +5,7 @@ Faces are looked for once in each frame, though windows share it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,10 +46,12 @@ class Shot:
 class Watcher:
     """What is kept of a video from window to window: the people, and the last window's shots.
 
-    ``best`` holds each person's best face so far, with its score.
+    ``best`` holds each person's best face so far, with its score. ``check`` is called before each
+    frame is looked at; what it raises stops the work.
     """
 
     detect: face_detection.Detector
+    check: Callable[[], None] = lambda: None
     crowd: list[Person] = field(default_factory=list)
     shots: list[Shot] = field(default_factory=list)
     best: dict[int, tuple[float, TrackFrame]] = field(default_factory=dict)
@@ -80,6 +82,7 @@ def shots_of(recording: Recording, watcher: Watcher) -> Iterator[Shot]:
             continue
         shot = known.get(id(frame))
         if shot is None:
+            watcher.check()
             with media_errors(recording.name):
                 image = convert(frame)
             shot = shot_of(image, frame, recording.start_seconds + seconds, watcher)

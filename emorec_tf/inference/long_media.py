@@ -31,13 +31,13 @@ Row = dict[str, Any]  # of one person in one window
 class Settings:
     """How media are answered; ``windows`` is auto (videos of more than two), on or off.
 
-    ``on_window`` is called before each window; what it raises stops the answer.
+    ``check`` is called for each packet, frame and window; what it raises stops the answer.
     """
 
     hop_seconds: float | None = None
     windows: str = "auto"
     speech_check: bool = True
-    on_window: Callable[[], None] = lambda: None
+    check: Callable[[], None] = lambda: None
 
 
 def answer_windows(
@@ -51,11 +51,12 @@ def answer_windows(
     features = model.run.config.features
     cuts = windows.cut(source.seconds, features.clip_seconds, hop_seconds)
     rate_hz = face_tracks.TRACK_RATE_HZ if features.face_frames else 0.0
-    watcher = Watcher(lambda image: model.reader.detector(image))  # loaded when a frame comes
+    # The detector is loaded when the first frame comes.
+    watcher = Watcher(lambda image: model.reader.detector(image), settings.check)
     decoding = Windows(source, cuts, rate_hz)
     rows: list[Row] = []
     for recording in decoding:
-        settings.on_window()
+        settings.check()
         rows += rows_of(model, recording, watcher, settings.speech_check)
     if not rows:
         nothing = f"{source.name} holds neither audio nor video frames"

@@ -28,8 +28,9 @@ def answer_media(
     Raises:
         UserError: it cannot be read, or the step between windows leaves gaps.
     """
-    with open_media(path, name) as source:
-        return answer_source(model, source, settings or Settings())
+    settings = settings or Settings()
+    with open_media(path, name, settings.check) as source:
+        return answer_source(model, source, settings)
 
 
 def answer_source(model: Predictor, source: Source, settings: Settings) -> MediaAnswer:
@@ -43,7 +44,7 @@ def answer_source(model: Predictor, source: Source, settings: Settings) -> Media
     short = settings.windows == "auto" and source.seconds <= windows.CLIP_WINDOWS * length
     if not (short or settings.windows == "off"):
         return long_media.answer_windows(model, source, hop, settings)
-    settings.on_window()
+    settings.check()
     audio, faces = model.read(source)
     clip = model.answer_decoded(source.name, audio, faces, settings.speech_check)
     return MediaAnswer(clip.as_dict(), faces=faces)

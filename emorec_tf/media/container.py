@@ -7,16 +7,18 @@ bounded before anything is decoded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 
 from emorec_tf.errors import UserError
-from emorec_tf.media import durations
+from emorec_tf.media import durations, memory
+
+Item = TypeVar("Item")
 
 MAX_PIXELS = 8192 * 4608  # of one frame
 MAX_SIDE_PIXELS = 16384
@@ -54,12 +56,17 @@ FOREIGN_ERRORS = (
 
 
 @contextmanager
-def open_media(path: str, name: str | None = None) -> Iterator[Source]:
+def open_media(
+    path: str, name: str | None = None, check: Callable[[], None] = lambda: None
+) -> Iterator[Source]:
     """Open a media file, choose and check its streams; it is closed after the ``with``.
 
     Args:
         path: where the file lies.
         name: what errors call it; none: its path.
+        check: called for each packet that is read and each frame that is used; what it raises,
+            such as that a time limit has passed, stops the work. No ``OSError``, ``RuntimeError``
+            or ``ValueError``, which stand for a damaged file.
 
     Raises:
         UserError: the file is missing, empty, damaged, not media, or beyond the bounds here.
@@ -68,7 +75,7 @@ def open_media(path: str, name: str | None = None) -> Iterator[Source]:
     name = path if name is None else name
     with ExitStack() as stack:
         with media_errors(name):
-            source = source_of(name, path, stack.enter_context(_container(name, path)))
+            source = source_of(name, path, stack.enter_context(_container(name, path)), check)
         yield source
 
 
@@ -114,7 +121,7 @@ class Source:
 
     ``name`` is what errors call the file. ``origin_seconds`` is when its first stream starts, in
     the container's own time; all other times count from there. ``ends`` are seconds by stream
-    index, where the header gives them.
+    index, where the header gives them. ``check`` is what may stop the work; see ``open_media``.
     """
 
     name: str
@@ -124,6 +131,7 @@ class Source:
     origin_seconds: float
     seconds: float
     ends: dict[int, float]
+    check: Callable[[], None] = lambda: None
 
     @property
     def streams(self) -> list[Any]:
@@ -131,7 +139,9 @@ class Source:
         return [stream for stream in (self.audio, self.video) if stream is not None]
 
 
-def source_of(name: str, path: str, container: Any) -> Source:
+def source_of(
+    name: str, path: str, container: Any, check: Callable[[], None] = lambda: None
+) -> Source:
     """Choose the streams of an open container, check them, and read what they promise."""
     videos = [s for s in container.streams.video if not _is_cover(s)]
     audio = next(iter(container.streams.audio), None)
@@ -143,7 +153,7 @@ def source_of(name: str, path: str, container: Any) -> Source:
         _accept(name, stream)
     origin = (container.start_time or 0) / av.time_base
     seconds, ends = durations.promised(
-        container, streams, origin, lambda: _measured(name, path) - origin
+        container, streams, origin, lambda: _measured(name, path, check) - origin
     )
     if container.format.name == "wav":
         durations.check_wav(name, path)
@@ -152,7 +162,7 @@ def source_of(name: str, path: str, container: Any) -> Source:
             f"{name}: claims to last {seconds:.6g} s (between 0 and {MAX_SECONDS:.0f} are read); "
             "it is damaged or must be split"
         )
-    return Source(name, container, audio, video, origin, seconds, ends)
+    return Source(name, container, audio, video, origin, seconds, ends, check)
 
 
 def _is_cover(stream: Any) -> bool:
@@ -160,12 +170,19 @@ def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _measured(name: str, path: str) -> float:
+def _measured(name: str, path: str, check: Callable[[], None]) -> float:
     """When the last packet ends, seconds in the container's own time."""
     with _container(name, path) as container:
         streams = [*container.streams.audio, *container.streams.video]
         packets = container.demux(*[s for s in streams if not _is_cover(s)])
-        return durations.last_end(packets)
+        return durations.last_end(checked(packets, check))
+
+
+def checked(items: Iterable[Item], check: Callable[[], None]) -> Iterator[Item]:
+    """Pass items on, and ``check`` before each."""
+    for item in items:
+        check()
+        yield item
 
 
 def _accept(name: str, stream: Any) -> None:
@@ -186,6 +203,7 @@ def _accept(name: str, stream: Any) -> None:
             )
     else:
         check_size(name, context.width, context.height)
+        memory.check_frame(name, context, context.format, context.width, context.height)
         context.options = {"max_pixels": str(MAX_PIXELS)}
     context.thread_type = "NONE"
     context.thread_count = 1

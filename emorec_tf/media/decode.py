@@ -13,7 +13,8 @@ from emorec_tf.errors import UserError
 from emorec_tf.media.container import Source, media_errors, open_media
 from emorec_tf.media.durations import check_missing
 from emorec_tf.media.frame_loop import Progress, Samplers, Window, fill
-from emorec_tf.media.samplers import AudioSampler, FrameSampler, converter, most_frames
+from emorec_tf.media.memory import most_frames
+from emorec_tf.media.samplers import AudioSampler, FrameSampler, converter
 
 MAX_WINDOW_SECONDS = 3600.0  # of what one call decodes
 
@@ -140,7 +141,8 @@ def _samplers(source: Source, window: Window, wanted: Wanted) -> Samplers:
     if wanted.want_video and source.video is not None:
         count, seconds = wanted.frame_count, window[1] - window[0]
         if wanted.frame_rate_hz:
-            count = max(1, min(int(seconds * wanted.frame_rate_hz), most_frames(source)))
+            most = most_frames(source.video.codec_context)
+            count = max(1, min(int(seconds * wanted.frame_rate_hz), most))
         if count:
             samplers[source.video.index] = FrameSampler(source, window, count, wanted.sparse)
     return samplers

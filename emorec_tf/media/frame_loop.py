@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import av
 
 from emorec_tf.errors import UserError
+from emorec_tf.media import memory
 from emorec_tf.media.container import FOREIGN_ERRORS, Source
 from emorec_tf.media.durations import UNTIMED_FORMATS, packet_end, packet_seconds
 from emorec_tf.media.samplers import AudioSampler, FrameSampler
@@ -98,9 +99,12 @@ def fill(
         while coming and coming[0][0] <= end:
             filling.append(_begin(coming.popleft(), samplers_of, shown))
         if not is_audio:
+            context = source.video.codec_context
+            memory.check_frame(source.name, context, frame.format, frame.width, frame.height)
             shown = (index, frame, seconds)
         for one in filling:
             one.take(index, frame, seconds)
+        memory.check_held(source.name, held_bytes(filling))
         while filling and _is_full(filling[0], seconds - patience_seconds):
             yield filling.popleft()
         if not coming:  # a stream that no window waits for need not be decoded any more
@@ -109,6 +113,18 @@ def fill(
     for one in filling:
         one.reached = progress.reached
         yield one
+
+
+def held_bytes(filling: Collection[Filling]) -> int:
+    """Memory of what windows keep; a frame that several keep counts once."""
+    samplers = [sampler for one in filling for sampler in one.samplers.values()]
+    audio = sum(one.held_bytes for one in samplers if isinstance(one, AudioSampler))
+    videos = [one for one in samplers if isinstance(one, FrameSampler)]
+    most = audio + sum(len(one.nearest) * one.largest_bytes for one in videos)
+    if most <= memory.MAX_HELD_BYTES:  # as nearly always: they need not be told apart
+        return most
+    frames = {id(frame): frame for one in videos for _, frame in one.nearest if frame is not None}
+    return audio + sum(memory.bytes_of(frame) for frame in frames.values())
 
 
 def _begin(
@@ -142,6 +158,7 @@ def frames_of(
     packets = source.container.demux(*source.streams)
     count = 0
     while wanted:
+        source.check()
         try:
             packet = next(packets, None)
         except FOREIGN_ERRORS:
