@@ -27,7 +27,7 @@ from emorec_tf.media import decode as media
 from emorec_tf.media.container import Source, checked, open_media
 from emorec_tf.storage.versions import versions as installed
 
-LAYOUT = 2  # of entries; raised when anything is decoded or laid out in another way
+LAYOUT = 3  # of entries; raised when anything is decoded or laid out in another way
 KEPT_AS = {"audio": "sound", "video": "film"}  # in the keys of entries, also of older versions
 PACKAGES = {"mediapipe": ("mediapipe",), "dlib": ("dlib", "dlib-bin"), "yunet": ()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from emorec_tf.media.container import Source, open_media
 
 if TYPE_CHECKING:
     from emorec_tf.inference.predictor import Predictor
+
+log = logging.getLogger(__name__)
 
 
 def answer_media(
@@ -39,6 +42,8 @@ def answer_source(model: Predictor, source: Source, settings: Settings) -> Media
     Raises:
         UserError: it cannot be read, or the step between windows leaves gaps.
     """
+    for note in source.notes:
+        log.warning("%s: %s", source.name, note)
     length = model.run.config.features.clip_seconds
     hop = windows.hop_of(length, settings.hop_seconds)
     short = settings.windows == "auto" and source.seconds <= windows.CLIP_WINDOWS * length

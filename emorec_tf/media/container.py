@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import av
 
 from emorec_tf.errors import UserError
-from emorec_tf.media import durations, memory
+from emorec_tf.media import audio_tracks, durations, memory
 
 Item = TypeVar("Item")
 
@@ -122,6 +122,7 @@ class Source:
     ``name`` is what errors call the file. ``origin_seconds`` is when its first stream starts, in
     the container's own time; all other times count from there. ``ends`` are seconds by stream
     index, where the header gives them. ``check`` is what may stop the work; see ``open_media``.
+    ``notes`` say which audio track is used where there are several.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Source:
     seconds: float
     ends: dict[int, float]
     check: Callable[[], None] = lambda: None
+    notes: tuple[str, ...] = ()
 
     @property
     def streams(self) -> list[Any]:
@@ -144,7 +146,7 @@ def source_of(
 ) -> Source:
     """Choose the streams of an open container, check them, and read what they promise."""
     videos = [s for s in container.streams.video if not _is_cover(s)]
-    audio = next(iter(container.streams.audio), None)
+    audio, notes = _audio_of(name, path, container, check)
     video = next(iter(videos), None)
     streams = [stream for stream in (audio, video) if stream is not None]
     if not streams:
@@ -162,7 +164,20 @@ def source_of(
             f"{name}: claims to last {seconds:.6g} s (between 0 and {MAX_SECONDS:.0f} are read); "
             "it is damaged or must be split"
         )
-    return Source(name, container, audio, video, origin, seconds, ends, check)
+    return Source(name, container, audio, video, origin, seconds, ends, check, notes)
+
+
+def _audio_of(
+    name: str, path: str, container: Any, check: Callable[[], None]
+) -> tuple[Any, tuple[str, ...]]:
+    """Choose the audio track, of those whose codec is read if there is one."""
+    tracks = list(container.streams.audio)
+    readable = [s for s in tracks if s.codec_context and s.codec_context.name in CODECS]
+    if not tracks:
+        return None, ()
+    return audio_tracks.choose(
+        readable or tracks[:1], lambda: _container(name, path), check, FOREIGN_ERRORS
+    )
 
 
 def _is_cover(stream: Any) -> bool:

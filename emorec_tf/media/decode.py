@@ -121,6 +121,7 @@ def decode_part(source: Source, wanted: Wanted) -> Recording:
         audio_notes, video_notes = (
             _notes(progress, stream) for stream in (source.audio, source.video)
         )
+        audio_notes += source.notes
         waveform, rate_hz = None, 0
         frames: list[Any] = []
         times = np.zeros(0)

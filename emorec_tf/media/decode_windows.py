@@ -104,7 +104,7 @@ def recording_of(source: Source, filling: Filling) -> Recording:
     spare = max(MISSING_SECONDS, MISSING_SHARE * (end - start))
     if filling.reached is not None and end - filling.reached > spare:
         end = filling.reached
-    notes: list[str] = []
+    notes = list(source.notes)
     waveform, rate_hz = None, 0
     frames: list[Any] = []
     times = np.zeros(0)

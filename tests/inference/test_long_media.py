@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from made_videos import AUDIO_HZ, joined, side_by_side, taken_apart, write
 from emorec_tf.errors import UserError
 from emorec_tf.inference import predictor
 from emorec_tf.inference.long_media import Settings
-from emorec_tf.inference.media_answer import answer_media
+from emorec_tf.inference.media_answer import answer_media, answer_source
 from emorec_tf.inference.predictor import Predictor
 from emorec_tf.media import container
 from emorec_tf.media.container import open_media
@@ -132,6 +133,15 @@ def test_a_name_stands_for_the_path(ready: Predictor, talk: Path, tmp_path: Path
     (tmp_path / "text.mp4").write_text("text")
     with pytest.raises(UserError, match=r"^mine\.mp4: cannot be read"):
         answer_media(ready, str(tmp_path / "text.mp4"), name="mine.mp4")
+
+
+def test_the_audio_track_that_is_used_is_named(
+    ready: Predictor, demo_clips: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = min((demo_clips / "clips").glob("*.mp4"))
+    with open_media(str(clip), "a.mkv") as source:
+        answer_source(ready, replace(source, notes=("2 audio tracks: number 2 is used",)), ON)
+    assert caplog.messages == ["a.mkv: 2 audio tracks: number 2 is used"]
 
 
 def test_the_same_answer_twice(ready: Predictor, talk: Path) -> None:
