@@ -104,7 +104,10 @@ def summary(
 
 
 def person_entry(number: int, person: Person) -> dict[str, Any]:
-    """Say when a person was seen, and where at the middle of that time, in the video's pixels."""
+    """Say when a person was seen, and where at the middle of that time.
+
+    The box counts in the pixels of the video's first frame.
+    """
     first, last = person.seconds[0], person.seconds[-1]
     face = person.faces[person.nearest((first + last) / 2)]
     return {
