@@ -30,6 +30,7 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,wav,w64,aiff,au,caf,flac,mp3,aac,ac3,ogg,asf,flv,"
     "mpeg,mpegts,png_pipe,jpeg_pipe,bmp_pipe,webp_pipe"
 )
+TILED_BRANDS = frozenset(("heic", "heix", "heim", "heis", "mif1", "mif2", "avif"))
 JPEG_MAGIC = b"\xff\xd8\xff"
 # fmt: off
 CODECS = frozenset((
@@ -145,7 +146,8 @@ def source_of(
     name: str, path: str, container: Any, check: Callable[[], None] = lambda: None
 ) -> Source:
     """Choose the streams of an open container, check them, and read what they promise."""
-    videos = [s for s in container.streams.video if not _is_cover(s)]
+    _refuse_tiles(name, container)
+    videos = [s for s in container.streams.video if not (_is_cover(s) or _is_dependent(s))]
     audio, notes = _audio_of(name, path, container, check)
     video = next(iter(videos), None)
     streams = [stream for stream in (audio, video) if stream is not None]
@@ -165,6 +167,22 @@ def source_of(
             "it is damaged or must be split"
         )
     return Source(name, container, audio, video, origin, seconds, ends, check, notes)
+
+
+def _refuse_tiles(name: str, container: Any) -> None:
+    """Refuse an image that is a grid of tiles: FFmpeg's grid cannot be reached through PyAV."""
+    tiles = sum(_is_dependent(stream) for stream in container.streams.video)
+    brand = container.metadata.get("major_brand", "").strip()
+    if tiles and brand in TILED_BRANDS:
+        raise UserError(
+            f"{name}: is an image of {tiles} tiles ({brand}, as phones write it), which are not "
+            "put together here; convert it to JPEG"
+        )
+
+
+def _is_dependent(stream: Any) -> bool:
+    """Whether a video stream is only a part of an image, or a layer upon another one."""
+    return bool(stream.disposition & av.stream.Disposition.dependent)
 
 
 def _audio_of(
