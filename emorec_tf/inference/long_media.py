@@ -134,7 +134,7 @@ def rows_of(
         face, coverage = face_part(model, recording, faces)
         row = {"person": person, **times, **model.no_answer, **facts}
         rows.append(row | {"face_present": coverage > 0, "face_coverage": coverage})
-        if face is not None or audio is not None:
+        if model.has_use_for(audio is not None, face is not None):
             examples.append(joined(audio, face))
             to_answer.append(rows[-1])
     for row, answer in zip(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emorec_tf.config import choices
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import run_card
@@ -19,13 +18,11 @@ from emorec_tf.features.decoded import AudioTrack, FaceTrack
 from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TRACK_SECONDS, TrackFrame
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.media_answer import answer_media
-from emorec_tf.inference.predictor import Inputs, Predictor, batch_of
+from emorec_tf.inference.predictor import KINDS, Inputs, Predictor, batch_of
 from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:
     import keras
-
-KINDS = ("audio", "face")
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,8 +55,7 @@ class Model:
     @property
     def modalities(self) -> tuple[str, ...]:
         """What the network uses of a clip: audio, face, or both; both of an ensemble."""
-        config = self.run.config.model
-        return KINDS if config.ensemble else choices.facts("fusion", config.fusion).uses
+        return self.predictor.modalities
 
     @property
     def card(self) -> str:
