@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import av
 
 from emorec_tf.errors import UserError
-from emorec_tf.media import audio_tracks, durations, memory
+from emorec_tf.media import audio_tracks, durations, memory, tile_grids
+from emorec_tf.media.tile_grids import Grid, is_tile
 
 Item = TypeVar("Item")
 
@@ -30,7 +31,6 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,wav,w64,aiff,au,caf,flac,mp3,aac,ac3,ogg,asf,flv,"
     "mpeg,mpegts,png_pipe,jpeg_pipe,bmp_pipe,webp_pipe"
 )
-TILED_BRANDS = frozenset(("heic", "heix", "heim", "heis", "mif1", "mif2", "avif"))
 JPEG_MAGIC = b"\xff\xd8\xff"
 # fmt: off
 CODECS = frozenset((
@@ -123,7 +123,8 @@ class Source:
     ``name`` is what errors call the file. ``origin_seconds`` is when its first stream starts, in
     the container's own time; all other times count from there. ``ends`` are seconds by stream
     index, where the header gives them. ``check`` is what may stop the work; see ``open_media``.
-    ``notes`` say which audio track is used where there are several.
+    ``notes`` say which audio track is used where there are several. ``grid`` says how the tiles of
+    an image lie, where ``video`` is only the first of them.
     """
 
     name: str
@@ -135,6 +136,7 @@ class Source:
     ends: dict[int, float]
     check: Callable[[], None] = lambda: None
     notes: tuple[str, ...] = ()
+    grid: Grid | None = None
 
     @property
     def streams(self) -> list[Any]:
@@ -146,8 +148,11 @@ def source_of(
     name: str, path: str, container: Any, check: Callable[[], None] = lambda: None
 ) -> Source:
     """Choose the streams of an open container, check them, and read what they promise."""
-    _refuse_tiles(name, container)
-    videos = [s for s in container.streams.video if not (_is_cover(s) or _is_dependent(s))]
+    grid = _grid_of(name, path, container)
+    if grid is not None:  # any of its tiles stands for it
+        videos = [s for s in container.streams.video if s.id == grid.ids[0]]
+    else:
+        videos = [s for s in container.streams.video if not (_is_cover(s) or is_tile(s))]
     audio, notes = _audio_of(name, path, container, check)
     video = next(iter(videos), None)
     streams = [stream for stream in (audio, video) if stream is not None]
@@ -166,23 +171,29 @@ def source_of(
             f"{name}: claims to last {seconds:.6g} s (between 0 and {MAX_SECONDS:.0f} are read); "
             "it is damaged or must be split"
         )
-    return Source(name, container, audio, video, origin, seconds, ends, check, notes)
+    return Source(name, container, audio, video, origin, seconds, ends, check, notes, grid)
 
 
-def _refuse_tiles(name: str, container: Any) -> None:
-    """Refuse an image that is a grid of tiles: FFmpeg's grid cannot be reached through PyAV."""
-    tiles = sum(_is_dependent(stream) for stream in container.streams.video)
+def _grid_of(name: str, path: str, container: Any) -> Grid | None:
+    """How the tiles of an image lie, ``None`` where it has none; refuse what cannot be read."""
+    tiles = [stream for stream in container.streams.video if is_tile(stream)]
     brand = container.metadata.get("major_brand", "").strip()
-    if tiles and brand in TILED_BRANDS:
+    if not tiles or brand not in tile_grids.BRANDS:
+        return None
+    try:
+        grid = tile_grids.grid_of(path)
+    except ValueError as error:
         raise UserError(
-            f"{name}: is an image of {tiles} tiles ({brand}, as phones write it), which are not "
-            "put together here; convert it to JPEG"
-        )
-
-
-def _is_dependent(stream: Any) -> bool:
-    """Whether a video stream is only a part of an image, or a layer upon another one."""
-    return bool(stream.disposition & av.stream.Disposition.dependent)
+            f"{name}: is an image of {len(tiles)} tiles ({brand}) that cannot be put together "
+            f"({error}); convert it to JPEG"
+        ) from error
+    check_size(name, grid.width, grid.height)
+    used = [stream for stream in tiles if stream.id in grid.ids]
+    for stream in used:
+        _accept(name, stream)
+    if sum(s.codec_context.width * s.codec_context.height for s in used) > 2 * MAX_PIXELS:
+        raise UserError(f"{name}: its tiles are larger than its image; convert it to JPEG")
+    return grid
 
 
 def _audio_of(

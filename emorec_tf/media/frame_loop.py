@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import av
 
 from emorec_tf.errors import UserError
-from emorec_tf.media import memory
+from emorec_tf.media import memory, tile_grids
 from emorec_tf.media.container import FOREIGN_ERRORS, Source
 from emorec_tf.media.durations import UNTIMED_FORMATS, packet_end, packet_seconds
 from emorec_tf.media.samplers import AudioSampler, FrameSampler
@@ -89,7 +89,7 @@ def fill(
     coming = deque(windows)
     filling = deque([Filling(windows[0], samplers_of(coming.popleft()))])
     wanted = set(filling[0].samplers)
-    if windows[0][0] > SEEK_SECONDS and source.container.format.name not in UNTIMED_FORMATS:
+    if windows[0][0] > SEEK_SECONDS and _has_times(source.container):
         # Coarse containers may land late: a second ahead costs little.
         source.container.seek(int((windows[0][0] - 1 + source.origin_seconds) * av.time_base))
     shown: tuple[int, Any, float] | None = None  # may be the frame nearest to a window's first time
@@ -127,6 +127,11 @@ def held_bytes(filling: Collection[Filling]) -> int:
     return audio + sum(memory.bytes_of(frame) for frame in frames.values())
 
 
+def _has_times(container: Any) -> bool:
+    """Whether a time can be sought in a file."""
+    return container.format.name not in UNTIMED_FORMATS and container.start_time is not None
+
+
 def _begin(
     window: Window,
     samplers_of: Callable[[Window], Samplers],
@@ -155,6 +160,11 @@ def frames_of(
     Raises:
         UserError: the file holds more than ``most`` frames.
     """
+    if source.grid is not None:
+        frame = tile_grids.put_together(source.container, source.grid, source.check)
+        progress.ends[source.video.index] = source.seconds
+        yield source.video.index, frame, 0.0
+        return
     packets = source.container.demux(*source.streams)
     count = 0
     while wanted:
