@@ -15,6 +15,7 @@ from emorec_tf.media import memory, tile_grids
 from emorec_tf.media.container import FOREIGN_ERRORS, Source
 from emorec_tf.media.durations import UNTIMED_FORMATS, packet_end, packet_seconds
 from emorec_tf.media.samplers import AudioSampler, FrameSampler
+from emorec_tf.media.tile_grids import Grid
 
 MAX_FRAMES = 1_000_000  # decoded in one call
 SEEK_SECONDS = 30.0  # before this, decoding up to the window is quicker than seeking to it
@@ -33,6 +34,14 @@ class Progress:
     ends: dict[int, float] = field(default_factory=dict)
     lost: dict[int, float] = field(default_factory=dict)
     due: dict[int, float] = field(default_factory=dict)
+
+    def pass_by(self, packet: Any, origin_seconds: float) -> None:
+        """Note that a packet has been read."""
+        if packet.size:
+            index = packet.stream.index
+            before = self.ends.get(index, 0.0)
+            end = packet_end(packet, before + origin_seconds) - origin_seconds
+            self.ends[index] = max(end, before)
 
     @property
     def reached(self) -> float:
@@ -89,9 +98,7 @@ def fill(
     coming = deque(windows)
     filling = deque([Filling(windows[0], samplers_of(coming.popleft()))])
     wanted = set(filling[0].samplers)
-    if windows[0][0] > SEEK_SECONDS and _has_times(source.container):
-        # Coarse containers may land late: a second ahead costs little.
-        source.container.seek(int((windows[0][0] - 1 + source.origin_seconds) * av.time_base))
+    _seek(source, windows[0][0])
     shown: tuple[int, Any, float] | None = None  # may be the frame nearest to a window's first time
     for index, frame, seconds in frames_of(source, wanted, progress, most_frames):
         is_audio = source.audio is not None and index == source.audio.index
@@ -99,8 +106,6 @@ def fill(
         while coming and coming[0][0] <= end:
             filling.append(_begin(coming.popleft(), samplers_of, shown))
         if not is_audio:
-            context = source.video.codec_context
-            memory.check_frame(source.name, context, frame.format, frame.width, frame.height)
             shown = (index, frame, seconds)
         for one in filling:
             one.take(index, frame, seconds)
@@ -127,9 +132,13 @@ def held_bytes(filling: Collection[Filling]) -> int:
     return audio + sum(memory.bytes_of(frame) for frame in frames.values())
 
 
-def _has_times(container: Any) -> bool:
-    """Whether a time can be sought in a file."""
-    return container.format.name not in UNTIMED_FORMATS and container.start_time is not None
+def _seek(source: Source, seconds: float) -> None:
+    """Go to a time, where the file can and it pays."""
+    container = source.container
+    has_times = container.format.name not in UNTIMED_FORMATS and container.start_time is not None
+    if seconds > SEEK_SECONDS and has_times:
+        # Coarse containers may land late: a second ahead costs little.
+        container.seek(int((seconds - 1 + source.origin_seconds) * av.time_base))
 
 
 def _begin(
@@ -161,9 +170,7 @@ def frames_of(
         UserError: the file holds more than ``most`` frames.
     """
     if source.grid is not None:
-        frame = tile_grids.put_together(source.container, source.grid, source.check)
-        progress.ends[source.video.index] = source.seconds
-        yield source.video.index, frame, 0.0
+        yield _whole_image(source, source.grid, progress)
         return
     packets = source.container.demux(*source.streams)
     count = 0
@@ -181,10 +188,7 @@ def frames_of(
         except FOREIGN_ERRORS:
             progress.lost[index] = progress.lost.get(index, 0.0) + packet_seconds(packet)
             continue
-        if packet.size:
-            before = progress.ends.get(index, 0.0)
-            end = packet_end(packet, before + source.origin_seconds) - source.origin_seconds
-            progress.ends[index] = max(end, before)
+        progress.pass_by(packet, source.origin_seconds)
         for frame in frames:
             count += 1
             if count > most:
@@ -192,7 +196,22 @@ def frames_of(
             seconds = seconds_of(source, frame, progress.due.get(index, 0.0))
             progress.due[index] = seconds + frame_seconds(frame, packet)
             if index in wanted:
+                _check_size(source, frame)
                 yield index, frame, seconds
+
+
+def _whole_image(source: Source, grid: Grid, progress: Progress) -> tuple[int, Any, float]:
+    """Put the tiles of an image together: its only frame."""
+    frame = tile_grids.put_together(source.container, grid, source.check)
+    progress.ends[source.video.index] = source.seconds
+    return source.video.index, frame, 0.0
+
+
+def _check_size(source: Source, frame: Any) -> None:
+    """Refuse a frame that takes more memory than the header claimed and the bound allows."""
+    if isinstance(frame, av.VideoFrame) and source.grid is None:
+        context = source.video.codec_context
+        memory.check_frame(source.name, context, frame.format, frame.width, frame.height)
 
 
 def seconds_of(source: Source, frame: Any, due: float = 0.0) -> float:
