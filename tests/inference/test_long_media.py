@@ -126,15 +126,6 @@ def test_a_file_is_opened_once(
     assert [Path(path).name for path in opened] == [clip.name, talk.name]
 
 
-def test_a_name_stands_for_the_path(ready: Predictor, talk: Path, tmp_path: Path) -> None:
-    for settings in (Settings(), Settings(windows="off")):
-        answer = answer_media(ready, str(talk), settings, "my [1] talk.mov").answer
-        assert answer["clip"] == "my [1] talk.mov"
-    (tmp_path / "text.mp4").write_text("text")
-    with pytest.raises(UserError, match=r"^mine\.mp4: cannot be read"):
-        answer_media(ready, str(tmp_path / "text.mp4"), name="mine.mp4")
-
-
 def test_the_audio_track_that_is_used_is_named(
     ready: Predictor, demo_clips: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -142,6 +133,15 @@ def test_the_audio_track_that_is_used_is_named(
     with open_media(str(clip), "a.mkv") as source:
         answer_source(ready, replace(source, notes=("2 audio tracks: number 2 is used",)), ON)
     assert caplog.messages == ["a.mkv: 2 audio tracks: number 2 is used"]
+
+
+def test_a_name_stands_for_the_path(ready: Predictor, talk: Path, tmp_path: Path) -> None:
+    for settings in (Settings(), Settings(windows="off")):
+        answer = answer_media(ready, str(talk), settings, "my [1] talk.mov").answer
+        assert answer["clip"] == "my [1] talk.mov"
+    (tmp_path / "text.mp4").write_text("text")
+    with pytest.raises(UserError, match=r"^mine\.mp4: cannot be read"):
+        answer_media(ready, str(tmp_path / "text.mp4"), name="mine.mp4")
 
 
 def test_the_same_answer_twice(ready: Predictor, talk: Path) -> None:
