@@ -24,10 +24,10 @@ from emorec_tf.features import decode_cache, face_detection, face_tracks
 from emorec_tf.features.decode_cache import Cache, Entry, key_of
 from emorec_tf.features.face_tracks import TrackFrame
 from emorec_tf.media import decode as media
-from emorec_tf.media.container import Source, open_media
+from emorec_tf.media.container import Source, checked, open_media
 from emorec_tf.storage.versions import versions as installed
 
-LAYOUT = 2  # of entries; raised when anything is decoded or laid out in another way
+LAYOUT = 3  # of entries; raised when anything is decoded or laid out in another way
 KEPT_AS = {"audio": "sound", "video": "film"}  # in the keys of entries, also of older versions
 PACKAGES = {"mediapipe": ("mediapipe",), "dlib": ("dlib", "dlib-bin"), "yunet": ()}
 
@@ -133,7 +133,7 @@ class Reader:
             found["audio"] = AudioTrack.of(recording)
         if "video" in what:
             # The detector is loaded when the first frame comes.
-            images = recording.distinct_frames()
+            images = checked(recording.distinct_frames(), source.check)
             frames = face_tracks.track(images, lambda image: self.detector(image))
             found["video"] = FaceTrack(frames, recording.seconds, recording.video_notes)
         return found

@@ -51,9 +51,13 @@ class TrackFrame:
 
 
 def track(images: Iterable[tuple[float, np.ndarray]], detect: Detector) -> list[TrackFrame]:
-    """Follow the main face through images, uint8 RGB [height, width, 3], with their seconds."""
-    frames, previous = [], None
+    """Follow the main face through images, uint8 RGB [height, width, 3], with their seconds.
+
+    Their size may change: the face's place counts in shares of the image.
+    """
+    frames, previous, size = [], None, None
     for seconds, image in images:
+        previous, size = resized(previous, size, image.shape[:2]), image.shape[:2]
         face = face_detection.pick(detect(image), previous)
         previous = face or previous
         frames.append(track_frame(image, face, seconds))
@@ -95,6 +99,15 @@ def within(face: Face, left: float, top: float, scale_x: float, scale_y: float) 
     ]
     x, y = (face.x - left) * scale_x, (face.y - top) * scale_y
     return Face(x, y, face.width * scale_x, face.height * scale_y, face.score, *eyes)
+
+
+def resized(
+    face: Face | None, size: tuple[int, ...] | None, wanted: tuple[int, ...]
+) -> Face | None:
+    """Move a face of an image of ``size`` to the same place of one of another; heights first."""
+    if face is None or size is None or size == wanted:
+        return face
+    return within(face, 0, 0, wanted[1] / size[1], wanted[0] / size[0])
 
 
 def region_of(frame: TrackFrame, reduce: int = 1, channels: int = 3) -> np.ndarray:

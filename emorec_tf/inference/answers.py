@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class ClipAnswer:
     """The answer to a clip; ``seconds`` is the length of the part that was used.
 
-    Where a rating is estimated, ``value`` holds it, and there are no probabilities. Without audio
-    and face there is neither. ``speech`` is set only where a check found none.
+    Where a rating is estimated, ``value`` holds it, and there are no probabilities. Without
+    anything that the network uses there is neither. ``speech`` is set only where a check found
+    none.
     """
 
     clip: str

@@ -5,7 +5,7 @@ Faces are looked for once in each frame, though windows share it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from emorec_tf.features import face_detection, face_tracks
 from emorec_tf.features.decoded import FaceTrack
+from emorec_tf.features.face_detection import Face
 from emorec_tf.features.face_tracks import TrackFrame
 from emorec_tf.inference import person_tracking
 from emorec_tf.inference.person_tracking import Person
@@ -46,13 +47,17 @@ class Shot:
 class Watcher:
     """What is kept of a video from window to window: the people, and the last window's shots.
 
-    ``best`` holds each person's best face so far, with its score.
+    ``best`` holds each person's best face so far, with its score. ``size`` is the first frame's
+    height and width: people's places count in its pixels, whatever size later frames have.
+    ``check`` is called before each frame is looked at; what it raises stops the work.
     """
 
     detect: face_detection.Detector
+    check: Callable[[], None] = lambda: None
     crowd: list[Person] = field(default_factory=list)
     shots: list[Shot] = field(default_factory=list)
     best: dict[int, tuple[float, TrackFrame]] = field(default_factory=dict)
+    size: tuple[int, ...] | None = None
 
 
 def tracks(recording: Recording, watcher: Watcher) -> Iterator[tuple[int | None, FaceTrack | None]]:
@@ -80,6 +85,7 @@ def shots_of(recording: Recording, watcher: Watcher) -> Iterator[Shot]:
             continue
         shot = known.get(id(frame))
         if shot is None:
+            watcher.check()
             with media_errors(recording.name):
                 image = convert(frame)
             shot = shot_of(image, frame, recording.start_seconds + seconds, watcher)
@@ -90,7 +96,7 @@ def shots_of(recording: Recording, watcher: Watcher) -> Iterator[Shot]:
 
 def shot_of(image: np.ndarray, frame: Any, seconds: float, watcher: Watcher) -> Shot:
     """Find the faces of an image, and the person of each."""
-    found = person_tracking.assign(watcher.crowd, seconds, watcher.detect(image))
+    found = people_in(image, seconds, watcher)
     people = {n: face_tracks.track_frame(image, face, seconds) for n, face in found.items()}
     for number, face in found.items():
         value = portrait_score(face)
@@ -99,6 +105,17 @@ def shot_of(image: np.ndarray, frame: Any, seconds: float, watcher: Watcher) -> 
     # Where others are in view, a person's mesh must not be found in a neighbour's face.
     plain = image if not people else np.zeros((1, 1, 3), np.uint8)
     return Shot(frame, seconds, people, face_tracks.track_frame(plain, None, seconds))
+
+
+def people_in(image: np.ndarray, seconds: float, watcher: Watcher) -> dict[int, Face]:
+    """Find the faces of an image, by the index of the person, in the image's own pixels."""
+    size = image.shape[:2]
+    watcher.size = watcher.size or size
+    faces = watcher.detect(image)
+    placed = [face_tracks.resized(face, size, watcher.size) or face for face in faces]
+    own = {id(place): face for place, face in zip(placed, faces, strict=True)}
+    found = person_tracking.assign(watcher.crowd, seconds, placed)
+    return {number: own[id(place)] for number, place in found.items()}
 
 
 def portrait_score(face: face_detection.Face) -> float:

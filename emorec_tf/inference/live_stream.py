@@ -121,6 +121,7 @@ class Stream:
         self.skipped = 0
         self._frames: list[TrackFrame] = []
         self._face: face_detection.Face | None = None
+        self._size: tuple[int, ...] | None = None  # height and width of the image that shows it
         self._convert = samplers.converter(str(source))
         self._detect = self.model.reader.detector
 
@@ -187,8 +188,9 @@ class Stream:
         """Find the face in the newest frames; forget what was before ``start``."""
         for seconds, frame in feed.take_frames():
             image = self._convert(frame)
-            face = face_detection.pick(self._detect(image), self._face)
-            self._face = face or self._face
+            before = face_tracks.resized(self._face, self._size, image.shape[:2])
+            face = face_detection.pick(self._detect(image), before)
+            self._face, self._size = face or before, image.shape[:2]
             self._frames.append(face_tracks.track_frame(image, face, seconds))
         self._frames = [frame for frame in self._frames if frame.seconds >= start]
 
@@ -242,8 +244,8 @@ def read(source: Source, feed: Feed, is_live: bool) -> None:
     mixer, next_frame = None, 0.0
     wanted = {stream.index for stream in source.streams}
     progress = frame_loop.Progress()
-    for index, frame in frame_loop.frames_of(source, wanted, progress, FRAMES_AT_MOST):
-        seconds = feed.now() if is_live else frame_loop.seconds_of(source, frame)
+    for index, frame, shown in frame_loop.frames_of(source, wanted, progress, FRAMES_AT_MOST):
+        seconds = feed.now() if is_live else shown
         if feed.stop.wait(max(0.0, seconds - feed.now())):
             return
         if source.audio is not None and index == source.audio.index:

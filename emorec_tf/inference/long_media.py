@@ -31,13 +31,13 @@ Row = dict[str, Any]  # of one person in one window
 class Settings:
     """How media are answered; ``windows`` is auto (videos of more than two), on or off.
 
-    ``on_window`` is called before each window; what it raises stops the answer.
+    ``check`` is called for each packet, frame and window; what it raises stops the answer.
     """
 
     hop_seconds: float | None = None
     windows: str = "auto"
     speech_check: bool = True
-    on_window: Callable[[], None] = lambda: None
+    check: Callable[[], None] = lambda: None
 
 
 def answer_windows(
@@ -51,11 +51,12 @@ def answer_windows(
     features = model.run.config.features
     cuts = windows.cut(source.seconds, features.clip_seconds, hop_seconds)
     rate_hz = face_tracks.TRACK_RATE_HZ if features.face_frames else 0.0
-    watcher = Watcher(lambda image: model.reader.detector(image))  # loaded when a frame comes
+    # The detector is loaded when the first frame comes.
+    watcher = Watcher(lambda image: model.reader.detector(image), settings.check)
     decoding = Windows(source, cuts, rate_hz)
     rows: list[Row] = []
     for recording in decoding:
-        settings.on_window()
+        settings.check()
         rows += rows_of(model, recording, watcher, settings.speech_check)
     if not rows:
         nothing = f"{source.name} holds neither audio nor video frames"
@@ -103,7 +104,10 @@ def summary(
 
 
 def person_entry(number: int, person: Person) -> dict[str, Any]:
-    """Say when a person was seen, and where at the middle of that time, in the video's pixels."""
+    """Say when a person was seen, and where at the middle of that time.
+
+    The box counts in the pixels of the video's first frame.
+    """
     first, last = person.seconds[0], person.seconds[-1]
     face = person.faces[person.nearest((first + last) / 2)]
     return {
@@ -130,7 +134,7 @@ def rows_of(
         face, coverage = face_part(model, recording, faces)
         row = {"person": person, **times, **model.no_answer, **facts}
         rows.append(row | {"face_present": coverage > 0, "face_coverage": coverage})
-        if face is not None or audio is not None:
+        if model.has_use_for(audio is not None, face is not None):
             examples.append(joined(audio, face))
             to_answer.append(rows[-1])
     for row, answer in zip(

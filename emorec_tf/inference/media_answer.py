@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emorec_tf.inference import long_media, predictor, windows
@@ -12,6 +13,8 @@ from emorec_tf.media.container import Source, open_media
 
 if TYPE_CHECKING:
     from emorec_tf.inference.predictor import Predictor
+
+log = logging.getLogger(__name__)
 
 
 def answer_media(
@@ -28,8 +31,9 @@ def answer_media(
     Raises:
         UserError: it cannot be read, or the step between windows leaves gaps.
     """
-    with open_media(path, name) as source:
-        return answer_source(model, source, settings or Settings())
+    settings = settings or Settings()
+    with open_media(path, name, settings.check) as source:
+        return answer_source(model, source, settings)
 
 
 def answer_source(model: Predictor, source: Source, settings: Settings) -> MediaAnswer:
@@ -38,15 +42,29 @@ def answer_source(model: Predictor, source: Source, settings: Settings) -> Media
     Raises:
         UserError: it cannot be read, or the step between windows leaves gaps.
     """
+    for note in source.notes:
+        log.warning("%s: %s", source.name, note)
     length = model.run.config.features.clip_seconds
     hop = windows.hop_of(length, settings.hop_seconds)
     short = settings.windows == "auto" and source.seconds <= windows.CLIP_WINDOWS * length
-    if not (short or settings.windows == "off"):
-        return long_media.answer_windows(model, source, hop, settings)
-    settings.on_window()
-    audio, faces = model.read(source)
-    clip = model.answer_decoded(source.name, audio, faces, settings.speech_check)
-    return MediaAnswer(clip.as_dict(), faces=faces)
+    if short or settings.windows == "off":
+        settings.check()
+        audio, faces = model.read(source)
+        clip = model.answer_decoded(source.name, audio, faces, settings.speech_check)
+        found = MediaAnswer(clip.as_dict(), faces=faces)
+    else:
+        found = long_media.answer_windows(model, source, hop, settings)
+    if all(found.answer.get(key) is None for key in ("emotion", "value")):
+        log.warning("%s: no answer, %s", source.name, missing(model.modalities, found.answer))
+    return found
+
+
+def missing(modalities: Sequence[str], answer: Mapping[str, Any]) -> str:
+    """Say what an answer lacks of what the network uses."""
+    speech = "it holds no speech" if answer["audio_present"] else "it holds no audio"
+    lacks = {"audio": speech, "face": "no face is found in it"}
+    only = f"; the model goes by {modalities[0]} alone" if len(modalities) == 1 else ""
+    return " and ".join(lacks[kind] for kind in modalities) + only
 
 
 def load(

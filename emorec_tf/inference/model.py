@@ -18,13 +18,11 @@ from emorec_tf.features.decoded import AudioTrack, FaceTrack
 from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TRACK_SECONDS, TrackFrame
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.media_answer import answer_media
-from emorec_tf.inference.predictor import Inputs, Predictor, batch_of
+from emorec_tf.inference.predictor import KINDS, Inputs, Predictor, batch_of
 from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:
     import keras
-
-KINDS = ("audio", "face")
 
 
 @dataclass(frozen=True, repr=False)

@@ -24,7 +24,7 @@ TWICE_FOUND_OVERLAP = 0.4  # detectors now and then give one face twice
 
 @dataclass
 class Person:
-    """When and where a face was seen, by time; boxes in the video's pixels."""
+    """When and where a face was seen, by time; boxes in the pixels of the video's first frame."""
 
     seconds: list[float] = field(default_factory=list)
     faces: list[Face] = field(default_factory=list)

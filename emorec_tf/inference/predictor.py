@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Inputs: TypeAlias = dict[str, np.ndarray]
 Maker: TypeAlias = "Callable[[Clip], tuple[Inputs, Seen]]"
 
+KINDS = ("audio", "face")
+
 log = logging.getLogger(__name__)
 
 
@@ -76,8 +78,18 @@ class Predictor:
         return [named(row, task.classes, self.abstain_below) for row in rows]
 
     @property
+    def modalities(self) -> tuple[str, ...]:
+        """What the network uses of a clip: audio, face, or both; both of an ensemble."""
+        return self.run.modalities
+
+    def has_use_for(self, audio: bool, face: bool) -> bool:
+        """Say whether the network can answer, by whether there is audio and whether a face."""
+        present = {"audio": audio, "face": face}
+        return any(present[kind] for kind in self.modalities)
+
+    @property
     def no_answer(self) -> dict[str, Any]:
-        """What stands for an answer where there is neither audio nor face."""
+        """What stands for an answer where there is nothing that the network uses."""
         return {"value": None} if self.run.task.rating else {"emotion": None, "probabilities": {}}
 
     def answer_clip(self, path: str, speech_check: bool) -> ClipAnswer:
@@ -97,7 +109,8 @@ class Predictor:
     ) -> ClipAnswer:
         """Answer what was decoded of a clip.
 
-        With ``speech_check`` audio without speech is left out, as if there were none.
+        With ``speech_check`` audio without speech is left out, as if there were none. Where nothing
+        is left that the network uses, there is no emotion and no value.
 
         Raises:
             UserError: there is nothing, or too few faces for adaptive sampling.
@@ -108,8 +121,9 @@ class Predictor:
             no_speech = not self.has_speech(audio)
         if no_speech:
             mute(example)
-        nothing = no_speech and not is_seen(example)
-        answer = self.no_answer if nothing else self.answer(batch_of(example))[0]
+        heard = seen.audio_present and not no_speech
+        usable = self.has_use_for(heard, is_seen(example))
+        answer = self.answer(batch_of(example))[0] if usable else self.no_answer
         rating = bool(self.run.task.rating)
         return ClipAnswer(
             clip=name,

@@ -7,16 +7,19 @@ bounded before anything is decoded.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 
 from emorec_tf.errors import UserError
+from emorec_tf.media import audio_tracks, durations, memory, tile_grids
+from emorec_tf.media.tile_grids import Grid, is_tile
+
+Item = TypeVar("Item")
 
 MAX_PIXELS = 8192 * 4608  # of one frame
 MAX_SIDE_PIXELS = 16384
@@ -24,15 +27,11 @@ MAX_SECONDS = 24 * 3600.0  # of a file
 SAMPLE_RATES_HZ = (1_000, 768_000)
 MAX_CHANNELS = 32
 
-MISSING_SHARE, MISSING_SECONDS = 0.1, 0.25  # less than promised by more than both: cut short
-
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,wav,w64,aiff,au,caf,flac,mp3,aac,ac3,ogg,asf,flv,"
     "mpeg,mpegts,amr,png_pipe,jpeg_pipe,bmp_pipe,webp_pipe,tiff_pipe"
 )
 JPEG_MAGIC = b"\xff\xd8\xff"
-# These headers carry no duration, FFmpeg guesses one from the bit rate: count the packets instead.
-UNTIMED_FORMATS = frozenset(("mp3", "aac", "ac3", "flv", "mpeg", "mpegts"))
 # fmt: off
 CODECS = frozenset((
     "h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg1video", "mpeg2video", "mpeg4",
@@ -58,12 +57,17 @@ FOREIGN_ERRORS = (
 
 
 @contextmanager
-def open_media(path: str, name: str | None = None) -> Iterator[Source]:
+def open_media(
+    path: str, name: str | None = None, check: Callable[[], None] = lambda: None
+) -> Iterator[Source]:
     """Open a media file, choose and check its streams; it is closed after the ``with``.
 
     Args:
         path: where the file lies.
         name: what errors call it; none: its path.
+        check: called for each packet that is read and each frame that is used; what it raises,
+            such as that a time limit has passed, stops the work. No ``OSError``, ``RuntimeError``
+            or ``ValueError``, which stand for a damaged file.
 
     Raises:
         UserError: the file is missing, empty, damaged, not media, or beyond the bounds here.
@@ -72,7 +76,7 @@ def open_media(path: str, name: str | None = None) -> Iterator[Source]:
     name = path if name is None else name
     with ExitStack() as stack:
         with media_errors(name):
-            source = source_of(name, path, stack.enter_context(_container(name, path)))
+            source = source_of(name, path, stack.enter_context(_container(name, path)), check)
         yield source
 
 
@@ -116,8 +120,11 @@ def _container(name: str, path: str) -> Any:
 class Source:
     """An open container, the streams read from it, and what its headers promise.
 
-    ``name`` is what errors call the file. ``ends`` are seconds by stream index, where the header
-    gives them.
+    ``name`` is what errors call the file. ``origin_seconds`` is when its first stream starts, in
+    the container's own time; all other times count from there. ``ends`` are seconds by stream
+    index, where the header gives them. ``check`` is what may stop the work; see ``open_media``.
+    ``notes`` say which audio track is used where there are several. ``grid`` says how the tiles of
+    an image lie, where ``video`` is only the first of them.
     """
 
     name: str
@@ -127,6 +134,9 @@ class Source:
     origin_seconds: float
     seconds: float
     ends: dict[int, float]
+    check: Callable[[], None] = lambda: None
+    notes: tuple[str, ...] = ()
+    grid: Grid | None = None
 
     @property
     def streams(self) -> list[Any]:
@@ -134,10 +144,16 @@ class Source:
         return [stream for stream in (self.audio, self.video) if stream is not None]
 
 
-def source_of(name: str, path: str, container: Any) -> Source:
+def source_of(
+    name: str, path: str, container: Any, check: Callable[[], None] = lambda: None
+) -> Source:
     """Choose the streams of an open container, check them, and read what they promise."""
-    videos = [s for s in container.streams.video if not _is_cover(s)]
-    audio = next(iter(container.streams.audio), None)
+    grid = _grid_of(name, path, container)
+    if grid is not None:  # any of its tiles stands for it
+        videos = [s for s in container.streams.video if s.id == grid.ids[0]]
+    else:
+        videos = [s for s in container.streams.video if not (_is_cover(s) or is_tile(s))]
+    audio, notes = _audio_of(name, path, container, check)
     video = next(iter(videos), None)
     streams = [stream for stream in (audio, video) if stream is not None]
     if not streams:
@@ -145,20 +161,52 @@ def source_of(name: str, path: str, container: Any) -> Source:
     for stream in streams:
         _accept(name, stream)
     origin = (container.start_time or 0) / av.time_base
-    untimed = container.format.name in UNTIMED_FORMATS
-    ends = {} if untimed else {s.index: _end(s) - origin for s in streams if s.duration}
-    if len(ends) < len(streams) and container.duration and not untimed:
-        seconds = max([container.duration / av.time_base, *ends.values()])
-    else:
-        seconds = max(ends.values()) if ends else _measure(name, path) - origin
+    seconds, ends = durations.promised(
+        container, streams, origin, lambda: _measured(name, path, check) - origin
+    )
     if container.format.name == "wav":
-        _check_wav(name, path)
+        durations.check_wav(name, path)
     if not 0 < seconds <= MAX_SECONDS:
         raise UserError(
             f"{name}: claims to last {seconds:.6g} s (between 0 and {MAX_SECONDS:.0f} are read); "
             "it is damaged or must be split"
         )
-    return Source(name, container, audio, video, origin, seconds, ends)
+    return Source(name, container, audio, video, origin, seconds, ends, check, notes, grid)
+
+
+def _grid_of(name: str, path: str, container: Any) -> Grid | None:
+    """How the tiles of an image lie, ``None`` where it has none; refuse what cannot be read."""
+    tiles = [stream for stream in container.streams.video if is_tile(stream)]
+    brand = container.metadata.get("major_brand", "").strip()
+    if not tiles or brand not in tile_grids.BRANDS:
+        return None
+    try:
+        grid = tile_grids.grid_of(path)
+    except ValueError as error:
+        raise UserError(
+            f"{name}: is an image of {len(tiles)} tiles ({brand}) that cannot be put together "
+            f"({error}); convert it to JPEG"
+        ) from error
+    check_size(name, grid.width, grid.height)
+    used = [stream for stream in tiles if stream.id in grid.ids]
+    for stream in used:
+        _accept(name, stream)
+    if sum(s.codec_context.width * s.codec_context.height for s in used) > 2 * MAX_PIXELS:
+        raise UserError(f"{name}: its tiles are larger than its image; convert it to JPEG")
+    return grid
+
+
+def _audio_of(
+    name: str, path: str, container: Any, check: Callable[[], None]
+) -> tuple[Any, tuple[str, ...]]:
+    """Choose the audio track, of those whose codec is read if there is one."""
+    tracks = list(container.streams.audio)
+    readable = [s for s in tracks if s.codec_context and s.codec_context.name in CODECS]
+    if not tracks:
+        return None, ()
+    return audio_tracks.choose(
+        readable or tracks[:1], lambda: _container(name, path), check, FOREIGN_ERRORS
+    )
 
 
 def _is_cover(stream: Any) -> bool:
@@ -166,8 +214,19 @@ def _is_cover(stream: Any) -> bool:
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _end(stream: Any) -> float:
-    return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+def _measured(name: str, path: str, check: Callable[[], None]) -> float:
+    """When the last packet ends, seconds in the container's own time."""
+    with _container(name, path) as container:
+        streams = [*container.streams.audio, *container.streams.video]
+        packets = container.demux(*[s for s in streams if not _is_cover(s)])
+        return durations.last_end(checked(packets, check))
+
+
+def checked(items: Iterable[Item], check: Callable[[], None]) -> Iterator[Item]:
+    """Pass items on, and ``check`` before each."""
+    for item in items:
+        check()
+        yield item
 
 
 def _accept(name: str, stream: Any) -> None:
@@ -188,6 +247,7 @@ def _accept(name: str, stream: Any) -> None:
             )
     else:
         check_size(name, context.width, context.height)
+        memory.check_frame(name, context, context.format, context.width, context.height)
         context.options = {"max_pixels": str(MAX_PIXELS)}
     context.thread_type = "NONE"
     context.thread_count = 1
@@ -199,56 +259,4 @@ def check_size(name: str, width: int, height: int) -> None:
         raise UserError(
             f"{name}: claims frames of {width}x{height} (up to {MAX_PIXELS} pixels and "
             f"{MAX_SIDE_PIXELS} a side are read); its header is damaged, or scale it down"
-        )
-
-
-def _measure(name: str, path: str) -> float:
-    """When the last packet ends, in the container's own time: for headers without a duration."""
-    with _container(name, path) as container:
-        streams = [*container.streams.audio, *container.streams.video]
-        packets = container.demux(*[s for s in streams if not _is_cover(s)])
-        return max((packet_end(packet) for packet in packets if packet.size), default=0.0)
-
-
-def packet_end(packet: Any) -> float:
-    """When a packet's content ends, seconds in the container's own time."""
-    times = [time for time in (packet.pts, packet.dts) if time is not None]
-    return float((max(times, default=0)) * packet.time_base) + packet_seconds(packet)
-
-
-def packet_seconds(packet: Any) -> float:
-    """How long a packet's content lasts, from the frame rate where it does not say."""
-    if packet.duration:
-        return float(packet.duration * packet.time_base)
-    rate = getattr(packet.stream, "average_rate", None)
-    return float(1 / rate) if rate else 0.0
-
-
-def _check_wav(name: str, path: str) -> None:
-    """Compare a wav's data chunk with the file's length: FFmpeg shortens it silently."""
-    length = Path(path).stat().st_size
-    bytes_per_second = 0
-    with Path(path).open("rb") as file:
-        position = 12
-        while position + 8 <= length:
-            file.seek(position)
-            chunk, size = struct.unpack("<4sI", file.read(8))
-            if chunk == b"fmt ":
-                bytes_per_second = struct.unpack("<8xI", file.read(12).ljust(12, b"\0"))[0]
-            if chunk == b"data":
-                missing = position + 8 + size - length
-                # Writers to a pipe leave a place holder of about 2 or 4 GiB here.
-                if size < 0x7FFF0000 and bytes_per_second:
-                    check_missing(name, missing / bytes_per_second, size / bytes_per_second)
-                return
-            position += 8 + size + size % 2
-
-
-def check_missing(name: str, missing_seconds: float, promised_seconds: float) -> None:
-    """Refuse a file that holds clearly less than its header promises."""
-    if missing_seconds > max(MISSING_SECONDS, MISSING_SHARE * promised_seconds):
-        missing = min(missing_seconds, promised_seconds)
-        raise UserError(
-            f"{name}: is cut short or damaged: {missing:.2f} s of {promised_seconds:.2f} s "
-            "cannot be read; fetch it again or leave it out"
         )

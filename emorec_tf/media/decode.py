@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from emorec_tf.errors import UserError
-from emorec_tf.media.container import Source, check_missing, media_errors, open_media
+from emorec_tf.media.container import Source, media_errors, open_media
+from emorec_tf.media.durations import check_missing
 from emorec_tf.media.frame_loop import Progress, Samplers, Window, fill
-from emorec_tf.media.samplers import AudioSampler, FrameSampler, converter, most_frames
+from emorec_tf.media.memory import most_frames
+from emorec_tf.media.samplers import AudioSampler, FrameSampler, converter
 
 MAX_WINDOW_SECONDS = 3600.0  # of what one call decodes
 
@@ -119,6 +121,7 @@ def decode_part(source: Source, wanted: Wanted) -> Recording:
         audio_notes, video_notes = (
             _notes(progress, stream) for stream in (source.audio, source.video)
         )
+        audio_notes += source.notes
         waveform, rate_hz = None, 0
         frames: list[Any] = []
         times = np.zeros(0)
@@ -139,7 +142,8 @@ def _samplers(source: Source, window: Window, wanted: Wanted) -> Samplers:
     if wanted.want_video and source.video is not None:
         count, seconds = wanted.frame_count, window[1] - window[0]
         if wanted.frame_rate_hz:
-            count = max(1, min(int(seconds * wanted.frame_rate_hz), most_frames(source)))
+            most = most_frames(source.video.codec_context)
+            count = max(1, min(int(seconds * wanted.frame_rate_hz), most))
         if count:
             samplers[source.video.index] = FrameSampler(source, window, count, wanted.sparse)
     return samplers

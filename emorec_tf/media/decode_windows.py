@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf.media.container import MISSING_SECONDS, MISSING_SHARE, Source, media_errors
+from emorec_tf.media.container import Source, media_errors
 from emorec_tf.media.decode import Recording
+from emorec_tf.media.durations import MISSING_SECONDS, MISSING_SHARE
 from emorec_tf.media.frame_loop import Filling, Progress, Samplers, Window, fill
+from emorec_tf.media.memory import most_frames
 from emorec_tf.media.samplers import AudioSampler, FrameSampler
 
 BEHIND_SECONDS = 10.0  # audio and video of one moment lie no farther apart in a file
@@ -65,7 +67,9 @@ class Windows:
             samplers[audio.index] = AudioSampler(self.source.name, window, None)
         if video is not None and self.frame_rate_hz:
             # The small share keeps windows of one length to one number of frames.
-            count = max(1, int((window[1] - window[0]) * self.frame_rate_hz + 1e-6))
+            count = int((window[1] - window[0]) * self.frame_rate_hz + 1e-6)
+            # Two windows overlap.
+            count = max(1, min(count, most_frames(video.codec_context) // 2))
             samplers[video.index] = FrameSampler(self.source, window, count, sparse=True)
         return samplers
 
@@ -100,7 +104,7 @@ def recording_of(source: Source, filling: Filling) -> Recording:
     spare = max(MISSING_SECONDS, MISSING_SHARE * (end - start))
     if filling.reached is not None and end - filling.reached > spare:
         end = filling.reached
-    notes: list[str] = []
+    notes = list(source.notes)
     waveform, rate_hz = None, 0
     frames: list[Any] = []
     times = np.zeros(0)

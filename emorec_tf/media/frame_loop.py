@@ -11,14 +11,11 @@ from typing import Any, TypeAlias
 import av
 
 from emorec_tf.errors import UserError
-from emorec_tf.media.container import (
-    FOREIGN_ERRORS,
-    UNTIMED_FORMATS,
-    Source,
-    packet_end,
-    packet_seconds,
-)
+from emorec_tf.media import memory, tile_grids
+from emorec_tf.media.container import FOREIGN_ERRORS, Source
+from emorec_tf.media.durations import UNTIMED_FORMATS, packet_end, packet_seconds
 from emorec_tf.media.samplers import AudioSampler, FrameSampler
+from emorec_tf.media.tile_grids import Grid
 
 MAX_FRAMES = 1_000_000  # decoded in one call
 SEEK_SECONDS = 30.0  # before this, decoding up to the window is quicker than seeking to it
@@ -29,10 +26,22 @@ Samplers: TypeAlias = dict[int, AudioSampler | FrameSampler]  # by stream index
 
 @dataclass
 class Progress:
-    """Seconds read and lost so far, by stream index."""
+    """Seconds read and lost so far, by stream index.
+
+    ``due`` is when the next frame of each stream comes if it carries no time.
+    """
 
     ends: dict[int, float] = field(default_factory=dict)
     lost: dict[int, float] = field(default_factory=dict)
+    due: dict[int, float] = field(default_factory=dict)
+
+    def pass_by(self, packet: Any, origin_seconds: float) -> None:
+        """Note that a packet has been read."""
+        if packet.size:
+            index = packet.stream.index
+            before = self.ends.get(index, 0.0)
+            end = packet_end(packet, before + origin_seconds) - origin_seconds
+            self.ends[index] = max(end, before)
 
     @property
     def reached(self) -> float:
@@ -89,12 +98,9 @@ def fill(
     coming = deque(windows)
     filling = deque([Filling(windows[0], samplers_of(coming.popleft()))])
     wanted = set(filling[0].samplers)
-    if windows[0][0] > SEEK_SECONDS and source.container.format.name not in UNTIMED_FORMATS:
-        # Coarse containers may land late: a second ahead costs little.
-        source.container.seek(int((windows[0][0] - 1 + source.origin_seconds) * av.time_base))
+    _seek(source, windows[0][0])
     shown: tuple[int, Any, float] | None = None  # may be the frame nearest to a window's first time
-    for index, frame in frames_of(source, wanted, progress, most_frames):
-        seconds = seconds_of(source, frame)
+    for index, frame, seconds in frames_of(source, wanted, progress, most_frames):
         is_audio = source.audio is not None and index == source.audio.index
         end = seconds + (frame.samples / frame.sample_rate if is_audio else 0.0)
         while coming and coming[0][0] <= end:
@@ -103,6 +109,7 @@ def fill(
             shown = (index, frame, seconds)
         for one in filling:
             one.take(index, frame, seconds)
+        memory.check_held(source.name, held_bytes(filling))
         while filling and _is_full(filling[0], seconds - patience_seconds):
             yield filling.popleft()
         if not coming:  # a stream that no window waits for need not be decoded any more
@@ -111,6 +118,27 @@ def fill(
     for one in filling:
         one.reached = progress.reached
         yield one
+
+
+def held_bytes(filling: Collection[Filling]) -> int:
+    """Memory of what windows keep; a frame that several keep counts once."""
+    samplers = [sampler for one in filling for sampler in one.samplers.values()]
+    audio = sum(one.held_bytes for one in samplers if isinstance(one, AudioSampler))
+    videos = [one for one in samplers if isinstance(one, FrameSampler)]
+    most = audio + sum(len(one.nearest) * one.largest_bytes for one in videos)
+    if most <= memory.MAX_HELD_BYTES:  # as nearly always: they need not be told apart
+        return most
+    frames = {id(frame): frame for one in videos for _, frame in one.nearest if frame is not None}
+    return audio + sum(memory.bytes_of(frame) for frame in frames.values())
+
+
+def _seek(source: Source, seconds: float) -> None:
+    """Go to a time, where the file can and it pays."""
+    container = source.container
+    has_times = container.format.name not in UNTIMED_FORMATS and container.start_time is not None
+    if seconds > SEEK_SECONDS and has_times:
+        # Coarse containers may land late: a second ahead costs little.
+        container.seek(int((seconds - 1 + source.origin_seconds) * av.time_base))
 
 
 def _begin(
@@ -132,15 +160,22 @@ def _is_full(filling: Filling, seconds: float) -> bool:
 
 def frames_of(
     source: Source, wanted: Collection[int], progress: Progress, most: int = MAX_FRAMES
-) -> Iterator[tuple[int, Any]]:
+) -> Iterator[tuple[int, Any, float]]:
     """Decode streams as long as any is ``wanted``; damaged packets are counted, not fatal.
+
+    Returns:
+        The stream's index, the frame, and when it is shown or played, from the file's start.
 
     Raises:
         UserError: the file holds more than ``most`` frames.
     """
+    if source.grid is not None:
+        yield _whole_image(source, source.grid, progress)
+        return
     packets = source.container.demux(*source.streams)
     count = 0
     while wanted:
+        source.check()
         try:
             packet = next(packets, None)
         except FOREIGN_ERRORS:
@@ -153,21 +188,45 @@ def frames_of(
         except FOREIGN_ERRORS:
             progress.lost[index] = progress.lost.get(index, 0.0) + packet_seconds(packet)
             continue
-        if packet.size:
-            end = packet_end(packet) - source.origin_seconds
-            progress.ends[index] = max(end, progress.ends.get(index, 0.0))
+        progress.pass_by(packet, source.origin_seconds)
         for frame in frames:
             count += 1
             if count > most:
                 raise UserError(f"{source.name}: holds too many frames; set start and end")
+            seconds = seconds_of(source, frame, progress.due.get(index, 0.0))
+            progress.due[index] = seconds + frame_seconds(frame, packet)
             if index in wanted:
-                yield index, frame
+                _check_size(source, frame)
+                yield index, frame, seconds
 
 
-def seconds_of(source: Source, frame: Any) -> float:
-    """When a frame is shown or played, from the file's start."""
+def _whole_image(source: Source, grid: Grid, progress: Progress) -> tuple[int, Any, float]:
+    """Put the tiles of an image together: its only frame."""
+    frame = tile_grids.put_together(source.container, grid, source.check)
+    progress.ends[source.video.index] = source.seconds
+    return source.video.index, frame, 0.0
+
+
+def _check_size(source: Source, frame: Any) -> None:
+    """Refuse a frame that takes more memory than the header claimed and the bound allows."""
+    if isinstance(frame, av.VideoFrame) and source.grid is None:
+        context = source.video.codec_context
+        memory.check_frame(source.name, context, frame.format, frame.width, frame.height)
+
+
+def seconds_of(source: Source, frame: Any, due: float = 0.0) -> float:
+    """When a frame is shown or played, from the file's start: when it is ``due`` without a time."""
     if frame.time is not None:
         return float(frame.time) - source.origin_seconds
     if frame.dts is None:
-        raise ValueError("frames without times")
+        return due
     return float(frame.dts * frame.time_base) - source.origin_seconds
+
+
+def frame_seconds(frame: Any, packet: Any) -> float:
+    """How long a frame is shown or played; by its packet where it does not say."""
+    if isinstance(frame, av.AudioFrame):
+        return float(frame.samples / frame.sample_rate)
+    if frame.duration and frame.time_base:
+        return float(frame.duration * frame.time_base)
+    return packet_seconds(packet)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import av
 import numpy as np
 
 from emorec_tf.errors import UserError
+from emorec_tf.media import memory
 from emorec_tf.media.container import Source, check_size
 
-MAX_VIDEO_BYTES = 4 * 2**30  # of all video frames of one call, as RGB
 DENSE_FRAMES_PER_TARGET = 4.0  # from here on it pays to leave out unreferenced frames
+PIECE_SAMPLES = 2**14  # of what is looked at in pieces, as a copy of all takes too much memory
 SILENT_MIX_SHARE = 0.01  # of the loudest channel's energy
 # Weights of a downmix to mono, before they are scaled to a sum of 1 (after ITU-R BS.775).
 CHANNEL_WEIGHTS = {"FC": 1.0, "FL": 0.7071, "FR": 0.7071, "LFE": 0.0}
@@ -27,12 +28,13 @@ class FrameSampler:
     ) -> None:
         """Spread ``count`` targets over the window, seconds from the file's start."""
         context = source.video.codec_context
-        if count > most_frames(source):
+        if count > memory.most_frames(context):
             raise UserError(f"{source.name}: {count} frames of its size are too many; ask fewer")
         self.start = window[0]
         self.targets = self.start + (np.arange(count) + 0.5) * (window[1] - window[0]) / count
         self.gaps = np.full(count, np.inf)
         self.nearest: list[tuple[float, Any]] = [(0.0, None)] * count
+        self.largest_bytes = 0
         frames = float(source.video.average_rate or 0) * (window[1] - window[0])
         if sparse and frames >= DENSE_FRAMES_PER_TARGET * count:
             context.skip_frame = "NONREF"
@@ -43,6 +45,7 @@ class FrameSampler:
         for target in np.flatnonzero(gaps < self.gaps):
             self.gaps[target] = gaps[target]
             self.nearest[target] = (seconds, frame)
+            self.largest_bytes = max(self.largest_bytes, memory.bytes_of(frame))
         return bool(seconds >= self.targets[-1])
 
     @property
@@ -56,12 +59,6 @@ class FrameSampler:
             raise ValueError("no frame can be decoded")
         times = np.array([seconds for seconds, _ in self.nearest]) - self.start
         return [frame for _, frame in self.nearest], times
-
-
-def most_frames(source: Source) -> int:
-    """How many frames of a video one call may give."""
-    context = source.video.codec_context
-    return int(MAX_VIDEO_BYTES / (context.width * context.height * 3))
 
 
 def converter(name: str) -> Callable[[Any], np.ndarray]:
@@ -87,6 +84,7 @@ class AudioSampler:
         self.resampler: Any = None
         self.channels: tuple[str, ...] = ()
         self.blocks: list[np.ndarray] = []
+        self.held_bytes = 0
 
     def take(self, frame: Any, seconds: float) -> bool:
         """Returns whether the window is filled."""
@@ -99,6 +97,8 @@ class AudioSampler:
             self.first_seconds = seconds
             self.rate_hz = self.rate_hz or frame.sample_rate
             self.channels = tuple(channel.name for channel in frame.layout.channels)
+            length_kept = self.window[1] - max(seconds, self.window[0])
+            memory.check_audio(self.name, len(self.channels), self.rate_hz, length_kept)
             # Packed, as PyAV 18.1 reads past the planes of more than 7 planar channels.
             self.resampler = av.AudioResampler("flt", frame.layout, self.rate_hz)
         self._keep(frame)
@@ -107,6 +107,7 @@ class AudioSampler:
     def _keep(self, frame: Any) -> None:
         for resampled in self.resampler.resample(frame):
             self.blocks.append(resampled.to_ndarray().reshape(-1, len(self.channels)))
+            self.held_bytes += memory.COPIES * self.blocks[-1].nbytes
 
     def finish(self, source: Source, notes: list[str]) -> np.ndarray | None:
         """Float32 [samples] from the window's start; adds to ``notes`` what was repaired."""
@@ -115,19 +116,21 @@ class AudioSampler:
             return None
         self._keep(None)
         channels = np.concatenate(self.blocks)
+        self.blocks = []
         start, end = self.window
         late = round((self.first_seconds - start) * self.rate_hz)
         # The stream's own end, as encoders pad their last packet.
         last = min(end, source.ends.get(source.audio.index, end))
         length = round((last - start) * self.rate_hz) - max(0, late)
         channels = channels[max(0, -late) :][: max(0, length)]
-        if not np.isfinite(channels).all():
+        if not all(np.isfinite(piece).all() for piece in _pieces(channels)):
             raise UserError(
                 f"{self.name}: holds samples that are not numbers (NaN or infinite); write the "
                 "file again or leave it out"
             )
         waveform = _mix(channels, self.channels, notes)
-        return np.concatenate([np.zeros(max(0, late), np.float32), waveform])
+        del channels
+        return np.pad(waveform, (late, 0)) if late > 0 else waveform
 
 
 def resampled(waveform: np.ndarray, rate_hz: int, wanted_hz: int) -> np.ndarray:
@@ -149,12 +152,23 @@ def _mix(channels: np.ndarray, names: tuple[str, ...], notes: list[str]) -> np.n
     if len(names) == 1 or not weights.any():
         weights[:] = 1.0
     mono = channels @ (weights / weights.sum()).astype(np.float32)
-    energies = np.mean(np.square(channels, dtype=np.float64), axis=0) if len(mono) else weights * 0
-    if np.mean(np.square(mono, dtype=np.float64)) < SILENT_MIX_SHARE * energies.max():
+    energies = _energies(channels)
+    if _energies(mono[:, None])[0] < SILENT_MIX_SHARE * energies.max():
         loudest = int(energies.argmax())
         notes.append(f"channels cancel each other: channel {loudest + 1} of {len(names)} used")
         mono = channels[:, loudest]
-    peak = float(np.abs(mono).max(initial=0.0))
+    peak = max(float(mono.max(initial=0.0)), -float(mono.min(initial=0.0)))
     if peak > 1.05:  # less is the ripple of resampling
         notes.append(f"audio scaled down from a peak of {peak:.2f}")
-    return np.ascontiguousarray(mono / max(peak, 1.0), dtype=np.float32)
+    return np.ascontiguousarray(mono / max(peak, 1.0) if peak > 1 else mono, dtype=np.float32)
+
+
+def _pieces(channels: np.ndarray) -> Iterator[np.ndarray]:
+    """Give [samples, channels] piece by piece."""
+    return (channels[i : i + PIECE_SAMPLES] for i in range(0, len(channels), PIECE_SAMPLES))
+
+
+def _energies(channels: np.ndarray) -> np.ndarray:
+    """Mean squares of [samples, channels], as 64-bit floats."""
+    sums = (np.square(piece, dtype=np.float64).sum(0) for piece in _pieces(channels))
+    return sum(sums, np.zeros(channels.shape[1])) / max(len(channels), 1)

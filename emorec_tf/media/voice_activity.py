@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from emorec_tf.media.audio_tracks import SILENCE_PEAK
 from emorec_tf.media.samplers import resampled
 
 RATE_HZ = 16000
 PIECE_SAMPLES = 512
 PEAK = 0.1  # audio is scaled to this: shouting at full level is detected worse
-SILENCE_PEAK = 1e-3  # what stays below is silence: -60 dB
 SPEECH = 0.5  # probability of one piece
 # How much slower the audio is played, and how many pieces of it then have to be speech. The network
 # hardly knows shouting; a fifth lower that sounds like talking. Found on acted emotions.

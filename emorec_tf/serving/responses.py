@@ -34,7 +34,7 @@ def answer(
         name: used in the answer and in errors; the path never is.
         abstain_below: the emotion is ``unsure`` where no probability reaches this.
         settings: how videos are answered.
-        check: called before each window; what it raises stops the work.
+        check: called for each packet, frame and window; what it raises stops the work.
 
     Raises:
         UserError: the file cannot be read, or the run estimates a rating and cannot abstain.
@@ -42,7 +42,7 @@ def answer(
     if abstain_below and model.run.task.rating:
         raise UserError(f"this run estimates {model.run.task.rating}; drop abstain_below")
     asked = replace(model, abstain_below=abstain_below)
-    return answer_media(asked, str(path), replace(settings, on_window=check), name)
+    return answer_media(asked, str(path), replace(settings, check=check), name)
 
 
 @dataclass(frozen=True)

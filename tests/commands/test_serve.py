@@ -27,6 +27,8 @@ from emorec_tf import serve
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.inference import media_answer, predictor
 from emorec_tf.inference.predictor import Predictor
+from emorec_tf.media.container import open_media
+from emorec_tf.media.decode import Wanted, decode_part
 from emorec_tf.serving import uploads
 from emorec_tf.serving.job_queue import GoneError, JobQueue, LateError
 from emorec_tf.training.speaker_adaptation import SpeakerAdapter
@@ -250,6 +252,38 @@ def test_a_long_video_is_stopped_at_its_next_window(ready: Predictor, talk: Path
     with reached(app.app(held, limits=Limits(seconds=0.6))) as client:
         assert post(client, talk.read_bytes()).status_code == 504
     assert windows <= 3  # of about eight
+
+
+@pytest.mark.parametrize("how", ["limit", "closed"])
+def test_a_job_ends_in_the_middle_of_decoding(talk: Path, how: str) -> None:
+    packets = 0
+
+    def work(check: Callable[[], None]) -> None:
+        def slow() -> None:
+            nonlocal packets
+            packets += 1
+            time.sleep(0.05)
+            check()
+
+        with open_media(str(talk), check=slow) as source:
+            decode_part(source, Wanted())
+
+    async def here() -> bool:
+        return False
+
+    async def go() -> float:
+        jobs = JobQueue(queue=1)
+        limit = 0.4 if how == "limit" else 60.0
+        job = asyncio.create_task(jobs.answer(work, time.monotonic() + limit, here))
+        await asyncio.sleep(0.4)
+        start = time.monotonic()
+        await asyncio.to_thread(jobs.close)  # waits for the worker
+        with pytest.raises(LateError):
+            await job
+        return time.monotonic() - start
+
+    assert asyncio.run(go()) < 1.0
+    assert 0 < packets < 20  # of 120, which take 6 s
 
 
 def test_one_clip_at_a_time_and_none_for_disconnected_clients() -> None:

@@ -121,3 +121,31 @@ def test_mesh_of_a_small_face_fits_its_eyes() -> None:
     points = face_tracks.points_of(track_frame(large, Face(980, 400, 1240, 1600, 1.0), 0.0), mesh)
     np.testing.assert_allclose(points[[468, 473], :2], np.array(EYES) * 10, atol=60)
     assert face_tracks.points_of(track_frame(gradients(), None, 0.0), mesh) is None
+
+
+def test_the_main_face_is_followed_where_the_frames_size_changes() -> None:
+    left, right = Face(40, 60, 60, 80, 0.9), Face(250, 40, 100, 130, 0.9)
+    halves = [face_tracks.resized(face, (300, 400), (150, 200)) for face in (right, left)]
+    found: dict[tuple[int, ...], list[Any]] = {
+        (300, 400): [left],
+        (150, 200): halves,
+        (600, 200): [],
+    }
+
+    def detect(image: np.ndarray) -> list[Face]:
+        return found[image.shape[:2]]
+
+    sizes = [(300, 400), (150, 200), (600, 200), (150, 200)]
+    images = [(float(at), gradients(*size)) for at, size in enumerate(sizes)]
+    tracked = face_tracks.track(images, detect)
+    widths = [round(frame.face.width / frame.scale_x) for frame in tracked if frame.face]
+    assert widths == [60, 30, 30]  # not the larger face, which came later
+
+
+def test_a_face_of_another_size_of_frame_has_its_place() -> None:
+    face = Face(40, 60, 60, 80, 0.9, (60.5, 90.5), (80.5, 90.5))
+    assert face_tracks.resized(face, (300, 400), (300, 400)) is face
+    assert face_tracks.resized(None, (300, 400), (30, 40)) is None
+    assert face_tracks.resized(face, None, (30, 40)) is face
+    moved = face_tracks.resized(face, (300, 400), (600, 200))
+    assert moved == Face(20, 120, 30, 160, 0.9, (30.0, 181.5), (40.0, 181.5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from made_videos import AUDIO_HZ, joined, side_by_side, taken_apart, write
 from emorec_tf.errors import UserError
 from emorec_tf.inference import predictor
 from emorec_tf.inference.long_media import Settings
-from emorec_tf.inference.media_answer import answer_media
+from emorec_tf.inference.media_answer import answer_media, answer_source
 from emorec_tf.inference.predictor import Predictor
 from emorec_tf.media import container
 from emorec_tf.media.container import open_media
@@ -125,6 +126,15 @@ def test_a_file_is_opened_once(
     assert "windows" not in answer_media(ready, str(clip)).answer
     assert "windows" in answer_media(ready, str(talk)).answer
     assert [Path(path).name for path in opened] == [clip.name, talk.name]
+
+
+def test_the_audio_track_that_is_used_is_named(
+    ready: Predictor, demo_clips: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clip = min((demo_clips / "clips").glob("*.mp4"))
+    with open_media(str(clip), "a.mkv") as source:
+        answer_source(ready, replace(source, notes=("2 audio tracks: number 2 is used",)), ON)
+    assert caplog.messages == ["a.mkv: 2 audio tracks: number 2 is used"]
 
 
 def test_a_given_name_replaces_the_path(ready: Predictor, talk: Path, tmp_path: Path) -> None:
