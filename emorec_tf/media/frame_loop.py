@@ -126,7 +126,7 @@ def held_bytes(filling: Collection[Filling]) -> int:
     audio = sum(one.held_bytes for one in samplers if isinstance(one, AudioSampler))
     videos = [one for one in samplers if isinstance(one, FrameSampler)]
     most = audio + sum(len(one.nearest) * one.largest_bytes for one in videos)
-    if most <= memory.MAX_HELD_BYTES:  # as nearly always: they need not be told apart
+    if most <= memory.MAX_HELD_BYTES:  # as nearly always: no need to distinguish them
         return most
     frames = {id(frame): frame for one in videos for _, frame in one.nearest if frame is not None}
     return audio + sum(memory.bytes_of(frame) for frame in frames.values())
