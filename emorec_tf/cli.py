@@ -60,6 +60,12 @@ DEFAULTS_SUIT = "The defaults suit most uses."
 # TensorFlow's and MediaPipe's notes on start-up; errors still show. Set before they are imported.
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "GLOG_minloglevel": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
 
+# What a user can put right: space, rights, and paths that cannot be a folder or a file.
+DISK_ERRORS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+}
+
 
 def parse_options(
     argv: Sequence[str] | None,
@@ -216,7 +222,7 @@ def guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT}:
+        if error.errno not in DISK_ERRORS:
             raise
         where = f" writing {error.filename}" if error.filename else ""
         print(f"error:{where} {error.strerror}; nothing finished is lost", file=sys.stderr)

@@ -27,7 +27,7 @@ class ExportOptions:
     format: str = option(
         "saved_model",
         f"comma list of {', '.join(FORMATS)}; litert includes litert_int8; "
-        "all but saved_model need pip install 'emorec_tf[export]'",
+        "all but saved_model need pip install 'emorec-tf[export]'",
     )
     out: str = option("exported", "folder to write: the exported models and report.json")
     clips: tuple[str, ...] = option(

@@ -57,7 +57,7 @@ def run(argv: Sequence[str] | None) -> int:
     check(options.queue >= 0, "queue", options.queue, "0 or more")
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise SetupError(f"serve needs {missing[0]}; pip install 'emorec_tf[serve]'")
+        raise SetupError(f"serve needs {missing[0]}; pip install 'emorec-tf[serve]'")
     # The port first: a user who has to give another one need not wait for the network.
     with listening(options.host, options.port) as listener:
         model = options.load(run_folder)

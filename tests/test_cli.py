@@ -220,6 +220,8 @@ def failing(error: BaseException):
         (UserError("no such thing"), 1, "error: no such thing\n"),
         (KeyboardInterrupt(), 130, "stopped; "),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.bin"), 1, "writing x.bin No space"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/x"), 1, "a/x Not a directory"),
+        (FileExistsError(errno.EEXIST, "File exists", "a.md"), 1, "writing a.md File exists"),
     ],
 )
 def test_errors_become_one_line_and_an_exit_code(capsys, error, code, message):

@@ -45,7 +45,7 @@ def chosen(names: str) -> list[str]:
             if importlib.util.find_spec(package) is None:
                 raise UserError(
                     f"format {name} needs {package.replace('_', '-')}; "
-                    f"pip install 'emorec_tf[export]'"
+                    f"pip install 'emorec-tf[export]'"
                 )
     if not formats:
         raise UserError(f"--format names no format; known formats are {', '.join(FORMATS)}")

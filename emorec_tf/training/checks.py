@@ -113,7 +113,8 @@ def check_clips(experiment: Experiment) -> None:
     batch_size = experiment.settings.train.batch_size
     if len(training) < batch_size:
         raise UserError(
-            f"batch_size {batch_size} is more than the {len(training)} training clips; lower it"
+            f"batch_size {batch_size} is more than the {len(training)} training clips; give "
+            f"--batch_size {len(training)} or less"
         )
     _ = experiment.usable_enrolment  # refuses too few clips
     folds = experiment.settings.train.inner_folds

@@ -366,7 +366,7 @@ def test_a_missing_package_is_named(
 ) -> None:
     monkeypatch.setattr(serve, "NEEDED", ("no_such_package",))
     assert serve.main(["--run", "r", "--port=0"]) == 1
-    assert "pip install 'emorec_tf[serve]'" in capsys.readouterr().err
+    assert "pip install 'emorec-tf[serve]'" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
