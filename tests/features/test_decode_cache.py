@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cache_work import quarrel
 
 from emorec_tf.errors import UserError
 from emorec_tf.features import decode_cache
@@ -88,20 +89,6 @@ def test_writing_culls_occasionally(tmp_path: Path) -> None:
     for number in range(2 * decode_cache.WRITES_TO_CULL):
         decode_cache.write(cache, str(number), ({}, {"a": np.zeros(1000, np.uint8)}))
     assert sum(size for _, size, _ in decode_cache.files(tmp_path)) <= 50_000
-
-
-def quarrel(folder: str, seed: int) -> int:
-    """Write, read and cull in one folder with others; count what was read wrong."""
-    random = np.random.default_rng(seed)
-    cache, wrong = Cache(Path(folder), 30_000), 0
-    for _ in range(300):
-        number = int(random.integers(40))
-        entry = decode_cache.read(cache, str(number))
-        wrong += entry is not None and not (entry[1]["a"] == number).all()
-        decode_cache.write(cache, str(number), ({}, {"a": np.full(1000, number, np.uint8)}))
-        if number < 5:
-            decode_cache.cull(cache)
-    return wrong
 
 
 def test_processes_can_share_a_folder(tmp_path: Path) -> None:
