@@ -48,6 +48,9 @@ def test_flags_of_an_older_version_still_work(tmp_path):
     (tmp_path / "old.yaml").write_text("frozen: true\nmembers: a\n")
     found = parse(["--config", str(tmp_path / "old.yaml")], "train", *config.SECTIONS.values())
     assert found == {"freeze_branches": True, "ensemble": str(tmp_path / "a")}
+    (tmp_path / "old.yaml").write_text("search: {augment_microphone: [true, false]}\n")
+    read = config.read_mapping(tmp_path / "old.yaml")
+    assert read == {"search": {"augment_channel": [True, False]}}
 
 
 def test_parsing_returns_only_the_given_settings():

@@ -111,7 +111,10 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise UserError(f"config {path} must hold 'name: value' lines, one setting each")
-    return renamed(values)
+    values = renamed(values)
+    if isinstance(values.get("search"), dict):
+        values["search"] = renamed(values["search"])
+    return values
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -12,7 +12,12 @@ from emorec_tf.storage import paths
 
 # An installed package carries its models inside; in a checkout they lie beside it.
 PACKAGE = Path(emorec_tf.__file__).parent
-PLACES = (PACKAGE / "saved_models", PACKAGE.parent / "saved_models", Path("runs"))
+PLACES = (
+    PACKAGE / "saved_models",
+    PACKAGE.parent / "saved_models",
+    Path("runs"),
+    Path("saved_models"),
+)
 DEFAULT = "ravdess-av"
 SUMS = "SHA256SUMS"  # as sha256sum writes it; a folder with it was made by ``ship``
 
