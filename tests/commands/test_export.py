@@ -371,7 +371,7 @@ def test_an_interrupted_export_leaves_nothing(
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # marks a missing module
-    with pytest.raises(UserError, match=r"onnx needs onnxruntime; pip install 'emorec_tf\[export"):
+    with pytest.raises(UserError, match=r"onnx needs onnxruntime; pip install 'emorec-tf\[export"):
         export.chosen("saved_model,onnx")
     assert export.chosen("litert,saved_model") == ["litert", "saved_model", "litert_int8"]
 
