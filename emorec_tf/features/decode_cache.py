@@ -22,6 +22,7 @@ import numpy as np
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
 from emorec_tf.storage.cache_dir import CACHE_VARIABLE, cache_folder
+from emorec_tf.storage.paths import replacing
 
 SUFFIX = ".decoded"
 MAGIC = b"emorec 1"
@@ -120,14 +121,12 @@ def write(cache: Cache | None, key: str, entry: Entry) -> None:
     """Write an entry atomically; cull occasionally. Without a key nothing is written."""
     if cache is None or not key:
         return
-    temporary = cache.folder / f"{key}.{os.getpid()}{SUFFIX}"
-    try:
+    draft = f"{key}.{os.getpid()}{SUFFIX}"
+    # a full disk is reported by whatever must be written next
+    with contextlib.suppress(OSError):
         cache.folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(pack(entry))
-        temporary.replace(cache.folder / f"{key}{SUFFIX}")
-    except OSError:  # a full disk is reported by whatever must be written next
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        with replacing(cache.folder / f"{key}{SUFFIX}", draft) as temporary:
+            temporary.write_bytes(pack(entry))
     cache.writes += 1
     if cache.writes % WRITES_TO_CULL == 0:
         cull(cache)

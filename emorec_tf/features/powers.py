@@ -16,7 +16,6 @@ from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.features import filterbanks
 
 Powers = Callable[[Any], Any]
-PowerMaker = Callable[[FeaturesConfig, Any], tuple[Powers, Powers]]
 
 POWER_FLOOR = 1e-6  # of log_mel: about -100 dB of a full-scale sine in a 25 ms Hann window
 LEAST_POWER = 1e-10  # below which decibels and Kaldi's logarithms do not fall

@@ -31,7 +31,8 @@ class ModelOptions:
     )
     window_hop_seconds: float | None = option(
         None,
-        "step between analysis windows, in seconds (default: half a window)",
+        "step between analysis windows, in seconds, from a hundredth of a window to a window "
+        "(default: half a window)",
         expert=True,
     )
     device: Literal["auto", "cpu", "gpu"] = option(

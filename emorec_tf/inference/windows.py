@@ -10,6 +10,8 @@ from typing import Any
 from emorec_tf.config.fields import check
 
 CLIP_WINDOWS = 2.0  # shorter videos are one clip, of which the middle is used
+# windows over one moment; time and memory grow with its square
+MOST_OVERLAPPING = 100
 SPARE_HOPS = 0.1  # a remainder up to this makes no window of its own
 
 UNSURE = "unsure"
@@ -22,11 +24,12 @@ def hop_of(window_seconds: float, hop_seconds: float | None) -> float:
     """The step from window to window: half a window unless another is asked for.
 
     Raises:
-        UserError: a step of nothing, or one that leaves gaps.
+        UserError: a step that leaves gaps, or one so short that its windows would fill the memory.
     """
     hop = window_seconds / 2 if hop_seconds is None else hop_seconds
-    allowed = f"above 0 and up to the run's window of {window_seconds:g} s"
-    check(0 < hop <= window_seconds, "window_hop_seconds", hop, allowed)
+    least = window_seconds / MOST_OVERLAPPING
+    allowed = f"from {least:g} up to the run's window of {window_seconds:g} s"
+    check(least <= hop <= window_seconds, "window_hop_seconds", hop, allowed)
     return hop
 
 

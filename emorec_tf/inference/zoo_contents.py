@@ -25,7 +25,6 @@ FUNCTIONS = {
     "audio_features": ("features/audio_features.py", "AUDIO_FEATURES"),
     "face_detector": ("features/face_detection.py", "FACE_DETECTORS"),
 }
-ONE_MODALITY = {"audio_only": "audio", "face_only": "face"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,8 @@ def model(name: str, folder: Path) -> tuple[str, ...]:
     split, source = facts["split"], facts["source"]
     speakers = len(split["train"]) + (len(split["validation"]) if settings.get("refit") else 0)
     fusion = str(settings["fusion"]).partition("(")[0]
-    uses = "audio, face" if settings.get("ensemble") else ONE_MODALITY.get(fusion, "audio, face")
+    known = None if settings.get("ensemble") else choices.entries("fusion").get(fusion)
+    uses = ", ".join(known.facts.uses) if known else "audio, face"
     enrol = settings.get("enrol")
     if isinstance(enrol, int):
         uses += f"; {enrol} enrolment clips"

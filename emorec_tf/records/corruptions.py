@@ -5,6 +5,8 @@ To add a condition, write a function of model inputs and name it in ``conditions
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,8 @@ from emorec_tf.features.powers import Powers
 Inputs = dict[str, np.ndarray]
 Corruption = Callable[[Inputs], Inputs]
 DARK = 0.3  # factor on all pixels
+NOISE_DB = (20, 10, 0)  # signal-to-noise ratios
+_LOG = logging.getLogger(__name__)
 
 
 def clean(inputs: Inputs) -> Inputs:
@@ -103,9 +107,6 @@ def table(
 
     Returns:
         One row per condition: ``condition``, ``n`` and the scores.
-
-    Raises:
-        UserError: the entry of these audio features does not say how they become power.
     """
     return [
         {"condition": name, "n": len(truth)} | score(truth, predict(corruption))
@@ -114,14 +115,23 @@ def table(
 
 
 def conditions(features: FeaturesConfig) -> dict[str, Corruption]:
-    """All conditions for clips of these features, by name."""
+    """All conditions for clips of these features, by name.
+
+    Noise is left out where the entry of the audio features does not say how they become power.
+    """
+    noises = {f"noise {db} dB": functools.partial(noise, db, features) for db in NOISE_DB}
+    if AUDIO_FEATURES[features.audio_features].powers is None:
+        _LOG.info(
+            "robustness without %s: audio_features %s has no powers at its entry",
+            ", ".join(noises),
+            features.audio_features,
+        )
+        noises = {}
     return {
         "clean": clean,
         "no face": no_face,
         "no voice": no_audio,
-        "noise 20 dB": noise(20, features),
-        "noise 10 dB": noise(10, features),
-        "noise 0 dB": noise(0, features),
+        **{name: make() for name, make in noises.items()},
         "half the frames": half_the_frames,
         "dark": dark,
     }

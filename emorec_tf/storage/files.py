@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from emorec_tf.storage.paths import Remote, size_of
+from emorec_tf.storage.paths import Remote, replacing, size_of
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
@@ -20,16 +20,10 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     if isinstance(path, Remote):
         path.write_bytes(raw)
         return
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def put_in_place(finished: Path, target: Path) -> None:

@@ -159,6 +159,26 @@ def remove_tree(folder: Path) -> None:
         folder._ask(lambda files, url: files.rmtree(url))
 
 
+@contextlib.contextmanager
+def replacing(path: Path, name: str = "") -> Iterator[Path]:
+    """Yield a temporary name beside a local file; at the end it is renamed to ``path``.
+
+    Whatever fails or interrupts the writing, the temporary file is removed.
+
+    Args:
+        path: what is made or replaced.
+        name: of the temporary file; "": the file's own with ``.tmp``.
+    """
+    temporary = path.with_name(name or f"{path.name}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
 def copy(source: Path, target: Path) -> None:
     """Copy a file; under its final name it is complete or absent."""
     if isinstance(source, Remote) and isinstance(target, Remote):
@@ -166,12 +186,11 @@ def copy(source: Path, target: Path) -> None:
     elif isinstance(target, Remote):
         target._ask(lambda files, url: files.copy(str(source), url, overwrite=True))
     else:
-        temporary = target.with_name(target.name + ".tmp")
-        if isinstance(source, Remote):
-            source._ask(lambda files, url: files.copy(url, str(temporary), overwrite=True))
-        else:
-            shutil.copyfile(source, temporary)
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            if isinstance(source, Remote):
+                source._ask(lambda files, url: files.copy(url, str(temporary), overwrite=True))
+            else:
+                shutil.copyfile(source, temporary)
 
 
 @contextlib.contextmanager
@@ -197,13 +216,8 @@ def local_copy(path: Path) -> Iterator[Path]:
 def local_draft(path: Path, name: str) -> Iterator[Path]:
     """Yield a local name to write to; at the end the complete file becomes ``path``."""
     if not isinstance(path, Remote):
-        temporary = path.with_name(name)
-        try:
+        with replacing(path, name) as temporary:
             yield temporary
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
         return
     with tempfile.TemporaryDirectory(prefix="emorec-") as folder:
         yield Path(folder, name)

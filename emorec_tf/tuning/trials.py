@@ -139,8 +139,12 @@ def promote(past: Path, folder: Path) -> None:
         return  # it was deleted; then the trial is trained from the start
     half = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(half, ignore_errors=True)
-    shutil.copytree(past, half, ignore=shutil.ignore_patterns("logs"))
-    half.rename(folder)
+    try:
+        shutil.copytree(past, half, ignore=shutil.ignore_patterns("logs"))
+        half.rename(folder)
+    except BaseException:
+        shutil.rmtree(half, ignore_errors=True)
+        raise
 
 
 def deaths_file(search: Search, trial_id: str) -> Path:

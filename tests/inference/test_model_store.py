@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 from untrained_runs import on_disk
 
 from emorec_tf import export, predict, serve
+from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
-from emorec_tf.inference import model_store, predictor
+from emorec_tf.inference import model_store, predictor, zoo_contents
 
 
 def test_without_a_run_the_default_model_is_taken(
@@ -50,3 +52,18 @@ def test_a_flipped_byte_is_detected(tmp_path: Path, features: FeaturesConfig) ->
     weights.unlink()
     with pytest.raises(UserError, match=r"best\.keras is missing or damaged"):
         predictor.load(str(folder))
+
+
+def test_the_listing_reads_modalities_from_the_entries(
+    tmp_path: Path, features: FeaturesConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for fusion, uses in (("audio_only", "audio"), ("face_only", "face"), ("gated", "audio, face")):
+        folder = on_disk(tmp_path / fusion, features, fusion=fusion)
+        assert zoo_contents.model(fusion, folder)[1] == uses
+    entries = dict(choices.entries("fusion"))
+    facts = dataclasses.replace(entries["gated"].facts, uses=("face",))
+    entries["gated"] = dataclasses.replace(entries["gated"], facts=facts)
+    monkeypatch.setattr(choices, "entries", lambda kind: entries)
+    assert zoo_contents.model("gated", tmp_path / "gated")[1] == "face"
+    del entries["gated"]  # of a newer version
+    assert zoo_contents.model("gated", tmp_path / "gated")[1] == "audio, face"

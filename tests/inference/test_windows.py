@@ -51,8 +51,10 @@ def test_windows_cover_any_video_without_a_gap():
 
 def test_a_step_that_leaves_gaps_is_refused():
     assert windows.hop_of(4.0, None) == 2.0
-    for hop in (0.0, -1.0, 4.5):
-        with pytest.raises(UserError, match=r"window_hop_seconds is .*up to the run's window of 4"):
+    assert windows.hop_of(4.0, 0.04) == 0.04
+    said = r"window_hop_seconds is .*; it must be from 0\.04 up to the run's window of 4 s"
+    for hop in (0.0, -1.0, 4.5, 1e-9, 0.039, float("nan")):
+        with pytest.raises(UserError, match=said):
             windows.hop_of(4.0, hop)
 
 

@@ -13,7 +13,7 @@ from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
 from emorec_tf.features.audio_features import AUDIO_FEATURES, POWER_FLOOR, layer_of
 from emorec_tf.records import augmentation, voice_perturbation
-from emorec_tf.records.corruptions import conditions, powers_of, table
+from emorec_tf.records.corruptions import conditions, noise, powers_of, table
 from emorec_tf.tasks.tasks import Classification
 
 KINDS = [n for n, e in choices.entries("audio_features").items() if e.facts.powers is not None]
@@ -114,7 +114,7 @@ def test_audio_features_without_powers_are_refused(features, monkeypatch):
     entry = dataclasses.replace(AUDIO_FEATURES["log_mel"], powers=None)
     monkeypatch.setitem(AUDIO_FEATURES, "log_mel", entry)
     made = (
-        lambda: conditions(features),
+        lambda: noise(0, features),
         lambda: voice_perturbation.copies(features, 1),
         lambda: augmentation.other_channel(
             np.zeros((1, 2, 16), "f"), np.ones((1, 2), "f"), features, 0
@@ -124,3 +124,23 @@ def test_audio_features_without_powers_are_refused(features, monkeypatch):
         with pytest.raises(UserError, match="'log_mel' has no powers at its entry") as error:
             make()
         assert "\n" not in str(error.value)
+
+
+def test_without_powers_every_other_condition_is_scored(features, inputs, monkeypatch, caplog):
+    whole = list(conditions(features))
+    entry = dataclasses.replace(AUDIO_FEATURES["log_mel"], powers=None)
+    monkeypatch.setitem(AUDIO_FEATURES, "log_mel", entry)
+    drawn, truth = inputs(features), np.array([0, 1, 0, 1])
+
+    def predict(corruption):
+        assert set(corruption(drawn)) == set(drawn)
+        return np.eye(2)[truth]
+
+    with caplog.at_level("INFO", "emorec_tf"):
+        rows = table(predict, truth, Classification(("a", "b")).metrics, features)
+    left = [name for name in whole if not name.startswith("noise")]
+    assert [row["condition"] for row in rows] == left
+    assert len(left) == len(whole) - 3
+    (line,) = caplog.messages
+    assert line.startswith("robustness without noise 20 dB, noise 10 dB, noise 0 dB: ")
+    assert "log_mel" in line
