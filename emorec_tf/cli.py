@@ -17,6 +17,7 @@ from emorec_tf.config import config
 from emorec_tf.config.fields import nearest
 from emorec_tf.config.flags import Parser, one_spelling, typed
 from emorec_tf.errors import UserError
+from emorec_tf.storage.quiet import start_quietly
 
 Options = TypeVar("Options")
 
@@ -56,9 +57,6 @@ COMPARED = (
 
 WIDTH = 80  # columns of an example
 DEFAULTS_SUIT = "The defaults suit most uses."
-
-# TensorFlow's and MediaPipe's notes on start-up; errors still show. Set before they are imported.
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "GLOG_minloglevel": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
 
 # What a user can put right: space, rights, and paths that cannot be a folder or a file.
 DISK_ERRORS = {
@@ -189,7 +187,7 @@ def console() -> Iterator[None]:
         yield
         return
     handler, before = Console(), package.level
-    level = os.environ.get("EMOREC_LOG", "info").upper()
+    level = (os.environ.get("EMOREC_LOG") or "info").upper()
     known = logging.getLevelNamesMapping()
     if level not in known:
         raise UserError(f"EMOREC_LOG is {level.lower()!r}; {nearest(level, known).lower()}")
@@ -204,10 +202,31 @@ def console() -> Iterator[None]:
 
 def guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """Run a command and print what it logs; turn a user's error into one line and exit code 1."""
-    for name, level in QUIET.items():
-        os.environ.setdefault(name, level)
+    start_quietly()
     # its advice on retracing is for programmers; models of several kinds in one process cause it
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+        return _guarded(run, argv)
+    finally:
+        flush()
+
+
+def flush() -> None:
+    """Write out what was printed; quietly where its reader (head, less) has gone."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """Send the rest of the output nowhere, else Python reports it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None) -> int:
     try:
         with console():
             return run(argv)
@@ -218,8 +237,8 @@ def guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
             "stopped; what was finished is kept; run the same command to continue", file=sys.stderr
         )
         return 130
-    except BrokenPipeError:  # the reader (head, less) has gone; nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone; nothing is wrong
+        _drop_output()
         return 0
     except OSError as error:
         if error.errno not in DISK_ERRORS:
@@ -234,6 +253,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv and argv[0] in VERBS:
         return importlib.import_module(f"emorec_tf.{argv[0]}").main(argv[1:])
+    try:
+        return _answer(argv)
+    except BrokenPipeError:
+        _drop_output()
+        return 0
+    finally:
+        flush()
+
+
+def _answer(argv: Sequence[str]) -> int:
+    """Say which verbs there are, or that one is unknown."""
     if argv and argv[0] == "--version":
         print(f"emorec_tf {__version__}")
         return 0

@@ -18,8 +18,6 @@ from emorec_tf.tasks import tasks
 from emorec_tf.training import experiment
 from emorec_tf.training.distributed import cluster
 
-SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "seed")
-
 
 @dataclass(frozen=True)
 class CrossvalOptions:
@@ -54,11 +52,11 @@ def run(argv: Sequence[str] | None) -> int:
     """Plan, then train, score and join one fold after the other."""
     cluster.refuse("crossval", "share folds out with --folds")
     options, given = parse_options(argv, "crossval", CrossvalOptions, *config.SECTIONS.values())
-    unused = [k for k in SET_BY_PROTOCOL if given.pop(k, None) is not None]
+    unused = [k for k in crossvalidation.SET_BY_PROTOCOL if given.pop(k, None) is not None]
     if unused:
         print(f"note: {', '.join(unused)} not used; the protocol and --seeds decide")
     check(options.seeds >= 1, "seeds", options.seeds, "at least 1")
-    settings, records = experiment.resolve(given)
+    settings, records = experiment.resolve(given, show_progress=True)
     planned = crossvalidation.plan(settings, records, options.protocol, options.allow_partial)
     folder = Path(options.run or f"runs/cv-{settings.data.dataset}")
     words = ["python", "-m", "emorec_tf.crossval", *(sys.argv[1:] if argv is None else argv)]

@@ -42,7 +42,7 @@ def run(argv: Sequence[str] | None) -> int:
         count, size = decode_cache.clear(where)
         print(f"freed {size / decode_cache.GIB:.3f} GiB: {count} entries in {where}")
         return 0
-    prepare_records.prepare(options, FeaturesConfig(**features))
+    prepare_records.prepare(options, FeaturesConfig(**features), show_progress=True)
     rows = read_csv(paths.place(str(options.records)) / records_dir.REPORT)
     print_table(rows, options)
     refused = [r for r in rows if r["status"] == "refused"]

@@ -36,7 +36,7 @@ def run(argv: Sequence[str] | None) -> int:
     options, given = parse_options(argv, "train", TrainOptions, *config.SECTIONS.values())
     if cluster.team():  # a lost machine is reported in one line instead
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    settings, records = experiment.resolve(given)
+    settings, records = experiment.resolve(given, show_progress=True)
     fusion, _ = choices.parse(settings.model.fusion)
     folder = paths.place(options.run or f"runs/{settings.data.dataset}-{fusion}")
     train_run.train(experiment.make(settings, records), folder, overwrite=options.overwrite)

@@ -54,7 +54,7 @@ def run(argv: Sequence[str] | None) -> int:
     cluster.refuse("tune", "share trials as docs/search.md says")
     options, given = parse_options(argv, "tune", TuneOptions, *config.SECTIONS.values())
     address, worker = search_run.role(os.environ)
-    settings, records = experiment.resolve(given)
+    settings, records = experiment.resolve(given, show_progress=True)
     own, notes = search.nested(
         settings, records, options.protocol, options.fold or 0, options.allow_partial
     )

@@ -22,15 +22,15 @@ from filelock import FileLock
 from fresh_process import FreshProcess, Reloaded
 from places import DATA
 
-from emorec_tf.cli import QUIET
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.schema import schema
+from emorec_tf.storage.quiet import QUIET_START
 
 if TYPE_CHECKING:
     import keras
 
-os.environ.update(QUIET)  # before anything imports TensorFlow
+os.environ.update(QUIET_START)  # before anything imports TensorFlow
 
 Inputs = dict[str, np.ndarray]
 

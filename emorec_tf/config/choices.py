@@ -117,6 +117,15 @@ def facts(kind: str, choice: str) -> Any:
     return entry(kind, parse(choice)[0]).facts
 
 
+def check_mesh(face: str, face_mesh: bool) -> None:
+    """Refuse a face branch that needs mesh points, for records without them.
+
+    Raises:
+        UserError: no such branch, or no mesh points for it.
+    """
+    facts("face", face).check_mesh(parse(face)[0], face_mesh)
+
+
 def described(kind: str) -> str:
     """Name all entries with their summaries, for help."""
     return ", ".join(f"{e.name} ({e.summary.rstrip('.')})" for e in entries(kind).values())

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from emorec_tf.config import spellings
 from emorec_tf.config.fields import check, nearest, option
 from emorec_tf.config.sections import DataConfig, FeaturesConfig, ModelConfig, TrainConfig
 from emorec_tf.errors import UserError
@@ -27,11 +28,13 @@ __all__ = [
     "TrainConfig",
     "build",
     "check",
+    "comparable",
     "flat",
     "nearest",
     "option",
     "read_mapping",
     "read_yaml",
+    "same_settings",
     "section_of",
     "to_yaml",
 ]
@@ -59,8 +62,22 @@ SECTIONS: dict[str, type] = {f.name: type(f.default) for f in dataclasses.fields
 
 
 def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give settings of an older version their present names."""
-    return {RENAMED.get(name, name): value for name, value in values.items()}
+    """Give settings of an older version their present names, and values their present spelling."""
+    named = {RENAMED.get(name, name): value for name, value in values.items()}
+    return {name: spellings.present(name, value) for name, value in named.items()}
+
+
+def comparable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give flat settings of any version, as a file stores them, the spelling they are compared in.
+
+    So ``modality: "01"`` equals audio_visual, and ``lda(pca=9,trials=2)`` differs in spaces alone.
+    """
+    return {name: spellings.compared(name, value) for name, value in renamed(values).items()}
+
+
+def same_settings(one: Config, other: Config) -> bool:
+    """Whether two configs mean the same, however their choices are spelled."""
+    return comparable(flat(one)) == comparable(flat(other))
 
 
 def section_of(name: str) -> str | None:

@@ -34,6 +34,19 @@ class Branch(Row):
     trainable: bool = True  # False: no weights, so nothing has to train it before a classifier
     needs_mesh: bool = False  # of face branches: whether records without mesh points are refused
 
+    def check_mesh(self, name: str, face_mesh: bool) -> None:
+        """Refuse a branch of mesh points for records without them.
+
+        Args:
+            name: of the branch, for the message.
+            face_mesh: whether the records hold mesh points.
+
+        Raises:
+            UserError: they do not, and the branch needs them.
+        """
+        if self.needs_mesh and not face_mesh:
+            raise UserError(f"face branch {name} needs mesh points; prepare with --face_mesh")
+
 
 @dataclass(frozen=True)
 class Fusion(Row):

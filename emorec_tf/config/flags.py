@@ -132,7 +132,10 @@ class Parser(ArgumentParser):
         if unknown and not unknown[1].startswith("-"):
             return f"unexpected word {unknown[1]!r}; settings are given as --name value"
         if unknown:
-            flag = unknown[1].partition("=")[0]
+            flag, given, _ = unknown[1].partition("=")
+            name = flag.removeprefix("--no_")
+            if given and name != flag and name in self.switches():
+                return f"{flag} takes no value; give --{name} or {flag} alone"
             return f"unknown flag {flag}; {nearest(flag, self.flags())}"
         return text
 

@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from emorec_tf.config import choices
+from emorec_tf.config import choices, spellings
 from emorec_tf.config.clip import MODALITIES
 from emorec_tf.config.fields import check, option
 from emorec_tf.config.train_config import TrainConfig
@@ -22,7 +22,12 @@ from emorec_tf.config.train_config import TrainConfig
 __all__ = ["DataConfig", "FeaturesConfig", "ModelConfig", "TrainConfig"]
 
 MOST_AUDIO_MIB = 256  # of one clip in memory, from its samples to the features
-OLD_MODALITIES = ("01", "02", "03")  # RAVDESS's file codes, which older configs have
+
+
+def _spell_as_now(section: object) -> None:
+    """Give values that are spelled as in an older version their present spelling."""
+    for name, value in list(vars(section).items()):
+        object.__setattr__(section, name, spellings.present(name, value))
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Refuse enrolment with no clips, emotions on a continuous scale, unknown modalities."""
-        known = self.modality in ("auto", *MODALITIES, *OLD_MODALITIES)
+        _spell_as_now(self)
+        known = self.modality in ("auto", *MODALITIES)
         check(known, "modality", self.modality, " or ".join(("auto", *MODALITIES)))
         wanted = self.enrol in (None, "self") or int(self.enrol) >= 1
         check(wanted, "enrol", self.enrol, "a number of clips from 1, or self")
@@ -291,6 +297,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse probabilities that leave no clip with both modalities."""
+        _spell_as_now(self)
         check(
             0 <= self.modality_dropout < 0.5, "modality_dropout", self.modality_dropout, "0 to 0.5"
         )

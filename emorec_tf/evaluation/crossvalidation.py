@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from emorec_tf import __version__
-from emorec_tf.config.config import Config, build, flat
+from emorec_tf.config.config import Config, build, comparable, flat, same_settings
 from emorec_tf.config.fields import check
 from emorec_tf.datasets.labels import classes_of, labelled
 from emorec_tf.errors import UserError
@@ -42,7 +42,10 @@ KIND = resumable.Kind(
         "steps": "a config of pretrain has changed",
     },
     rest="seed-*/fold-*/run.json",
+    spelled={"config": comparable},
 )
+# settings that a protocol and its seeds decide
+SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "seed")
 _LOG = logging.getLogger(__name__)
 
 
@@ -256,7 +259,7 @@ def _one(planned: CrossValidation, fold: Fold, seed: int, folder: Path) -> None:
     with alone(lock, f"another process is at work on {work}; give each its own --folds, or wait"):
         experiment = planned.experiment(fold, seed)
         if crossval_files.is_done(target):
-            if run_dir.load(target).config != experiment.settings:
+            if not same_settings(run_dir.load(target).config, experiment.settings):
                 raise UserError(f"{target} has other settings; give another --run, or remove it")
             return
         _LOG.info("\nseed %d, fold %s", seed, fold.name)

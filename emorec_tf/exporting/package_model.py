@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emorec_tf.config.config import flat, to_yaml
+from emorec_tf.config.config import comparable, flat, to_yaml
 from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import run_card
@@ -87,7 +87,7 @@ def check_same(trained: Run, evaluated: FinishedRun | None) -> None:
         raise UserError(f"{where} is LEAKY: it says nothing about new speakers; use another one")
     if evaluated.missing:
         raise UserError(f"{where} is unfinished; repeat the crossval command")
-    own, theirs = flat(trained.config), dict(evaluated.facts["config"])
+    own, theirs = comparable(flat(trained.config)), comparable(evaluated.facts["config"])
     names = [n for n in own if n in theirs and own[n] != theirs[n] and n not in MAY_DIFFER]
     if names or evaluated.classes != trained.classes:
         differ = ", ".join(names) or "classes"

@@ -63,8 +63,10 @@ def build_model(
         the branches' joined features [B, E], to which ``head_layers`` adds the fitted head.
 
     Raises:
-        UserError: an unknown choice or argument, or a fusion that needs frames without any.
+        UserError: an unknown choice or argument, a fusion that needs frames without any, or a face
+            branch that needs mesh points without any.
     """
+    choices.check_mesh(config.model.face, config.features.face_mesh)
     inputs = input_tensors(config.features, any_frames=config.train.train_frames > 0)
     given, inputs = inputs, switched_off(inputs, unused)
     masks = inputs["audio_mask"], inputs["face_mask"]

@@ -1,4 +1,4 @@
-"""Shards made by processes of this machine, with a progress bar on the terminal."""
+"""Shards made by processes of this machine, where asked for with a progress bar."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ from collections.abc import Callable, Iterator
 from emorec_tf.records import shards, worker_pool
 
 
-def make_all(job: shards.Job, parts: shards.Parts, workers: int) -> None:
+def make_all(
+    job: shards.Job, parts: shards.Parts, workers: int, show_progress: bool = False
+) -> None:
     """Make these shards, in order; all processes work on one, then on the next."""
     queue = [clip for clips in parts.values() for clip in clips]
     results = worker_pool.process(queue, workers, job.settings)
-    with progress_bar(len(queue)) as advance:
+    shown = progress_bar(len(queue)) if show_progress else contextlib.nullcontext(_unchanged)
+    with shown as advance:
         for number, clips in parts.items():
             shards.write(job.place, number, map(advance, itertools.islice(results, len(clips))))
+
+
+def _unchanged(result: worker_pool.Result) -> worker_pool.Result:
+    return result
 
 
 @contextlib.contextmanager

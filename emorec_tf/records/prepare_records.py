@@ -100,13 +100,16 @@ class Preparation:
     )
 
 
-def prepare(preparation: Preparation, features: FeaturesConfig) -> Records:
+def prepare(
+    preparation: Preparation, features: FeaturesConfig, *, show_progress: bool = False
+) -> Records:
     """Write the records of a corpus unless they are complete; go on where an earlier call stopped.
 
     Args:
         preparation: the corpus, where its records go, and how. ``records`` must be set, and
             ``source`` too but for the demo corpus, which is made.
         features: what is kept of each clip.
+        show_progress: draw a progress bar on stderr, as the commands do.
 
     Raises:
         UserError: nothing to read, other records in the way, or every clip refused.
@@ -126,7 +129,7 @@ def prepare(preparation: Preparation, features: FeaturesConfig) -> Records:
     plan = _plan(clips, features, size)
     manifest = _manifest(preparation, features, plan)
     cache = decode_cache.bounded(preparation.cache_gib)
-    make = _runner(preparation)
+    make = _runner(preparation, show_progress)
     busy = f"another prepare is at work in {folder}; wait or stop it"
     with locks.alone(folder / ".lock", busy):
         if _is_complete(folder, manifest, preparation.overwrite):
@@ -156,10 +159,10 @@ def demo_source() -> str:
     return str(demo_corpus.build(folder))
 
 
-def demo_records(features: FeaturesConfig) -> Path:
+def demo_records(features: FeaturesConfig, *, show_progress: bool = False) -> Path:
     """Prepare the demo corpus in the cache folder; return the folder of records."""
     folder = cache_folder() / f"demo-records-{features.fingerprint()}"
-    prepare(Preparation(records=str(folder)), features)
+    prepare(Preparation(records=str(folder)), features, show_progress=show_progress)
     return folder
 
 
@@ -177,7 +180,9 @@ def _clips(preparation: Preparation) -> list[Clip]:
     return sorted(clips, key=lambda c: hashlib.sha256(c.clip_id.encode()).digest())
 
 
-def _runner(preparation: Preparation) -> Callable[[shards.Job, shards.Parts], None]:
+def _runner(
+    preparation: Preparation, show_progress: bool
+) -> Callable[[shards.Job, shards.Parts], None]:
     """Choose what makes the shards.
 
     Raises:
@@ -186,7 +191,10 @@ def _runner(preparation: Preparation) -> Callable[[shards.Job, shards.Parts], No
     if preparation.runner == "local":
         if preparation.beam_options:
             raise UserError("--beam_options are for --runner beam; add it, or leave them out")
-        return functools.partial(local_runner.make_all, workers=preparation.workers)
+        workers = preparation.workers
+        return functools.partial(
+            local_runner.make_all, workers=workers, show_progress=show_progress
+        )
     if importlib.util.find_spec("apache_beam") is None:
         raise UserError("--runner beam needs Apache Beam; pip install 'emorec-tf[beam]'")
     return functools.partial(_beam_runner().make_all, given=preparation.beam_options)

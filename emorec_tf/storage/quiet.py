@@ -13,7 +13,22 @@ from typing import TextIO
 from emorec_tf.errors import UserError
 
 LONGEST = 200  # characters of a foreign message that are passed on
+# TensorFlow's and MediaPipe's notes on start-up; errors still show
+QUIET_START = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "GLOG_minloglevel": "2",
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+}
 REDIRECT = {"stdout": contextlib.redirect_stdout, "stderr": contextlib.redirect_stderr}
+
+
+def start_quietly() -> None:
+    """Let TensorFlow and MediaPipe start without notes, unless the user set their variables.
+
+    Call it before they are imported.
+    """
+    for name, level in QUIET_START.items():
+        os.environ.setdefault(name, level)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Kind:
         must_agree: keys of the plan in order of importance, each with what to say where it
             differs (``{key}`` of the stored plan may stand in it); "": both values.
         rest: glob pattern of files that also identify a folder of this kind, without its plan.
+        spelled: functions that spell values of the plan alike before they are compared, by key.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Kind:
     flag: str
     must_agree: Mapping[str, str]
     rest: str = ""
+    spelled: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
 
 def check(
@@ -128,7 +130,8 @@ def is_started(folder: Path, kind: Kind) -> bool:
 def differences(stored: Plan, plan: Plan, kind: Kind) -> list[str]:
     """Name what differs between two plans; the first key that differs explains the later ones."""
     for key, said in kind.must_agree.items():
-        old, new = _plain(stored.get(key)), _plain(plan[key])
+        spell = kind.spelled.get(key, _plain)
+        old, new = (spell(_plain(value)) for value in (stored.get(key), plan[key]))
         if old == new:
             continue
         if said:

@@ -1,7 +1,8 @@
 """What is refused before a run is started: settings, clips and networks that cannot be trained.
 
 ``check_settings`` looks at settings alone, ``check_clips`` at the data, ``check_networks`` builds
-every network once, with nothing trained and nothing written.
+every network once, with nothing trained and nothing written. Each looks at the pretraining stages
+and ensemble members of a run as at the run itself.
 """
 
 from __future__ import annotations
@@ -28,15 +29,32 @@ _LOG = logging.getLogger(__name__)
 
 
 def check_settings(settings: Config) -> None:
-    """Refuse stages, ensembles and classifiers that cannot be; log which features are ignored.
+    """Refuse stages, ensembles and classifiers that cannot be, of the run and of its stages.
 
     Raises:
         UserError: no such config, one that has stages itself, or settings that do not go together.
     """
+    stages = pretraining.configs_of(settings)
+    _check_own(settings)
+    for file, own in stages.items():
+        try:
+            _check_own(own)
+        except UserError as error:
+            raise UserError(f"{file}: {error}") from error
+
+
+def note_ignored_features(settings: Config) -> None:
+    """Log which features in the configs of stages differ from those of the records."""
     for file, own in pretraining.configs_of(settings).items():
         for line in _ignored_features(read_yaml(file), own, settings):
             _LOG.info("note: %s has %s", file, line)
+
+
+def _check_own(settings: Config) -> None:
+    """Refuse settings of one run that do not go together."""
     _check_ensemble(settings)
+    if settings.model.ensemble is None:
+        choices.check_mesh(settings.model.face, settings.features.face_mesh)
     if settings.train.augment_channel or settings.train.augmented_copies:
         name = settings.features.audio_features
         choices.facts("audio_features", name).check_powers(name)
@@ -151,12 +169,13 @@ def check_networks(experiment: Experiment, stages: Sequence[Stage]) -> None:
 
     try:
         built = {s: _network(experiment.with_settings(s.settings)) for s in stages}
+        for stage, network in built.items():
+            _check_trained(experiment.with_settings(stage.settings), network)
         settings = experiment.settings
         if settings.model.ensemble:
             return
         model = _network(experiment)
-        switched_off = {f"{kind}_branch" for kind in experiment.unused}
-        untrained = transfer.with_weights(model.layers) - switched_off
+        untrained = _untrained(experiment, model)
         own = transfer.branch_layers(model)
         for stage, network in built.items():
             trained = transfer.branch_layers(network)
@@ -164,6 +183,17 @@ def check_networks(experiment: Experiment, stages: Sequence[Stage]) -> None:
         transfer.check_trained(settings, untrained)
     finally:
         keras.utils.clear_session()  # layers are numbered from the start in what is trained
+
+
+def _untrained(experiment: Experiment, model: keras.Model) -> set[str]:
+    """Names of the layers with weights, without branches that are switched off."""
+    switched_off = {f"{kind}_branch" for kind in experiment.unused}
+    return transfer.with_weights(model.layers) - switched_off
+
+
+def _check_trained(experiment: Experiment, network: keras.Model) -> None:
+    """Refuse a stage that would keep the random weights of a branch."""
+    transfer.check_trained(experiment.settings, _untrained(experiment, network))
 
 
 def _network(experiment: Experiment) -> keras.Model:

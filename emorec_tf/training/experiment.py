@@ -15,6 +15,7 @@ from typing import Any
 from emorec_tf.config import choices, config
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import Config
+from emorec_tf.config.fields import check
 from emorec_tf.datasets.labels import classes_of, labelled, left_out
 from emorec_tf.errors import UserError
 from emorec_tf.records import prepare_records, records_dir
@@ -146,12 +147,15 @@ class Experiment:
         )
 
 
-def resolve(given: Mapping[str, Any]) -> tuple[Config, Records]:
+def resolve(
+    given: Mapping[str, Any], *, show_progress: bool = False
+) -> tuple[Config, Records]:
     """Complete settings from the records they name, and open these.
 
     Args:
         given: flat ``{field: value}``, only what the user set; features among them are compared
             with those of the records. Without ``records``, those of the demo corpus are made.
+        show_progress: draw a progress bar while they are made.
 
     Raises:
         UserError: unknown choices, no such records, or records of other settings.
@@ -162,8 +166,11 @@ def resolve(given: Mapping[str, Any]) -> tuple[Config, Records]:
         choices.check(kind, getattr(settings.model, kind))
     if settings.data.records is None:
         cluster.refuse("preparing the demo corpus", "give --records on a disk that all share")
+        dataset = given.get("dataset", "demo")
+        check(dataset == "demo", "dataset", dataset, "demo where no --records are given")
+        checks.check_settings(settings)  # before the corpus is made
         _LOG.info("no --records given: training on the built-in demo corpus")
-        folder = prepare_records.demo_records(settings.features)
+        folder = prepare_records.demo_records(settings.features, show_progress=show_progress)
         settings = config.build({"records": str(folder), "dataset": "demo"}, settings)
     records = records_dir.open_records(str(settings.data.records), wanted)
     dataset = records.manifest["dataset"]
@@ -172,6 +179,7 @@ def resolve(given: Mapping[str, Any]) -> tuple[Config, Records]:
     settings = config.build({"dataset": dataset}, settings)
     settings = dataclasses.replace(settings, features=records.features)
     checks.check_settings(settings)
+    checks.note_ignored_features(settings)
     return settings, records
 
 

@@ -24,7 +24,7 @@ import yaml
 
 from emorec_tf import __version__
 from emorec_tf.config import choices
-from emorec_tf.config.config import Config, build, flat, renamed, to_yaml
+from emorec_tf.config.config import Config, build, comparable, flat, renamed, to_yaml
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
 from emorec_tf.records.records_dir import Records
@@ -194,7 +194,7 @@ def source_of(records: Records) -> dict[str, Any]:
 
 def _plan(run: Run) -> dict[str, Any]:
     return {
-        "config": {k: v for k, v in flat(run.config).items() if k not in NO_MATTER},
+        "config": {k: v for k, v in comparable(flat(run.config)).items() if k not in NO_MATTER},
         "split": dataclasses.asdict(run.split),
         "classes": run.classes,
         "stages": sorted(run.steps),

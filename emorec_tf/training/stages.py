@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf.config import choices
+from emorec_tf.config import choices, spellings
 from emorec_tf.config.config import (
     RENAMED,
     Config,
@@ -102,9 +102,9 @@ def run_fingerprint(experiment: Experiment) -> str:
 
 
 def first_named(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under their original names, so that a rename changes no fingerprint."""
-    first = {new: old for old, new in RENAMED.items()}
-    return {first.get(name, name): value for name, value in values.items()}
+    """Settings as they were first named and spelled, so that a rename changes no fingerprint."""
+    old = {new: old for old, new in RENAMED.items()}
+    return {old.get(n, n): spellings.first(n, value) for n, value in values.items()}
 
 
 def fingerprint(*facts: Any) -> str:

@@ -17,8 +17,8 @@ from emorec_tf.evaluation import crossvalidation
 from emorec_tf.records.records_dir import Records
 from emorec_tf.training import experiment as experiments
 from emorec_tf.training.experiment import Experiment
-from emorec_tf.tuning import search_space
-from emorec_tf.tuning.search_space import Axis
+from emorec_tf.tuning import search_files, search_space
+from emorec_tf.tuning.axes import Axis
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,8 @@ def make(
         UserError: an axis that cannot be searched.
     """
     assigned = ("epochs",) if tuner.tuner == "hyperband" else ()
+    named = search_space.present_names(section, experiment.settings)
+    section = search_files.spelled_as_before(folder, named, experiment.settings)
     space = search_space.read(section, experiment.settings, assigned)
     facts = {
         "config": flat(experiment.settings),

@@ -10,18 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf.config.config import Config, build, renamed, to_yaml
+from emorec_tf.config.config import Config, build, comparable, renamed, to_yaml
 from emorec_tf.errors import UserError
 from emorec_tf.storage import resumable
 from emorec_tf.storage.files import rows_to_csv, write_atomically
 from emorec_tf.storage.locks import alone
 from emorec_tf.training import run_dir, stages
+from emorec_tf.tuning import search_space
 
 if TYPE_CHECKING:
     from emorec_tf.tuning.search import Search
 
 MUST_AGREE = ("config", "search", "tuner", "factor", "protocol", "split")
-KIND = resumable.Kind("search", "plan.json", "--out", dict.fromkeys(MUST_AGREE, ""))
+KIND = resumable.Kind(
+    "search", "plan.json", "--out", dict.fromkeys(MUST_AGREE, ""), spelled={"config": comparable}
+)
 BEST, TABLE, PLOT = "best.yaml", "trials.csv", "search.png"
 _LOG = logging.getLogger(__name__)
 
@@ -55,6 +58,18 @@ def plan_of(folder: Path) -> dict[str, Any]:
         return {**stored, "config": renamed(stored["config"])}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged; --overwrite starts again") from error
+
+
+def spelled_as_before(folder: Path, section: Any, settings: Config) -> Any:
+    """Return a section as the search in a folder has it, if only names of arguments differ.
+
+    Its trials are filed under the names that it was started with.
+    """
+    try:
+        stored = plan_of(folder)["search"]
+    except UserError:  # none yet, or a damaged one, which is reported later
+        return section
+    return stored if search_space.present_names(stored, settings) == section else section
 
 
 def lock_of(folder: Path, worker: str) -> Path:

@@ -10,18 +10,17 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
-from emorec_tf.config import choices as catalog
+from emorec_tf.config import choices
 from emorec_tf.config.config import SECTIONS, Config, build, section_of
-from emorec_tf.config.fields import check, nearest
+from emorec_tf.config.fields import nearest
+from emorec_tf.config.spellings import call
 from emorec_tf.errors import UserError
+from emorec_tf.tuning.axes import Axis, axis_of
 
-SAMPLINGS = ("linear", "log", "reverse_log")
-RANGE_KEYS = ("min", "max", "step", "sampling")
 # settings of model and train that no search may vary, and why
 SHARED = {
     "seed": "all trials share it, else the luckiest one would be chosen",
@@ -29,35 +28,6 @@ SHARED = {
     "refit": "the score is that of the first fit",
 }
 CLOSE_DIGITS = 4  # of a number from a range: more would be noise
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One thing that differs between trials."""
-
-    name: str  # a setting, or KIND.HYPERPARAMETER
-    values: tuple[Any, ...] = ()  # one of these; (): a number of the range
-    low: float = 0.0
-    high: float = 0.0
-    step: float | None = None
-    sampling: str = "linear"
-    whole: bool = False  # integers only
-    under: tuple[str, ...] = ()  # labels of the choices that have it; (): all of them
-
-    @property
-    def kind(self) -> str:
-        """Kind of choice whose hyperparameter it is (audio, face, ...); "": a setting."""
-        return self.name.rpartition(".")[0]
-
-    @property
-    def labels(self) -> list[str]:
-        """Values as words: KerasTuner knows neither None nor lists, nor values of several types."""
-        return [label(value) for value in self.values]
-
-
-def label(value: Any) -> str:
-    """Write a value as one word."""
-    return value if isinstance(value, str) else repr(value)
 
 
 def searchable() -> list[str]:
@@ -68,7 +38,7 @@ def searchable() -> list[str]:
 
 def default(base: Config) -> dict[str, Any]:
     """Return the section that is searched where a config has none."""
-    used = catalog.facts("fusion", base.model.fusion).uses
+    used = choices.facts("fusion", base.model.fusion).uses
     section: dict[str, Any] = {
         "learning_rate": {"min": 3e-4, "max": 1e-2, "sampling": "log"},
         "weight_decay": {"min": 1e-3, "max": 1e-1, "sampling": "log"},
@@ -78,8 +48,8 @@ def default(base: Config) -> dict[str, Any]:
     if len(used) == 2:
         section["modality_dropout"] = [0.0, 0.15, 0.3]
     for kind in used:
-        name, _ = catalog.parse(getattr(base.model, kind))
-        if "dropout" in catalog.entry(kind, name).arguments:
+        name, _ = choices.parse(getattr(base.model, kind))
+        if "dropout" in choices.entry(kind, name).arguments:
             section[f"{kind}.dropout"] = {"min": 0.0, "max": 0.6, "step": 0.1}
     return section
 
@@ -128,8 +98,8 @@ def setting(name: str, given: Any, section: Mapping[str, Any], base: Config) -> 
     hint = typing.get_type_hints(SECTIONS[where])[name]
     axis = axis_of(name, given, hint)
     for value in axis.values or (axis.low, axis.high):
-        if name in catalog.NETWORK:
-            catalog.check(name, value)
+        if name in choices.NETWORK:
+            choices.check(name, value)
         build({name: int(value) if axis.whole and not axis.values else value}, base)
     return axis
 
@@ -137,114 +107,63 @@ def setting(name: str, given: Any, section: Mapping[str, Any], base: Config) -> 
 def hyperparameter(name: str, given: Any, section: Mapping[str, Any], base: Config) -> Axis:
     """Check a hyperparameter against every choice that has it and does not set it itself."""
     kind, _, own = name.partition(".")
-    if kind not in catalog.NETWORK:
+    if kind not in choices.NETWORK:
         raise UserError(
-            f"search: {name}: {kind!r} has no hyperparameters; {nearest(kind, catalog.NETWORK)}"
+            f"search: {name}: {kind!r} has no hyperparameters; {nearest(kind, choices.NETWORK)}"
         )
-    listed = section.get(kind)
-    choices = listed if isinstance(listed, list) else [catalog.parse(getattr(base.model, kind))[0]]
-    parsed = {str(choice): catalog.check(kind, str(choice)) for choice in choices}
-    arguments = {c: catalog.entries(kind)[called].arguments for c, (called, _) in parsed.items()}
-    having = [c for c in parsed if own in arguments[c]]
+    parsed = {choice: choices.check(kind, choice) for choice in listed(kind, section, base)}
+    entries = {c: choices.entries(kind)[called] for c, (called, _) in parsed.items()}
+    # what it is called now, in each choice
+    names = {c: entry.facts.renamed.get(own, own) for c, entry in entries.items()}
+    having = [c for c in parsed if names[c] in entries[c].arguments]
     if not having:
-        known = {name for names in arguments.values() for name in names}
+        known = {name for entry in entries.values() for name in entry.arguments}
         hint = nearest(own, known) if known else "none has any"
         raise UserError(
             f"search: {name}: no {kind} of {', '.join(parsed)} has that hyperparameter; {hint}"
         )
-    taking = [c for c in having if own not in parsed[c][1]]
+    taking = [c for c in having if names[c] not in parsed[c][1]]
     if not taking:
         raise UserError(f"search: {name}: every {kind} that has it sets it; drop it there or here")
-    usual = arguments[taking[0]][own]
+    usual = entries[taking[0]].arguments[names[taking[0]]]
     axis = axis_of(name, given, float | None if usual is None else type(usual))
     for choice in taking:
         called, set_there = parsed[choice]
         for value in axis.values or (axis.low, axis.high):
             number = int(value) if axis.whole and not axis.values else value
-            catalog.check(kind, call(called, {**set_there, own: number}))
+            choices.check(kind, call(called, {**set_there, names[choice]: number}))
     some = len(taking) < len(parsed)
     return dataclasses.replace(axis, under=tuple(taking) if some else ())
 
 
-def axis_of(name: str, given: Any, hint: Any) -> Axis:
-    """Read a list or a range of values like ``hint``."""
-    if isinstance(given, dict):
-        return range_of(name, given, hint)
-    if not isinstance(given, list) or not given:
-        raise UserError(f"search: {name} is {given!r}; it must be a list of values or {{min, max}}")
-    axis = Axis(name, tuple(typed(name, value, hint) for value in given))
-    twice = sorted({text for text in axis.labels if axis.labels.count(text) > 1})
-    if twice:
-        raise UserError(f"search: {name} lists {', '.join(twice)} twice")
-    return axis
+def listed(kind: str, section: Mapping[str, Any], base: Config) -> list[str]:
+    """Choices of a kind that a search tries: those it lists, or that of the config."""
+    given = section.get(kind)
+    if isinstance(given, list):
+        return [str(choice) for choice in given]
+    return [choices.parse(getattr(base.model, kind))[0]]
 
 
-def range_of(name: str, given: Mapping[str, Any], hint: Any) -> Axis:
-    """Read a range of numbers."""
-    unknown = [key for key in given if key not in RANGE_KEYS]
-    if unknown:
-        raise UserError(
-            f"search: {name}: unknown {unknown[0]!r}; {nearest(unknown[0], RANGE_KEYS)}"
-        )
-    if "min" not in given or "max" not in given:
-        raise UserError(f"search: {name}: a range has a min and a max")
-    hint = plain(hint)
-    if hint not in (int, float):
-        raise UserError(f"search: {name}: only numbers have a range; give a list of values")
-    low, high = (typed(f"{name}.{key}", given[key], hint) for key in ("min", "max"))
-    if low >= high:
-        raise UserError(f"search: {name}: min {low} is not below max {high}")
-    sampling = given.get("sampling", "linear")
-    check(sampling in SAMPLINGS, f"search: {name}.sampling", sampling, " or ".join(SAMPLINGS))
-    logarithmic = sampling != "linear"
-    check(
-        not logarithmic or low > 0, f"search: {name}.min", low, f"above 0 with sampling {sampling}"
-    )
-    step = given.get("step")
-    if step is not None:
-        step = typed(f"{name}.step", step, hint)
-        least = 1 if logarithmic else 0
-        check(step > least, f"search: {name}.step", step, f"above {least} with sampling {sampling}")
-    return Axis(name, (), low, high, step, sampling, hint is int)
+def present_names(section: Any, base: Config) -> Any:
+    """Give hyperparameters of an older version their present names; see ``read``.
 
-
-def plain(hint: Any) -> Any:
-    """Take None away from a type."""
-    parts = [part for part in typing.get_args(hint) if part is not type(None)]
-    return parts[0] if type(None) in typing.get_args(hint) else hint
-
-
-def typed(name: str, value: Any, hint: Any) -> Any:
-    """Give a value the type that the setting or hyperparameter has, or refuse it.
-
-    YAML 1.1 takes 3e-4 for a word and on for true; the first is corrected, the second refused.
+    Raises:
+        UserError: one stands there by both names.
     """
-    if value is None and type(None) in typing.get_args(hint):
-        return None
-    hint, allowed = plain(hint), typing.get_args(hint)
-    if typing.get_origin(hint) is Literal:
-        words = " or ".join(f'"{a}"' for a in allowed)
-        check(value in allowed, f"search: {name}", value, f"{words}, in quotes")
-    elif hint is float:
-        if not isinstance(value, bool):
-            try:
-                return float(value)
-            except (TypeError, ValueError):
-                pass
-        check(False, f"search: {name}", value, "a number")
-    elif hint is tuple:
-        check(isinstance(value, list), f"search: {name}", value, "a list inside the list")
-        return tuple(value)
-    elif hint in (int, bool, str):
-        what = {int: "a whole number", bool: "true or false", str: "a word"}[hint]
-        check(type(value) is hint, f"search: {name}", value, what)
-    return value
-
-
-def call(name: str, arguments: Mapping[str, Any]) -> str:
-    """Write a choice as the config has it: ``lstm(units=64)``."""
-    inside = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
-    return f"{name}({inside})" if inside else name
+    if not isinstance(section, dict):
+        return section
+    found: dict[Any, Any] = {}
+    for name, given in section.items():
+        kind, _, own = str(name).partition(".")
+        if own and kind in choices.NETWORK:
+            called = [c.partition("(")[0].strip() for c in listed(kind, section, base)]
+            rows = [choices.entries(kind)[c].facts for c in called if c in choices.entries(kind)]
+            now = [row.renamed[own] for row in rows if own in row.renamed]
+            name = f"{kind}.{now[0]}" if now else name
+        if name in found:
+            raise UserError(f"search: {name} stands there twice, once by its former name")
+        found[name] = given
+    return found
 
 
 def picked(space: Sequence[Axis], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,10 +186,12 @@ def picked(space: Sequence[Axis], values: Mapping[str, Any]) -> dict[str, Any]:
 def applied(chosen: Mapping[str, Any], base: Config) -> Config:
     """Put what was picked into the settings; a hyperparameter replaces what the choice had."""
     fields = {name: value for name, value in chosen.items() if "." not in name}
-    for kind in catalog.NETWORK:
+    for kind in choices.NETWORK:
         own = {n.partition(".")[2]: v for n, v in chosen.items() if n.startswith(f"{kind}.")}
         if own:
-            name, arguments = catalog.parse(fields.get(kind, getattr(base.model, kind)))
+            name, arguments = choices.check(kind, fields.get(kind, getattr(base.model, kind)))
+            renamed = choices.entry(kind, name).facts.renamed
+            own = {renamed.get(argument, argument): value for argument, value in own.items()}
             fields[kind] = call(name, {**arguments, **own})
     return build(fields, base)
 

@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from emorec_tf.config.config import Config
+from emorec_tf.config.config import Config, same_settings
 from emorec_tf.errors import UserError
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.storage.locks import alone
 from emorec_tf.training import checks, run_dir, stages, train_run
-from emorec_tf.tuning import search_space
+from emorec_tf.tuning import axes, search_space
 from emorec_tf.tuning.search import Search
 
 # not the trial's fault: no disk, no right to write
@@ -64,7 +64,7 @@ def carry_out(search: Search, trial_id: str, values: Mapping[str, Any]) -> dict[
     """
     chosen = search_space.picked(search.space, values)
     asked = {
-        "values": {name: search_space.label(value) for name, value in chosen.items()},
+        "values": {name: axes.label(value) for name, value in chosen.items()},
         "until": values.get("tuner/epochs"),
         "after": values.get("tuner/trial_id"),
     }
@@ -111,6 +111,7 @@ def trained(
         contextlib.redirect_stdout(log),
     ):
         checks.check_settings(settings)
+        checks.note_ignored_features(settings)
         run = train_run.train(
             search.experiment.with_settings(settings),
             folder,
@@ -127,7 +128,7 @@ def trained(
 def make_way(folder: Path, settings: Config) -> None:
     """Remove what cannot be resumed: half-made, damaged, or of other settings."""
     try:
-        if folder.exists() and run_dir.load(folder).config != settings:
+        if folder.exists() and not same_settings(run_dir.load(folder).config, settings):
             shutil.rmtree(folder)
     except UserError:
         shutil.rmtree(folder)
@@ -196,7 +197,7 @@ def note_in_tensorboard(
     from tensorboard.plugins.hparams import summary as session
 
     plain = {
-        name: value if isinstance(value, (bool, int, float, str)) else search_space.label(value)
+        name: value if isinstance(value, (bool, int, float, str)) else axes.label(value)
         for name, value in chosen.items()
     }
     if found["until"]:

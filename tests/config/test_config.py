@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emorec_tf.config import choices
+from emorec_tf.config import choices, spellings
 from emorec_tf.config.config import (
     SECTIONS,
     Config,
@@ -17,8 +17,11 @@ from emorec_tf.config.config import (
     ModelConfig,
     TrainConfig,
     build,
+    comparable,
     flat,
     read_yaml,
+    renamed,
+    same_settings,
     section_of,
     to_yaml,
 )
@@ -117,8 +120,46 @@ def test_fingerprints_match_older_records():
 
 
 def test_old_file_codes_still_work():
-    for modality in ("auto", "audio_visual", "video_only", "audio_only", "01", "02", "03"):
+    old = {"01": "audio_visual", "02": "video_only", "03": "audio_only"}
+    for modality in ("auto", *old.values()):
         assert DataConfig(modality=modality).modality == modality
+        assert DataConfig(modality=old.get(modality, modality)).modality == modality
+    assert {code: DataConfig(modality=code).modality for code in old} == old
+
+
+def test_a_config_spells_old_values_as_now():
+    spelled = "lda(pca=900,  shrinkage=0.3, {}=0.6)"
+    old = {"modality": "01", "classifier": spelled.format("offsets")}
+    new = {"modality": "audio_visual", "classifier": spelled.format("speaker_shrinkage")}
+    assert build(old) == build(new) == build(renamed(old))
+    assert build(new).model.classifier == new["classifier"], "the rest of the text stays"
+    assert dataclasses.replace(Config().model, **{"classifier": old["classifier"]}) == (
+        build(new).model
+    )
+    for wrong in ("lda(offsets=", "nothing(offsets=1)", "svm(offsets=1)", "lda(**{'offsets': 1})"):
+        assert build({"classifier": wrong}).model.classifier == wrong, "refused where it is used"
+
+
+def test_first_spellings_are_exact():
+    for kind in choices.NETWORK:
+        for entry in choices.entries(kind).values():
+            for argument in entry.facts.renamed:
+                old = f"{entry.name}(\n  other='{argument}=1', {argument} =0.5 )"
+                now = spellings.present(kind, old)
+                assert now == old.replace(f"{argument} =", f"{entry.facts.renamed[argument]} =")
+                assert spellings.first(kind, now) == old
+    for old in ("01", "02", "03", "auto"):
+        assert spellings.first("modality", spellings.present("modality", old)) == old
+
+
+def test_spaces_and_order_of_arguments_are_not_compared():
+    one, other = "lstm(units=64,dropout=0.1)", "lstm( dropout=0.1, units=64 )"
+    assert same_settings(build({"audio": one}), build({"audio": other}))
+    assert not same_settings(build({"audio": one}), build({"audio": "lstm(units=64)"}))
+    assert comparable({"members": "a", "modality": "03"}) == {
+        "ensemble": "a",
+        "modality": "audio_only",
+    }
 
 
 def test_build():

@@ -110,6 +110,23 @@ def test_differing_settings_are_named(tmp_path: Path):
     assert "other speakers or classes" in refused(folder, classes=("neutral", "happy"))
 
 
+def test_a_run_of_an_older_spelling_resumes(tmp_path: Path):
+    new = {"classifier": "lda(shrinkage=0.3, speaker_shrinkage=0.6)", "modality": "audio_visual"}
+    folder = create(tmp_path / "run", build(new)).folder
+    text = (folder / "config.yaml").read_text()
+    old = text.replace("speaker_shrinkage", "offsets").replace("audio_visual", "'01'")
+    assert old != text
+    (folder / "config.yaml").write_text(old)
+    assert run_dir.load(folder).config == build(new)
+    for spelled in ("speaker_shrinkage=0.6", "offsets=0.6", "speaker_shrinkage = 0.6"):
+        choice = f"lda({spelled}, shrinkage=0.3)"
+        again = create(folder, build({**new, "modality": "01", "classifier": choice}))
+        assert again.folder == folder
+    assert (folder / "config.yaml").read_text() == old, "nothing is written"
+    changed = build({**new, "classifier": "lda(shrinkage=0.3, offsets=0.5)"})
+    assert "classifier was" in refused(folder, changed)
+
+
 def test_overwrite(tmp_path: Path):
     folder = create(tmp_path / "run").folder
     (folder / "last.keras").touch()

@@ -301,3 +301,8 @@ def test_a_rename_changes_no_fingerprint():
     assert names["frozen"] is True
     assert not {"pretrain", "freeze_branches"} & set(names)
     assert list(names.values()) == list(config.flat(settings).values())
+    old = {"classifier": "lda(shrinkage=0.3, offsets=0.6)", "modality": "01"}
+    new = {"classifier": "lda(shrinkage=0.3, speaker_shrinkage=0.6)", "modality": "audio_visual"}
+    for values in (old, new):
+        first = stages.first_named(config.flat(config.build(values)))
+        assert {name: first[name] for name in old} == old

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from places import ROOT
 from emorec_tf.config import choices, config
 from emorec_tf.config.config import Config, build
 from emorec_tf.errors import UserError
-from emorec_tf.tuning import search_space
+from emorec_tf.tuning import search_files, search_space
 
 SECTION = """
 learning_rate: {min: 3e-4, max: 0.01, sampling: log}
@@ -191,3 +192,48 @@ def test_search_sections_of_the_configs_are_valid():
             found += 1
             assert search_space.read(section, build(config.read_yaml(path)), ("epochs",))
     assert found >= 2
+
+
+OLD_BASE = build({"classifier": "lda(shrinkage=0.3)"})
+
+
+@pytest.mark.parametrize("base", ["lda(shrinkage=0.3)", "lda"])
+def test_a_hyperparameter_by_its_former_name(base):
+    settings = build({"classifier": base})
+    text = "classifier: ['lda(shrinkage=0.3)', none]\nclassifier.offsets: [0.2, 0.6]\n"
+    now = search_space.present_names(yaml.safe_load(text), settings)
+    assert list(now) == ["classifier", "classifier.speaker_shrinkage"]
+    for section in (now, yaml.safe_load(text)):  # an old search keeps its names
+        space = search_space.read(section, settings)
+        assert space[1].under == ("lda(shrinkage=0.3)",)
+        drawn = {"classifier": "lda(shrinkage=0.3)", space[1].name: "0.6"}
+        made = search_space.applied(search_space.picked(space, drawn), settings)
+        assert made.model.classifier == "lda(shrinkage=0.3, speaker_shrinkage=0.6)"
+
+
+def test_former_names_of_hyperparameters_are_checked_too():
+    base = build({"classifier": "lda(shrinkage=0.3, offsets=0.1)"})
+    ranged = {"classifier.offsets": {"min": 0.1, "max": 0.9}}
+    (axis,) = search_space.read(search_space.present_names(ranged, base), base)
+    made = search_space.applied({axis.name: 0.5}, base)
+    assert made.model.classifier == "lda(shrinkage=0.3, speaker_shrinkage=0.5)"
+    for section, said in (
+        ({"classifier.offsets": ["much"]}, "'much'; it must be a number"),
+        ({"classifier": ["lda(offsets=0.1)"], "classifier.offsets": [0.2]}, "sets it; drop it"),
+        ({"classifier": ["svm"], "classifier.offsets": [0.2]}, "no classifier of svm has"),
+        ({"classifier.offsets": [0.1], "classifier.speaker_shrinkage": [0.1]}, "stands there"),
+    ):
+        with pytest.raises(UserError, match=said) as error:
+            search_space.read(search_space.present_names(section, base), base)
+        assert "\n" not in str(error.value)
+
+
+def test_an_old_search_folder_goes_on_under_its_names(tmp_path: Path):
+    old = {"classifier.offsets": [0.2, 0.6], "learning_rate": [0.1]}
+    new = {"classifier.speaker_shrinkage": [0.2, 0.6], "learning_rate": [0.1]}
+    assert search_files.spelled_as_before(tmp_path, new, OLD_BASE) == new
+    plan = dict.fromkeys(search_files.MUST_AGREE) | {"search": old, "config": {}}
+    (tmp_path / search_files.KIND.file).write_text(json.dumps(plan))
+    assert search_files.spelled_as_before(tmp_path, new, OLD_BASE) == old
+    other = {"classifier.speaker_shrinkage": [0.2, 0.7], "learning_rate": [0.1]}
+    assert search_files.spelled_as_before(tmp_path, other, OLD_BASE) == other

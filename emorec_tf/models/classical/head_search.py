@@ -164,7 +164,7 @@ def _best(search: Search, parts: Sequence[Part], folder: Path, seed: int) -> Any
         trial.status = "COMPLETED"
         oracle.end_trial(trial)
     best = oracle.get_best_trials(search.trials)
-    _print_trials(best)
+    _log_trials(best)
     return best[0].hyperparameters
 
 
@@ -210,14 +210,16 @@ def _oracle(search: Search, folder: Path, seed: int) -> Kept:
         return fresh()
 
 
-def _print_trials(trials: Sequence[Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+def _log_trials(trials: Sequence[Any]) -> None:
+    """Log the best trials as a table, a line each."""
     names = list(trials[0].hyperparameters.values)
-    table = Table("trial", *names, "val_uar", title=f"best of {len(trials)} trials")
+    rows = [["trial", *names, "val_uar"]]
     for trial in trials[:SHOWN_TRIALS]:
         values = [trial.hyperparameters.values[name] for name in names]
         words = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in values]
-        table.add_row(trial.trial_id, *words, f"{trial.score:.3f}")
-    Console().print(table)
+        rows.append([trial.trial_id, *words, f"{trial.score:.3f}"])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    _LOG.info("best of %d trials", len(trials))
+    for row in rows:
+        cells = [word.ljust(width) for word, width in zip(row, widths, strict=True)]
+        _LOG.info("  %s", "  ".join(cells).rstrip())
