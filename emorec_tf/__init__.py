@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emorec_tf.api import (
+        Model,
+        Records,
+        Run,
         build_model,
         crossval,
         evaluate,
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Model",
+    "Records",
+    "Run",
     "UserError",
     "__version__",
     "build_model",

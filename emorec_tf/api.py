@@ -2,7 +2,8 @@
 
 All of it can be had from the package: ``emorec_tf.train(...)``. What a caller can put right raises
 ``emorec_tf.UserError``, one line that says what, where and the way out. Progress is logged to
-``logging.getLogger("emorec_tf")`` at INFO; nothing is printed.
+``logging.getLogger("emorec_tf")`` at INFO; nothing is printed. TensorFlow starts without its notes,
+unless ``TF_CPP_MIN_LOG_LEVEL`` is set.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from emorec_tf.config import choices
 from emorec_tf.config import config as configs
-from emorec_tf.config.given import Given, settings_of
+from emorec_tf.config.given import Given, refuse_others, settings_of
 from emorec_tf.evaluation import crossvalidation, score_run
 from emorec_tf.inference import devices, model_store, predictor
 from emorec_tf.inference.model import Model
@@ -22,11 +23,15 @@ from emorec_tf.records import prepare_records
 from emorec_tf.records.prepare_records import Preparation
 from emorec_tf.records.records_dir import Records
 from emorec_tf.storage import paths
+from emorec_tf.storage.deferred import Deferred
+from emorec_tf.storage.quiet import start_quietly
 from emorec_tf.training import experiment, fresh_model, run_dir, train_run
 from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:
     import keras
+else:
+    keras = Deferred("keras")
 
 __all__ = [
     "Model",
@@ -41,7 +46,8 @@ __all__ = [
     "train",
 ]
 _CLIPS = ("classes", "label", "modality")  # settings of a corpus that prepare knows
-_SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "seed")
+
+start_quietly()  # TensorFlow is imported later
 
 
 def list_models() -> list[str]:
@@ -100,7 +106,7 @@ def prepare(
 
     Args:
         source: folder of the corpus; None: the demo corpus, which is generated.
-        records: folder to write; None: ``records/<dataset>``.
+        records: folder to write; None: that of the settings, or ``records/<dataset>``.
         dataset: name of a corpus (``python -m emorec_tf.zoo`` lists them); None: ``folder``, which
             reads <speaker>/<emotion>/ or a labels.csv, or ``demo`` without a source.
         config: settings: a Config, ``{field: value}``, or the path of a YAML file.
@@ -111,13 +117,15 @@ def prepare(
         settings: single settings, such as ``face_frames=5`` or ``classes="7"``.
 
     Raises:
-        UserError: an unknown setting or corpus, no clips, records of other settings in the way, or
-            no clip that can be used.
+        UserError: a single setting that is unknown or that prepare does not use, an unknown corpus,
+            no clips, records of other settings in the way, or no clip that can be used.
 
     >>> emorec_tf.prepare("clips", "own", clip_seconds=1.0, face_frames=0, mel_bands=16)
     Records('own', folder: 24 clips, 4 speakers, 3 emotions)
     """
     given = settings_of(config, settings)
+    known = {*_features(), *_CLIPS}
+    refuse_others("prepare", settings, known)
     name = dataset or given.get("dataset") or ("folder" if source else "demo")
     if source is None and name == "demo":
         source = prepare_records.demo_source()
@@ -125,7 +133,7 @@ def prepare(
     values: dict[str, Any] = {
         "dataset": name,
         "source": source and str(source),
-        "records": str(records or f"records/{name}"),
+        "records": str(records or given.get("records") or f"records/{name}"),
         "face_model": face_model,
         "mesh_model": mesh_model,
         "overwrite": overwrite,
@@ -149,6 +157,9 @@ def train(
     **settings: Any,
 ) -> Run:
     """Train a model on prepared records; go on where the same call stopped.
+
+    Each epoch is logged in one line (``emorec_tf`` at INFO): an application sees them with
+    ``logging.basicConfig(level=logging.INFO)``.
 
     Args:
         config: settings: a Config, ``{field: value}``, or the path of a YAML file.
@@ -227,15 +238,16 @@ def crossval(
         folds: numbers of the folds to train here, from 0; None: all.
         allow_partial: go on with fewer speakers or clips than the protocol has.
         overwrite: remove an earlier cross-validation in that folder.
-        settings: single settings; they go before ``config``. Speakers and random seeds are set by
-            ``protocol`` and ``seeds``.
+        settings: single settings; they go before ``config``, whose speakers and random seed are
+            not used, as ``protocol`` and ``seeds`` decide them.
 
     Returns:
         Scores over all folds that are done, as in ``evaluate``, with ``uar_per_seed`` {seed: 0 to
         1} and ``uar_spread`` (standard deviation over seeds).
 
     Raises:
-        UserError: an unknown setting or protocol, one that does not fit the records, or a leak.
+        UserError: an unknown setting or protocol, one that does not fit the records, a single
+            setting of speakers or random seed, or a leak.
 
     >>> scores = emorec_tf.crossval({"fusion": "audio_only", "epochs": 1}, records="records",
     ...     protocol="group_kfold:2", seeds=1, run="runs/cv-voice", batch_size=4,
@@ -244,8 +256,7 @@ def crossval(
     2
     """
     given = settings_of(config, {**settings, "records": _path(records)})
-    given = {name: value for name, value in given.items() if name not in _SET_BY_PROTOCOL}
-    complete, opened = experiment.resolve(given)
+    complete, opened = experiment.resolve(crossvalidation.without_decided(given, settings))
     planned = crossvalidation.plan(complete, opened, protocol, allow_partial)
     chosen = planned.chosen(None if folds is None else ",".join(map(str, folds)))
     folder = Path(run or f"runs/cv-{complete.data.dataset}")

@@ -10,10 +10,10 @@ import sys
 
 import numpy as np
 
-from emorec_tf.cli import QUIET
 from emorec_tf.datasets import corpora
 from emorec_tf.evaluation.model_card import between, percent
 from emorec_tf.inference import predictor
+from emorec_tf.storage.quiet import QUIET_START
 from emorec_tf.tasks import metrics
 
 
@@ -42,7 +42,7 @@ def main(model: str, dataset: str, source: str) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.update(QUIET)
+    os.environ.update(QUIET_START)
     if len(sys.argv) != 4:
         sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -9,9 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-from emorec_tf.cli import QUIET
+from emorec_tf.storage.quiet import QUIET_START
 
-os.environ.update(QUIET)  # before anything imports TensorFlow
+os.environ.update(QUIET_START)  # before anything imports TensorFlow
 
 import matplotlib as mpl
 import numpy as np

@@ -19,8 +19,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from emorec_tf.cli import QUIET
 from emorec_tf.storage.files import file_check, read_csv, write_atomically
+from emorec_tf.storage.quiet import QUIET_START
 
 
 def repeated(source: Path, folder: Path, times: int) -> Path:
@@ -87,7 +87,7 @@ def one(folder: str, cache: str, *flags: str) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.update(QUIET)
+    os.environ.update(QUIET_START)
     if sys.argv[1:2] == ["--one"]:
         one(*sys.argv[2:])
     else:

@@ -14,7 +14,7 @@ import statistics
 import time
 from typing import Any
 
-from emorec_tf.cli import QUIET
+from emorec_tf.storage.quiet import QUIET_START
 
 BRANCHES = (
     ("conv1d", {"fusion": "audio_only", "audio": "conv1d"}),
@@ -116,5 +116,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.update(QUIET)
+    os.environ.update(QUIET_START)
     main()

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from emorec_tf.cli import QUIET
+from emorec_tf.storage.quiet import QUIET_START
 
 REPEATS = 3
 
@@ -90,7 +90,7 @@ def main(run: str, clips: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.update(QUIET)
+    os.environ.update(QUIET_START)
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     main(sys.argv[1], sys.argv[2:])

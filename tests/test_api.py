@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
+import itertools
 import json
 import logging
+import os
 import runpy
 import shutil
 import subprocess
 import sys
+import typing
+import wave
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +29,11 @@ import emorec_tf
 from emorec_tf import api
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
+from emorec_tf.evaluation import crossvalidation
 from emorec_tf.inference import media_answer, model_store
+from emorec_tf.prepare import main as prepare_main
+from emorec_tf.records import local_runner
+from emorec_tf.storage.quiet import QUIET_START
 
 DOCS = ROOT / "docs"
 
@@ -53,9 +65,121 @@ def test_names_are_those_of_the_api_whatever_is_imported() -> None:
     code += "assert emorec_tf.UserError is importlib.import_module('emorec_tf.errors').UserError\n"
     code += "print(dir(emorec_tf))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    public = "UserError __version__ build_model crossval evaluate list_models load prepare train"
+    public = "Model Records Run UserError __version__ build_model crossval evaluate list_models "
+    public += "load prepare train"
     assert done.stdout == f"{public.split()}\n"
     assert emorec_tf.__all__ == public.split()
+
+
+def test_annotations_of_the_api_can_be_read() -> None:
+    import keras
+
+    for name in emorec_tf.__all__:
+        thing = getattr(emorec_tf, name)
+        if not isinstance(thing, str):
+            typing.get_type_hints(thing)
+    assert typing.get_type_hints(emorec_tf.build_model)["return"] is keras.Model
+    for name in ("predict_clip", "predict_arrays", "inputs", "embedding"):
+        assert "return" in typing.get_type_hints(getattr(emorec_tf.Model, name))
+    assert typing.get_type_hints(emorec_tf.Model.network.func)["return"] is keras.Model
+    assert (emorec_tf.Model, emorec_tf.Run) == (api.Model, api.Run)
+    assert emorec_tf.Records is api.Records
+
+
+@pytest.mark.parametrize("level", [None, "0"])
+def test_tensorflow_starts_without_notes(level: str | None) -> None:
+    code = "import os, sys, emorec_tf\nemorec_tf.list_models()\n"
+    code += "assert 'keras' not in sys.modules\nprint(os.environ['TF_CPP_MIN_LOG_LEVEL'])\n"
+    code += "if os.environ['TF_CPP_MIN_LOG_LEVEL'] == '2':\n"
+    code += "    emorec_tf.build_model(['a', 'b'], fusion='audio_only', audio='lstm(units=4)')\n"
+    given = {k: v for k, v in os.environ.items() if k not in QUIET_START}
+    given |= {"TF_CPP_MIN_LOG_LEVEL": level} if level else {}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=given)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{level or 2}\n", "")
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half a second of a tone for two speakers and two emotions: <speaker>/<emotion>/1.wav."""
+    folder = tmp_path_factory.mktemp("recordings")
+    tones = np.sin(np.arange(4000) / np.arange(3, 7)[:, None])
+    for tone, (speaker, emotion) in zip(
+        tones, itertools.product("ab", ("happy", "sad")), strict=True
+    ):
+        path = folder / speaker / emotion / "1.wav"
+        path.parent.mkdir(parents=True)
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes((tone * 2**14).astype("<i2").tobytes())
+    return folder
+
+
+SMALL = {"sample_rate_hz": 8000, "mel_max_hz": 4000, "clip_seconds": 0.5, "face_frames": 0}
+
+
+def test_prepare_writes_where_its_config_says_and_draws_nothing(
+    recordings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    shown: list[int] = []
+
+    @contextlib.contextmanager
+    def bar(total: int) -> Iterator[Any]:
+        shown.append(total)
+        yield lambda result: result
+
+    monkeypatch.setattr(local_runner, "progress_bar", bar)
+    monkeypatch.chdir(tmp_path)
+    settings = {**SMALL, "records": str(tmp_path / "mine"), "mel_bands": 8, "epochs": 3}
+    made = emorec_tf.prepare(recordings, config=settings, workers=1)
+    assert (made.folder, len(made.clips), shown) == (tmp_path / "mine", 4, [])
+    assert capfd.readouterr() == ("", "")
+    assert emorec_tf.prepare(recordings, "other", config=settings, workers=1).folder == Path(
+        "other"
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "other"]
+    flags = [f"--{name}={value}" for name, value in SMALL.items()]
+    where = ["--dataset=folder", f"--source={recordings}", f"--records={tmp_path / 'third'}"]
+    assert prepare_main([*where, *flags, "--workers=1"]) == 0
+    assert shown == [4]
+
+
+def test_settings_that_a_function_would_ignore_are_refused(demo_records: Path) -> None:
+    with pytest.raises(UserError, match="prepare does not use epochs; "):
+        emorec_tf.prepare("clips", epochs=3)
+    with pytest.raises(UserError, match="prepare does not use face_frame; .* 'face_frames'"):
+        emorec_tf.prepare("clips", face_frame=3)
+    for name in ("seed", "test_speakers"):
+        with pytest.raises(UserError, match=f"crossval takes no {name}: .*; leave it out"):
+            emorec_tf.crossval(protocol="loso", records=demo_records, **{name: 1})
+    with pytest.raises(UserError, match="unknown setting 'seedz'; did you mean 'seed'"):
+        emorec_tf.crossval(protocol="loso", records=demo_records, seedz=1)
+
+
+def test_crossval_says_what_of_its_config_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "emorec_tf"):
+        left = crossvalidation.without_decided({"seed": 3, "epochs": 2}, {"epochs": 2})
+    assert left == {"epochs": 2}
+    assert caplog.messages == ["note: seed of config is not used; protocol and seeds decide"]
+
+
+@pytest.mark.slow
+def test_training_logs_a_line_an_epoch(
+    demo_records: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "emorec_tf"):
+        emorec_tf.train(
+            {"fusion": "audio_only", "audio": "conv1d(filters=4, blocks=1)", "epochs": 2},
+            records=demo_records,
+            run=tmp_path / "run",
+            batch_size=4,
+        )
+    assert [m.split("  ")[0] for m in caplog.messages if m.startswith("epoch ")] == [
+        "epoch 1/2",
+        "epoch 2/2",
+    ]
 
 
 def test_a_library_does_not_print(capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,6 +302,28 @@ def test_a_model_says_what_it_is() -> None:
         said = repr(emorec_tf.load(name))
         assert said.startswith(f"Model({name!r}, classes neutral, calm, happy, ")
         assert said.endswith(f" from {modalities})")
+
+
+def test_the_network_is_a_copy(model: api.Model, clip: Path) -> None:
+    inputs, before = model.inputs([clip]), model.predict_clip(clip)
+    network = model.network
+    assert network is model.network
+    wanted = model.predictor.model.predict_on_batch(inputs)
+    np.testing.assert_array_equal(network.predict_on_batch(inputs), wanted)
+    embedding = model.embedding(clip)
+    network.set_weights([np.zeros_like(w) for w in network.get_weights()])
+    network.trainable = False
+    assert model.predict_clip(clip) == before
+    assert np.array_equal(model.embedding(clip), embedding)
+    assert not np.asarray(network.predict_on_batch(inputs)).any()
+    del model.__dict__["network"]
+
+
+def test_threads_share_a_model(model: api.Model, clip: Path) -> None:
+    alone = model.predict_clip(clip)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(model.predict_clip, [clip] * 8))
+    assert answers == [alone] * 8
 
 
 def test_embedding_is_what_the_fusion_sees(model: api.Model, clip: Path) -> None:

@@ -262,6 +262,10 @@ def test_emorec_log_sets_the_log_level(capsys, monkeypatch):
         log.info("hidden")
         log.error("shown")
     assert capsys.readouterr() == ("", "error: shown\n")
+    monkeypatch.setenv("EMOREC_LOG", "")
+    with console():
+        log.info("shown as by default")
+    assert capsys.readouterr() == ("shown as by default\n", "")
     monkeypatch.setenv("EMOREC_LOG", "loud")
     assert guarded(lambda _: 0) == 1
     assert capsys.readouterr().err.startswith("error: EMOREC_LOG is 'loud'; known are critical, ")
@@ -303,3 +307,30 @@ def test_commands_are_listed_and_misspellings_corrected(capsys):
     assert "did you mean 'train'" in capsys.readouterr().err
     assert main(["train", "--fusion", "gatet"]) == 1
     assert capsys.readouterr().err == "error: unknown fusion 'gatet'; did you mean 'gated'?\n"
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--help"], ["--version"], ["zoo"], ["train", "--help"], ["zoo", "--colour"]]
+)
+def test_a_reader_that_has_gone_is_no_error(words: list[str]) -> None:
+    """As in ``python -m emorec_tf | true``."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "emorec_tf", *words], stdout=writer, stderr=subprocess.PIPE
+        )
+    finally:
+        os.close(writer)
+    wrong = "--colour" in words
+    assert done.returncode == (2 if wrong else 0)
+    assert done.stderr.decode().count("\n") == wrong
+
+
+@pytest.mark.parametrize("value", ["true", "false", "1"])
+def test_a_switch_that_is_off_takes_no_value(value: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse([f"--no_refit={value}"], "train", *config.SECTIONS.values())
+    error = capsys.readouterr().err
+    assert error.startswith("error: --no_refit takes no value; give --refit or --no_refit alone")
+    assert error.count("\n") == 1

@@ -11,7 +11,7 @@ from emorec_tf.config.fields import nearest
 from emorec_tf.config.flags import checked
 from emorec_tf.errors import UserError
 
-Given: TypeAlias = "Config | Mapping[str, Any] | str | Path | None"
+Given: TypeAlias = Config | Mapping[str, Any] | str | Path | None
 
 
 def settings_of(given: Given, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,6 +39,16 @@ def settings_of(given: Given, more: Mapping[str, Any]) -> dict[str, Any]:
         file, values = given, read_yaml(given)
     first = _typed(values, file)
     return first | _typed(renamed({k: v for k, v in more.items() if v is not None}), None)
+
+
+def refuse_others(function: str, settings: Mapping[str, Any], known: set[str]) -> None:
+    """Refuse single settings that a function would ignore.
+
+    Raises:
+        UserError: one is not in ``known``.
+    """
+    for name in sorted(settings.keys() - known):
+        raise UserError(f"{function} does not use {name}; {nearest(name, known)}")
 
 
 def _typed(values: Mapping[str, Any], file: str | Path | None) -> dict[str, Any]:

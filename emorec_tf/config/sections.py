@@ -24,12 +24,6 @@ __all__ = ["DataConfig", "FeaturesConfig", "ModelConfig", "TrainConfig"]
 MOST_AUDIO_MIB = 256  # of one clip in memory, from its samples to the features
 
 
-def _spell_as_now(section: object) -> None:
-    """Give values that are spelled as in an older version their present spelling."""
-    for name, value in list(vars(section).items()):
-        object.__setattr__(section, name, spellings.present(name, value))
-
-
 @dataclass(frozen=True)
 class DataConfig:
     """Which clips, labels and speakers."""
@@ -92,7 +86,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Refuse enrolment with no clips, emotions on a continuous scale, unknown modalities."""
-        _spell_as_now(self)
+        spellings.respell(self)
         known = self.modality in ("auto", *MODALITIES)
         check(known, "modality", self.modality, " or ".join(("auto", *MODALITIES)))
         wanted = self.enrol in (None, "self") or int(self.enrol) >= 1
@@ -297,7 +291,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse probabilities that leave no clip with both modalities."""
-        _spell_as_now(self)
+        spellings.respell(self)
         check(
             0 <= self.modality_dropout < 0.5, "modality_dropout", self.modality_dropout, "0 to 0.5"
         )

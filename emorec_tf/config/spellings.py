@@ -27,6 +27,12 @@ def present(name: str, value: Any) -> Any:
     return _with_names(value, _renamed(name, value))
 
 
+def respell(section: object) -> None:
+    """Give the values of a section of a config, a frozen dataclass, their present spelling."""
+    for name, value in list(vars(section).items()):
+        object.__setattr__(section, name, present(name, value))
+
+
 def first(name: str, value: Any) -> Any:
     """Spell the value of a setting as it was at first."""
     if name == "modality":
@@ -74,7 +80,7 @@ def _with_names(choice: Any, names: Mapping[str, str]) -> Any:
         return choice
     lines = [line.encode() for line in choice.strip().splitlines(keepends=True)]
     for word in reversed(node.keywords if isinstance(node, ast.Call) else []):
-        if word.arg in names:
+        if word.arg is not None and word.arg in names:
             line, start = lines[word.lineno - 1], word.col_offset
             end = start + len(word.arg.encode())
             lines[word.lineno - 1] = line[:start] + names[word.arg].encode() + line[end:]

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,23 @@ class CrossValidation:
             for subset in ("train", "validation", "test"):
                 values[f"{subset}_speakers"] = ",".join(getattr(fold.split, subset))
         return experiments.make(build(values, self.settings), self.records, fold.split)
+
+
+def without_decided(given: Mapping[str, Any], single: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out, and log, settings that the protocol and its seeds decide.
+
+    Args:
+        given: {setting: value}.
+        single: those of them that the caller named one by one.
+
+    Raises:
+        UserError: one of these is named there.
+    """
+    for name in [n for n in SET_BY_PROTOCOL if given.get(n) is not None]:
+        if single.get(name) is not None:
+            raise UserError(f"crossval takes no {name}: protocol and seeds decide; leave it out")
+        _LOG.info("note: %s of config is not used; protocol and seeds decide", name)
+    return {name: value for name, value in given.items() if name not in SET_BY_PROTOCOL}
 
 
 def plan(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,15 +20,20 @@ from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TRACK_SECONDS, TrackFr
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.media_answer import answer_media
 from emorec_tf.inference.predictor import KINDS, Inputs, Predictor, batch_of
+from emorec_tf.storage.deferred import Deferred
 from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:
     import keras
+else:
+    keras = Deferred("keras")
 
 
 @dataclass(frozen=True, repr=False)
 class Model:
     """A trained model that answers. Made by ``emorec_tf.load``.
+
+    Several threads may use one model; they are answered one after the other.
 
     >>> model = emorec_tf.load("runs/demo-concat")
     >>> model.predict_clip("clip.mp4")["emotion"] in model.classes
@@ -35,6 +41,10 @@ class Model:
     """
 
     predictor: Predictor
+    # decoders, face detectors and Keras's functions are not made for several threads
+    _lock: threading.RLock = field(
+        default_factory=threading.RLock, init=False, repr=False, compare=False
+    )
 
     def __repr__(self) -> str:
         """One line: name, what it answers, from what."""
@@ -62,14 +72,18 @@ class Model:
         """Markdown: what it was trained and tested on, and the limits of use."""
         return run_card.card_of(self.run)
 
-    @property
+    @cached_property
     def network(self) -> keras.Model:
-        """The Keras model, {array name: [B, ...]} -> logits [B, K], or a rating [B, 1].
+        """A copy of the Keras model, {array name: [B, ...]} -> logits [B, K], or a rating [B, 1].
 
         ``inputs`` makes its arrays. Probabilities are the softmax of logits over
-        ``run.temperature``.
+        ``run.temperature``. Training the copy does not change what this object answers.
         """
-        return self.predictor.model
+        own = self.predictor.model
+        with self._lock:
+            copied = type(own).from_config(own.get_config())
+            copied.set_weights(own.get_weights())
+        return copied
 
     def predict_clip(
         self, path: str | Path, windows: Literal["auto", "on", "off"] = "auto"
@@ -92,7 +106,8 @@ class Model:
             UserError: the file cannot be read, or holds neither audio nor frames.
         """
         check(windows in ("auto", "on", "off"), "windows", windows, "auto, on or off")
-        return answer_media(self.predictor, str(path), Settings(windows=windows)).answer
+        with self._lock:
+            return answer_media(self.predictor, str(path), Settings(windows=windows)).answer
 
     def predict_arrays(
         self,
@@ -118,6 +133,13 @@ class Model:
             UserError: neither audio nor frames, or arrays of another shape, type or rate.
         """
         _check_arrays(waveform, sample_rate_hz, frames, frame_rate_hz)
+        with self._lock:
+            return self._answer_arrays(waveform, sample_rate_hz, frames, frame_rate_hz)
+
+    def _answer_arrays(
+        self, waveform: np.ndarray | None, sample_rate_hz: int, frames: Any, frame_rate_hz: float
+    ) -> dict[str, Any]:
+        """Answer arrays that were checked."""
         lengths = [len(frames) / frame_rate_hz if len(frames) else 0.0]
         lengths += [len(waveform) / sample_rate_hz] if waveform is not None else []
         features = self.run.config.features
@@ -159,7 +181,8 @@ class Model:
         Raises:
             UserError: one of them cannot be read.
         """
-        return batch_of(*(self.predictor.example(str(path)) for path in paths))
+        with self._lock:
+            return batch_of(*(self.predictor.example(str(path)) for path in paths))
 
     def embedding(self, path: str | Path) -> np.ndarray:
         """Give the branches' features of a clip, before fusion.
@@ -175,7 +198,8 @@ class Model:
             UserError: it cannot be read, or the run has no such branches or was trained with
                 ``--enrol``.
         """
-        tokens = self._below.predict_on_batch(self.inputs([path]))
+        with self._lock:
+            tokens = self._below.predict_on_batch(self.inputs([path]))
         means = []
         for kind in (kind for kind in KINDS if f"{kind}_tokens" in tokens):
             values, mask = (np.asarray(tokens[f"{kind}_tokens{m}"])[0] for m in ("", "_mask"))
@@ -187,11 +211,12 @@ class Model:
         import keras
 
         names = {f"{kind}_tokens{mask}" for kind in KINDS for mask in ("", "_mask")}
-        tokens = {n.name: n.output for n in self.network.layers if n.name in names}
+        own = self.predictor.model
+        tokens = {n.name: n.output for n in own.layers if n.name in names}
         if not tokens or self.run.config.data.enrol is not None:
             why = "was trained with --enrol" if tokens else "has no branches of its own"
             raise UserError(f"run {self.run.folder} {why}, so it gives no embedding; take another")
-        return keras.Model(self.network.input, tokens)
+        return keras.Model(own.input, tokens)
 
 
 def _check_arrays(waveform: Any, sample_rate_hz: int, frames: Any, frame_rate_hz: float) -> None:

@@ -191,10 +191,8 @@ def _runner(
     if preparation.runner == "local":
         if preparation.beam_options:
             raise UserError("--beam_options are for --runner beam; add it, or leave them out")
-        workers = preparation.workers
-        return functools.partial(
-            local_runner.make_all, workers=workers, show_progress=show_progress
-        )
+        more = {"workers": preparation.workers, "show_progress": show_progress}
+        return functools.partial(local_runner.make_all, **more)
     if importlib.util.find_spec("apache_beam") is None:
         raise UserError("--runner beam needs Apache Beam; pip install 'emorec-tf[beam]'")
     return functools.partial(_beam_runner().make_all, given=preparation.beam_options)

@@ -147,9 +147,7 @@ class Experiment:
         )
 
 
-def resolve(
-    given: Mapping[str, Any], *, show_progress: bool = False
-) -> tuple[Config, Records]:
+def resolve(given: Mapping[str, Any], *, show_progress: bool = False) -> tuple[Config, Records]:
     """Complete settings from the records they name, and open these.
 
     Args:

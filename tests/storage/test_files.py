@@ -107,11 +107,11 @@ def test_a_writer_that_fails_leaves_the_old_file_alone(
     (tmp_path / "source").write_text("new")
     (tmp_path / "target").write_text("old")
     monkeypatch.setattr(owner, name, broken)
-    raised = ()
+    raised: BaseException | None = None
     try:
         write(tmp_path / "target")
     except (OSError, RuntimeError, KeyboardInterrupt) as error:
-        raised = (error,)
+        raised = error
     monkeypatch.undo()
     assert raised or write is cached, "the cache goes on without an entry"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["source", "target"]
