@@ -191,7 +191,7 @@ def _runner(
     if preparation.runner == "local":
         if preparation.beam_options:
             raise UserError("--beam_options are for --runner beam; add it, or leave them out")
-        more = {"workers": preparation.workers, "show_progress": show_progress}
+        more: dict[str, Any] = {"workers": preparation.workers, "show_progress": show_progress}
         return functools.partial(local_runner.make_all, **more)
     if importlib.util.find_spec("apache_beam") is None:
         raise UserError("--runner beam needs Apache Beam; pip install 'emorec-tf[beam]'")

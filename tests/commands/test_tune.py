@@ -392,3 +392,31 @@ def test_stage_paths_are_relative_to_best_yaml(tmp_path: Path):
     assert found.train.pretrain == "../first.yaml"
     built = config.build({"ensemble": str(tmp_path / "first.yaml")})
     assert search_files.with_paths(built, tmp_path).model.ensemble == "first.yaml"
+
+
+def test_a_search_under_former_names_of_hyperparameters_resumes(
+    demo_records: Path, tmp_path: Path, capsys
+):
+    text = "face: face_statistics(mesh=False, cells=2)\nfusion: face_only\nbatch_size: 4\n"
+    text += "classifier: lda(shrinkage=0.5, pca=4)\ntest_speakers: actor04\n"
+    text += "validation_speakers: actor03\nsearch:\n  classifier.offsets: [0.2, 0.6, 0.8]\n"
+    (tmp_path / "old.yaml").write_text(text)
+    (tmp_path / "new.yaml").write_text(text.replace("offsets", "speaker_shrinkage"))
+    out, now = tmp_path / "out", "classifier.speaker_shrinkage"
+    where = ["--records", str(demo_records), "--out", str(out)]
+    assert tune.main(["--config", str(tmp_path / "old.yaml"), *where, "--trials=1"]) == 0
+    assert now in json.loads((out / "plan.json").read_text())["search"]
+    for file in (out / "plan.json", out / "oracle.json", out / "trials" / "0.json"):
+        made = file.read_text()
+        assert now in made
+        file.write_text(made.replace(now, "classifier.offsets"))  # as an older version wrote it
+    first = (out / "trials" / "0" / "best.keras").stat().st_mtime_ns
+    for name, trials in (("old", 2), ("new", 3)):
+        arguments = ["--config", str(tmp_path / f"{name}.yaml"), *where, f"--trials={trials}"]
+        assert tune.main(arguments) == 0, capsys.readouterr().err
+        rows = table(out)
+        assert [row["status"] for row in rows] == ["COMPLETED"] * trials
+        assert len({row["classifier.offsets"] for row in rows}) == trials
+    assert (out / "trials" / "0" / "best.keras").stat().st_mtime_ns == first
+    best = config.read_yaml(out / "best.yaml")["classifier"]
+    assert best.startswith("lda(shrinkage=0.5, pca=4, speaker_shrinkage=0.")

@@ -133,9 +133,8 @@ def test_a_config_spells_old_values_as_now():
     new = {"modality": "audio_visual", "classifier": spelled.format("speaker_shrinkage")}
     assert build(old) == build(new) == build(renamed(old))
     assert build(new).model.classifier == new["classifier"], "the rest of the text stays"
-    assert dataclasses.replace(Config().model, **{"classifier": old["classifier"]}) == (
-        build(new).model
-    )
+    model = dataclasses.replace(Config().model, classifier=old["classifier"])
+    assert model == build(new).model
     for wrong in ("lda(offsets=", "nothing(offsets=1)", "svm(offsets=1)", "lda(**{'offsets': 1})"):
         assert build({"classifier": wrong}).model.classifier == wrong, "refused where it is used"
 

@@ -1,4 +1,4 @@
-"""Settings that cannot be trained are refused before anything is made, of stages and members too."""
+"""What cannot be trained is refused before anything is made, in stages and members too."""
 
 from __future__ import annotations
 
