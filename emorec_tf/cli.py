@@ -240,6 +240,10 @@ def _guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | N
     except BrokenPipeError:  # the reader has gone; nothing is wrong
         _drop_output()
         return 0
+    except SystemExit as left:  # Rich leaves so where the reader has gone
+        if isinstance(left.__context__, BrokenPipeError):
+            return 0
+        raise
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
