@@ -22,7 +22,7 @@ def present(name: str, value: Any) -> Any:
 
     What cannot be understood stays as it is, and is refused where it is used.
     """
-    if name == "modality":
+    if name == "modality" and isinstance(value, str):
         return MODALITY_CODES.get(value, value)
     return _with_names(value, _renamed(name, value))
 
@@ -35,7 +35,7 @@ def respell(section: object) -> None:
 
 def first(name: str, value: Any) -> Any:
     """Spell the value of a setting as it was at first."""
-    if name == "modality":
+    if name == "modality" and isinstance(value, str):
         return {new: old for old, new in MODALITY_CODES.items()}.get(value, value)
     return _with_names(value, {new: old for old, new in _renamed(name, value).items()})
 
@@ -74,14 +74,15 @@ def _with_names(choice: Any, names: Mapping[str, str]) -> Any:
     """Give arguments of a choice other names; the rest of its text stays."""
     if not names:
         return choice
+    begin = len(choice) - len(choice.lstrip())  # Python allows no spaces there
     try:
-        node = ast.parse(choice.strip(), mode="eval").body
+        node = ast.parse(choice[begin:], mode="eval").body
     except (SyntaxError, ValueError):
         return choice
-    lines = [line.encode() for line in choice.strip().splitlines(keepends=True)]
+    lines = [line.encode() for line in choice[begin:].split("\n")]
     for word in reversed(node.keywords if isinstance(node, ast.Call) else []):
         if word.arg is not None and word.arg in names:
             line, start = lines[word.lineno - 1], word.col_offset
             end = start + len(word.arg.encode())
             lines[word.lineno - 1] = line[:start] + names[word.arg].encode() + line[end:]
-    return b"".join(lines).decode()
+    return choice[:begin] + b"\n".join(lines).decode()

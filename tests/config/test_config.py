@@ -140,10 +140,13 @@ def test_a_config_spells_old_values_as_now():
 
 
 def test_first_spellings_are_exact():
+    for odd in (None, 3, ["01"], " lda( shrinkage=0.3 ) ", "lda"):
+        for name in ("modality", "classifier"):
+            assert spellings.first(name, spellings.present(name, odd)) == odd
     for kind in choices.NETWORK:
         for entry in choices.entries(kind).values():
             for argument in entry.facts.renamed:
-                old = f"{entry.name}(\n  other='{argument}=1', {argument} =0.5 )"
+                old = f" {entry.name}(\n  other='{argument}=1', {argument} =0.5 )"
                 now = spellings.present(kind, old)
                 assert now == old.replace(f"{argument} =", f"{entry.facts.renamed[argument]} =")
                 assert spellings.first(kind, now) == old
