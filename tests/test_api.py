@@ -14,7 +14,7 @@ import subprocess
 import sys
 import typing
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,7 @@ def test_prepare_writes_where_its_config_says_and_draws_nothing(
     assert shown == [4]
 
 
-def test_settings_that_a_function_would_ignore_are_refused(demo_records: Path) -> None:
+def test_settings_that_a_function_would_ignore_are_refused() -> None:
     with pytest.raises(UserError, match="prepare does not use epochs; "):
         emorec_tf.prepare("clips", epochs=3)
     with pytest.raises(UserError, match="unknown setting 'face_frame'; did you mean 'face_frames'"):
@@ -155,9 +155,9 @@ def test_settings_that_a_function_would_ignore_are_refused(demo_records: Path) -
     for given in ({"seed": 1}, {"test_speakers": "actor01"}):
         single: dict[str, Any] = dict(given)
         with pytest.raises(UserError, match=f"crossval takes no {min(given)}: .*; leave it out"):
-            emorec_tf.crossval(protocol="loso", records=demo_records, **single)
+            emorec_tf.crossval(protocol="loso", records="records", **single)
     with pytest.raises(UserError, match="unknown setting 'seedz'; did you mean 'seed'"):
-        emorec_tf.crossval(protocol="loso", records=demo_records, seedz=1)
+        emorec_tf.crossval(protocol="loso", records="records", seedz=1)
 
 
 def test_crossval_says_what_of_its_config_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
@@ -306,22 +306,39 @@ def test_a_model_says_what_it_is() -> None:
         assert said.endswith(f" from {modalities})")
 
 
-def test_the_network_is_a_copy(model: api.Model, clip: Path) -> None:
-    inputs, before = model.inputs([clip]), model.predict_clip(clip)
-    network = model.network
-    assert network is model.network
-    wanted = model.predictor.model.predict_on_batch(inputs)
-    np.testing.assert_array_equal(network.predict_on_batch(inputs), wanted)
-    embedding = model.embedding(clip)
-    network.set_weights([np.zeros_like(w) for w in network.get_weights()])
-    network.trainable = False
-    assert model.predict_clip(clip) == before
-    assert np.array_equal(model.embedding(clip), embedding)
-    assert not np.asarray(network.predict_on_batch(inputs)).any()
-    del model.__dict__["network"]
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory, features: FeaturesConfig) -> api.Model:
+    return emorec_tf.load(on_disk(tmp_path_factory.mktemp("untrained") / "run", features))
 
 
-def test_threads_share_a_model(model: api.Model, clip: Path) -> None:
+def tone(hertz: float) -> np.ndarray:
+    return np.sin(np.arange(8000) * 2 * np.pi * hertz / 8000) / 2
+
+
+def test_the_network_is_a_copy(
+    untrained: api.Model, features: FeaturesConfig, inputs: Callable[..., dict[str, np.ndarray]]
+) -> None:
+    before, drawn = untrained.predict_arrays(tone(440), 8000), inputs(features)
+    network = untrained.network
+    assert network is untrained.network
+    wanted = untrained.predictor.model.predict_on_batch(drawn)
+    np.testing.assert_array_equal(network.predict_on_batch(drawn), wanted)
+    network.set_weights([np.zeros_like(weight) for weight in network.get_weights()])
+    assert not np.asarray(network.predict_on_batch(drawn)).any()
+    assert untrained.predict_arrays(tone(440), 8000) == before
+    np.testing.assert_array_equal(untrained.predictor.model.predict_on_batch(drawn), wanted)
+
+
+def test_threads_share_a_model(untrained: api.Model) -> None:
+    waves = [tone(110 * 2**step) for step in range(4)]
+    alone = [untrained.predict_arrays(wave, 8000) for wave in waves]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda wave: untrained.predict_arrays(wave, 8000), waves * 8))
+    assert answers == alone * 8
+    assert len({str(answer["probabilities"]) for answer in answers}) == 4
+
+
+def test_threads_share_detectors_and_decoders(model: api.Model, clip: Path) -> None:
     alone = model.predict_clip(clip)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(model.predict_clip, [clip] * 8))
