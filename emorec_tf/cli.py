@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +18,8 @@ from emorec_tf.config import config
 from emorec_tf.config.fields import nearest
 from emorec_tf.config.flags import Parser, one_spelling, typed
 from emorec_tf.errors import UserError
+from emorec_tf.storage.ending import Stopped, stopped_by_signals
+from emorec_tf.storage.screen import message_of, say, width_of
 
 Options = TypeVar("Options")
 
@@ -54,7 +57,8 @@ COMPARED = (
     "against them, without it they shape the records of the demo corpus."
 )
 
-WIDTH = 80  # columns of an example
+WIDTH = 80  # most columns of an example
+STOPPED = "stopped; what was finished is kept; run the same command to continue"
 DEFAULTS_SUIT = "The defaults suit most uses."
 
 # TensorFlow's and MediaPipe's notes on start-up; errors still show. Set before they are imported.
@@ -132,8 +136,11 @@ def parse(
 def wrapped(line: str) -> str:
     """Break a command line before flags where it is too long, as a shell reads it."""
     lines: list[str] = []
-    for part in line.rstrip().replace(" --", "\n--").split("\n"):
-        if lines and len(lines[-1]) + len(part) < WIDTH - len(" \\"):
+    room = min(WIDTH, width_of(sys.stdout)) - len("     \\")
+    flags = line.rstrip().replace(" --", "\n--").split("\n")
+    parts = [word for flag in flags for word in ([flag] if len(flag) <= room else flag.split(" "))]
+    for part in parts:
+        if lines and len(lines[-1]) + len(part) <= room + 2:
             lines[-1] += f" {part}"
         else:
             lines.append(f"{'    ' if lines else '  '}{part}")
@@ -172,7 +179,8 @@ class Console(logging.Handler):
         """Print one record; the streams are looked up now, as they may be redirected."""
         grave = record.levelno >= logging.WARNING
         before = f"{record.levelname.lower()}: " if grave else ""
-        print(before + record.getMessage(), file=sys.stderr if grave else sys.stdout, flush=True)
+        text = before + message_of(record)
+        print(text, file=sys.stderr if grave else sys.stdout, flush=True)
 
 
 @contextlib.contextmanager
@@ -203,21 +211,22 @@ def console() -> Iterator[None]:
 
 
 def guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
-    """Run a command and print what it logs; turn a user's error into one line and exit code 1."""
+    """Run a command and print what it logs; turn a user's error into one line and exit code 1.
+
+    SIGTERM and Ctrl-C end it with one line and exit code 143 or 130.
+    """
     for name, level in QUIET.items():
         os.environ.setdefault(name, level)
     # its advice on retracing is for programmers; models of several kinds in one process cause it
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        with console():
+        with stopped_by_signals(), console():
             return run(argv)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print(
-            "stopped; what was finished is kept; run the same command to continue", file=sys.stderr
-        )
-        return 130
+        say(f"error: {error}", error=True)
+    except KeyboardInterrupt as stop:
+        say(STOPPED, error=True)
+        return stop.code if isinstance(stop, Stopped) else 130
     except BrokenPipeError:  # the reader (head, less) has gone; nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -225,7 +234,7 @@ def guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
         if error.errno not in DISK_ERRORS:
             raise
         where = f" writing {error.filename}" if error.filename else ""
-        print(f"error:{where} {error.strerror}; nothing finished is lost", file=sys.stderr)
+        say(f"error:{where} {error.strerror}; nothing finished is lost", error=True)
     return 1
 
 
@@ -238,11 +247,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"emorec_tf {__version__}")
         return 0
     if argv and argv[0] not in {"-h", "--help"}:
-        print(f"error: unknown verb {argv[0]!r}; {nearest(argv[0], VERBS)}", file=sys.stderr)
+        say(f"error: unknown verb {argv[0]!r}; {nearest(argv[0], VERBS)}", error=True)
         return 2
     print(f"emorec_tf {__version__}: emotion recognition from speech and face\n")
     print("usage: emorec VERB [flags]\n       emorec VERB --help\n")
     for verb, line in VERBS.items():
-        print(f"  {verb:10s} {line}")
-    print(f"\nexample:\n  emorec predict {EXAMPLES['predict']}")
+        lines = textwrap.wrap(line, width_of(sys.stdout) - 13, break_long_words=False)
+        print(f"  {verb:10s} " + f"\n{' ' * 13}".join(lines))
+    print(f"\nexample:\n{wrapped('emorec predict ' + EXAMPLES['predict'])}")
     return 0

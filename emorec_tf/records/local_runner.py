@@ -14,7 +14,7 @@ def make_all(job: shards.Job, parts: shards.Parts, workers: int) -> None:
     """Make these shards, in order; all processes work on one, then on the next."""
     queue = [clip for clips in parts.values() for clip in clips]
     results = worker_pool.process(queue, workers, job.settings)
-    with progress_bar(len(queue)) as advance:
+    with contextlib.closing(results), progress_bar(len(queue)) as advance:
         for number, clips in parts.items():
             shards.write(job.place, number, map(advance, itertools.islice(results, len(clips))))
 

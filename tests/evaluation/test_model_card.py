@@ -57,7 +57,7 @@ def test_a_leaky_or_unfinished_run_is_marked_first(tmp_path):
     text = card(invent(tmp_path / "cv", leaky=True, only=(0, 2)))
     head = text[:600]
     assert "**LEAKY" in head
-    assert "**UNFINISHED: fold 2 of seed 0, fold 2 of seed 1 missing" in head
+    assert "**UNFINISHED: fold 1 (named 2) of seed 0, fold 1 (named 2) of seed 1 missing" in head
     tables = [line for line in text.splitlines() if line.startswith("## ") and "(" in line]
     assert len(tables) == 5
     assert all("(LEAKY, speaker-dependent" in line for line in tables)

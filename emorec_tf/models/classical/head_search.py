@@ -13,6 +13,7 @@ import numpy as np
 
 from emorec_tf.models.classical.classifiers import Search
 from emorec_tf.models.classical.head_layers import Found
+from emorec_tf.storage.screen import show
 
 if TYPE_CHECKING:
     from emorec_tf.models.classical.kept_oracle import Kept
@@ -211,13 +212,11 @@ def _oracle(search: Search, folder: Path, seed: int) -> Kept:
 
 
 def _print_trials(trials: Sequence[Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     names = list(trials[0].hyperparameters.values)
-    table = Table("trial", *names, "val_uar", title=f"best of {len(trials)} trials")
+    rows = []
     for trial in trials[:SHOWN_TRIALS]:
         values = [trial.hyperparameters.values[name] for name in names]
         words = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in values]
-        table.add_row(trial.trial_id, *words, f"{trial.score:.3f}")
-    Console().print(table)
+        rows.append([trial.trial_id, *words, f"{trial.score:.3f}"])
+    title = f"best of {len(trials)} trial{'' if len(trials) == 1 else 's'}"
+    show(["trial", *names, "val_uar"], rows, title)
