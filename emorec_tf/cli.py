@@ -18,7 +18,7 @@ from emorec_tf.config import config
 from emorec_tf.config.fields import nearest
 from emorec_tf.config.flags import Parser, one_spelling, typed
 from emorec_tf.errors import UserError
-from emorec_tf.storage.ending import Stopped, stopped_by_signals
+from emorec_tf.storage.ending import STOPPED, Stopped, stopped_by_signals
 from emorec_tf.storage.screen import message_of, say, width_of
 
 Options = TypeVar("Options")
@@ -58,7 +58,6 @@ COMPARED = (
 )
 
 WIDTH = 80  # most columns of an example
-STOPPED = "stopped; what was finished is kept; run the same command to continue"
 DEFAULTS_SUIT = "The defaults suit most uses."
 
 # TensorFlow's and MediaPipe's notes on start-up; errors still show. Set before they are imported.

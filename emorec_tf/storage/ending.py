@@ -9,33 +9,40 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from types import FrameType
 from typing import Any
 
-STOPPED = 128  # exit codes of processes that a signal ended: 130 by Ctrl-C, 143 by SIGTERM
+BASE = 128  # exit codes of processes that a signal ended: 130 by Ctrl-C, 143 by SIGTERM
+STOPPED = "stopped; what was finished is kept; run the same command to continue"
 
 
 class Stopped(KeyboardInterrupt):
     """SIGTERM, raised where the process is; ``except Exception`` lets it pass, as Ctrl-C."""
 
-    code = STOPPED + signal.SIGTERM
+    code = BASE + signal.SIGTERM
 
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Raise ``Stopped`` on SIGTERM; a second signal ends the process at once.
+    """Raise ``Stopped`` on SIGTERM, and ``KeyboardInterrupt`` on Ctrl-C.
 
-    Without a handler a process with the number 1, as in a container, would not notice SIGTERM.
-    Ignored signals stay ignored; outside of the main thread nothing changes.
+    The process ends at once, with a line, at a second signal and while a module is imported: an
+    exception in the middle of a C++ module's start would abort the process. Without a handler a
+    process with the number 1, as in a container, would not notice SIGTERM. Ignored signals stay
+    ignored; outside of the main thread nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     asked: list[int] = []
+    shown = _copy_of_stderr()
 
-    def stop(number: int, _frame: Any) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         asked.append(number)
-        if len(asked) > 1:
-            os._exit(STOPPED + number)
+        if len(asked) > 1 or _imports(frame):
+            with contextlib.suppress(OSError):
+                os.write(shown, f"{STOPPED}\n".encode())
+            os._exit(BASE + number)
         raise Stopped if number == signal.SIGTERM else KeyboardInterrupt
 
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
@@ -48,6 +55,25 @@ def stopped_by_signals() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, before[number])
+        if shown >= 0:
+            os.close(shown)
+
+
+def _copy_of_stderr() -> int:
+    """Standard error, also while other packages' output is held back; -1: there is none."""
+    try:
+        return os.dup(2)
+    except OSError:
+        return -1
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported, by this frame or by its callers within a command."""
+    while frame is not None and frame.f_code.co_name != "guarded":
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from emorec_tf.cli import STOPPED, guarded
+from emorec_tf.cli import guarded
 from emorec_tf.storage import ending
+from emorec_tf.storage.ending import STOPPED
 
 BUSY = """
 import sys, time
@@ -20,6 +21,13 @@ from emorec_tf.cli import guarded
 def run(argv):
     print("busy", flush=True)
     time.sleep(60)
+sys.exit(guarded(run, []))
+"""
+IMPORTING = """
+import sys
+from emorec_tf.cli import guarded
+def run(argv):
+    import slow_to_import
 sys.exit(guarded(run, []))
 """
 POOL = """
@@ -77,6 +85,24 @@ def test_a_signal_ends_a_command_in_a_line(number: int, code: int, tmp_path: Pat
         process.send_signal(number)
         _, errors = process.communicate(timeout=20)
         assert (process.returncode, errors) == (code, f"{STOPPED}\n")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_during_an_import_raises_nothing_there(
+    number: int, code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "slow_to_import.py").write_text(
+        "import time\n"
+        "print('busy', flush=True)\n"
+        "try: time.sleep(60)\n"
+        "except BaseException: print('raised', flush=True)\n"
+    )
+    with started(IMPORTING, tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "busy\n"
+        process.send_signal(number)
+        out, errors = process.communicate(timeout=20)
+        assert (process.returncode, out, errors) == (code, "", f"{STOPPED}\n")
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
