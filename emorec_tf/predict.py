@@ -36,7 +36,8 @@ class PredictOptions(ModelOptions):
     timeline: str | None = option(
         None,
         "draw the emotions of one video over time, per person, to this .png file; a .csv and a "
-        ".json file are written beside it (default: none)",
+        ".json file are written beside it; each of their steps is the mean of the windows that "
+        "overlap there, while the table shows each window alone (default: none)",
     )
     windows: Literal["auto", "on", "off"] = option(
         "auto",
@@ -105,6 +106,8 @@ def answer_all(
             failures += 1
     if answers and not options.json:
         answer_table.show(answers, options.top, console())
+    if answers and options.timeline:
+        say(timeline.written(options.timeline), error=options.json)
     if len(answers) < len(paths) and len(paths) > 1:  # of one file the error says it all
         missing = len(paths) - len(answers)
         say(f"error: {missing} of {len(paths)} files could not be predicted", error=True)
