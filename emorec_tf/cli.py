@@ -20,6 +20,7 @@ from emorec_tf.config.flags import Parser, one_spelling, typed
 from emorec_tf.errors import UserError
 from emorec_tf.storage.ending import STOPPED, Stopped, stopped_by_signals
 from emorec_tf.storage.screen import message_of, say, width_of
+from emorec_tf.storage.start_notes import quiet_start
 
 Options = TypeVar("Options")
 
@@ -61,7 +62,12 @@ WIDTH = 80  # most columns of an example
 DEFAULTS_SUIT = "The defaults suit most uses."
 
 # TensorFlow's and MediaPipe's notes on start-up; errors still show. Set before they are imported.
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "GLOG_minloglevel": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
+QUIET = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "GLOG_minloglevel": "2",
+    "GRPC_VERBOSITY": "ERROR",
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+}
 
 # What a user can put right: space, rights, and paths that cannot be a folder or a file.
 DISK_ERRORS = {
@@ -219,7 +225,7 @@ def guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
     # its advice on retracing is for programmers; models of several kinds in one process cause it
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        with stopped_by_signals(), console():
+        with stopped_by_signals(), console(), quiet_start():
             return run(argv)
     except UserError as error:
         say(f"error: {error}", error=True)

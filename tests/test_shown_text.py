@@ -195,8 +195,7 @@ def test_only_one_module_makes_tables_and_consoles() -> None:
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and name not in live:
                 assert node.module != "rich.table", f"{name}:{node.lineno}"
-            called = node.func if isinstance(node, ast.Call) else None
-            if isinstance(called, ast.Name):
+            if isinstance(node, ast.Call) and isinstance(called := node.func, ast.Name):
                 assert called.id != "Console" or name in live | {"cli.py"}, f"{name}:{node.lineno}"
                 if called.id == "print" and name not in live | {"cli.py"}:
                     words = ast.unparse(node)

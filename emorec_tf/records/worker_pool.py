@@ -109,9 +109,10 @@ def start_worker(
     """Prepare decoding once per process, on one thread: a process per core is fastest."""
     end_with_parent()
     from emorec_tf.storage.downloads import hidden
+    from emorec_tf.storage.start_notes import quiet_start
 
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with hidden(*(name for name in UNUSED if name != backend)):
+    with hidden(*(name for name in UNUSED if name != backend)), quiet_start():
         import tensorflow as tf
 
     from emorec_tf.features import examples

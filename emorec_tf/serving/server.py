@@ -51,7 +51,7 @@ def serve(application: Any, listener: socket.socket, on_ready: Callable[[], None
             then(number, frame)
 
     # Used until uvicorn installs its own handlers; at the end it raises each signal once more.
-    before = {number: signal.signal(number, stop) for number in STOPPING}
+    before = {int(number): signal.signal(number, stop) for number in STOPPING}
     try:
         server.run(sockets=[listener])
     finally:

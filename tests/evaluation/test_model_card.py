@@ -76,7 +76,8 @@ def test_a_part_of_a_protocol_is_marked(tmp_path, text):
     part = crossval_results.read(invent(tmp_path / "one", protocol="group_kfold:3", only=(0,)))
     assert part.scope.startswith("1 of 3 folds, ")
     all_folds = {"folds": [*whole.facts["folds"], *whole.facts["folds"]], "notes": []}
-    complete = whole.facts | {"protocol": "ravdess/contiguous6", "clips_to_score": 700} | all_folds
+    complete = {**whole.facts, **all_folds, "protocol": "ravdess/contiguous6"}
+    complete["clips_to_score"] = 700
     assert completeness.scope(complete, 6, 700) == ""  # classes may be left out on purpose
     assert completeness.scope(complete, 5, 600) == "5 of 6 folds, 600 of 700 clips"
 
