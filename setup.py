@@ -82,7 +82,7 @@ setup(
     install_requires=[
         "av>=18.1",  # the first with an FFmpeg free of CVE-2026-8461
         "dlib-bin>=20.0",
-        "filelock>=3.16",
+        "filelock>=3.21",  # the first with a lock that readers share
         "jinja2>=3.1.6",
         "jsonargparse>=4.53",
         "keras>=3.15.1,<4",

@@ -12,6 +12,7 @@ from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import option
 from emorec_tf.errors import UserError
 from emorec_tf.splits.leaks import doubts, leaks
+from emorec_tf.storage.screen import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,12 +54,12 @@ def run(argv: Sequence[str] | None) -> int:
     if options.sound:
         hashes, notes = split_file.audio_hashes((r.path for r in rows), file.parent, waveform_of)
     for line in (*notes, *doubts(rows)):
-        print(f"warning: {line}", file=sys.stderr)
+        say(f"warning: {line}", error=True)
     found = leaks(rows, hashes)
     for line in found:
-        print(f"leak: {line}")
+        say(f"leak: {line}")
     if not found:
-        print(f"no leak: {split_file.summary(rows, len(hashes))}")
+        say(f"no leak: {split_file.summary(rows, len(hashes))}")
     return 1 if found else 0
 
 

@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -17,7 +18,10 @@ from emorec_tf.config import config
 from emorec_tf.config.fields import nearest
 from emorec_tf.config.flags import Parser, one_spelling, typed
 from emorec_tf.errors import UserError
+from emorec_tf.storage.ending import STOPPED, Stopped, stopped_by_signals
 from emorec_tf.storage.quiet import start_quietly
+from emorec_tf.storage.screen import message_of, say, width_of
+from emorec_tf.storage.start_notes import quiet_start
 
 Options = TypeVar("Options")
 
@@ -55,7 +59,7 @@ COMPARED = (
     "against them, without it they shape the records of the demo corpus."
 )
 
-WIDTH = 80  # columns of an example
+WIDTH = 80  # most columns of an example
 DEFAULTS_SUIT = "The defaults suit most uses."
 
 # What a user can put right: space, rights, and paths that cannot be a folder or a file.
@@ -130,8 +134,11 @@ def parse(
 def wrapped(line: str) -> str:
     """Break a command line before flags where it is too long, as a shell reads it."""
     lines: list[str] = []
-    for part in line.rstrip().replace(" --", "\n--").split("\n"):
-        if lines and len(lines[-1]) + len(part) < WIDTH - len(" \\"):
+    room = min(WIDTH, width_of(sys.stdout)) - len("     \\")
+    flags = line.rstrip().replace(" --", "\n--").split("\n")
+    parts = [word for flag in flags for word in ([flag] if len(flag) <= room else flag.split(" "))]
+    for part in parts:
+        if lines and len(lines[-1]) + len(part) <= room + 2:
             lines[-1] += f" {part}"
         else:
             lines.append(f"{'    ' if lines else '  '}{part}")
@@ -170,7 +177,8 @@ class Console(logging.Handler):
         """Print one record; the streams are looked up now, as they may be redirected."""
         grave = record.levelno >= logging.WARNING
         before = f"{record.levelname.lower()}: " if grave else ""
-        print(before + record.getMessage(), file=sys.stderr if grave else sys.stdout, flush=True)
+        text = before + message_of(record)
+        print(text, file=sys.stderr if grave else sys.stdout, flush=True)
 
 
 @contextlib.contextmanager
@@ -201,7 +209,10 @@ def console() -> Iterator[None]:
 
 
 def guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
-    """Run a command and print what it logs; turn a user's error into one line and exit code 1."""
+    """Run a command and print what it logs; turn a user's error into one line and exit code 1.
+
+    SIGTERM and Ctrl-C end it with one line and exit code 143 or 130.
+    """
     start_quietly()
     # its advice on retracing is for programmers; models of several kinds in one process cause it
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -228,15 +239,13 @@ def _drop_output() -> None:
 
 def _guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None) -> int:
     try:
-        with console():
+        with stopped_by_signals(), console(), quiet_start():
             return run(argv)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print(
-            "stopped; what was finished is kept; run the same command to continue", file=sys.stderr
-        )
-        return 130
+        say(f"error: {error}", error=True)
+    except KeyboardInterrupt as stop:
+        say(STOPPED, error=True)
+        return stop.code if isinstance(stop, Stopped) else 130
     except BrokenPipeError:  # the reader has gone; nothing is wrong
         _drop_output()
         return 0
@@ -248,7 +257,7 @@ def _guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | N
         if error.errno not in DISK_ERRORS:
             raise
         where = f" writing {error.filename}" if error.filename else ""
-        print(f"error:{where} {error.strerror}; nothing finished is lost", file=sys.stderr)
+        say(f"error:{where} {error.strerror}; nothing finished is lost", error=True)
     return 1
 
 
@@ -272,11 +281,12 @@ def _answer(argv: Sequence[str]) -> int:
         print(f"emorec_tf {__version__}")
         return 0
     if argv and argv[0] not in {"-h", "--help"}:
-        print(f"error: unknown verb {argv[0]!r}; {nearest(argv[0], VERBS)}", file=sys.stderr)
+        say(f"error: unknown verb {argv[0]!r}; {nearest(argv[0], VERBS)}", error=True)
         return 2
     print(f"emorec_tf {__version__}: emotion recognition from speech and face\n")
     print("usage: emorec VERB [flags]\n       emorec VERB --help\n")
     for verb, line in VERBS.items():
-        print(f"  {verb:10s} {line}")
-    print(f"\nexample:\n  emorec predict {EXAMPLES['predict']}")
+        lines = textwrap.wrap(line, width_of(sys.stdout) - 13, break_long_words=False)
+        print(f"  {verb:10s} " + f"\n{' ' * 13}".join(lines))
+    print(f"\nexample:\n{wrapped('emorec predict ' + EXAMPLES['predict'])}")
     return 0

@@ -12,8 +12,9 @@ from typing import Any
 from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config import config
 from emorec_tf.config.fields import check, option
-from emorec_tf.evaluation import crossval_files, crossvalidation, summary
+from emorec_tf.evaluation import completeness, crossval_files, crossvalidation, summary
 from emorec_tf.storage.files import read_csv
+from emorec_tf.storage.screen import say, show
 from emorec_tf.tasks import tasks
 from emorec_tf.training import experiment
 from emorec_tf.training.distributed import cluster
@@ -54,7 +55,7 @@ def run(argv: Sequence[str] | None) -> int:
     options, given = parse_options(argv, "crossval", CrossvalOptions, *config.SECTIONS.values())
     unused = [k for k in crossvalidation.SET_BY_PROTOCOL if given.pop(k, None) is not None]
     if unused:
-        print(f"note: {', '.join(unused)} not used; the protocol and --seeds decide")
+        say(f"note: {', '.join(unused)} not used; the protocol and --seeds decide")
     check(options.seeds >= 1, "seeds", options.seeds, "at least 1")
     settings, records = experiment.resolve(given, show_progress=True)
     planned = crossvalidation.plan(settings, records, options.protocol, options.allow_partial)
@@ -75,30 +76,31 @@ def run(argv: Sequence[str] | None) -> int:
 
 def print_table(metrics: dict[str, Any], folder: Path) -> None:
     """Print the scores of all folds that are done."""
-    from rich.console import Console
-    from rich.table import Table
-
-    leaky = "LEAKY: no score for new speakers\n" if metrics["leaky"] else ""
-    title = f"{leaky}{folder}: {metrics['protocol']}, {summary.speaker_mode(metrics)}"
-    table = Table(title=title, show_header=False)
-    for row in summary.score_rows(metrics):
-        table.add_row(*row)
+    facts, coverage = crossval_files.planned(folder), metrics["coverage"]
+    names = {fold for _, fold in facts["done"]}
+    part = completeness.scope(facts, len(names), coverage["clips"])
+    if metrics["leaky"]:
+        say("LEAKY: no score for new speakers")
+    if part:
+        say(f"PARTIAL: {part}; {completeness.NOT_COMPARABLE}")
+    rows = summary.score_rows(metrics)
     score = tasks.of_facts(metrics).score
     name, spread = score.upper(), metrics[f"{score}_spread"]
     seeds = "  ".join(f"{value:.3f}" for value in metrics[f"{score}_per_seed"].values())
-    table.add_row(f"{name} per seed", seeds + (f" (sd {spread:.3f})" if spread is not None else ""))
+    rows.append((f"{name} per seed", seeds + (f" (sd {spread:.3f})" if spread is not None else "")))
     if "ece" in metrics:
-        table.add_row("calibration error", crossval_files.calibration_line(folder))
-    coverage = metrics["coverage"]
-    done = f"{coverage['folds_done']} of {coverage['folds_planned']}"
-    table.add_row("folds times seeds", f"{done} done")
-    rows = read_csv(folder / "robustness.csv")
-    for condition in dict.fromkeys(row["condition"] for row in rows):
-        values = [float(row[score]) for row in rows if row["condition"] == condition]
+        rows.append(("calibration error", crossval_files.calibration_line(folder)))
+    folds, seed_count = completeness.whole(facts)[0], len(facts["seeds"])
+    rows.append(("folds", f"{len(names)} of {folds}"))
+    rows.append(("folds times seeds", f"{len(facts['done'])} of {folds * seed_count} done"))
+    conditions = read_csv(folder / "robustness.csv")
+    for condition in dict.fromkeys(row["condition"] for row in conditions):
+        values = [float(row[score]) for row in conditions if row["condition"] == condition]
         mean = sum(values) / len(values)
-        table.add_row(f"{name}, {condition}", f"{mean:.3f} (mean of folds)")
-    Console().print(table)
-    print(f"written: {folder}/crossval.json, metrics.json, predictions.csv, robustness.csv, ...")
+        rows.append((f"{name}, {condition}", f"{mean:.3f} (mean of folds)"))
+    title = f"{folder}: {metrics['protocol']}, {summary.speaker_mode(metrics)}"
+    show(("score", "value"), rows, title, header=False)
+    say(f"written: {folder}/crossval.json, metrics.json, predictions.csv, robustness.csv, ...")
 
 
 if __name__ == "__main__":

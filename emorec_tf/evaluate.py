@@ -11,6 +11,7 @@ from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import option
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import score_run, summary
+from emorec_tf.storage.screen import say, show
 from emorec_tf.training import run_dir
 
 
@@ -41,20 +42,15 @@ def run(argv: Sequence[str] | None) -> int:
 
 def print_table(metrics: dict[str, Any], loaded: run_dir.Run) -> None:
     """Print scores and recalls."""
-    from rich.console import Console
-    from rich.table import Table
-
     speakers = f"{summary.speaker_mode(metrics)}, speakers {summary.speaker_names(metrics)}"
-    table = Table(title=f"{loaded.folder}: {speakers}", show_header=False)
-    for row in summary.score_rows(metrics):
-        table.add_row(*row)
+    rows = summary.score_rows(metrics)
     if loaded.classes:
         before = f"without {metrics['ece_before']:.3f}"
         scaling = f"at temperature {metrics['temperature']:.2f}; {before}"
-        table.add_row("calibration error", f"{metrics['ece']:.3f} ({scaling})")
-    Console().print(table)
+        rows.append(("calibration error", f"{metrics['ece']:.3f} ({scaling})"))
+    show(("score", "value"), rows, f"{loaded.folder}: {speakers}", header=False)
     names = f"predictions.csv, robustness.csv, {loaded.task.plot_name}.png"
-    print(f"written: {loaded.folder}/metrics.json, {names}")
+    say(f"written: {loaded.folder}/metrics.json, {names}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from emorec_tf.config.fields import FACE_MODEL, MESH_MODEL, option
 from emorec_tf.datasets.discovery import found
 from emorec_tf.exporting.formats import FORMATS, chosen
 from emorec_tf.inference import model_store
+from emorec_tf.storage.screen import say, show
 
 
 @dataclass(frozen=True)
@@ -58,25 +59,23 @@ def run(argv: Sequence[str] | None) -> int:
     export_run.check_place(out, formats)
     clips = found(options.clips) if options.clips else []
     if trained.temperature is None and not trained.task.rating:
-        print(f"note: {folder} is not calibrated; evaluate does it", file=sys.stderr)
+        say(f"note: {folder} is not calibrated; evaluate does it", error=True)
     models = (options.face_model, options.mesh_model)
     print_table(export_run.export(trained, formats, out, clips, *models))
+    say(f"written: {out}/{export_run.REPORT}, {', '.join(FORMATS[name].place for name in formats)}")
     return 0
 
 
 def print_table(report: Mapping[str, Any]) -> None:
     """Print for each format its largest difference from the run, its size and its speed."""
-    from rich.console import Console
-    from rich.table import Table
-
     names = report["compared_on"]
     on = f"{len(names)} random inputs" if names[0].startswith("random") else f"{len(names)} clips"
     network = f"{1000 * report['network_seconds_per_clip']:.1f} ms for the network alone"
-    table = Table("format", "difference", "tolerance", "same class", "MB", "ms per clip")
-    table.title = f"compared on {on}; {network}"
+    columns = ("format", "difference", "tolerance", "same class", "MB", "ms per clip")
+    rows = []
     for name, row in report["formats"].items():
         output = "value" if "value" in row["differences"] else "probabilities"
-        table.add_row(
+        cells = (
             name,
             f"{row['differences'][output]:.1e}",
             f"{row['tolerance']:.0e}",
@@ -84,11 +83,12 @@ def print_table(report: Mapping[str, Any]) -> None:
             f"{row['bytes'] / 1e6:.2f}",
             f"{1000 * row['seconds_per_clip']:.1f}",
         )
-    Console().print(table)
+        rows.append(cells)
+    show(columns, rows, f"compared on {on}; {network}")
     if "rounded" in report:
         found = report["rounded"]
         worst = max(found["differences"].get(n, 0.0) for n in ("probabilities", "value"))
-        print(f"the run itself computes in {found['precision']}, which differs by {worst:.1e}")
+        say(f"the run itself computes in {found['precision']}, which differs by {worst:.1e}")
 
 
 if __name__ == "__main__":

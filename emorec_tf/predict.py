@@ -14,6 +14,8 @@ from emorec_tf.datasets.discovery import found
 from emorec_tf.errors import SetupError, UserError
 from emorec_tf.inference import answer_table, model_store, timeline
 from emorec_tf.inference.options import ModelOptions
+from emorec_tf.storage.ending import Stopped
+from emorec_tf.storage.screen import console, printable, say
 
 if TYPE_CHECKING:
     from emorec_tf.inference.answers import MediaAnswer
@@ -34,7 +36,8 @@ class PredictOptions(ModelOptions):
     timeline: str | None = option(
         None,
         "draw the emotions of one video over time, per person, to this .png file; a .csv and a "
-        ".json file are written beside it (default: none)",
+        ".json file are written beside it; each of their steps is the mean of the windows that "
+        "overlap there, while the table shows each window alone (default: none)",
     )
     windows: Literal["auto", "on", "off"] = option(
         "auto",
@@ -90,7 +93,7 @@ def answer_all(
         except SetupError:
             raise
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}", error=True)
             failures += 1
             continue
         answers.append(found_out.answer)
@@ -99,15 +102,15 @@ def answer_all(
         if options.json:
             print(json.dumps(found_out.answer), flush=True)
         if found_out.problem:
-            print(f"error: {found_out.problem}", file=sys.stderr)
+            say(f"error: {found_out.problem}", error=True)
             failures += 1
     if answers and not options.json:
-        from rich.console import Console
-
-        answer_table.show(answers, options.top, Console())
+        answer_table.show(answers, options.top, console())
+    if answers and options.timeline:
+        say(timeline.written(options.timeline), error=options.json)
     if len(answers) < len(paths) and len(paths) > 1:  # of one file the error says it all
         missing = len(paths) - len(answers)
-        print(f"error: {missing} of {len(paths)} files could not be predicted", file=sys.stderr)
+        say(f"error: {missing} of {len(paths)} files could not be predicted", error=True)
     return int(failures > 0)
 
 
@@ -119,10 +122,12 @@ def live(run_folder: str, source: str, options: PredictOptions) -> int:
     table = LiveTable(model, source, options.json, options.top)
     try:
         for line in table.lines():
-            print(line, flush=True)
+            print(line if options.json else printable(line), flush=True)
+    except Stopped:
+        raise
     except KeyboardInterrupt:
         print(file=sys.stderr)
-    print(table.cost(), file=sys.stderr)
+    say(table.cost(), error=True)
     return 0
 
 

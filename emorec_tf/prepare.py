@@ -17,6 +17,7 @@ from emorec_tf.records import prepare_records, records_dir
 from emorec_tf.records.prepare_records import Preparation
 from emorec_tf.storage import paths
 from emorec_tf.storage.files import read_csv
+from emorec_tf.storage.screen import say, show
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,19 @@ def run(argv: Sequence[str] | None) -> int:
     if options.clear_cache:
         where = decode_cache.default_folder()
         count, size = decode_cache.clear(where)
-        print(f"freed {size / decode_cache.GIB:.3f} GiB: {count} entries in {where}")
+        say(f"freed {size / decode_cache.GIB:.3f} GiB: {count} entries in {where}")
         return 0
     prepare_records.prepare(options, FeaturesConfig(**features), show_progress=True)
     rows = read_csv(paths.place(str(options.records)) / records_dir.REPORT)
     print_table(rows, options)
     refused = [r for r in rows if r["status"] == "refused"]
     for row in refused:
-        print(f"refused: {row['reason']}", file=sys.stderr)
+        say(f"refused: {row['reason']}", error=True)
     if refused and not options.allow_refused:
-        print(
+        say(
             f"error: {len(refused)} of {len(rows)} clips refused, the others are prepared; see "
             f"{options.records}/{records_dir.REPORT}, repair them or add --allow_refused",
-            file=sys.stderr,
+            error=True,
         )
         return 1
     return 0
@@ -69,27 +70,25 @@ def with_beam_options(argv: Sequence[str]) -> list[str]:
 
 def print_table(rows: Sequence[dict[str, str]], options: PrepareOptions) -> None:
     """Print the short closing table."""
-    from rich.console import Console
-    from rich.table import Table
-
     ok = [r for r in rows if r["status"] == "ok"]
     hours = sum(float(r["seconds"]) for r in ok) / 3600
     counts = Counter(r["emotion"] for r in ok)
     found = sum(int(r["faces_found"]) for r in ok)
     frames = sum(int(r["frames"]) for r in ok)
     expected = [corpora.DATASETS[n].clip_count for n in options.dataset.split("+")]
-    table = Table(title=f"{options.dataset} -> {options.records}", show_header=False)
     whole = f" of {sum(e for e in expected if e)} in the full corpus" if all(expected) else ""
-    table.add_row("clips", f"{len(ok)}{whole}")
-    table.add_row("hours", f"{hours:.2f}")
-    table.add_row("speakers", str(len({r["speaker"] for r in ok})))
-    table.add_row("classes", ", ".join(f"{e} {counts[e]}" for e in EMOTIONS if counts[e]))
-    table.add_row("audio", f"{sum(int(r['audio_present']) for r in ok)} clips")
     share = f" ({found / frames:.1%})" if frames else ""
-    table.add_row("faces found", f"{found} of {frames} frames{share}")
-    table.add_row("clips without a face", str(sum(r["faces_found"] == "0" for r in ok)))
-    table.add_row("refused", str(len(rows) - len(ok)))
-    Console().print(table)
+    table = [
+        ("clips", f"{len(ok)}{whole}"),
+        ("hours", f"{hours:.2f}"),
+        ("speakers", str(len({r["speaker"] for r in ok}))),
+        ("classes", ", ".join(f"{e} {counts[e]}" for e in EMOTIONS if counts[e])),
+        ("audio", f"{sum(int(r['audio_present']) for r in ok)} clips"),
+        ("faces found", f"{found} of {frames} frames{share}"),
+        ("clips without a face", str(sum(r["faces_found"] == "0" for r in ok))),
+        ("refused", str(len(rows) - len(ok))),
+    ]
+    show(("count", "value"), table, f"{options.dataset} -> {options.records}", header=False)
 
 
 if __name__ == "__main__":

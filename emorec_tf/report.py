@@ -11,6 +11,7 @@ from pathlib import Path
 from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import option
 from emorec_tf.errors import UserError
+from emorec_tf.storage.screen import say
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def run(argv: Sequence[str] | None) -> int:
     words = [*(["--records", options.records] if options.records else []), "--out", options.out]
     command = shlex.join(["python", "-m", "emorec_tf.report", "--run", *options.run, *words])
     for path in report_page.write(runs, Path(options.out), options.records, command):
-        print(f"written: {path}")
+        say(f"written: {path}")
     return 0
 
 

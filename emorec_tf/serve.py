@@ -13,6 +13,7 @@ from emorec_tf.errors import SetupError
 from emorec_tf.inference import model_store
 from emorec_tf.inference.options import ModelOptions
 from emorec_tf.serving.listening import address_of, listening
+from emorec_tf.storage.screen import say
 
 NEEDED = ("fastapi", "multipart", "prometheus_client", "uvicorn")
 
@@ -70,8 +71,8 @@ def run(argv: Sequence[str] | None) -> int:
         line = f"serving {run_folder} on {address_of(listener)} (stop: Ctrl-C)"
         hosts = [options.host, *(options.allowed_hosts or "").split(",")]
         application = app.app(model, settings, limits, hosts)
-        serve(application, listener, lambda: print(line, flush=True))
-    print("stopped", flush=True)
+        serve(application, listener, lambda: say(line))
+    say("stopped")
     return 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import option
 from emorec_tf.errors import UserError
+from emorec_tf.storage.screen import say
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def run(argv: Sequence[str] | None) -> int:
     out = Path(options.out)
     package(run_dir.load(options.run), out, evaluated, options.note, options.overwrite)
     size = sum(file.stat().st_size for file in out.iterdir())
-    print(f"{out}: {', '.join(sorted(f.name for f in out.iterdir()))}; {size / 1e6:.2f} MB")
+    say(f"{out}: {', '.join(sorted(f.name for f in out.iterdir()))}; {size / 1e6:.2f} MB")
     return 0
 
 

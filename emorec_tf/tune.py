@@ -15,6 +15,7 @@ from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config import config
 from emorec_tf.config.config import Config
 from emorec_tf.config.fields import check, option
+from emorec_tf.storage.screen import say
 from emorec_tf.training import experiment
 from emorec_tf.training.distributed import cluster
 from emorec_tf.tuning import search, search_run, search_space
@@ -59,7 +60,7 @@ def run(argv: Sequence[str] | None) -> int:
         settings, records, options.protocol, options.fold or 0, options.allow_partial
     )
     for note in notes:
-        print(f"note: {note}")
+        say(f"note: {note}")
     folder = Path(options.out or f"runs/tuned-{settings.data.dataset}")
     words = ["python", "-m", "emorec_tf.tune", *(sys.argv[1:] if argv is None else argv)]
     section = section_of(argv, own.settings)
@@ -77,7 +78,8 @@ def section_of(argv: Sequence[str] | None, settings: Config) -> dict[str, Any]:
     if section is None:
         section = search_space.default(settings)
         where = f"{path} has no search: section" if path else "no --config, so no search: section"
-        print(f"{where}; this one is used:\n{search_space.text(section)}")
+        for line in (f"{where}; this one is used:", *search_space.text(section).splitlines()):
+            say(line)
     return section
 
 

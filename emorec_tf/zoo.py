@@ -6,8 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from emorec_tf.cli import guarded, parse
-
-WIDTH = 200  # columns, where the output is no terminal
+from emorec_tf.storage.screen import console, show, show_list
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,19 +17,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: Sequence[str] | None) -> int:
     """Print models, datasets, branches, fusions, classifiers, features, protocols and metrics."""
     parse(argv, "zoo", config_flag=False)
-    from rich.console import Console
-    from rich.table import Column, Table
-
     from emorec_tf.inference.zoo_contents import contents
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    for listing in contents():
-        first, *others = listing.columns  # a name is never cut or wrapped, other columns may wrap
-        columns = [Column(first, no_wrap=True), *(Column(c, overflow="fold") for c in others)]
-        table = Table(*columns, title=listing.title, title_justify="left")
-        for row in listing.rows:
-            table.add_row(*row)
-        console.print(table, markup=False)
+    to = console()
+    for number, listing in enumerate(contents()):
+        if number:
+            print()
+        if sys.stdout.isatty():
+            show(listing.columns, listing.rows, listing.title, to)
+        else:
+            show_list(listing.columns, listing.rows, listing.title, to)
     return 0
 
 

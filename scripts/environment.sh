@@ -22,5 +22,7 @@ echo "installing $lock into $folder ($("$python" --version))"
 "$folder/bin/python" -m pip install -q --disable-pip-version-check uv
 # without this the first import would compile, perhaps without permission to write the result
 "$folder/bin/uv" pip install -q --compile-bytecode --python "$folder/bin/python" -r "$lock"
-"$folder/bin/uv" pip install -q --python "$folder/bin/python" --no-deps -e .
+# compat: a path, not a finder, which a folder named emorec_tf above the clone would precede
+"$folder/bin/uv" pip install -q --python "$folder/bin/python" --no-deps \
+  --config-settings editable_mode=compat -e .
 sha256sum "$lock" > "$installed"

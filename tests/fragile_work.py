@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 from emorec_tf.config.clip import Clip
@@ -16,3 +17,8 @@ def work(clip: Clip) -> tuple[bytes, dict[str, Any]]:
     if clip.clip_id.startswith("setup"):
         raise SetupError("no face model here; fetch it")
     return clip.clip_id.encode(), {}
+
+
+def sleep(seconds: float) -> None:
+    """Work for a while."""
+    time.sleep(seconds)

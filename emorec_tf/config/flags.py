@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-import sys
 import textwrap
 import types
 import typing
@@ -17,6 +16,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
+from emorec_tf.storage.screen import say
 
 ON_OFF = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 # What help calls the value of a text field; ``option(..., metavar="...")`` goes before it.
@@ -113,7 +113,7 @@ class Parser(ArgumentParser):
         text = self.plain(" ".join(str(message or ex).split()))
         if not self.exit_on_error:
             raise UserError(text)
-        print(f"error: {text} (see --help)", file=sys.stderr)
+        say(f"error: {text} (see --help)", error=True)
         raise SystemExit(2)
 
     def plain(self, text: str) -> str:

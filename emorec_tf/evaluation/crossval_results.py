@@ -20,6 +20,7 @@ from emorec_tf.config.config import renamed
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation.comparison import Predictions
+from emorec_tf.evaluation.completeness import fold_label, fold_names, scope
 from emorec_tf.evaluation.crossval_files import EMOTION, FACTS
 from emorec_tf.storage.files import read_csv
 from emorec_tf.tasks import tasks
@@ -71,11 +72,19 @@ class FinishedRun:
 
     @property
     def missing(self) -> list[str]:
-        """What was planned and is not done yet: "fold 3 of seed 1"."""
+        """What was planned and is not done yet: "fold 2 (named 3) of seed 1"."""
         done = set(zip(self.seeds, self.folds, strict=True))
-        folds = [str(fold["name"]) for fold in self.facts["folds"]]
-        planned = [(str(seed), fold) for seed in self.facts["seeds"] for fold in folds]
-        return [f"fold {fold} of seed {seed}" for seed, fold in planned if (seed, fold) not in done]
+        pairs = [(str(s), name) for s in self.facts["seeds"] for name in fold_names(self.facts)]
+        return [f"{self.label(fold)} of seed {s}" for s, fold in pairs if (s, fold) not in done]
+
+    def label(self, fold: str) -> str:
+        """A fold as ``crossval --folds`` counts it, with its stored name."""
+        return fold_label(fold_names(self.facts), fold)
+
+    @property
+    def scope(self) -> str:
+        """What part of the protocol was scored: "3 of 6 folds, 128 of 1,440 clips"; "": all."""
+        return scope(self.facts, len(set(self.folds)), len(set(self.clip_ids)))
 
     @property
     def mode(self) -> str:
@@ -270,6 +279,6 @@ def _check_subsets(run: FinishedRun) -> None:
         known = {*map(str, folds[fold]["train"]), *map(str, folds[fold]["validation"])}
         if speaker in known and not run.leaky:
             raise UserError(
-                f"{run.folders[0]}: speaker {speaker} trained or validated in fold {fold} that "
-                "tests them; its scores are worthless, run crossval again"
+                f"{run.folders[0]}: speaker {speaker} trained or validated in "
+                f"{run.label(fold)} that tests them; its scores are worthless, run crossval again"
             )

@@ -20,7 +20,7 @@ from emorec_tf.config.config import Config, build, comparable, flat, same_settin
 from emorec_tf.config.fields import check
 from emorec_tf.datasets.labels import classes_of, labelled
 from emorec_tf.errors import UserError
-from emorec_tf.evaluation import crossval_files, score_run, summary
+from emorec_tf.evaluation import completeness, crossval_files, score_run, summary
 from emorec_tf.records.records_dir import Records
 from emorec_tf.splits import leaks, protocols
 from emorec_tf.splits.generic_folds import GENERIC_PROTOCOLS, Fold
@@ -75,13 +75,17 @@ class CrossValidation:
         """
         if positions is None:
             return list(self.folds)
-        known = ", ".join(f"{i} (fold {f.name})" for i, f in enumerate(self.folds[:12]))
+        known = ", ".join(f"{i} (named {f.name})" for i, f in enumerate(self.folds[:12]))
         found = []
         for word in positions.split(","):
             if not word.strip().isdecimal() or int(word) >= len(self.folds):
                 raise UserError(f"folds: {word.strip()!r} is none; there are {known}")
             found.append(self.folds[int(word)])
         return found
+
+    def label(self, fold: Fold) -> str:
+        """The fold as ``--folds`` counts it, with its stored name."""
+        return completeness.fold_label([f.name for f in self.folds], fold.name)
 
     def experiment(self, fold: Fold, seed: int) -> Experiment:
         """The experiment of one fold and seed; its settings name the speakers of the fold."""
@@ -272,19 +276,20 @@ def _one(planned: CrossValidation, fold: Fold, seed: int, folder: Path) -> None:
 
     target = crossval_files.fold_folder(folder, seed, fold.name)
     lock = target.with_name(f".{target.name}.lock")
-    work = f"fold {fold.name} of seed {seed} in {folder}"
+    label = planned.label(fold)
+    work = f"{label} of seed {seed} in {folder}"
     with alone(lock, f"another process is at work on {work}; give each its own --folds, or wait"):
         experiment = planned.experiment(fold, seed)
         if crossval_files.is_done(target):
             if not same_settings(run_dir.load(target).config, experiment.settings):
                 raise UserError(f"{target} has other settings; give another --run, or remove it")
             return
-        _LOG.info("\nseed %d, fold %s", seed, fold.name)
+        _LOG.info("\nseed %d, %s", seed, label)
         keras.utils.clear_session()
         # cross-validations beside each other share stages
         shared = folder.parent / stages.FOLDER
         run = train_run.train(experiment, target, shared_stages=shared)
         metrics = score_run.evaluate(run_dir.load(run.folder), planned.records, planned.protocol)
         score = f"{run.task.score.upper()} {metrics[run.task.score]:.3f}"
-        _LOG.info("seed %d, fold %s: %s %s", seed, fold.name, summary.speaker_mode(metrics), score)
+        _LOG.info("seed %d, %s: %s %s", seed, label, summary.speaker_mode(metrics), score)
     crossval_files.join(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from emorec_tf.evaluation.completeness import NOT_COMPARABLE, whole
 from emorec_tf.evaluation.crossval_results import FinishedRun
 
 LEAKY_WARNING = (
@@ -112,6 +113,8 @@ def _head(run: FinishedRun) -> str:
         lines.append(f"**{LEAKY_WARNING}**")
     if run.missing:
         lines.append(f"**UNFINISHED: {', '.join(run.missing)} missing.**")
+    if run.scope:
+        lines.append(f"**PARTIAL: {run.scope}; {NOT_COMPARABLE}.**")
     lines.append(
         f"{_does(run)} in a clip. {_parameters(facts)}Trained and tested on {facts['dataset']}."
     )
@@ -187,12 +190,17 @@ def _protocol(run: FinishedRun) -> str:
     if not run.leaky:
         on = "validation speakers, never on test speakers"
     return (
-        f"## Protocol\n\n`{facts['protocol']}`, {len(facts['folds'])} folds, fingerprint "
+        f"## Protocol\n\n`{facts['protocol']}`, {_folds(run)}, fingerprint "
         f"`{facts['protocol_stamp']}`. {MODE_NAMES[run.mode].capitalize()}: "
         f"{MODE_MEANING[run.mode]}. "
         f"{'Epoch was' if run.task.rating else 'Epoch and temperature were'} selected on {on}."
         + (f"\n{notes}" if notes else "")
     )
+
+
+def _folds(run: FinishedRun) -> str:
+    planned, folds = len(run.facts["folds"]), whole(run.facts)[0]
+    return f"{planned} folds" if planned == folds else f"{planned} of {folds} folds"
 
 
 def _rated(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Answers as tables for people: one of all clips, one of each video with windows.
 
 Paths stand whole: the folder that all share is said once, and a name is never cut or folded. Where
-names leave the table no room, they are listed above it.
+names leave the table no room, they are listed above it; where the screen is too narrow for a table,
+its rows are listed below each other.
 """
 
 from __future__ import annotations
@@ -13,48 +14,62 @@ from typing import TYPE_CHECKING, Any
 
 from emorec_tf.inference import timeline
 from emorec_tf.inference.windows import NOTHING, UNSURE
+from emorec_tf.storage import screen
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
 Answer = dict[str, Any]  # the object of --json
-NEXT = "next"  # the only column whose cells may take several lines
 
 
-def show(answers: Sequence[Answer], top: int, console: Console) -> None:
+def show(answers: Sequence[Answer], top: int, to: Console) -> None:
     """Print the tables of at least one answer, with the ``top`` most likely emotions."""
     folder, names = shortened([answer["clip"] for answer in answers])
     if folder:
-        print_line(f"in {folder}:", console)
+        screen.print_line(f"in {folder}:", to)
     named = list(zip(names, answers, strict=True))
     clips = [(name, answer) for name, answer in named if "windows" not in answer]
     if clips:
-        show_clips(clips, top, console)
+        show_clips(clips, top, to)
     for name, answer in named:
         if "windows" in answer:
-            print_line(name, console)
-            show_windows(answer, top, console)
+            screen.print_line(name, to)
+            show_windows(answer, top, to)
 
 
-def show_clips(clips: Sequence[tuple[str, Answer]], top: int, console: Console) -> None:
+def show_clips(clips: Sequence[tuple[str, Answer]], top: int, to: Console) -> None:
     """Print the table of files that were answered as one clip each."""
     columns = ["clip", *columns_of(clips[0][1])]
-    rows = [[name, *cells(answer, top)] for name, answer in clips]
-    if least_width(table_of(columns, rows), console) > console.width:
+    rows = [[unbroken(name), *cells(answer, top)] for name, answer in clips]
+    if not has_room(columns, rows, to):
         for number, row in enumerate(rows, 1):
-            print_line(f"{number}  {row[0]}", console)
+            screen.print_line(f"{number}  {row[0]}", to)
             row[0] = str(number)
-    print_table(table_of(columns, rows), console)
+    print_rows(columns, rows, to)
 
 
-def show_windows(answer: Answer, top: int, console: Console) -> None:
+def show_windows(answer: Answer, top: int, to: Console) -> None:
     """Print the table of one video: a row for each person in each window."""
     rows = [
         [timeline.clock(row["start_seconds"]), str(row["person"] or "none"), *cells(row, top)]
         for row in answer["windows"]
     ]
-    print_table(table_of(["from", "person", *columns_of(answer)], rows), console)
+    print_rows(["from", "person", *columns_of(answer)], rows, to)
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], to: Console) -> None:
+    """Print a table; "no speech" and "100% of frames" may take two lines where room is short."""
+    if not has_room(columns, rows, to):
+        broken = [
+            [*row[:-2], *(cell.replace(screen.FIXED, " ") for cell in row[-2:])] for row in rows
+        ]
+        rows = broken if has_room(columns, broken, to) else rows
+    screen.show(columns, rows, to=to)
+
+
+def has_room(columns: Sequence[str], rows: Sequence[Sequence[str]], to: Console) -> bool:
+    """Whether the screen is wide enough for a table."""
+    return screen.room_of(list(zip(columns, *rows, strict=True)), to.width) is not None
 
 
 def shortened(paths: Sequence[str]) -> tuple[str, list[str]]:
@@ -68,43 +83,14 @@ def shortened(paths: Sequence[str]) -> tuple[str, list[str]]:
     return folder, [str(PurePath(path).relative_to(folder)) for path in paths]
 
 
-def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Make a table in which every word stands whole."""
-    from rich.cells import cell_len
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for name, *column in zip(columns, *rows, strict=True):
-        parts = [name, *column]
-        if name == NEXT:
-            parts = [f"{part}," for text in parts for part in text.split(", ")]
-        table.add_column(name, no_wrap=name != NEXT, min_width=max(map(cell_len, parts)))
-    for row in rows:
-        table.add_row(*map(Text, row))  # as they are: brackets in a file's name are no markup
-    return table
-
-
-def least_width(table: Table, console: Console) -> int:
-    """Columns of the screen that a table needs."""
-    return console.measure(table, options=console.options.update(max_width=10_000)).minimum
-
-
-def print_table(table: Table, console: Console) -> None:
-    """Print a table as wide as the screen allows, or as wide as it must be: nothing is cut."""
-    least = least_width(table, console)
-    table.width = least if least > console.width else None
-    console.print(table, crop=False)
-
-
-def print_line(text: str, console: Console) -> None:
-    """Print a line as it is, which the screen alone may wrap."""
-    console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+def unbroken(text: str) -> str:
+    """A name with spaces at which no line is broken."""
+    return text.replace(" ", screen.FIXED)
 
 
 def columns_of(answer: Answer) -> list[str]:
     """Names of the columns that ``cells`` fills."""
-    how = [] if "value" in answer else ["probability", NEXT]
+    how = [] if "value" in answer else ["probability", "next"]
     return [answer.get("target", "emotion"), *how, "audio", "face"]
 
 
@@ -117,8 +103,8 @@ def cells(row: Answer, top: int) -> list[str]:
     if not ranked:
         return [NOTHING, "", "", *presence_columns(row)]
     first = 0 if row["emotion"] == UNSURE else 1
-    others = ", ".join(f"{name} {p:.2f}" for name, p in ranked[first:top])
-    return [row["emotion"], f"{ranked[0][1]:.2f}", others, *presence_columns(row)]
+    others = ", ".join(unbroken(f"{name} {p:.2f}") for name, p in ranked[first:top])
+    return [unbroken(row["emotion"]), f"{ranked[0][1]:.2f}", others, *presence_columns(row)]
 
 
 def presence_columns(row: Answer) -> list[str]:
@@ -127,4 +113,5 @@ def presence_columns(row: Answer) -> list[str]:
     if row["audio_present"] and row.get("speech") is False:
         audio = "no speech"
     of = "" if "person" in row else " of frames"
-    return [audio, f"{row['face_coverage']:.0%}{of}" if row["face_present"] else "none"]
+    face = f"{row['face_coverage']:.0%}{of}" if row["face_present"] else "none"
+    return [unbroken(audio), unbroken(face)]

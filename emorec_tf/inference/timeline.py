@@ -74,6 +74,14 @@ def places(path: str) -> list[Path]:
     return [Path(path).with_suffix(suffix) for suffix in (Path(path).suffix, ".csv", ".json")]
 
 
+def written(path: str) -> str:
+    """Say in a line where the timeline is, and why it differs from the table of windows."""
+    return (
+        f"written: {', '.join(map(str, places(path)))}; each step is the mean of the windows that "
+        "overlap there, the table shows each window alone"
+    )
+
+
 def write(path: str, found: MediaAnswer) -> None:
     """Write the figure to ``path``, the table and the whole answer beside it.
 

@@ -17,7 +17,7 @@ def make_all(
     queue = [clip for clips in parts.values() for clip in clips]
     results = worker_pool.process(queue, workers, job.settings)
     shown = progress_bar(len(queue)) if show_progress else contextlib.nullcontext(_unchanged)
-    with shown as advance:
+    with contextlib.closing(results), shown as advance:
         for number, clips in parts.items():
             shards.write(job.place, number, map(advance, itertools.islice(results, len(clips))))
 

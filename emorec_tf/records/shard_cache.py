@@ -8,13 +8,14 @@ of other records are removed first, unless a run is reading here.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import filelock
 
 from emorec_tf.errors import UserError
 from emorec_tf.records.records_dir import Records
@@ -25,7 +26,8 @@ SUFFIX = ".shard"
 LEFT_FREE = 0.05  # of the disk
 GIB = 2**30
 _LOG = logging.getLogger(__name__)
-READING: list[int] = []  # open files, whose shared locks go with this process
+LOCK = "readers.lock"
+READING: list[filelock.ReadWriteLock] = []  # held until this process ends, for whatever reason
 
 
 def copied(records: Records) -> list[str]:
@@ -68,9 +70,14 @@ def whole(path: Path, row: Mapping[str, Any]) -> bool:
 
 def read_here(folder: Path) -> None:
     """Hold a shared lock until this process ends: removing copies needs an exclusive one."""
-    file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-    fcntl.flock(file, fcntl.LOCK_SH)
-    READING.append(file)
+    lock = lock_in(folder)
+    lock.acquire_read()
+    READING.append(lock)
+
+
+def lock_in(folder: Path) -> filelock.ReadWriteLock:
+    """A lock of its own, which excludes others of this process too."""
+    return filelock.ReadWriteLock(folder / LOCK, is_singleton=False)
 
 
 def make_room(folder: Path, needed: int, kept: Sequence[Path]) -> None:
@@ -81,8 +88,7 @@ def make_room(folder: Path, needed: int, kept: Sequence[Path]) -> None:
     """
     others = [p for p in folder.iterdir() if p not in kept and p.suffix in (SUFFIX, ".tmp")]
     others.sort(key=lambda p: p.stat().st_mtime)
-    with (folder / "lock").open("w") as lock, contextlib.suppress(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with contextlib.suppress(filelock.Timeout), lock_in(folder).write_lock(blocking=False):
         for path in [p for p in others if p.suffix == ".tmp"]:
             path.unlink(missing_ok=True)  # of a run that was killed
         for path in [p for p in others if p.suffix == SUFFIX]:

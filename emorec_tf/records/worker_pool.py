@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -19,6 +19,7 @@ from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import SetupError, UserError
 from emorec_tf.features.decode_cache import Cache
 from emorec_tf.records import records_dir
+from emorec_tf.storage.ending import end_pool, end_with_parent, ignored_by_children
 from emorec_tf.storage.paths import local_copy, place
 
 Result = tuple[bytes, dict[str, Any]]  # a framed example (b"": refused), a line of report.csv
@@ -61,11 +62,13 @@ class Workers:
     def close(self) -> None:
         """End the processes, whatever they are doing."""
         if self.pool:
-            self.pool.shutdown(wait=False, cancel_futures=True)
+            end_pool(self.pool)
             self.pool = None
 
 
-def process(clips: Sequence[Clip], workers: int, settings: Settings) -> Iterator[Result]:
+def process(
+    clips: Sequence[Clip], workers: int, settings: Settings
+) -> Generator[Result, None, None]:
     """Make examples in ``workers`` new processes: see ``Workers``."""
     with contextlib.closing(Workers(workers, settings)) as pool:
         yield from pool.process(clips)
@@ -74,7 +77,8 @@ def process(clips: Sequence[Clip], workers: int, settings: Settings) -> Iterator
 def submit(pool: ProcessPoolExecutor, clip: Clip) -> Future[Result]:
     """Submit a clip; a pool that has just broken fails it as it fails its earlier clips."""
     try:
-        return pool.submit(work, clip)
+        with ignored_by_children():  # processes start when they are first needed
+            return pool.submit(work, clip)
     except BrokenProcessPool as error:
         future: Future[Result] = Future()
         future.set_exception(error)
@@ -89,22 +93,26 @@ def make_pool(workers: int, settings: Settings) -> ProcessPoolExecutor:
 
 def process_alone(clip: Clip, settings: Settings) -> Result:
     """Process one suspect clip in a separate process."""
-    with make_pool(1, settings) as pool:
-        try:
-            return pool.submit(work, clip).result()
-        except BrokenProcessPool:
-            path = clip.video or clip.audio
-            return b"", row_of(clip, f"{path}: the decoder crashed on it; convert or remove it")
+    pool = make_pool(1, settings)
+    try:
+        return submit(pool, clip).result()
+    except BrokenProcessPool:
+        path = clip.video or clip.audio
+        return b"", row_of(clip, f"{path}: the decoder crashed on it; convert or remove it")
+    finally:
+        end_pool(pool)
 
 
 def start_worker(
     features: FeaturesConfig, face_model: str | None, mesh_model: str | None, cache: Cache | None
 ) -> None:
     """Prepare decoding once per process, on one thread: a process per core is fastest."""
+    end_with_parent()
     from emorec_tf.storage.downloads import hidden
+    from emorec_tf.storage.start_notes import quiet_start
 
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with hidden(*(name for name in UNUSED if name != backend)):
+    with hidden(*(name for name in UNUSED if name != backend)), quiet_start():
         import tensorflow as tf
 
     from emorec_tf.features import examples

@@ -20,11 +20,13 @@ class Server(uvicorn.Server):
         """Keep what to call."""
         super().__init__(config)
         self.on_ready = on_ready
+        self.ready = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start; uvicorn has installed its signal handlers before."""
         await super().startup(sockets)
         if self.started and not self.should_exit:
+            self.ready = True
             self.on_ready()
 
 
@@ -42,11 +44,14 @@ def serve(application: Any, listener: socket.socket, on_ready: Callable[[], None
     )  # fmt: skip
     server = Server(config, on_ready)
 
-    def stop(_number: int, _frame: Any) -> None:
+    def stop(number: int, frame: Any) -> None:
         server.should_exit = True
+        then = before[number]
+        if callable(then) and not server.ready:  # nothing was served: it ends as while loading
+            then(number, frame)
 
     # Used until uvicorn installs its own handlers; at the end it raises each signal once more.
-    before = {number: signal.signal(number, stop) for number in STOPPING}
+    before = {int(number): signal.signal(number, stop) for number in STOPPING}
     try:
         server.run(sockets=[listener])
     finally:

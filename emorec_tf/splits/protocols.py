@@ -149,11 +149,11 @@ def _test_speakers(fold: dict[str, Any], present: list[str]) -> tuple[tuple[str,
         return test, []
     gone = f"{_listed(missing)} {'is' if len(missing) == 1 else 'are'} not in the data"
     if test:
-        return test, [f"fold {fold['name']} tests only {_listed(test)}: {gone}"]
+        return test, [f"fold named {fold['name']} tests only {_listed(test)}: {gone}"]
     instead = tuple(s for s in fold.get("instead", ()) if s in present)
     if instead:
-        return instead, [f"fold {fold['name']} tests {_listed(instead)} instead: {gone}"]
-    return (), [f"fold {fold['name']} left out: {gone}"]
+        return instead, [f"fold named {fold['name']} tests {_listed(instead)} instead: {gone}"]
+    return (), [f"fold named {fold['name']} left out: {gone}"]
 
 
 def _validation_speakers(
@@ -175,7 +175,7 @@ def _validation_speakers(
         return tuple(chosen), []
     does = "validates" if len(substitutes) == 1 else "validate"
     stand_in = f"{_listed(substitutes)} {does}" if substitutes else "no speaker can validate"
-    note = f"fold {fold['name']}: {stand_in} in place of {_listed(missing)}, not in the data"
+    note = f"fold named {fold['name']}: {stand_in} in place of {_listed(missing)}, not in the data"
     return tuple(sorted(chosen, key=natural)), [note]
 
 

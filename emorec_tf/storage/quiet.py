@@ -17,6 +17,7 @@ LONGEST = 200  # characters of a foreign message that are passed on
 QUIET_START = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "GLOG_minloglevel": "2",
+    "GRPC_VERBOSITY": "ERROR",
     "TF_ENABLE_ONEDNN_OPTS": "1",
 }
 REDIRECT = {"stdout": contextlib.redirect_stdout, "stderr": contextlib.redirect_stderr}

@@ -37,6 +37,27 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
 
 
+def at_bound(temperature: float) -> bool:
+    """Whether a fit ended at a bound of the search, where it has no minimum."""
+    return any(abs(np.log(temperature / bound)) < 0.01 for bound in TEMPERATURE_RANGE)
+
+
+def bound_warning(temperature: float) -> str:
+    """Say in a line what a temperature at a bound means; "" for any other."""
+    if not at_bound(temperature):
+        return ""
+    if temperature > 1:
+        return (
+            f"temperature {temperature:.3g} is the highest that is tried: the validation clips are "
+            "predicted no better than by chance, and all probabilities are nearly equal; train "
+            "longer, or on more clips"
+        )
+    return (
+        f"temperature {temperature:.3g} is the lowest that is tried: nearly all probabilities are "
+        "0 or 1; validate on more clips"
+    )
+
+
 def scaled(logits: np.ndarray, temperature: float) -> np.ndarray:
     """Turn logits [N, K] into probabilities at this temperature."""
     return softmax(np.asarray(logits, np.float64) / temperature, axis=-1)

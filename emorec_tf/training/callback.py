@@ -110,7 +110,11 @@ class EpochEnd(keras.callbacks.Callback):
             )
         truth, answers = task.truth(clips), task.predictions(raw, None)
         scores = {**task.metrics(truth, answers), "loss": task.validation_loss(truth, answers)}
-        trained = [f"{k} {logs[k]:.3f}" for k in ("loss", task.training_metric) if k in logs]
+        named = {
+            "loss": "train loss",
+            task.training_metric: f"train {task.training_metric.upper()}",
+        }
+        trained = [f"{name} {logs[key]:.3f}" for key, name in named.items() if key in logs]
         logs.update({f"val_{k}": scores[k] for k in task.reported})
         seconds = time.perf_counter() - self.started
         row = {"epoch": epoch + 1, **{k: f"{v:.5f}" for k, v in logs.items()}}
@@ -127,5 +131,8 @@ class EpochEnd(keras.callbacks.Callback):
             tf.summary.image(f"validation {task.plot_name}", image, step=epoch)
         if trained:
             trained.insert(0, f"epoch {epoch + 1}/{self.run.config.train.epochs}")
-        shown = [f"val_{task.score} {scores[task.score]:.3f}", f"best {max(reached):.3f}"]
+        shown = [
+            f"validation {task.score.upper()} {scores[task.score]:.3f}",
+            f"best {max(reached):.3f}",
+        ]
         _LOG.info("%s", "  ".join([*trained, *shown, f"{seconds:.1f} s"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 if TYPE_CHECKING:
     from emorec_tf.training.experiment import Experiment
 
+_LOG = logging.getLogger(__name__)
 Inputs = dict[str, np.ndarray]
 Batch = tuple[Inputs, np.ndarray]  # arrays of clips, and their ids
 
@@ -104,6 +106,8 @@ def fit_temperature(
     inner = inner_cv.answers(run)
     clip_ids, logits, truth = inner or _validation_answers(run, experiment, model)
     fitted = calibration.temperature(logits, truth)
+    if calibration.at_bound(fitted):
+        _LOG.warning("%s: %s", run.folder, calibration.bound_warning(fitted))
     before, after = (calibration.nll(calibration.scaled(logits, t), truth) for t in (1.0, fitted))
     facts = {
         "temperature": fitted,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.table import Table
+from rich.text import Text
 
 from emorec_tf.errors import UserError
 from emorec_tf.splits.splits import natural
+from emorec_tf.storage.screen import console, fitted, print_line
 from emorec_tf.training import run_dir
 from emorec_tf.tuning.search import Search
 from emorec_tf.tuning.search_files import best_of
@@ -33,7 +33,7 @@ class Board:
             oracle: the source of the trials.
         """
         self.search, self.oracle, self.total = search, oracle, search.tuner.trials
-        self.console = Console(file=sys.stdout)  # kept, as training's output is redirected
+        self.console = console()  # kept, as training's output is redirected
         self.seen = {t.trial_id for t in oracle.trials.values() if t.status in DONE}
         self.before, self.began = len(self.seen), time.monotonic()
         self.live: Live | None = None
@@ -63,7 +63,7 @@ class Board:
             if trial.status in DONE and trial.trial_id not in self.seen:
                 self.seen.add(trial.trial_id)
                 if self.live is None:
-                    self.console.print(self.line(trial.trial_id), soft_wrap=True, highlight=False)
+                    print_line(self.line(trial.trial_id), self.console)
 
     def results(self) -> list[dict[str, Any]]:
         """Results of the trials that are done, in their order."""
@@ -94,25 +94,24 @@ class Board:
     def table(self) -> Group:
         """Draw the best trials and those that run now."""
         names = [axis.name for axis in self.search.space]
-        table = Table("trial", *names, "epochs", "time", self.search.score)
+        columns = ["trial", *names, "epochs", "time", self.search.score]
+        rows, styles = [], []
         done = sorted(self.results(), key=lambda r: math.inf if r["score"] is None else -r["score"])
         for number, result in enumerate(done[:SHOWN_TRIALS]):
             score = f"{result['score']:.3f}" if result["score"] is not None else "failed"
-            table.add_row(
-                *cells(result, names),
-                str(result["epochs"]),
-                span(result["seconds"]),
-                score,
-                style="bold" if number == 0 else None,
-            )
+            spent = [str(result["epochs"]), span(result["seconds"])]
+            rows.append([*cells(result, names), *spent, score])
+            styles.append("" if number else "bold")
         for trial in list(self.oracle.ongoing_trials.values()):
-            rows = self.rows_of(trial.trial_id)
+            epochs = self.rows_of(trial.trial_id)
             values = {"trial": trial.trial_id, "values": trial.hyperparameters.values}
-            best = max((float(r[self.search.score]) for r in rows), default=None)
+            best = max((float(r[self.search.score]) for r in epochs), default=None)
             score = "..." if best is None else f"{best:.3f} ..."
-            seconds = sum(float(r["seconds"]) for r in rows)
-            table.add_row(*cells(values, names), str(len(rows)), span(seconds), score, style="dim")
-        return Group(table, self.pace())
+            seconds = sum(float(r["seconds"]) for r in epochs)
+            rows.append([*cells(values, names), str(len(epochs)), span(seconds), score])
+            styles.append("dim")
+        width = self.console.width
+        return Group(fitted(columns, rows, width, styles=styles), Text(self.pace()))
 
     def rows_of(self, name: str) -> list[dict[str, str]]:
         """Finished epochs of a running trial."""

@@ -212,7 +212,7 @@ def test_leaky_folds_are_marked(demo_records: Path, tmp_path: Path, capsys):
         (["--protocol=ravdes/contiguous6"], "ravdess/contiguous6"),
         (["--protocol=savee/loso4"], "has none of the speakers"),
         (["--protocol=group_kfold:9"], "at least 9 speakers"),
-        (["--folds=0,7"], "'7' is none; there are 0 (fold 1), 1 (fold 2)"),
+        (["--folds=0,7"], "'7' is none; there are 0 (named 1), 1 (named 2)"),
         (["--seeds=0"], "at least 1"),
         (["--enrol=6"], "leaves none to score"),
         (["--protocol=leaky_kfold:2", "--enrol=self"], "no meaning"),
@@ -286,7 +286,7 @@ def test_two_processes_do_not_share_a_fold(finished: Path, demo_records: Path, c
     with locks.alone(lock):
         more = ["--seeds=2", "--folds=0"]
         assert crossval_main(command(demo_records, finished, *more)) == 1
-    assert "another process is at work on fold 1 of seed 1" in capsys.readouterr().err
+    assert "another process is at work on fold 0 (named 1) of seed 1" in capsys.readouterr().err
 
 
 def test_predict_may_abstain(demo_run: Path, demo_clips: Path, capsys):

@@ -128,7 +128,10 @@ def test_text_from_files_is_escaped(tmp_path):
     report_page.write(joined([read(sly)]), tmp_path / "r.html")
     page = Page((tmp_path / "r.html").read_text())
     assert "script" not in page.tags
-    assert "UNFINISHED" in (tmp_path / "r.html").read_text()
+    page = (tmp_path / "r.html").read_text()
+    assert "UNFINISHED" in page
+    assert '<span class="badge">PARTIAL</span> ' in page
+    assert "PARTIAL: " in page.partition("Published systems on")[2]
 
 
 def test_scores_equal_scikit_learn(runs):

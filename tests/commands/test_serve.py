@@ -31,6 +31,7 @@ from emorec_tf.media.container import open_media
 from emorec_tf.media.decode import Wanted, decode_part
 from emorec_tf.serving import uploads
 from emorec_tf.serving.job_queue import GoneError, JobQueue, LateError
+from emorec_tf.storage.ending import STOPPED
 from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
 pytest.importorskip("fastapi", reason="needs the extra 'serve'")
@@ -466,6 +467,30 @@ def test_a_signal_right_after_the_address_stops_it(number: int) -> None:
             assert process.stdout.readline().startswith("http://127.0.0.1:")
             process.send_signal(number)
             assert (process.stdout.read(), process.wait(20)) == ("stopped\n", 0)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_while_it_loads_stops_it(number: int, code: int, tiny_run: Path) -> None:
+    """In a container it is process 1, to which SIGTERM does nothing without a handler."""
+    loading = (
+        "import sys, time\n"
+        "from emorec_tf import serve\n"
+        "from emorec_tf.inference.options import ModelOptions\n"
+        "def load(*_): print('loading', flush=True); time.sleep(60)\n"
+        "ModelOptions.load = load\n"
+        "sys.exit(serve.main(['--run', sys.argv[1], '--port=0']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", loading, str(tiny_run)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(number)
+        out, errors = process.communicate(timeout=20)
+        assert (out, errors, process.returncode) == ("", f"{STOPPED}\n", code)
 
 
 @pytest.mark.slow

@@ -328,7 +328,7 @@ def test_failures_in_a_row_end_the_search_in_one_line(demo_records: Path, tmp_pa
         (["--factor=1"], "factor is 1"),
         (["--fold=1"], "fold is 1; it must be with --protocol"),
         (["--protocol=leaky_kfold:2"], "knows every speaker"),
-        (["--protocol=group_kfold:2", "--fold=2"], "'2' is none; there are 0 (fold 1)"),
+        (["--protocol=group_kfold:2", "--fold=2"], "'2' is none; there are 0 (named 1)"),
         (["--protocol=group_kfold:2", "--fold=1"], "test_speakers was"),
         (["--test_speakers=actor99"], "actor99"),
         (["--validation_speakers=actor04"], "both validation and test"),

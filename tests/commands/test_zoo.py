@@ -32,15 +32,28 @@ def names() -> list[str]:
 def test_everything_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert zoo.main([]) == 0
     text = capsys.readouterr().out
-    cells = {cell.strip() for line in text.splitlines() for cell in line.split("│")}
+    lines = text.splitlines()
     assert SHIPPED
-    assert [name for name in (*SHIPPED, *names()) if name not in cells] == []
+    assert [name for name in (*SHIPPED, *names()) if name not in lines] == []
     assert "audio_weight=None" in text
+    assert max(map(len, lines)) <= 80
 
 
-def test_models_are_described_by_their_own_folders(capsys: pytest.CaptureFixture[str]) -> None:
+def as_on_a_terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+def test_models_are_described_by_their_own_folders(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_on_a_terminal(monkeypatch, 200)
     assert zoo.main([]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = plain(capsys.readouterr().out).splitlines()
     rows = {cells[1]: cells[2:-1] for line in lines if (cells := re.split(r"\s*│\s*", line))[2:]}
     licence = "CC BY-NC-SA 4.0"
     assert rows["ravdess-av"] == ["audio, face", "ravdess, 20 speakers", "8", licence]
@@ -49,17 +62,24 @@ def test_models_are_described_by_their_own_folders(capsys: pytest.CaptureFixture
     assert rows["emodb-audio"][:3] == ["audio", "emodb, 10 speakers", "7"]
 
 
-def test_names_are_not_cut_on_a_narrow_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_names_are_not_cut_at_any_width(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    width: int,
+    terminal: bool,
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    as_on_a_terminal(monkeypatch, width)
+    if not terminal:
+        monkeypatch.setattr("sys.stdout.isatty", lambda: False)
     assert zoo.main([]) == 0
-    text = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
-    assert max(map(len, text.splitlines())) == 80
+    text = plain(capsys.readouterr().out)
+    assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
+    assert ("│" in text) == terminal
     for name in (*SHIPPED, *names()):
-        assert re.search(rf"│ {re.escape(name)} +│", text), name
+        assert re.search(rf"(?m)^{re.escape(name)}$|│ {re.escape(name)} +│", text), name
 
 
 def test_listed_metrics_are_the_stored_ones() -> None:

@@ -30,27 +30,6 @@ SPEAKER_OF = {"ravdess": "2", "savee": "DC", "crema-d": "1001", "msp-improv": "F
 assert set(SPEAKER_OF) == set(TRAITS_OF) <= set(BY_NAME)
 
 
-@pytest.fixture
-def make(tmp_path):
-    """Return a function that makes empty files below a folder and returns the folder."""
-
-    def write(*paths: str, text: str = "") -> str:
-        for path in paths:
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).write_text(text, encoding="utf-8")
-        return str(tmp_path)
-
-    return write
-
-
-def refused(*args, **kwargs) -> str:
-    with pytest.raises(UserError) as error:
-        clips(*args, **kwargs)
-    message = str(error.value)
-    assert "\n" not in message
-    return message
-
-
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_entry_is_complete(name):
     corpus = DATASETS[name]
@@ -100,7 +79,7 @@ def test_no_two_corpora_match_the_same_name(name):
         ("emodb", "03a01Xa.wav", "X"),
     ],
 )
-def test_unknown_emotion_code(make, name, path, code):
+def test_unknown_emotion_code(make, name, path, code, refused):
     message = refused(name, make(path))
     assert repr(code) in message
     assert path in message
@@ -126,7 +105,7 @@ def test_ravdess_joins_by_id_and_prefers_video_with_audio(make):
         assert (clip.audio and Path(clip.audio).name[:2]) == (audio)
 
 
-def test_ravdess_without_video_with_audio(make):
+def test_ravdess_without_video_with_audio(make, refused):
     source = make("02-01-08-02-02-02-12.mp4", "03-01-08-02-02-02-12.m4a")
     (clip,) = clips("ravdess", source)
     assert Path(clip.video).name.startswith("02")
@@ -176,7 +155,7 @@ def test_video_alone_serves_audio_too(make):
     assert clip.audio.endswith(".wav")  # before the mp3: lossless
 
 
-def test_user_mistakes(make, tmp_path):
+def test_user_mistakes(make, tmp_path, refused):
     assert "'ravdess'" in refused("ravdes", "anywhere")
     assert "does not exist" in refused("ravdess", str(tmp_path / "nowhere"))
     message = refused("ravdess", str(tmp_path))
@@ -214,13 +193,13 @@ def test_a_corpus_of_links(make, tmp_path):
     assert [c.speaker for c in clips("ravdess", f"{source}/links")] == ["1", "2"]
 
 
-def test_a_corpus_read_as_own_clips(make):
+def test_a_corpus_read_as_own_clips(make, refused):
     message = refused("folder", make("Actor_01/03-01-03-01-01-01-01.wav"))
     assert "unknown emotion 'Actor_01'" in message
     assert "is named like a file of ravdess: is it --dataset ravdess?" in message
 
 
-def test_what_a_folder_holds_instead(make):
+def test_what_a_folder_holds_instead(make, refused):
     source = make("Actor_01.zip", "Actor_02.zip")
     told = "it holds 2 archives, such as Actor_01.zip, not unpacked: unpack it"
     assert told in refused("ravdess", source)
@@ -228,7 +207,7 @@ def test_what_a_folder_holds_instead(make):
     assert "is an archive that was not unpacked" in refused("ravdess", f"{source}/Actor_01.zip")
 
 
-def test_pointers_and_links_to_nothing(make, tmp_path):
+def test_pointers_and_links_to_nothing(make, tmp_path, refused):
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
     source = make("lfs/03a01Fa.wav", "lfs/03a01Na.wav", text=pointer)
     told = "2 of 2 files are git-lfs pointers, not recordings, such as"
@@ -239,7 +218,7 @@ def test_pointers_and_links_to_nothing(make, tmp_path):
     assert "1 of 2 files are links to nothing, such as" in refused("emodb", f"{source}/annex")
 
 
-def test_join_corpora(make, caplog):
+def test_join_corpora(make, caplog, refused):
     source = make(
         "r/03-01-02-01-01-01-01.wav",  # calm
         "r/03-01-03-01-01-01-01.wav",  # happy
@@ -335,5 +314,5 @@ def test_real_emodb():
 
 
 @pytest.mark.data("ravdess")
-def test_two_copies_of_one_corpus():
+def test_two_copies_of_one_corpus(refused):
     assert "twice" in refused("ravdess", str(DATA / "ravdess"))

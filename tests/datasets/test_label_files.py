@@ -16,27 +16,6 @@ from emorec_tf.datasets.label_files import ALIASES, emotion_named
 from emorec_tf.errors import UserError
 
 
-@pytest.fixture
-def write(tmp_path):
-    """Return a function that makes files {path: text} below a folder and returns the folder."""
-
-    def make(files: dict[str, str]) -> str:
-        for path, text in files.items():
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).write_text(text, encoding="utf-8")
-        return str(tmp_path)
-
-    return make
-
-
-def refused(*args, **kwargs) -> str:
-    with pytest.raises(UserError) as error:
-        clips(*args, **kwargs)
-    message = str(error.value)
-    assert "\n" not in message
-    return message
-
-
 def test_aliases():
     assert set(ALIASES) == set(EMOTIONS)
     assert emotion_named(" Anger ", "here") == "angry"
@@ -95,7 +74,7 @@ def test_crema_d_votes(write, caplog, votes):
     assert "left out 1 of 3 clips" in caplog.text
 
 
-def test_crema_d_mistakes(write):
+def test_crema_d_mistakes(write, refused):
     source = write(CREMA_D)
     assert "sex" not in clips("crema-d", source)[0].traits
     assert "processedResults" in refused("crema-d", source, label="perceived")
@@ -169,7 +148,7 @@ def test_msp_improv(write, caplog, name):
     assert (second.traits["sex"], second.traits["scenario"]) == ("male", "T")
 
 
-def test_msp_improv_mistakes(write):
+def test_msp_improv_mistakes(write, refused):
     source = write(IMPROV)
     assert "no Evaluation.txt" in refused("msp-improv", source)
     write({"Evaluation.txt": "something else\n"})

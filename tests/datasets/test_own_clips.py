@@ -12,28 +12,6 @@ import pytest
 from emorec_tf.datasets.corpora import clips
 from emorec_tf.errors import UserError
 
-
-@pytest.fixture
-def write(tmp_path):
-    """Return a function that makes files {path: text} below a folder and returns the folder."""
-
-    def make(files: dict[str, str]) -> str:
-        for path, text in files.items():
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / path).write_text(text, encoding="utf-8")
-        return str(tmp_path)
-
-    return make
-
-
-def refused(*args, **kwargs) -> str:
-    with pytest.raises(UserError) as error:
-        clips(*args, **kwargs)
-    message = str(error.value)
-    assert "\n" not in message
-    return message
-
-
 OWN = {"media/a.mp4": "", "media/b.wav": "", "c.MP4": ""}
 TABLE = """\ufeffpath, Emotion ,speaker,session,activation,valence,start,end,mood
 media/a.mp4,anger,anna,1,2.5,,0,2.5,rainy
@@ -58,7 +36,7 @@ def test_csv(write, corpus):
     assert found[2].video is None
 
 
-def test_csv_joins_the_formats_of_a_clip(write):
+def test_csv_joins_the_formats_of_a_clip(write, refused):
     source = write({"a.mp4": "", "a.wav": "", "clips.csv": "path,emotion,speaker\na.mp4,sad,x\n"})
     write({"clips.csv": "path,emotion,speaker\na.mp4,sad,x\na.wav,sad,x\n"})
     (clip,) = clips("folder", source)
@@ -88,7 +66,7 @@ def test_tables_of_spreadsheets(write, delimiter, encoding, first, ends):
     assert found[0].traits == {"note": "x"}
 
 
-def test_decimal_commas(write):
+def test_decimal_commas(write, refused):
     head = "path;emotion;speaker;start;end;valence;\n"
     source = write(OWN | {"labels.csv": f"{head}c.MP4;sad;x;0,5;1,25;3;;\n"})
     (clip,) = clips("folder", source)
@@ -106,14 +84,14 @@ def test_paths_of_other_systems(write):
     assert all(Path(c.audio).is_file() for c in found)
 
 
-def test_two_tables_that_differ_in_case(write):
+def test_two_tables_that_differ_in_case(write, refused):
     table = "path,emotion,speaker\nc.MP4,sad,x\n"
     source = write(OWN | {"labels.csv": table, "Labels.csv": table})
     assert "holds Labels.csv and labels.csv; remove one" in refused("folder", source)
     assert len(clips("folder", f"{source}/Labels.csv")) == 1
 
 
-def test_missing_files(write):
+def test_missing_files(write, refused):
     table = "path,emotion,speaker\nc.MP4,sad,x\ngone.wav,sad,y\nmedia/b.wav,sad,z\nfar.mp4,sad,z\n"
     source = write(OWN | {"labels.csv": table})
     told = "labels.csv: 2 of 4 rows name no file, the first in row 3: gone.wav"
@@ -196,11 +174,11 @@ def test_damaged_tables_are_read_or_refused(write):
         ("path,emotion,speaker\nc.MP4,sad,x\nc.MP4,sad,x\n", "twice"),
     ],
 )
-def test_csv_mistakes(write, table, told):
+def test_csv_mistakes(write, table, told, refused):
     assert told in refused("folder", write(OWN | {"labels.csv": table}))
 
 
-def test_csv_in_another_encoding(write):
+def test_csv_in_another_encoding(write, refused):
     source = write(OWN)
     (Path(source) / "labels.csv").write_bytes(b"path,emotion,speaker\nc.MP4,sad,J\xfcrgen\n")
     assert "no CSV file in UTF-8 or UTF-16 (row 2: byte 0xfc)" in refused("folder", source)
@@ -248,5 +226,5 @@ def test_folder_of_emotions(write):
         ("notes.txt", "no file of folder"),
     ],
 )
-def test_folder_mistakes(write, path, told):
+def test_folder_mistakes(write, path, told, refused):
     assert told in refused("folder", write({path: ""}))

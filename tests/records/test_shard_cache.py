@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,35 @@ def test_copies_of_other_records_are_removed_first(
     with pytest.raises(UserError, match="give --cache none"):
         shard_cache.copied(records)
     assert old.exists()
-    os.close(shard_cache.READING.pop())
+    shard_cache.READING.pop().release()
     shard_cache.copied(records)
     assert not old.exists()
     assert not killed.exists()
+
+
+def test_copies_stay_while_another_process_reads(cache: Path, tmp_path: Path) -> None:
+    """Several may read at once; their locks go with them, even when they are killed."""
+    cache.mkdir()
+    old = cache / f"old{shard_cache.SUFFIX}"
+    old.write_bytes(b"x")
+    code = (
+        "import sys, time; from pathlib import Path; from emorec_tf.records import shard_cache\n"
+        "shard_cache.read_here(Path(sys.argv[1])); print('reads', flush=True); time.sleep(60)"
+    )
+    with ExitStack() as stack:
+        command = [sys.executable, "-c", code, str(cache)]
+        readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        for reader in readers:
+            stack.enter_context(reader)
+            stack.callback(reader.kill)
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "reads\n"
+        for reader in readers:
+            with pytest.raises(UserError, match="cache disk"):
+                shard_cache.make_room(cache, 1 << 60, [])
+            assert old.exists()
+            reader.kill()
+            reader.wait()
+        with pytest.raises(UserError, match="cache disk"):
+            shard_cache.make_room(cache, 1 << 60, [])
+        assert not old.exists()

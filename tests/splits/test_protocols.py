@@ -128,14 +128,15 @@ def test_missing_actors_shrink_the_folds_with_a_note():
     assert [f.test[0] for f in found] == ["1", "5", "9", "13", "17"]
     assert notes == [
         "1200 of the 1440 clips of ravdess/contiguous6 are in the data",
-        "fold 5: speakers 1, 2 validate in place of speakers 21, 22, not in the data",
-        "fold 6 left out: speakers 21, 22, 23, 24 are not in the data",
+        "fold named 5: speakers 1, 2 validate in place of speakers 21, 22, not in the data",
+        "fold named 6 left out: speakers 21, 22, 23, 24 are not in the data",
     ]
     assert found[4].validation == ("1", "2")
     assert len(found[4].train) == 14
     luna, notes = folds("ravdess/luna5", clips)
     assert luna[3].test == ("8", "17")
-    assert "fold 4 tests only speakers 8, 17: speakers 21, 23, 24 are not in the data" in notes
+    note = "fold named 4 tests only speakers 8, 17: speakers 21, 23, 24 are not in the data"
+    assert note in notes
     assert "1200 of the 1440" in refused("ravdess/contiguous6", clips, allow_partial=False)
 
 
@@ -149,7 +150,8 @@ def test_baseline_actors_fall_back_to_earlier_ones():
     assert none[0].test == ("17", "18", "19", "20")
     assert none[0].validation == ("1", "2")
     assert notes[1] == (
-        "fold 1 tests speakers 17, 18, 19, 20 instead: speakers 21, 22, 23, 24 are not in the data"
+        "fold named 1 tests speakers 17, 18, 19, 20 instead: "
+        "speakers 21, 22, 23, 24 are not in the data"
     )
 
 
@@ -158,7 +160,7 @@ def test_real_ravdess():
     clips = corpora.clips("ravdess", str(DATA / "ravdess" / "clips"))
     found, notes = folds("ravdess/contiguous6", clips)
     assert len(found) == 5
-    assert notes[-1].startswith("fold 6 left out")
+    assert notes[-1].startswith("fold named 6 left out")
     for fold in found:
         subsets = fold.clips(clips)
         assert len(subsets["test"]) == 240

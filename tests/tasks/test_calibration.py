@@ -9,6 +9,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from emorec_tf.tasks.calibration import (
     TEMPERATURE_RANGE,
+    bound_warning,
     brier,
     ece,
     nll,
@@ -62,6 +63,9 @@ def test_few_correct_clips_do_not_give_full_confidence():
     assert many < 0.6
     wrong = temperature(logits, np.array([1, 2, 0]))
     assert wrong == pytest.approx(TEMPERATURE_RANGE[1], rel=0.01)
+    assert "nearly equal" in bound_warning(wrong)
+    assert "0 or 1" in bound_warning(TEMPERATURE_RANGE[0] * 1.001)
+    assert [bound_warning(t) for t in (0.06, 1.0, 19.0)] == ["", "", ""]
 
 
 def test_against_scikit_learn():

@@ -37,6 +37,7 @@ from emorec_tf.config.clip import EMOTIONS
 from emorec_tf.config.fields import nearest
 from emorec_tf.datasets.demo.takes import FACE_GROUPS, VOICE_GROUPS, make_clip
 from emorec_tf.errors import UserError
+from emorec_tf.storage.ending import end_pool, end_with_parent, ignored_by_children
 
 __all__ = ["DEMO_EMOTIONS", "FACE_GROUPS", "VOICE_GROUPS", "build"]
 
@@ -147,7 +148,9 @@ def _record(
             # Spawned, never forked: the caller may hold TensorFlow's threads.
             spawn = multiprocessing.get_context("spawn")
             pool = ProcessPoolExecutor(min(workers, len(plan)), spawn, _one_thread)
-            results = stack.enter_context(pool).map(job, plan)
+            stack.callback(end_pool, pool)
+            with ignored_by_children():
+                results = pool.map(job, plan)
         for row in results:
             rows.append(row)
             if progress:
@@ -156,6 +159,7 @@ def _record(
 
 
 def _one_thread() -> None:
+    end_with_parent()
     cv2.setNumThreads(1)  # a process per core is faster than threads within each
 
 

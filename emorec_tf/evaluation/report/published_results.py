@@ -12,6 +12,7 @@ import yaml
 from emorec_tf.config import choices
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import comparison
+from emorec_tf.evaluation.completeness import NOT_COMPARABLE
 from emorec_tf.evaluation.crossval_results import FinishedRun
 from emorec_tf.evaluation.model_card import MODE_NAMES, between, percent
 from emorec_tf.evaluation.report.report_tables import Row, Table, points
@@ -119,6 +120,7 @@ def modality_of(fusion: str) -> str:
 def _our_line(run: FinishedRun, scores: Mapping[str, Any]) -> dict[str, Any]:
     fusion = str(run.facts.get("config", {}).get("fusion", "")).partition("(")[0]
     warning = "; says nothing about new speakers" if run.leaky else ""
+    partial = f"PARTIAL: {run.scope}; {NOT_COMPARABLE}; " if run.scope else ""
     return {
         "system": run.name,
         "modality": modality_of(fusion),
@@ -126,8 +128,8 @@ def _our_line(run: FinishedRun, scores: Mapping[str, Any]) -> dict[str, Any]:
         "percent": 100 * scores["uar"],
         "protocol": f"{run.facts['protocol']}, {MODE_NAMES[run.mode]}, {len(run.classes)} classes",
         "unseen": "no" if run.leaky else "yes",
-        "caveat": f"95 %: {between(scores['uar_ci95'])}; chance {percent(scores['chance_uar'])}"
-        + warning,
+        "caveat": f"{partial}95 %: {between(scores['uar_ci95'])}; "
+        f"chance {percent(scores['chance_uar'])}{warning}",
         "ours": "yes",
         "leaky": "LEAKY" if run.leaky else "",
     }

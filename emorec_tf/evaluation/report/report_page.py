@@ -11,6 +11,7 @@ import jinja2
 
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import model_card, subgroups
+from emorec_tf.evaluation.completeness import NOT_COMPARABLE, whole
 from emorec_tf.evaluation.crossval_results import FinishedRun
 from emorec_tf.evaluation.report import published_results, report_plots, report_tables
 from emorec_tf.evaluation.run_metrics import run_metrics
@@ -94,6 +95,8 @@ def section(run: FinishedRun, found: Mapping[str, Any], folder: Path) -> dict[st
         "anchor": "run-" + re.sub(r"\W+", "-", run.name),
         "leaky": run.leaky,
         "missing": run.missing,
+        "scope": run.scope,
+        "not_comparable": NOT_COMPARABLE,
         "mode": model_card.MODE_NAMES[run.mode],
         "mode_meaning": model_card.MODE_MEANING[run.mode],
         "protocol": facts["protocol"],
@@ -105,7 +108,7 @@ def section(run: FinishedRun, found: Mapping[str, Any], folder: Path) -> dict[st
         "calibration": found.get("calibration"),
         "no_face": sum(faceless),
         "seed_count": len(found["seeds"]),
-        "fold_count": f"{len(found['folds'])} of {len(facts['folds'])} folds",
+        "fold_count": f"{len(found['folds'])} of {whole(facts)[0]} folds",
         "plots": plots,
         "tables": tables,
         "absent": [line for key, line in ABSENT.items() if key in found and not found[key]],

@@ -96,6 +96,9 @@ def side_files(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, str]:
 
 def _table(run: FinishedRun, title: str, name: str, rows: Rows, note: str) -> Table:
     shown = [_shown(row, bool(run.task.rating)) for row in rows]
+    for row in shown:
+        if "fold" in row:
+            row["fold"] = run.label(row["fold"]).removeprefix("fold ")
     head = tuple(shown[0])
     numbers = tuple(
         i

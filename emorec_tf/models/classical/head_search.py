@@ -219,7 +219,7 @@ def _log_trials(trials: Sequence[Any]) -> None:
         words = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in values]
         rows.append([trial.trial_id, *words, f"{trial.score:.3f}"])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    _LOG.info("best of %d trials", len(trials))
+    _LOG.info("best of %d trial%s", len(trials), "" if len(trials) == 1 else "s")
     for row in rows:
         cells = [word.ljust(width) for word, width in zip(row, widths, strict=True)]
         _LOG.info("  %s", "  ".join(cells).rstrip())

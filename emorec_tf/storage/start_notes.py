@@ -1,0 +1,102 @@
+"""TensorFlow's notes on start-up, which no setting silences, are left out; errors still show."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib.abc
+import importlib.util
+import os
+import re
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec
+
+from emorec_tf.storage.quiet import quiet
+
+# written by C++ before its logging is set up: information, warnings, and an error that means
+# nothing but that two parts of CUDA registered themselves
+NOTE = re.compile(
+    r"WARNING: All log messages before absl::InitializeLog|[IW]0000 00:00:|"
+    r"E0000 00:00:.*Unable to register cu\w+ factory"
+)
+
+
+@contextlib.contextmanager
+def quiet_start(module: str = "tensorflow") -> Iterator[None]:
+    """Leave notes out while ``module`` is imported, whoever imports it first."""
+    if module in sys.modules:
+        yield
+        return
+    finder = _Finder(module)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        if finder in sys.meta_path:
+            sys.meta_path.remove(finder)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds one module, once, and has it loaded without its notes."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find the module as Python does."""
+        if name != self.module or self not in sys.meta_path:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_quietly(module: types.ModuleType) -> None:
+                with notes_left_out():
+                    load(module)
+
+            spec.loader.exec_module = load_quietly  # type: ignore[method-assign]
+        return spec
+
+
+@contextlib.contextmanager
+def notes_left_out() -> Iterator[None]:
+    """Hold standard error back, C++ included, and write all but the notes at the end.
+
+    If the process crashes meanwhile, Python says where.
+    """
+    text = ""
+    try:
+        with _crashes_shown(), quiet(stdout=False) as held_back:
+            try:
+                yield
+            finally:
+                text = held_back()
+    finally:
+        for line in text.splitlines(keepends=True):
+            if not NOTE.match(line):
+                sys.stderr.write(line)
+        sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _crashes_shown() -> Iterator[None]:
+    """Report a crash on the real standard error, unless something reports them already."""
+    if faulthandler.is_enabled():
+        yield
+        return
+    try:
+        shown = os.dup(2)  # quiet redirects the descriptor itself
+    except OSError:
+        yield
+        return
+    faulthandler.enable(shown, all_threads=False)
+    try:
+        yield
+    finally:
+        faulthandler.disable()
+        os.close(shown)
