@@ -28,6 +28,7 @@ EXACT = ("saved_model", "litert", "onnx")
 RGB = {"face_channels": 3}
 MESH = {"face_mesh": True}
 MFCC = {"audio_features": "mfcc", "mfcc_count": 16}
+WHISPER = {**choices.facts("audio", "whisper").features}
 RATING = {"target": "valence", "target_scale": "continuous"}
 # audio, face, fusion; then features and other settings that change the graph
 Network = tuple[str, str, str, dict[str, Any], dict[str, Any]]
@@ -72,6 +73,7 @@ NETWORKS: list[Network] = [
         RATING,
     ),
     ("conv1d(filters=8, blocks=2)", "face_statistics", "face_only", {**MESH, **RGB}, {}),
+    ("whisper(size='test', weights='none', layers='all')", "mini_xception", "concat", WHISPER, {}),
 ]
 
 

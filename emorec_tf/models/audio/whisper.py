@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import ops
@@ -11,12 +13,14 @@ from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
 from emorec_tf.models.audio.whisper_layers import (
     MOST_TOKENS,
+    LayerMix,
     Part,
     WhisperBlock,
     WhisperNorm,
     WhisperStem,
 )
-from emorec_tf.models.layers import Tensor, present
+from emorec_tf.models.layers import Tensor, Tokens, present
+from emorec_tf.models.pooling import pooled
 from emorec_tf.models.pretrained import whisper_files
 from emorec_tf.storage.downloads import model_path
 
@@ -82,9 +86,13 @@ def encoder_states(
     """
     check(size in SIZES, "size", size, ", ".join(SIZES))
     width, heads, blocks = vars(SIZES[size]).values()
-    frames, scratch = audio.shape[1], weights == "none"
-    fits = frames is None or frames <= 2 * MOST_TOKENS
-    check(fits, "audio", f"{frames} frames", f"at most {2 * MOST_TOKENS} (30 s) for whisper")
+    frames, scratch = audio.shape[1] or 0, weights == "none"
+    if frames > 2 * MOST_TOKENS + 1:  # 30 s, and the frame that is centred on their end
+        raise UserError(
+            f"whisper takes at most 30 s of audio, not {frames} frames of 10 ms; prepare with "
+            f"--clip_seconds 30"
+        )
+    audio, mask = audio[:, : 2 * MOST_TOKENS], mask[:, : 2 * MOST_TOKENS]
     check(trainable <= blocks, "trainable", trainable, f"at most {blocks}, the blocks of {size}")
     check(not (scratch and trainable), "trainable", trainable, "0 where weights is 'none'")
     first = 0 if scratch else blocks - trainable  # of the trained blocks
@@ -160,3 +168,56 @@ def whisper_encoder(
     }
     states, real = encoder_states(*inputs.values(), size, weights)
     return keras.Model(inputs, [ops.stack(states, axis=2), real], name="whisper_encoder")
+
+
+def whisper(
+    inputs: Mapping[str, Tensor],
+    *,
+    size: str = "tiny.en",
+    layers: str = "last",
+    trainable: int = 0,
+    pool: str = "mean_std",
+    weights: str = "download",
+) -> Tokens:
+    """Whisper's pretrained encoder, frozen or with its last blocks trained.
+
+    Needs its own spectra: ``--audio_features mel_db --mel_bands 80 --mel_min_hz 0 --mel_max_hz
+    8000`` at 16 kHz. Two frames at either end differ from Whisper's, which mirrors the audio there
+    where ``mel_db`` has silence. Only real audio is looked at, where Whisper adds silence up to
+    30 s. Frozen weights lie in the saved model in half precision, so that no file is needed later.
+
+    Shapes:
+        audio [B, T, 80], audio_mask [B, T] -> [B, 1, 2 width], with layers="concat"
+        [B, 1, 2 (blocks + 1) width]; pool="none": half of that for each of (T + 1) // 2 tokens
+
+    Args:
+        inputs: as every audio branch takes them, not standardised.
+        size: "tiny.en" or "tiny" (width 384, 4 blocks), "base.en" or "base" (512, 6), "small.en"
+            or "small" (768, 12); "test" (8, 2) for tests.
+        layers: "last", "all" (mean of the embedding and all blocks' outputs by learned shares),
+            "concat" (all side by side) or the number of one, from '0', the embedding.
+        trainable: how many of the last blocks are trained; 0: none.
+        pool: "attention", "mean_std" or "none" (one token per 20 ms).
+        weights: "download" (OpenAI's file, once: 76 to 484 MB), the path of OpenAI's .pt, Hugging
+            Face's model.safetensors or CTranslate2's model.bin; "none": random, all trained.
+    Source:
+        Radford et al. 2023, Robust speech recognition via large-scale weak supervision, ICML.
+    """
+    check(size in SIZES, "size", size, ", ".join(SIZES))
+    numbers = [str(n) for n in range(SIZES[size].blocks + 1)]
+    allowed = f"last, all, concat or a number up to {numbers[-1]}"
+    check(layers in ("last", "all", "concat", *numbers), "layers", layers, allowed)
+    states, real = encoder_states(inputs["audio"], inputs["audio_mask"], size, weights, trainable)
+    if layers == "concat":
+        values = ops.concatenate(states, axis=-1)
+    elif layers == "all":
+        values = LayerMix(name="whisper_layers")(ops.stack(states, axis=2))
+    else:
+        values = states[-1 if layers == "last" else int(layers)]
+    return pooled(Tokens(values, real), pool)
+
+
+def is_trained(arguments: Mapping[str, Any]) -> bool:
+    """Whether these arguments of ``whisper`` give it weights that training must find."""
+    learned = arguments["layers"] == "all" or arguments["pool"] == "attention"
+    return learned or arguments["trainable"] > 0 or arguments["weights"] == "none"

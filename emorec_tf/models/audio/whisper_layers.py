@@ -59,14 +59,14 @@ class Part(keras.layers.Layer):
             frozen: weights are not trained, and kept in half precision.
             kwargs: of every Keras layer.
         """
-        super().__init__(**{**kwargs, "trainable": not frozen})
+        super().__init__(**({**kwargs, "trainable": False} if frozen else kwargs))
         self.width = width
         self.frozen = frozen
         self.numbers: dict[str, keras.Variable] = {}
 
     def shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the weights by name, for inputs of this many channels."""
-        raise NotImplementedError()
+        raise NotImplementedError
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights."""
@@ -74,9 +74,10 @@ class Part(keras.layers.Layer):
         assert channels is not None
         for name, shape in self.shapes(channels).items():
             kind = "glorot_uniform" if len(shape) > 1 else "zeros"
+            kind = "ones" if name.endswith("norm.weight") else kind
             self.numbers[name] = self.add_weight(
                 shape=shape,
-                initializer="ones" if name.endswith("norm.weight") else kind,
+                initializer="zeros" if self.frozen else kind,  # a file's follow
                 dtype="float16" if self.frozen else self.variable_dtype,
                 trainable=not self.frozen,
                 name=name.replace(".", "_"),
@@ -106,9 +107,7 @@ class Part(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments of the constructor."""
-        config = super().get_config()
-        del config["trainable"]  # follows from frozen
-        return {**config, "width": self.width, "frozen": self.frozen}
+        return {**super().get_config(), "width": self.width, "frozen": self.frozen}
 
 
 @keras.saving.register_keras_serializable("emorec_tf")
@@ -233,3 +232,28 @@ class WhisperNorm(Part):
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the output shape."""
         return shape
+
+
+@keras.saving.register_keras_serializable("emorec_tf")
+class LayerMix(keras.layers.Layer):
+    """Mean of the outputs of several layers by learned shares, even at first.
+
+    Shapes:
+        [B, S, layers, width] -> [B, S, width]
+    Source:
+        Yang et al. 2021, SUPERB: Speech processing universal performance benchmark, Interspeech,
+        section 2.2.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make a score for each layer; the shares are their softmax."""
+        self.scores = self.add_weight(name="scores", shape=(input_shape[2],), initializer="zeros")
+
+    def call(self, states: Tensor) -> Tensor:
+        """Return the mean."""
+        shares = ops.cast(ops.softmax(ops.cast(self.scores, "float32")), states.dtype)
+        return ops.sum(states * shares[:, None], axis=2)
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the output shape."""
+        return (*shape[:2], shape[3])

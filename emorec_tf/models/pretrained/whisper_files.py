@@ -56,7 +56,8 @@ CT2 = {
     "fc1": "ffn/linear_0",
     "fc2": "ffn/linear_1",
 }
-CT2_ENDS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
+CT2_PLACES = {"position_encodings": "embed_positions"}
+CT2_ENDS = {"gamma": "weight", "beta": "bias", "encodings": "weight"}
 DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error, MemoryError)
 
 
@@ -124,7 +125,7 @@ def from_ctranslate2(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
             for letter, third in zip("qkv", np.split(array, 3), strict=True):
                 found[f"{place[:-3]}{letter}_proj.{end}"] = third
         else:
-            found[f"{place}.{CT2_ENDS.get(end, end)}"] = array
+            found[f"{CT2_PLACES.get(place, place)}.{CT2_ENDS.get(end, end)}"] = array
     return {name: array for name, array in found.items() if not name.endswith("k_proj.bias")}
 
 
