@@ -1,4 +1,4 @@
-"""Layers of Whisper's encoder; frozen ones keep their weights in half precision.
+"""Layers of Whisper's encoder; frozen ones save their weights in half precision.
 
 Source:
     Radford et al. 2023, Robust speech recognition via large-scale weak supervision, ICML,
@@ -49,14 +49,14 @@ def positions(tokens: int, width: int) -> np.ndarray:
 
 
 class Part(keras.layers.Layer):
-    """A part of the encoder: its weights, of single or half precision, under short names."""
+    """A part of the encoder: its weights under short names, and their arithmetic."""
 
     def __init__(self, width: int, frozen: bool = False, **kwargs: Any) -> None:
         """Keep the settings.
 
         Args:
             width: of the tokens.
-            frozen: weights are not trained, and kept in half precision.
+            frozen: weights are not trained, and saved in half precision.
             kwargs: of every Keras layer.
         """
         super().__init__(**({**kwargs, "trainable": False} if frozen else kwargs))
@@ -78,15 +78,27 @@ class Part(keras.layers.Layer):
             self.numbers[name] = self.add_weight(
                 shape=shape,
                 initializer="zeros" if self.frozen else kind,  # a file's follow
-                dtype="float16" if self.frozen else self.variable_dtype,
                 trainable=not self.frozen,
+                autocast=False,
                 name=name.replace(".", "_"),
             )
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Give the weights these values, by name."""
+        """Give the weights these values, by name; frozen ones as a saved model will have them."""
         for name, variable in self.numbers.items():
-            variable.assign(arrays[name].astype(variable.dtype))
+            array = arrays[name].astype(np.float16) if self.frozen else arrays[name]
+            variable.assign(array.astype(np.float32))
+
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        """Write the weights to a file, frozen ones in half precision."""
+        kind = "float16" if self.frozen else "float32"
+        for number, variable in enumerate(self.weights):
+            store[str(number)] = ops.convert_to_numpy(variable).astype(kind)
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Read the weights from a file."""
+        found = {name: np.asarray(store[name]).astype(np.float32) for name in store.keys()}  # noqa: SIM118
+        super().load_own_variables(found)
 
     def number(self, name: str, dtype: str | None = None) -> Tensor:
         """A weight in the precision of the calculation."""
