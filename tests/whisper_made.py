@@ -75,7 +75,7 @@ CT2_PARTS = {
 
 def ctranslate2_names(arrays: Arrays) -> Arrays:
     """The same arrays as CTranslate2 names and joins them."""
-    made: Arrays = {"num_heads": np.int16(2)}
+    made: Arrays = {"num_heads": np.array(2, np.int16)}
     for name, array in arrays.items():
         part, _, end = name.rpartition(".")
         if "layer_norm" in part:
@@ -88,13 +88,13 @@ def ctranslate2_names(arrays: Arrays) -> Arrays:
         if part == "embed_positions":
             part, end = "position_encodings", "encodings"
         made[f"{part}/{end}"] = array
-    for block in range(BLOCKS):
-        own = [f"layers.{block}.self_attn.{letter}_proj" for letter in "qkv"]
-        made[f"layer_{block}/self_attention/linear_0/weight"] = np.concatenate(
+    for number in range(BLOCKS):
+        own = [f"layers.{number}.self_attn.{letter}_proj" for letter in "qkv"]
+        made[f"layer_{number}/self_attention/linear_0/weight"] = np.concatenate(
             [arrays[f"{name}.weight"] for name in own]
         )
         biases = [arrays.get(f"{name}.bias", np.zeros(WIDTH, np.float32)) for name in own]
-        made[f"layer_{block}/self_attention/linear_0/bias"] = np.concatenate(biases)
+        made[f"layer_{number}/self_attention/linear_0/bias"] = np.concatenate(biases)
     return {f"encoder/{name}": np.asarray(array) for name, array in made.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +66,13 @@ def test_evaluate_and_predict_agree(
     (clip,) = demo_clips.glob(f"{row['clip_id']}.mp4")
     words = [str(clip), "--run", str(run), "--json"]
     if any("enrol" in flag for flag in flags):
-        own = sorted(demo_clips.rglob("actor04_*.mp4"))[:2]
-        words += ["--enrol", *map(str, own)]
+        scored = {Path(r["clip_id"]).name for r in read_csv(run / "predictions.csv")}
+        own = [p for p in demo_clips.rglob("actor04_*.mp4") if p.stem not in scored]
+        assert len(own) == 2
+        (tmp_path / "own").mkdir()
+        for path in own:
+            shutil.copy(path, tmp_path / "own")
+        words += ["--enrol", str(tmp_path / "own")]
     capsys.readouterr()
     assert predict.main(words) == 0
     found = json.loads(capsys.readouterr().out)["probabilities"]
@@ -79,7 +85,7 @@ def test_cached_tokens_give_the_same_run(records: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(token_cache, "is_possible", lambda _: False)
     plain = trained(records, tmp_path / "plain", "", *FROZEN)
     losses = [[float(row["loss"]) for row in read_csv(r / "history.csv")] for r in (cached, plain)]
-    np.testing.assert_allclose(*losses, rtol=1e-4)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
     model = run_dir.load_model(cached / "best.keras")
     assert not model.get_layer("audio_branch").trainable_weights
 

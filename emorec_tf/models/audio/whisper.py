@@ -133,10 +133,9 @@ def load(weights: str, size: str, layers: list[Part]) -> None:
         own = {}
         for name, variable in layer.numbers.items():
             array = arrays.get(f"{prefix}{name}")
-            found = None if array is None else array.T.shape  # PyTorch's order is the reverse
-            if found != tuple(variable.shape):
-                wanted = tuple(variable.shape)[::-1]
-                stored = "is missing" if found is None else f"is {found[::-1]}"
+            wanted = tuple(variable.shape)[::-1]  # PyTorch's order of axes is the reverse
+            if array is None or array.shape != wanted:
+                stored = "is missing" if array is None else f"is {array.shape}"
                 raise UserError(
                     f"{path}: {prefix}{name} {stored}, {size} needs {wanted}; name its size"
                 )
@@ -166,7 +165,7 @@ def whisper_encoder(
         "audio": keras.Input((frames, MEL_BANDS), name="audio"),
         "audio_mask": keras.Input((frames,), name="audio_mask"),
     }
-    states, real = encoder_states(*inputs.values(), size, weights)
+    states, real = encoder_states(inputs["audio"], inputs["audio_mask"], size, weights)
     return keras.Model(inputs, [ops.stack(states, axis=2), real], name="whisper_encoder")
 
 

@@ -68,9 +68,8 @@ class Part(keras.layers.Layer):
         """Shapes of the weights by name, for inputs of this many channels."""
         raise NotImplementedError
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the weights."""
-        channels = input_shape[-1]
+    def make_weights(self, channels: int | None) -> None:
+        """Make the weights, for inputs of this many channels."""
         assert channels is not None
         for name, shape in self.shapes(channels).items():
             kind = "glorot_uniform" if len(shape) > 1 else "zeros"
@@ -130,6 +129,10 @@ class WhisperStem(Part):
         spectrum [B, T, M] -> [B, (T + 1) // 2, width]
     """
 
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights."""
+        self.make_weights(input_shape[-1])
+
     def shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the weights."""
         bias = (self.width,)
@@ -175,7 +178,7 @@ class WhisperBlock(Part):
     ) -> None:
         """Make the weights."""
         del real_shape
-        super().build(tokens_shape)
+        self.make_weights(tokens_shape[-1])
 
     def shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the weights; the key has no bias, which the softmax would cancel."""
@@ -232,6 +235,10 @@ class WhisperNorm(Part):
     Shapes:
         [B, S, width] -> [B, S, width]
     """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights."""
+        self.make_weights(input_shape[-1])
 
     def shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the weights."""
