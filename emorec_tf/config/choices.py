@@ -205,3 +205,35 @@ def resolve(kind: str, choice: str) -> functools.partial[Any]:
     module, table = TABLES[kind]
     row = getattr(importlib.import_module(f"emorec_tf.{module}"), table)[name]
     return functools.partial(row.function, **arguments)
+
+
+def needs_training(kind: str, choice: str) -> bool:
+    """Whether a branch has weights that training must find: random ones, none from a file."""
+    name, given = check(kind, choice)
+    found = entry(kind, name)
+    if isinstance(found.facts.trainable, bool):
+        return found.facts.trainable
+    module, table = TABLES[kind]
+    row = getattr(importlib.import_module(f"emorec_tf.{module}"), table)[name]
+    return bool(row.trainable({**found.arguments, **given}))
+
+
+def check_features(kind: str, choice: str, features: Any) -> None:
+    """Refuse a branch that needs other features.
+
+    Args:
+        kind: "audio" or "face".
+        choice: the branch.
+        features: a ``FeaturesConfig``.
+
+    Raises:
+        UserError: names the settings that differ.
+    """
+    wanted = facts(kind, choice).features
+    other = {n: v for n, v in wanted.items() if getattr(features, n) != v}
+    if other:
+        flags = " ".join(f"--{name} {value}" for name, value in other.items())
+        raise UserError(
+            f"{kind} {parse(choice)[0]!r} needs other features than these records have; prepare "
+            f"them with {flags}"
+        )

@@ -31,7 +31,12 @@ class Branch(Row):
     """An audio branch or a face branch: model inputs to ``Tokens``."""
 
     _: KW_ONLY
-    trainable: bool = True  # False: no weights, so nothing has to train it before a classifier
+    # False: no weights, so nothing has to train it before a classifier; or a function of the
+    # arguments that says whether training must find any of its weights
+    trainable: Any = True
+    standardised: bool = True  # of audio branches: False: gets the audio features as they are
+    # settings of the features without which it is refused
+    features: Mapping[str, Any] = field(default_factory=dict)
     needs_mesh: bool = False  # of face branches: whether records without mesh points are refused
 
     def check_mesh(self, name: str, face_mesh: bool) -> None:

@@ -72,6 +72,8 @@ def build_model(
     masks = inputs["audio_mask"], inputs["face_mask"]
     fusion_name, _ = choices.check("fusion", config.model.fusion)
     uses = [u for u in choices.facts("fusion", config.model.fusion).uses if u not in unused]
+    for kind in uses:
+        choices.check_features(kind, getattr(config.model, kind), config.features)
     if not config.features.face_frames:
         check_without_frames(fusion_name)
     if config.model.modality_dropout and len(uses) > 1:
@@ -79,8 +81,12 @@ def build_model(
             config.model.modality_dropout, seed=config.train.seed, dtype="float32"
         )
         masks = dropout(*masks)
-    standard = standardising(mean, deviation, scalar=config.model.standardise == "scalar")
+    scalar = config.model.standardise == "scalar"
+    standard = standardising(mean, deviation, scalar)
     audio = standard(inputs["audio"]) * masks[0][..., None]  # padding becomes the mean, zero
+    if not choices.facts("audio", config.model.audio).standardised:
+        # undone rather than left out: every model holds the scale of its training clips
+        audio = standardising(mean, deviation, scalar, invert=True)(audio)
     audio_inputs = {
         **inputs,
         "audio": audio[:, :audio_frames],
@@ -126,14 +132,23 @@ def check_without_frames(fusion: str) -> None:
     )
 
 
-def standardising(mean: np.ndarray, deviation: np.ndarray, scalar: bool) -> keras.layers.Layer:
-    """Make the layer that gives audio mean 0 and deviation 1, by band or over all bands."""
+def standardising(
+    mean: np.ndarray, deviation: np.ndarray, scalar: bool, invert: bool = False
+) -> keras.layers.Layer:
+    """Make the layer that gives audio mean 0 and deviation 1, by band or over all bands.
+
+    ``invert``: the layer that gives them mean and deviation back.
+    """
     variance = np.square(deviation)
     if scalar:
         mean, variance = np.full_like(mean, mean.mean()), variance + np.square(mean - mean.mean())
         variance = np.full_like(mean, variance.mean())
     return keras.layers.Normalization(
-        mean=mean, variance=variance, dtype="float32", name="standardise"
+        mean=mean,
+        variance=variance,
+        invert=invert,
+        dtype="float32",
+        name="as_recorded" if invert else "standardise",
     )
 
 

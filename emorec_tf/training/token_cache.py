@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from emorec_tf.config import choices
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import Config
 from emorec_tf.records import input_pipeline
@@ -17,11 +18,16 @@ from emorec_tf.records.records_dir import Records
 
 
 def is_possible(settings: Config) -> bool:
-    """Whether branches give the same tokens for a clip in every epoch: nothing is random."""
-    train = settings.train
+    """Whether branches give the same tokens for a clip in every epoch: nothing is random.
+
+    That is so where they are frozen, by ``freeze_branches`` or as ``whisper`` by its own arguments.
+    """
+    train, model = settings.train, settings.model
+    uses = choices.facts("fusion", model.fusion).uses
     varied = train.augment or train.augment_channel
-    drawn = varied or train.train_frames or settings.model.modality_dropout
-    return train.freeze_branches and not drawn
+    drawn = varied or train.train_frames or (model.modality_dropout and len(uses) > 1)
+    trained = [kind for kind in uses if choices.needs_training(kind, getattr(model, kind))]
+    return not drawn and (train.freeze_branches or not trained)
 
 
 class TokenCache:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
+from emorec_tf.config import choices
 from emorec_tf.config.config import Config
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
@@ -89,7 +90,12 @@ def check_trained(settings: Config, untrained: Collection[str]) -> None:
     Raises:
         UserError: a branch in ``untrained`` that nothing trains.
     """
-    left = sorted(name for name in untrained if name.endswith("_branch"))
+    branches = {f"{kind}_branch": kind for kind in ("audio", "face")}
+    left = sorted(
+        name
+        for name in set(untrained) & set(branches)
+        if choices.needs_training(kind := branches[name], getattr(settings.model, kind))
+    )
     if left and (settings.train.freeze_branches or has_classifier(settings)):
         raise UserError(
             f"pretrain: no config of it trains this run's {', '.join(left)}, and nothing later "

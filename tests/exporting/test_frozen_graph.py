@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import whisper_made
 from untrained_runs import SMALL, untrained
 
 from emorec_tf.config import choices
@@ -28,6 +29,7 @@ EXACT = ("saved_model", "litert", "onnx")
 RGB = {"face_channels": 3}
 MESH = {"face_mesh": True}
 MFCC = {"audio_features": "mfcc", "mfcc_count": 16}
+WHISPER = {**choices.facts("audio", "whisper").features}
 RATING = {"target": "valence", "target_scale": "continuous"}
 # audio, face, fusion; then features and other settings that change the graph
 Network = tuple[str, str, str, dict[str, Any], dict[str, Any]]
@@ -72,6 +74,7 @@ NETWORKS: list[Network] = [
         RATING,
     ),
     ("conv1d(filters=8, blocks=2)", "face_statistics", "face_only", {**MESH, **RGB}, {}),
+    ("whisper(size='test', weights='none', layers='all')", "mini_xception", "concat", WHISPER, {}),
 ]
 
 
@@ -122,6 +125,16 @@ def assert_equal_everywhere(served: Serving, folder: Path) -> None:
         assert row["differences"][output] <= 1e-5, name
         assert row["differences"]["embedding"] <= 1e-4, name
         assert row["tolerance"] == parity.TOLERANCE
+
+
+@pytest.mark.slow
+def test_frozen_whisper_in_every_format(tmp_path: Path, features: FeaturesConfig) -> None:
+    weights = whisper_made.safetensors(whisper_made.encoder(), tmp_path / "weights")
+    audio = f"whisper(size='test', layers='concat', weights='{weights}')"
+    features = dataclasses.replace(features, **WHISPER)
+    served = serving(*untrained(tmp_path, features, audio=audio, fusion="audio_only"))
+    assert not served.model.get_layer("audio_branch").trainable_weights
+    assert_equal_everywhere(served, tmp_path)
 
 
 @pytest.mark.slow

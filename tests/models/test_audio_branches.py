@@ -24,6 +24,8 @@ CASES += [
     "stacked_lstm(units=3, layers=1)",
     "mfcc_cnn(width=0.05, dense=16, norm='batch')",
     "functionals(coefficients=6, parts=2, modulations=True)",
+    "whisper(size='test', weights='none', layers='all', pool='attention')",
+    "whisper(size='test', weights='none', layers='concat', pool='none')",
 ]
 # as the docstrings say, for the small arguments; other entries need no line here
 SHAPES = {
@@ -39,6 +41,9 @@ SHAPES = {
     "logmel_image()": (1, 8),
     "resnet_se()": (1, 2 * 16),
     "resnet_se(pool='none')": (6, 16),  # 48 x 16 is halved three times, to 8 channels
+    "whisper()": (1, 2 * 8),
+    "whisper(layers='concat')": (1, 2 * 3 * 8),
+    "whisper(layers='concat', pool='none')": (24, 3 * 8),
 }
 
 
@@ -63,7 +68,7 @@ def test_contract(choice, reloaded):
 
 
 def trainable(choice: str) -> bool:
-    return bool(choices.facts("audio", choice).trainable)
+    return choices.needs_training("audio", choice)
 
 
 @pytest.mark.parametrize("choice", [case for case in CASES if not trainable(case)])

@@ -18,6 +18,7 @@ from emorec_tf.config.entries import Branch
 from emorec_tf.config.fields import check
 from emorec_tf.models.audio.functionals import functionals
 from emorec_tf.models.audio.image_nets import logmel_image, mfcc_cnn, resnet_se
+from emorec_tf.models.audio.whisper import is_trained, whisper
 from emorec_tf.models.layers import Tensor, Tokens, halve
 from emorec_tf.models.pooling import masked_audio, one_token, pooled
 
@@ -183,4 +184,19 @@ AUDIO_BRANCHES = {
     "mfcc_cnn": Branch(mfcc_cnn, small="width=0.05, dense=16, dropout=0.1"),
     "logmel_image": Branch(logmel_image, small="width=0.05, dense=16, features=8, dropout=0.1"),
     "resnet_se": Branch(resnet_se, small="width=4, blocks=(1, 1), reduction=1"),
+    "whisper": Branch(
+        whisper,
+        trainable=is_trained,
+        small="size='test', weights='none'",
+        standardised=False,
+        features={
+            "audio_features": "mel_db",
+            "sample_rate_hz": 16000,
+            "window_seconds": 0.025,
+            "hop_seconds": 0.010,
+            "mel_bands": 80,
+            "mel_min_hz": 0.0,
+            "mel_max_hz": 8000.0,
+        },
+    ),
 }

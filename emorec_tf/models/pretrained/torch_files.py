@@ -73,8 +73,12 @@ class View:
     strides: tuple[int, ...]
 
 
-def state_dict(path: str | Path) -> dict[str, np.ndarray]:
+def state_dict(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
     """Read the tensors of a ``torch.save``-d state dict, by name and in its order; read-only.
+
+    Args:
+        path: of the file.
+        key: where the file holds a dict of several things: that of the state dict among them.
 
     Raises:
         UserError: no such file, a damaged one, or one that holds anything but tensors.
@@ -83,6 +87,8 @@ def state_dict(path: str | Path) -> dict[str, np.ndarray]:
         data = Path(path).read_bytes()
         read = from_archive if data.startswith(ARCHIVE_START) else from_pickles
         views, storages = read(data)
+        if key is not None:
+            views = views[key]
         if not isinstance(views, dict):
             raise ValueError(f"it holds {described(views)}, not a dict of tensors")
         return {name: array_of(name, view, storages) for name, view in views.items()}
