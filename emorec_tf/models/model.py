@@ -81,12 +81,7 @@ def build_model(
             config.model.modality_dropout, seed=config.train.seed, dtype="float32"
         )
         masks = dropout(*masks)
-    scalar = config.model.standardise == "scalar"
-    standard = standardising(mean, deviation, scalar)
-    audio = standard(inputs["audio"]) * masks[0][..., None]  # padding becomes the mean, zero
-    if not choices.facts("audio", config.model.audio).standardised:
-        # undone rather than left out: every model holds the scale of its training clips
-        audio = standardising(mean, deviation, scalar, invert=True)(audio)
+    audio = scaled_audio(config, inputs["audio"], masks[0], mean, deviation)
     audio_inputs = {
         **inputs,
         "audio": audio[:, :audio_frames],
@@ -107,6 +102,18 @@ def build_model(
     task = tasks.of(config.data, classes)
     outputs = task.head(fuse(audio_tokens, face_tokens, task.outputs))
     return keras.Model(given, outputs, name=name)
+
+
+def scaled_audio(
+    config: Config, audio: Tensor, mask: Tensor, mean: np.ndarray, deviation: np.ndarray
+) -> Tensor:
+    """Audio [B, T, M] as its branch takes it: standardised with padding zero, or as stored."""
+    scalar = config.model.standardise == "scalar"
+    standard = standardising(mean, deviation, scalar)(audio) * mask[..., None]
+    if choices.facts("audio", config.model.audio).standardised:
+        return standard
+    # undone rather than left out: every model holds the scale of its training clips
+    return standardising(mean, deviation, scalar, invert=True)(standard)
 
 
 def switched_off(inputs: dict[str, Tensor], unused: Sequence[str]) -> dict[str, Tensor]:
