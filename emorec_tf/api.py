@@ -40,7 +40,13 @@ __all__ = [
     "prepare",
     "train",
 ]
-_CLIPS = ("classes", "label", "modality")  # settings of a corpus that prepare knows
+_CLIPS = (
+    "channel",
+    "classes",
+    "label",
+    "label_map",
+    "modality",
+)  # settings of a corpus that prepare knows
 _SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "seed")
 
 

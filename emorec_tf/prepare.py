@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emorec_tf.cli import guarded, parse_options
-from emorec_tf.config.clip import EMOTIONS
+from emorec_tf.config.clip import EMOTIONS, corpus_of
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.fields import option
 from emorec_tf.datasets import corpora
+from emorec_tf.datasets.labels import class_names
 from emorec_tf.features import decode_cache
 from emorec_tf.records import prepare_records, records_dir
 from emorec_tf.records.prepare_records import Preparation
@@ -79,7 +80,9 @@ def print_table(rows: Sequence[dict[str, str]], options: PrepareOptions) -> None
     frames = sum(int(r["frames"]) for r in ok)
     expected = [corpora.DATASETS[n].clip_count for n in options.dataset.split("+")]
     table = Table(title=f"{options.dataset} -> {options.records}", show_header=False)
-    whole = f" of {sum(e for e in expected if e)} in the full corpus" if all(expected) else ""
+    whole = ""
+    if all(expected) and options.channel == "speech":
+        whole = f" of {sum(e for e in expected if e)} in the full corpus"
     table.add_row("clips", f"{len(ok)}{whole}")
     table.add_row("hours", f"{hours:.2f}")
     table.add_row("speakers", str(len({r["speaker"] for r in ok})))
@@ -89,7 +92,21 @@ def print_table(rows: Sequence[dict[str, str]], options: PrepareOptions) -> None
     table.add_row("faces found", f"{found} of {frames} frames{share}")
     table.add_row("clips without a face", str(sum(r["faces_found"] == "0" for r in ok)))
     table.add_row("refused", str(len(rows) - len(ok)))
+    for name in options.dataset.split("+") if "+" in options.dataset else ():
+        table.add_row(name, of_corpus([r for r in rows if corpus_of(r["speaker"]) == name]))
     Console().print(table)
+
+
+def of_corpus(rows: Sequence[dict[str, str]]) -> str:
+    """Count what one of several corpora gives: clips, speakers, hours, classes, refused."""
+    ok = [r for r in rows if r["status"] == "ok"]
+    hours = sum(float(r["seconds"]) for r in ok) / 3600
+    counts = Counter(r["emotion"] for r in ok)
+    return (
+        f"{len(ok)} clips, {len({r['speaker'] for r in ok})} speakers, {hours:.2f} hours, "
+        f"{len(rows) - len(ok)} refused; "
+        + ", ".join(f"{e} {counts[e]}" for e in class_names(counts))
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,15 @@ from typing import Any, Literal
 from emorec_tf import __version__
 from emorec_tf.config.clip import MODALITIES, Clip
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.config.fields import FACE_MODEL, MESH_MODEL, check, option
+from emorec_tf.config.fields import (
+    CHANNEL,
+    CLASSES,
+    FACE_MODEL,
+    LABEL_MAP,
+    MESH_MODEL,
+    check,
+    option,
+)
 from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
 from emorec_tf.features import decode_cache
@@ -49,10 +57,8 @@ class Preparation:
         "folder of the corpus, or a comma list for several (default: the demo corpus is generated)",
     )
     records: str | None = option(None, "folder to write, such as records/ravdess (required)")
-    classes: str | None = option(
-        None,
-        "8, 7 (calm merged into neutral), or a comma list of emotions (default: all in the corpus)",
-    )
+    classes: str | None = option(None, CLASSES)
+    label_map: str | None = option(None, LABEL_MAP, metavar="PAIRS")
     label: str | None = option(
         None,
         "label set of a corpus that has several, such as crema-d's intended and perceived "
@@ -63,6 +69,7 @@ class Preparation:
         f"which files, of a corpus that has several for a clip (ravdess): "
         f"{', '.join(MODALITIES)}; auto: all there are",
     )
+    channel: Literal["speech", "song", "all"] = option("speech", CHANNEL)
     runner: Literal["local", "beam"] = option(
         "local",
         "local: processes on this machine; beam: Apache Beam, on one machine or a cluster",
@@ -171,6 +178,8 @@ def _clips(preparation: Preparation) -> list[Clip]:
         classes=preparation.classes,
         label=preparation.label,
         modality=preparation.modality,
+        channel=preparation.channel,
+        label_map=preparation.label_map,
         allow_missing=preparation.allow_refused,
     )
     # by hash, so that neighbours do not share a speaker
@@ -230,6 +239,10 @@ def _size_of(path: str | None) -> int:
 def _manifest(preparation: Preparation, features: FeaturesConfig, plan: str) -> dict[str, Any]:
     """The content of records.json without the shards."""
     used = [corpora.DATASETS[name] for name in preparation.dataset.split("+")]
+    # Only where they are set, so that records of older versions are the same.
+    selected = {"channel": preparation.channel} if preparation.channel != "speech" else {}
+    if preparation.label_map:
+        selected["label_map"] = preparation.label_map
     return {
         "format": records_dir.FORMAT,
         "dataset": preparation.dataset,
@@ -239,6 +252,7 @@ def _manifest(preparation: Preparation, features: FeaturesConfig, plan: str) -> 
         "licence": " + ".join(c.licence for c in used),
         "label_meaning": " + ".join(c.label_meaning for c in used),
         "label": preparation.label or "",
+        **selected,
         "emorec_tf": __version__,
     }
 
