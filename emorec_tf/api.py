@@ -40,13 +40,8 @@ __all__ = [
     "prepare",
     "train",
 ]
-_CLIPS = (
-    "channel",
-    "classes",
-    "label",
-    "label_map",
-    "modality",
-)  # settings of a corpus that prepare knows
+# Settings of a corpus that prepare knows.
+_CLIPS = ("channel", "classes", "label", "label_map", "modality")
 _SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "seed")
 
 

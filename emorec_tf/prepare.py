@@ -102,10 +102,10 @@ def of_corpus(rows: Sequence[dict[str, str]]) -> str:
     ok = [r for r in rows if r["status"] == "ok"]
     hours = sum(float(r["seconds"]) for r in ok) / 3600
     counts = Counter(r["emotion"] for r in ok)
+    classes = ", ".join(f"{e} {counts[e]}" for e in class_names(counts))
     return (
         f"{len(ok)} clips, {len({r['speaker'] for r in ok})} speakers, {hours:.2f} hours, "
-        f"{len(rows) - len(ok)} refused; "
-        + ", ".join(f"{e} {counts[e]}" for e in class_names(counts))
+        f"{len(rows) - len(ok)} refused; {classes}"
     )
 
 

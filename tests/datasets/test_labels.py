@@ -80,7 +80,7 @@ def test_label_maps_that_are_refused_before_any_clip(text, message):
 
 
 def test_label_maps_that_do_not_fit_the_clips():
-    with pytest.raises(UserError, match="unknown emotion 'clam'.*calm"):
+    with pytest.raises(UserError, match=r"unknown emotion 'clam'.*calm"):
         mapped(clips("calm"), "clam=neutral")
     with pytest.raises(UserError, match="unknown emotion 'neutrl'"):
         mapped(clips("calm"), "calm=neutrl")
