@@ -9,14 +9,12 @@ import importlib.util
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from emorec_tf import __version__
 from emorec_tf.config.clip import MODALITIES, Clip
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.fields import (
@@ -31,7 +29,7 @@ from emorec_tf.config.fields import (
 from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
 from emorec_tf.features import decode_cache
-from emorec_tf.records import local_runner, records_dir, shards
+from emorec_tf.records import local_runner, plan, records_dir, shards
 from emorec_tf.records.records_dir import Records
 from emorec_tf.storage import locks, paths, resumable
 from emorec_tf.storage.cache_dir import cache_folder
@@ -43,7 +41,6 @@ KIND = resumable.Kind(
     "--records",
     {"features": "", "dataset": "", "label": "", "plan": "other clips, labels or shard sizes"},
 )
-SIZES_AT_ONCE = 16
 _LOG = logging.getLogger(__name__)
 
 
@@ -130,8 +127,8 @@ def prepare(preparation: Preparation, features: FeaturesConfig) -> Records:
     size = shards.clips_in_one(
         features, len(clips), preparation.shard_mib, preparation.clips_per_shard
     )
-    plan = _plan(clips, features, size)
-    manifest = _manifest(preparation, features, plan)
+    digest = plan.digest(clips, features, size)
+    manifest = plan.manifest(preparation, features, digest)
     cache = decode_cache.bounded(preparation.cache_gib)
     make = _runner(preparation)
     busy = f"another prepare is at work in {folder}; wait or stop it"
@@ -139,7 +136,7 @@ def prepare(preparation: Preparation, features: FeaturesConfig) -> Records:
         if _is_complete(folder, manifest, preparation.overwrite):
             _LOG.info("records in %s are complete; nothing to do", folder)
             return records_dir.open_records(folder)
-        shards.begin(folder, plan)
+        shards.begin(folder, digest)
         settings = (features, preparation.face_model, preparation.mesh_model, cache)
         job = shards.Job(str(folder), settings)
         parts = [clips[i : i + size] for i in range(0, len(clips), size)]
@@ -209,52 +206,6 @@ def _beam_runner() -> ModuleType:
 
     log.removeHandler(silent)
     return beam_runner
-
-
-def _plan(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int) -> str:
-    """Hash of everything that decides the bytes: clips, labels, file sizes, settings."""
-
-    def sizes_of(clip: Clip) -> list[int]:
-        return [_size_of(path) for path in (clip.video, clip.audio)]
-
-    with ThreadPoolExecutor(SIZES_AT_ONCE) as pool:  # a size on object storage is a request
-        all_sizes = list(pool.map(sizes_of, clips))
-    digest = hashlib.sha256(
-        f"{records_dir.FORMAT} {features.fingerprint()} {clips_per_shard}".encode()
-    )
-    for clip, sizes in zip(clips, all_sizes, strict=True):
-        fields = {**vars(clip), "traits": dict(clip.traits), "sizes": sizes}
-        digest.update(json.dumps(fields, sort_keys=True).encode())
-    return digest.hexdigest()
-
-
-def _size_of(path: str | None) -> int:
-    """Bytes of a clip's file; -1 where it cannot be found, which is refused when it is read."""
-    try:
-        return paths.size_of(paths.place(path)) if path else 0
-    except (OSError, ValueError):  # also names that no file can have
-        return -1
-
-
-def _manifest(preparation: Preparation, features: FeaturesConfig, plan: str) -> dict[str, Any]:
-    """The content of records.json without the shards."""
-    used = [corpora.DATASETS[name] for name in preparation.dataset.split("+")]
-    # Only where they are set, so that records of older versions are the same.
-    selected = {"channel": preparation.channel} if preparation.channel != "speech" else {}
-    if preparation.label_map:
-        selected["label_map"] = preparation.label_map
-    return {
-        "format": records_dir.FORMAT,
-        "dataset": preparation.dataset,
-        "stamp": features.fingerprint(),
-        "features": dataclasses.asdict(features),
-        "plan": plan,
-        "licence": " + ".join(c.licence for c in used),
-        "label_meaning": " + ".join(c.label_meaning for c in used),
-        "label": preparation.label or "",
-        **selected,
-        "emorec_tf": __version__,
-    }
 
 
 def _is_complete(folder: Path, manifest: dict[str, Any], overwrite: bool) -> bool:
