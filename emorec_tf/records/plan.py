@@ -51,7 +51,9 @@ def manifest(preparation: Preparation, features: FeaturesConfig, plan: str) -> d
     """The content of records.json without the shards."""
     used = [corpora.DATASETS[name] for name in preparation.dataset.split("+")]
     # Only where they are set, so that records of older versions are the same.
-    selected = {"channel": preparation.channel} if preparation.channel != "speech" else {}
+    selected: dict[str, str] = {}
+    if preparation.channel != "speech":
+        selected["channel"] = preparation.channel
     if preparation.label_map:
         selected["label_map"] = preparation.label_map
     return {

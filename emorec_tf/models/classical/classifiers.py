@@ -16,7 +16,7 @@ import numpy as np
 
 from emorec_tf.config.entries import Classifier
 from emorec_tf.config.fields import check
-from emorec_tf.models.classical import speaker_lda
+from emorec_tf.models.classical import speaker_lda, weighted_lda
 
 DEGREE = 3  # of kernel poly, scikit-learn's own
 
@@ -168,8 +168,10 @@ def lda(
         class Analysis(LinearDiscriminantAnalysis):
             """Takes the classes as equally likely where ``balanced``."""
 
-            def fit(self, x: Any, y: Any) -> Any:
+            def fit(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
                 """Fit, then subtract the logarithms of the class priors from the scores."""
+                if sample_weight is not None:
+                    return weighted_lda.fit(self, x, y, sample_weight)
                 fitted: Any = super().fit(x, y)
                 if balanced:
                     logs = np.log(fitted.priors_)
