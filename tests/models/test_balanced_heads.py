@@ -71,6 +71,20 @@ def test_weights_equal_repeated_rows(name: str, pca: int) -> None:
     assert np.abs(unweighted.decisions(rows.features) - mine).max() > 0.1
 
 
+def test_features_that_hardly_vary_are_scaled_as_scikit_learn_does() -> None:
+    rows = balanced_rows()
+    constant = np.full(len(rows.labels), 1e6 / 3)
+    features = np.column_stack([rows.features[:, 0], constant, constant, np.zeros_like(constant)])
+    features[:, 2] += 1e-11 * rows.features[:, 1]
+    search = choices.resolve("classifier", "lda(pca=0)")(False)
+    weighted = head_search.projection(search, features, rows.weights)
+    other = repeated(Rows(features, rows.labels, rows.speakers))
+    plain = head_search.projection(search, other.features)
+    np.testing.assert_allclose(weighted.mean, plain.mean)
+    np.testing.assert_allclose(weighted.scale, plain.scale)
+    assert weighted.scale[1:].tolist() == [1, 1, 1]
+
+
 def test_two_classes_have_one_score() -> None:
     rows = balanced_rows()
     rows = rows.some(rows.labels < 2)

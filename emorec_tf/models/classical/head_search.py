@@ -130,8 +130,11 @@ def projection(search: Search, features: np.ndarray, weights: np.ndarray | None 
     """Fit scaling, and PCA if asked for, to features [N, E], by the weights [N] of the rows."""
     from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(features, sample_weight=weights)
-    found = Found(scaler.mean_, scaler.scale_, None, None, None)
+    if weights is None:
+        scaler = StandardScaler().fit(features)
+        found = Found(scaler.mean_, scaler.scale_, None, None, None)
+    else:
+        found = Found(*_weighted_scale(features, weights), None, None, None)
     if not search.pca:
         return found
     z = found.projected(features)
@@ -141,6 +144,18 @@ def projection(search: Search, features: np.ndarray, weights: np.ndarray | None 
         spread = spread * np.sqrt(weights)[:, None]
     components = principal(spread, search.pca)
     return replace(found, components=components, offset=middle @ components.T)
+
+
+def _weighted_scale(features: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and deviation [E]; that of constant features is 1, as in scikit-learn.
+
+    Its own weighted variance comes out below zero for features that hardly vary.
+    """
+    mean = np.average(features, axis=0, weights=weights)
+    variance = np.average((features - mean) ** 2, axis=0, weights=weights)
+    error = len(features) * np.finfo(np.float64).eps
+    constant = variance <= error * variance + (error * mean) ** 2
+    return mean, np.where(constant, 1.0, np.sqrt(variance))
 
 
 def _fit(estimator: Any, z: np.ndarray, rows: Rows) -> Any:
