@@ -144,12 +144,9 @@ def lda(
     allowed = "from 0 to 1, or None: searched"
     check(shrinkage is None or 0 <= shrinkage <= 1, "shrinkage", shrinkage, allowed)
     both = shrinkage is not None and speaker_shrinkage is not None
-    check(
-        speaker_shrinkage is None or (both and 0 <= speaker_shrinkage <= 1),
-        "speaker_shrinkage",
-        speaker_shrinkage,
-        "from 0 to 1, with a shrinkage that is given; or None",
-    )
+    fits = speaker_shrinkage is None or (both and 0 <= speaker_shrinkage <= 1)
+    allowed = "from 0 to 1, with a shrinkage that is given; or None"
+    check(fits, "speaker_shrinkage", speaker_shrinkage, allowed)
 
     def fit_speakers(z: np.ndarray, y: np.ndarray, speakers: np.ndarray, clips: int) -> Any:
         return speaker_lda.fitted(
