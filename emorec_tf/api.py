@@ -45,7 +45,13 @@ __all__ = [
     "prepare",
     "train",
 ]
-_CLIPS = ("classes", "label", "modality")  # settings of a corpus that prepare knows
+_CLIPS = (
+    "channel",
+    "classes",
+    "label",
+    "label_map",
+    "modality",
+)  # settings of a corpus that prepare knows
 
 start_quietly()  # TensorFlow is imported later
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emorec_tf.cli import guarded, parse_options
-from emorec_tf.config.clip import EMOTIONS
+from emorec_tf.config.clip import EMOTIONS, corpus_of
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.fields import option
 from emorec_tf.datasets import corpora
+from emorec_tf.datasets.labels import class_names
 from emorec_tf.features import decode_cache
 from emorec_tf.records import prepare_records, records_dir
 from emorec_tf.records.prepare_records import Preparation
@@ -76,7 +77,9 @@ def print_table(rows: Sequence[dict[str, str]], options: PrepareOptions) -> None
     found = sum(int(r["faces_found"]) for r in ok)
     frames = sum(int(r["frames"]) for r in ok)
     expected = [corpora.DATASETS[n].clip_count for n in options.dataset.split("+")]
-    whole = f" of {sum(e for e in expected if e)} in the full corpus" if all(expected) else ""
+    whole = ""
+    if all(expected) and options.channel == "speech":
+        whole = f" of {sum(e for e in expected if e)} in the full corpus"
     share = f" ({found / frames:.1%})" if frames else ""
     table = [
         ("clips", f"{len(ok)}{whole}"),
@@ -88,7 +91,21 @@ def print_table(rows: Sequence[dict[str, str]], options: PrepareOptions) -> None
         ("clips without a face", str(sum(r["faces_found"] == "0" for r in ok))),
         ("refused", str(len(rows) - len(ok))),
     ]
+    for name in options.dataset.split("+") if "+" in options.dataset else ():
+        table.append((name, of_corpus([r for r in rows if corpus_of(r["speaker"]) == name])))
     show(("count", "value"), table, f"{options.dataset} -> {options.records}", header=False)
+
+
+def of_corpus(rows: Sequence[dict[str, str]]) -> str:
+    """Count what one of several corpora gives: clips, speakers, hours, classes, refused."""
+    ok = [r for r in rows if r["status"] == "ok"]
+    hours = sum(float(r["seconds"]) for r in ok) / 3600
+    counts = Counter(r["emotion"] for r in ok)
+    classes = ", ".join(f"{e} {counts[e]}" for e in class_names(counts))
+    return (
+        f"{len(ok)} clips, {len({r['speaker'] for r in ok})} speakers, {hours:.2f} hours, "
+        f"{len(rows) - len(ok)} refused; {classes}"
+    )
 
 
 if __name__ == "__main__":

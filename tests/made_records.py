@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from emorec_tf.config.clip import Clip
+from emorec_tf.config.clip import Clip, corpus_of
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.schema import schema
 from emorec_tf.features.examples import Seen
@@ -23,19 +23,25 @@ EMOTIONS = ("neutral", "happy", "sad")
 TAKES = 2
 
 
-def make(folder: Path, features: FeaturesConfig, lacks: Callable[[Clip], tuple[str, ...]]) -> Path:
-    """Write records of 4 speakers, 3 emotions and 2 takes.
+def make(
+    folder: Path,
+    features: FeaturesConfig,
+    lacks: Callable[[Clip], tuple[str, ...]],
+    speakers: Mapping[str, Sequence[str]] = dict.fromkeys(SPEAKERS, EMOTIONS),
+) -> Path:
+    """Write records of 2 takes of each speaker's emotions, by default of 4 speakers and 3 emotions.
 
     Args:
         folder: to be made.
         features: of the arrays.
         lacks: "audio", "face", both or neither, that a clip does not have.
+        speakers: and their emotions; "a/1" is speaker 1 of corpus a.
     """
     folder.mkdir(parents=True)
     clips = [
         Clip(f"{speaker}-{emotion}-{take}", speaker, emotion, f"{speaker}-{emotion}-{take}.mp4")
-        for speaker in SPEAKERS
-        for emotion in EMOTIONS
+        for speaker, emotions in speakers.items()
+        for emotion in emotions
         for take in range(TAKES)
     ]
     random = np.random.default_rng(0)
@@ -55,7 +61,7 @@ def make(folder: Path, features: FeaturesConfig, lacks: Callable[[Clip], tuple[s
     write_atomically(folder / records_dir.REPORT, rows_to_csv(rows))
     manifest = {
         "format": records_dir.FORMAT,
-        "dataset": "folder",
+        "dataset": "+".join(dict.fromkeys(corpus_of(s) or "folder" for s in speakers)),
         "stamp": features.fingerprint(),
         "features": dataclasses.asdict(features),
         "plan": "made",

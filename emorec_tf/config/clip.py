@@ -42,3 +42,12 @@ class Clip:
     start_seconds: float = 0.0
     end_seconds: float | None = None  # None: to the end of the file
     traits: Mapping[str, str] = field(default_factory=dict, hash=False)  # sex, intensity, statement
+
+
+def corpus_of(speaker: str) -> str:
+    """Name of the corpus of a speaker where several were joined; "" of a single corpus.
+
+    Joined corpora prefix their speakers: "ravdess/1". Own clips may do so in their labels.csv.
+    """
+    name, slash, _ = speaker.partition("/")
+    return name if slash else ""

@@ -9,7 +9,17 @@ from typing import Any
 
 from emorec_tf.errors import UserError
 
-# Help of the two flags that several commands have.
+# Help of the flags that several commands have.
+CHANNEL = "which clips, of a corpus that has several channels (ravdess): speech, song, or all"
+CLASSES = (
+    "8, 7 (calm merged into neutral), a comma list of emotions, or, of several corpora, shared "
+    "(those that all have) or union (those that any has) (default: all in the corpus; of several "
+    "corpora, shared)"
+)
+LABEL_MAP = (
+    "labels that become others, and labels that are left out: calm=neutral,boredom= (default: "
+    "labels stay)"
+)
 FACE_MODEL = (
     "model file of the face detector (default: the detector's own, downloaded once if it is not "
     "part of its package)"

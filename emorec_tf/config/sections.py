@@ -14,9 +14,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from emorec_tf.config import choices, spellings
+from emorec_tf.config import choices, label_map, spellings
 from emorec_tf.config.clip import MODALITIES
-from emorec_tf.config.fields import check, option
+from emorec_tf.config.fields import CHANNEL, CLASSES, LABEL_MAP, check, option
 from emorec_tf.config.train_config import TrainConfig
 
 __all__ = ["DataConfig", "FeaturesConfig", "ModelConfig", "TrainConfig"]
@@ -42,15 +42,13 @@ class DataConfig:
         f"which files, of a corpus that has several for a clip (ravdess): "
         f"{', '.join(MODALITIES)}; auto: all there are",
     )
+    channel: Literal["speech", "song", "all"] = option("speech", CHANNEL)
     records: str | None = option(
         None,
         "folder of prepared records (default: those of the demo corpus, generated on first use)",
     )
-    classes: str | None = option(
-        None,
-        "8, 7 (calm merged into neutral), or a comma list of emotions (default: all in the corpus)",
-        metavar="LIST",
-    )
+    classes: str | None = option(None, CLASSES, metavar="LIST")
+    label_map: str | None = option(None, LABEL_MAP, metavar="PAIRS")
     test_speakers: str | None = option(
         None,
         "comma list of speakers held out for testing; the word none holds out no speaker, for a "
@@ -89,6 +87,7 @@ class DataConfig:
         spellings.respell(self)
         known = self.modality in ("auto", *MODALITIES)
         check(known, "modality", self.modality, " or ".join(("auto", *MODALITIES)))
+        label_map.parse(self.label_map)
         wanted = self.enrol in (None, "self") or int(self.enrol) >= 1
         check(wanted, "enrol", self.enrol, "a number of clips from 1, or self")
         named = self.target_scale == "bins" or self.target != "emotion"

@@ -23,6 +23,12 @@ class TrainConfig:
     class_weights: bool = option(
         True, "weight clips so that every class counts equally in the loss", expert=True
     )
+    balance: Literal["none", "corpora"] = option(
+        "none",
+        "corpora: weight clips so that every corpus, and every class within it, counts equally, in "
+        "the loss and in classical classifiers; none: class_weights alone decides",
+        expert=True,
+    )
     augment: bool = option(
         True,
         "augment training clips: masked time and bands, time shift; rotated, zoomed, shifted and "
@@ -55,10 +61,11 @@ class TrainConfig:
         "validation speakers together; the temperature is fitted before that",
         expert=True,
     )
-    inner_folds: int = option(
+    inner_folds: int | Literal["corpora"] = option(
         0,
         "folds of inner speaker-disjoint cross-validation that choose hyperparameters and "
-        "temperature of the classical classifier (needs --refit); 0: use the validation speakers",
+        "temperature of the classical classifier (needs --refit); corpora: each leaves one corpus "
+        "out, for corpora that were not trained on; 0: use the validation speakers",
         expert=True,
     )
     augmented_copies: int = option(
@@ -114,5 +121,6 @@ class TrainConfig:
         check(self.patience >= 0, "patience", self.patience, "at least 0")
         check(self.augmented_copies >= 0, "augmented_copies", self.augmented_copies, "at least 0")
         folds = self.inner_folds
-        check(folds == 0 or folds >= 2, "inner_folds", folds, "at least 2, or 0")
+        enough = folds == "corpora" or folds == 0 or folds >= 2
+        check(enough, "inner_folds", folds, "at least 2, or 0, or corpora")
         check(folds == 0 or self.refit, "inner_folds", folds, "0 unless refit is on")

@@ -7,139 +7,30 @@ say everything, the entry has a ``pattern``; label files are read by ``label_fil
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
+from typing import Unpack
 
-from emorec_tf.config.clip import EMOTIONS, MODALITIES, Clip
-from emorec_tf.config.fields import nearest
-from emorec_tf.datasets import stand_ins
-from emorec_tf.datasets.corpus import Corpus, clip_named, files_named, named_like
-from emorec_tf.datasets.discovery import files_below, instead, join
-from emorec_tf.datasets.label_files import crema_d_labels, msp_improv_labels
-from emorec_tf.datasets.labels import class_names, common, merge_classes
+from emorec_tf.config.clip import EMOTIONS, Clip
+from emorec_tf.datasets import listing
+from emorec_tf.datasets.corpus import Corpus, clip_named
+from emorec_tf.datasets.label_files import crema_d_labels, msp_improv_labels, nemo_people
+from emorec_tf.datasets.labels import class_names, merge_classes
+from emorec_tf.datasets.listing import Selection
 from emorec_tf.datasets.own_clips import read_folder
-from emorec_tf.datasets.speakers import one_spelling
-from emorec_tf.errors import UserError
-from emorec_tf.storage.paths import place
 
 __all__ = ["DATASETS", "Corpus", "class_names", "clip_from_path", "clips", "merge_classes"]
 
-_LOG = logging.getLogger(__name__)
 
-
-def clips(
-    dataset: str,
-    source: str,
-    *,
-    classes: str | None = None,
-    label: str | None = None,
-    modality: str = "auto",
-    allow_missing: bool = False,
-) -> list[Clip]:
+def clips(dataset: str, source: str, **selection: Unpack[Selection]) -> list[Clip]:
     """List the labelled recordings of a corpus below a folder, sorted by their unique clip ids.
 
-    Args:
-        dataset: A name in ``DATASETS``, or several joined by "+"; then clip ids, speakers and
-            sessions get the prefix "<name>/", and the emotions that all of them have are kept.
-        source: The folder of the corpus; for several, as many, joined by ",".
-        classes: See ``merge_classes``.
-        label: Which labels, for a corpus with several kinds (crema-d: intended, perceived).
-        modality: Which files of a corpus that has several of a clip (ravdess): one of
-            ``MODALITIES``, or the corpus's own code; "auto" all of them, joined, those with video
-            and audio before the others.
-        allow_missing: list clips too whose files a table names but that are not there, or that are
-            pointers of git-lfs; ``prepare`` refuses each of them by name.
-
-    Speakers whose names differ only in case, blanks, leading zeros or Unicode form become one, with
-    a log message.
-
-    Raises:
-        UserError: If a name is unknown, the folder is missing or holds no file of the corpus,
-            an emotion code is unknown, or two files are the same clip.
+    See ``listing.clips``; several corpora are joined by "+", their folders by ",".
     """
-    sources = _sources(dataset, source)
-    corpora = [DATASETS[name] for name in sources]
-    _check_choice("label", label, sources, sum((c.labels for c in corpora), ()))
-    codes = {code: name for c in corpora for code, name in c.modalities.items()}
-    modality = codes.get(modality, modality)
-    _check_choice("modality", modality, sources, ("auto", *(MODALITIES if codes else ())))
-    parts = {
-        name: _clips_of(name, folder, label, modality, allow_missing)
-        for name, folder in sources.items()
-    }
-    joined = parts[dataset] if dataset in parts else common(parts, classes)
-    return merge_classes(joined, classes)
+    return listing.clips(DATASETS, dataset, source, **selection)
 
 
 def clip_from_path(dataset: str, path: str) -> tuple[Clip, str] | None:
     """Return the clip and the modality that a path names: see ``corpus.clip_named``."""
     return clip_named(dataset, DATASETS[dataset], path)
-
-
-def _sources(dataset: str, source: str) -> dict[str, str]:
-    """Return {corpus: folder}."""
-    names = dataset.split("+")
-    for name in names:
-        if name not in DATASETS:
-            raise UserError(f"unknown dataset {name!r}; {nearest(name, DATASETS)}")
-    folders = source.split(",") if len(names) > 1 else [source]
-    if len(folders) != len(names) or len(set(names)) != len(names):
-        raise UserError(
-            f"dataset {dataset!r} with source {source!r}: give each corpus once and one folder for"
-            " each, joined by commas"
-        )
-    return {
-        name: str(place(folder.strip()).expanduser())
-        for name, folder in zip(names, folders, strict=True)
-    }
-
-
-def _check_choice(
-    option: str, value: str | None, names: Iterable[str], kinds: tuple[str, ...]
-) -> None:
-    """Refuse a kind of label or of file that none of the corpora has."""
-    if value is not None and value not in kinds:
-        way_out = (
-            nearest(value, kinds) if kinds[1:] else f"{'+'.join(names)} has one kind; leave it out"
-        )
-        raise UserError(f"unknown {option} {value!r}; {way_out}")
-
-
-def _clips_of(
-    name: str, source: str, label: str | None, modality: str, allow_missing: bool
-) -> list[Clip]:
-    corpus = DATASETS[name]
-    kind = label if label in corpus.labels else "".join(corpus.labels[:1])
-    if corpus.read is not None:
-        try:
-            found = corpus.read(source, allow_missing)
-        except UserError as error:
-            raise UserError(f"{error}{named_like(DATASETS, source)}") from error
-    else:
-        found = join(files_named(name, corpus, source, modality))
-    if not found:
-        raise UserError(
-            f"no file of {name} below {source}; its files are named like {corpus.example}"
-            + (f" (modality {modality})" if modality != "auto" else "")
-            + instead(files_below(source))
-        )
-    if not allow_missing:
-        stand_ins.check(found)
-    kept = corpus.finish(found, source, str(kind)) if corpus.finish else found
-    if not kept:
-        raise UserError(
-            f"none of the {len(found)} {name} clips below {source} has a label {kind}".strip()
-        )
-    return one_spelling(kept)
-
-
-def _speech_only(clips: list[Clip], source: str, label: str) -> list[Clip]:
-    """Keep RAVDESS's speech; its songs are read only where the folder holds nothing else."""
-    del source, label
-    speech = [clip for clip in clips if clip.traits["channel"] == "speech"]
-    if speech and len(speech) < len(clips):
-        _LOG.warning("left out %d songs of %d clips", len(clips) - len(speech), len(clips))
-    return speech or clips
 
 
 _ALL_BUT_CALM = EMOTIONS[:1] + EMOTIONS[2:8]
@@ -168,7 +59,7 @@ DATASETS: dict[str, Corpus] = {
             "statement": {"01": "kids", "02": "dogs"},
         },
         men=tuple(str(actor) for actor in range(1, 24, 2)),
-        finish=_speech_only,
+        channels={"speech": "speech clips", "song": "songs"},
     ),
     "savee": Corpus(
         title="Surrey Audio-Visual Expressed Emotion database",
@@ -258,6 +149,74 @@ DATASETS: dict[str, Corpus] = {
             "L": "boredom",
         },
         men=("03", "10", "11", "12", "15"),
+    ),
+    "tess": Corpus(
+        title="Toronto emotional speech set",
+        homepage="https://doi.org/10.5683/SP2/E8H2MF",
+        licence="CC BY-NC-ND 4.0",
+        citation="Pichora-Fuller & Dupuis 2020, Borealis, doi:10.5683/SP2/E8H2MF",
+        label_meaning="acted (intended by the actor)",
+        emotions=_ALL_BUT_CALM,
+        example="OAF_back_ps.wav",
+        clip_count=2800,
+        speaker_count=2,
+        # Copies in circulation have marks before and after the name, and OA for OAF.
+        pattern=r"(?:\d*test)?(?P<speaker>[OY]AF?)_(?P<statement>[a-z]+)"
+        r"_(?P<emotion>angry|disgust|fear|happy|neutral|ps|sad)\d*",
+        clip_id="{speaker}_{statement}_{emotion}",
+        values={"speaker": {"OA": "OAF", "YA": "YAF"}},
+        codes={
+            "angry": "angry",
+            "disgust": "disgust",
+            "fear": "fearful",
+            "happy": "happy",
+            "neutral": "neutral",
+            "ps": "surprised",  # pleasant surprise
+            "sad": "sad",
+        },
+        renamed_copies=True,
+        men=(),
+    ),
+    "nemo": Corpus(
+        title="nEMO: emotional speech in Polish",
+        homepage="https://github.com/amu-cai/nEMO",
+        licence="CC BY-NC-SA 4.0",
+        citation="Christop 2024, LREC-COLING, arXiv:2404.06292",
+        label_meaning="acted (intended by the actor)",
+        emotions=EMOTIONS[:1] + EMOTIONS[2:6] + EMOTIONS[7:8],
+        example="samples/EB0_anger_1.wav",
+        clip_count=4481,
+        speaker_count=9,
+        pattern=r"(?P<speaker>[A-Z]{2}\d)_(?P<emotion>[a-z]+)_(?P<statement>\d+)",
+        clip_id="{speaker}_{emotion}_{statement}",
+        codes={
+            "anger": "angry",
+            "fear": "fearful",
+            "happiness": "happy",
+            "neutral": "neutral",
+            "sadness": "sad",
+            "surprised": "surprised",
+        },
+        men=("KS0", "MP0", "SM0", "TP0", "WR0"),
+        finish=nemo_people,
+    ),
+    "jl-corpus": Corpus(
+        title="JL corpus: emotional speech in New Zealand English",
+        homepage="https://www.kaggle.com/datasets/tli725/jl-corpus",
+        licence="CC0 1.0",
+        citation="James, Tian & Watson 2018, Interspeech, doi:10.21437/Interspeech.2018-1349",
+        label_meaning="acted (intended by the actor)",
+        emotions=EMOTIONS[:1] + EMOTIONS[2:5],
+        example="female1_angry_10a_1.wav",
+        clip_count=960,  # of 2,400: those with one of the four classes
+        speaker_count=4,
+        pattern=r"(?P<speaker>(?:fe)?male\d)_(?P<emotion>[a-z]+)_(?P<statement>\d+)"
+        r"(?P<session>[ab])_(?P<repetition>\d)",
+        clip_id="{speaker}_{emotion}_{statement}{session}_{repetition}",
+        bookkeeping=("repetition",),
+        codes={"neutral": "neutral", "happy": "happy", "sad": "sad", "angry": "angry"},
+        unmapped=("anxious", "apologetic", "assertive", "concerned", "encouraging", "excited"),
+        men=("male1", "male2"),
     ),
     "folder": Corpus(
         title="your own clips: a CSV of path,emotion,speaker or folders <speaker>/<emotion>/",

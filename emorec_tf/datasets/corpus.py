@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from emorec_tf.config.clip import Clip
-from emorec_tf.datasets.discovery import files_below, is_media, log_left_out, usable
+from emorec_tf.datasets.discovery import files_below, is_media, log_left_out, suffix_of, usable
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import place
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Corpus:
     # Codes of the group "modality", which has several files of one clip, by MODALITIES.
     modalities: Mapping[str, str] = field(default_factory=dict, hash=False)
     id_stem: str = "{clip_id}"  # name, without suffix, of a file that has this clip id
+    # Values of the trait "channel" and the plural of such clips, the one that is read by default
+    # first; of a folder that holds nothing else, the others are read too.
+    channels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    unmapped: tuple[str, ...] = ()  # codes of emotions that EMOTIONS lacks: left out, counted
+    renamed_copies: bool = False  # files of one clip under several names: joined if they are equal
     men: tuple[str, ...] | None = None  # the male speakers; None: not known from the name
     bookkeeping: tuple[str, ...] = ()  # traits that number recordings: no groups of people
     # (clips, source, label) -> clips: adds what is not in the names, leaves out with a log line
@@ -48,7 +57,11 @@ class Corpus:
 def matched(corpus: Corpus, stem: str) -> dict[str, str] | None:
     """Return the groups of the pattern in a path without suffix; None where it does not match."""
     match = re.fullmatch(rf"(?:.*/)?{corpus.pattern}", stem) if corpus.pattern else None
-    return match.groupdict() if match else None
+    if match is None:
+        return None
+    groups = match.groupdict()
+    spellings = corpus.values.get("speaker", {})
+    return {**groups, "speaker": spellings.get(groups["speaker"], groups["speaker"])}
 
 
 def take_named(corpus: Corpus, stem: str) -> str | None:
@@ -62,7 +75,8 @@ def take_named(corpus: Corpus, stem: str) -> str | None:
 def clip_named(dataset: str, corpus: Corpus, path: str) -> tuple[Clip, str] | None:
     """Return the clip that a path names, without files, and its modality ("" if not named).
 
-    None if the corpus has no such file. Where labels are in files, the emotion is empty.
+    None if the corpus has no such file, or one of an emotion that is not mapped. Where labels are
+    in files, the emotion is empty.
 
     Raises:
         UserError: If the path has the form of the corpus but an unknown emotion code.
@@ -72,6 +86,8 @@ def clip_named(dataset: str, corpus: Corpus, path: str) -> tuple[Clip, str] | No
     if groups is None:
         return None
     code = groups.get("emotion")
+    if code in corpus.unmapped:
+        return None
     if code is not None and corpus.codes and code not in corpus.codes:
         known = ", ".join(f"{c} {name}" for c, name in corpus.codes.items())
         raise UserError(f"{path}: unknown emotion code {code!r} for {dataset}; known: {known}")
@@ -100,14 +116,46 @@ def files_named(
     """Yield what the name of each file below a folder says, for ``discovery.join``."""
     # The folder's own name counts too: SAVEE's speaker is one, and may itself be the source.
     root = place(source).resolve().as_posix()
-    others = []
+    others, unmapped = [], Counter[str]()
     for path in files_below(source):
         found = clip_named(name, corpus, f"{root}/{path}")
-        if found is None:
-            others.append(path)
-        elif modality in ("auto", found[1] or "auto"):
+        if found is not None and modality in ("auto", found[1] or "auto"):
             yield found[0], str(place(source) / path), found[1]
+        elif found is None and (emotion := _unmapped_emotion(corpus, path)):
+            unmapped[emotion] += 1
+        elif found is None:
+            others.append(path)
     log_left_out(others, f"not named like {name}'s")
+    if unmapped:
+        counts = ", ".join(f"{count} {emotion}" for emotion, count in sorted(unmapped.items()))
+        total = sum(unmapped.values())
+        _LOG.warning("left out %d clips of emotions that no class stands for: %s", total, counts)
+
+
+def _unmapped_emotion(corpus: Corpus, path: str) -> str:
+    """Return the emotion that the corpus leaves out, of a path that names one; else ""."""
+    stem = PurePosixPath(path).with_suffix("").as_posix()
+    emotion = (matched(corpus, stem) or {}).get("emotion", "") if is_media(path) else ""
+    return emotion if emotion in corpus.unmapped else ""
+
+
+def without_copies(found: Iterable[tuple[Clip, str, str]]) -> Iterator[tuple[Clip, str, str]]:
+    """Keep the first of files that name the same clip and have the same bytes, with a log line.
+
+    Files of other bytes stay, so that joining them refuses two recordings of one clip.
+    """
+    first: dict[tuple[str, str, str], str] = {}
+    copies = []
+    for clip, path, modality in found:
+        kept = first.setdefault((clip.clip_id, suffix_of(path), modality), path)
+        if kept != path and place(kept).read_bytes() == place(path).read_bytes():
+            copies.append((path, kept))
+        else:
+            yield clip, path, modality
+    if copies:
+        _LOG.warning(
+            "left out %d exact copies of other files, such as %s of %s", len(copies), *copies[0]
+        )
 
 
 def named_like(corpora: Mapping[str, Corpus], source: str) -> str:

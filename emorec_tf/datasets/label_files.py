@@ -1,4 +1,4 @@
-"""Corpora with label files: CREMA-D and MSP-IMPROV; and the names that emotions have in files."""
+"""Corpora with label files (CREMA-D, MSP-IMPROV, nEMO); names that emotions have in files."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ _IMPROV_LINE = re.compile(
     r"\s*A:\s*(?P<activation>[\d.]+|NaN)\s*;\s*V:\s*(?P<valence>[\d.]+|NaN)\s*;",
     re.IGNORECASE,
 )
+_NEMO_TABLE = "data.tsv"
+_NEMO_COLUMNS = ("file_id", "raw_text", "gender", "age")
 _LOG = logging.getLogger(__name__)
 
 
@@ -138,6 +140,24 @@ def msp_improv_labels(clips: list[Clip], source: str, label: str) -> list[Clip]:
             kept.append(replace(clip, emotion=emotion, activation=activation, valence=valence))
     _log_left_out(len(clips) - len(kept), len(clips), f"no class of the four in {names[0]}")
     return kept
+
+
+def nemo_people(clips: list[Clip], source: str, label: str) -> list[Clip]:
+    """Add the speaker's sex and age and the sentence from nEMO's data.tsv, where it is there.
+
+    The table lies beside the folder of recordings, so that of the folder above counts too.
+    """
+    del label  # one kind only
+    below = [place(source) / p for p in files_below(source) if p.rsplit("/", 1)[-1] == _NEMO_TABLE]
+    tables = [path for path in (*below, place(source).parent / _NEMO_TABLE) if path.is_file()]
+    if not tables:
+        return clips
+    rows = {row["file_id"]: row for row in _rows(tables[0], _NEMO_COLUMNS)}
+    people = {
+        name.rsplit(".", 1)[0]: {"sex": row["gender"], "age": row["age"], "text": row["raw_text"]}
+        for name, row in rows.items()
+    }
+    return [replace(c, traits={**c.traits, **people.get(c.clip_id, {})}) for c in clips]
 
 
 def _log_left_out(count: int, total: int, why: str) -> None:

@@ -1,4 +1,4 @@
-"""Class labels: selected and merged emotions, or bins of ratings; joining corpora."""
+"""Class labels: mapped, selected and merged emotions, or bins of ratings; joining corpora."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from emorec_tf.config.clip import EMOTIONS, Clip
+from emorec_tf.config import label_map as label_maps
+from emorec_tf.config.clip import EMOTIONS, Clip, corpus_of
 from emorec_tf.config.config import DataConfig
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
@@ -18,20 +19,22 @@ BINS = {
     "activation": ("low", "medium", "high"),
     "valence": ("negative", "neutral", "positive"),
 }
+# Classes of several corpora: those that all of them have, or those that any has.
+SHARED, UNION = "shared", "union"
 _LOG = logging.getLogger(__name__)
 
 
 def labelled(clips: Sequence[Clip], data: DataConfig) -> list[Clip]:
     """Give the clips their target labels; clips without one are left out.
 
-    ``classes`` selects and merges emotions for any target. For bins of activation (arousal) or
-    valence, ``emotion`` then holds the bin and the trait "emotion" the original emotion; for
-    ratings themselves it is unchanged.
+    ``label_map``, then ``classes``, map, select and merge emotions for any target. For bins of
+    activation (arousal) or valence, ``emotion`` then holds the bin and the trait "emotion" the
+    original emotion; for ratings themselves it is unchanged.
 
     Raises:
         UserError: see ``merge_classes``; no clip has a rating, or one is not from 1 to 5.
     """
-    kept = merge_classes(clips, data.classes)
+    kept = _selected(clips, data)
     if data.target == "emotion":
         return kept
     rated = [(clip, rating) for clip in kept if (rating := getattr(clip, data.target)) is not None]
@@ -51,6 +54,10 @@ def labelled(clips: Sequence[Clip], data: DataConfig) -> list[Clip]:
     ]
 
 
+def _selected(clips: Sequence[Clip], data: DataConfig) -> list[Clip]:
+    return merge_classes(mapped(clips, data.label_map), data.classes)
+
+
 def binned(rating: float, data: DataConfig) -> str:
     """Name of the bin of a rating."""
     return BINS[data.target][(rating > CUTS[0]) + (rating >= CUTS[1])]
@@ -67,8 +74,41 @@ def classes_of(clips: Iterable[Clip], data: DataConfig) -> tuple[str, ...]:
 
 def left_out(clips: Sequence[Clip], data: DataConfig) -> str:
     """Write how many clips of the selected emotions have no rating; "" if none is left out."""
-    count = len(merge_classes(clips, data.classes)) - len(labelled(clips, data))
+    count = len(_selected(clips, data)) - len(labelled(clips, data))
     return f"; {count} without a rating of {data.target} left out" if count else ""
+
+
+def mapped(clips: Sequence[Clip], label_map: str | None) -> list[Clip]:
+    """Give clips the labels that a label map gives them; those without one are left out.
+
+    Labels of the map that no clip has are no mistake: one map serves many corpora.
+
+    Raises:
+        UserError: see ``label_map.parse``; an unknown emotion, or no clip is left.
+    """
+    rules = label_maps.parse(label_map)
+    for name in (*rules, *(new for new in rules.values() if new)):
+        if name not in EMOTIONS:
+            raise UserError(f"label_map: unknown emotion {name!r}; {nearest(name, EMOTIONS)}")
+    kept = [
+        clip if clip.emotion not in rules else replace(clip, emotion=rules[clip.emotion])
+        for clip in clips
+        if rules.get(clip.emotion, clip.emotion)
+    ]
+    if clips and not kept:
+        raise UserError(f"label_map {label_map}: no clip is left; drop fewer labels")
+    return kept
+
+
+def map_line(clips: Sequence[Clip], label_map: str | None) -> str:
+    """Write what a label map does to these clips: "calm as neutral (8 clips)"; "" if nothing."""
+    counts = Counter(clip.emotion for clip in clips)
+    done = [
+        f"{old} {f'as {new}' if new else 'left out'} ({counts[old]} clips)"
+        for old, new in label_maps.parse(label_map).items()
+        if counts[old]
+    ]
+    return ", ".join(done)
 
 
 def merge_classes(clips: Sequence[Clip], classes: str | None) -> list[Clip]:
@@ -77,13 +117,17 @@ def merge_classes(clips: Sequence[Clip], classes: str | None) -> list[Clip]:
     Args:
         clips: Any clips.
         classes: None: unchanged. "8": all of them, which must be eight. "7": calm becomes
-            neutral, which must leave seven. Else a comma list of emotions: only those are kept.
+            neutral, which must leave seven. "shared": those that every corpus of the clips has.
+            "union": all. Else a comma list of emotions: only those are kept.
 
     Raises:
         UserError: If the number of classes does not fit or an emotion is unknown or does not occur.
     """
-    if classes is None:
+    if classes is None or classes.strip() == UNION:
         return list(clips)
+    if classes.strip() == SHARED:
+        shared = _shared(clips)
+        return [clip for clip in clips if clip.emotion in shared]
     if classes.strip() in ("7", "8"):
         merged = list(clips) if classes.strip() == "8" else _calm_is_neutral(clips)
         present = class_names(clip.emotion for clip in merged)
@@ -97,8 +141,8 @@ def merge_classes(clips: Sequence[Clip], classes: str | None) -> list[Clip]:
     present = class_names(clip.emotion for clip in clips)
     for name in wanted:
         if name not in EMOTIONS:
-            way_out = nearest(name, EMOTIONS)
-            raise UserError(f"classes: unknown emotion {name!r}; {way_out} (or 7, or 8)")
+            way_out = f"{nearest(name, EMOTIONS)} (or 7, 8, {SHARED}, {UNION})"
+            raise UserError(f"classes: unknown emotion {name!r}; {way_out}")
         if name not in present:
             raise UserError(f"classes: no clip is {name}; there are {', '.join(present)}")
     return [clip for clip in clips if clip.emotion in wanted]
@@ -111,15 +155,30 @@ def class_names(emotions: Iterable[str]) -> tuple[str, ...]:
 
 
 def common(parts: Mapping[str, list[Clip]], classes: str | None) -> list[Clip]:
-    """Join corpora: prefix ids and speakers, and keep the emotions that all of them have."""
-    if classes is not None and classes.strip() == "7":  # first, or calm would be lost
+    """Join corpora: prefix ids and speakers, and keep the wanted emotions.
+
+    Args:
+        parts: clips of each corpus.
+        classes: "union" keeps all emotions, a comma list exactly those in it, also where a corpus
+            lacks one; anything else keeps those that all corpora have.
+    """
+    wanted = (classes or SHARED).strip()
+    if wanted == "7":  # first, or calm would be lost
         parts = {name: _calm_is_neutral(part) for name, part in parts.items()}
-    shared = set.intersection(*({clip.emotion for clip in part} for part in parts.values()))
-    if not shared:
-        raise UserError(f"{' and '.join(parts)} have no emotion in common; use one of them")
-    lost = Counter(c.emotion for part in parts.values() for c in part if c.emotion not in shared)
+    own = {name: {clip.emotion for clip in part} for name, part in parts.items()}
+    if wanted in (SHARED, "7", "8"):
+        kept = set.intersection(*own.values())
+        if not kept:
+            raise UserError(f"{' and '.join(parts)} have no emotion in common; use one of them")
+    else:
+        listed = {name.strip() for name in wanted.split(",")}
+        kept = set.union(*own.values()) & (set(EMOTIONS) if wanted == UNION else listed)
+    lost = Counter(c.emotion for part in parts.values() for c in part if c.emotion not in kept)
     if lost:
-        _LOG.warning("left out clips of emotions that not all corpora have: %s", dict(lost))
+        why = "that not all corpora have" if wanted in (SHARED, "7", "8") else "not in classes"
+        _LOG.warning("left out clips of emotions %s: %s", why, dict(lost))
+    if lacking := lacking_line({name: emotions & kept for name, emotions in own.items()}):
+        _LOG.info("%s", lacking)
     joined = [
         replace(
             clip,
@@ -129,9 +188,37 @@ def common(parts: Mapping[str, list[Clip]], classes: str | None) -> list[Clip]:
         )
         for name, part in parts.items()
         for clip in part
-        if clip.emotion in shared
+        if clip.emotion in kept
     ]
     return sorted(joined, key=lambda clip: clip.clip_id)
+
+
+def classes_by_corpus(clips: Iterable[Clip]) -> dict[str, set[str]]:
+    """Return {corpus: its emotions} of joined corpora; the only key of a single one is ""."""
+    found: dict[str, set[str]] = {}
+    for clip in clips:
+        found.setdefault(corpus_of(clip.speaker), set()).add(clip.emotion)
+    return found
+
+
+def lacking_line(own: Mapping[str, set[str]]) -> str:
+    """Write which corpus lacks which class that another has; "" where all have the same."""
+    every = class_names(name for emotions in own.values() for name in emotions)
+    lacking = {
+        corpus: ", ".join(name for name in every if name not in emotions)
+        for corpus, emotions in own.items()
+    }
+    parts = [f"{corpus} has no {names}" for corpus, names in lacking.items() if names]
+    return f"classes that not every corpus has: {'; '.join(parts)}" if parts else ""
+
+
+def _shared(clips: Iterable[Clip]) -> set[str]:
+    """Emotions that every corpus of joined clips has."""
+    own = classes_by_corpus(clips)
+    shared = set.intersection(*own.values()) if own else set()
+    if own and not shared:
+        raise UserError(f"{' and '.join(own)} have no emotion in common; use one of them")
+    return shared
 
 
 def _calm_is_neutral(clips: Iterable[Clip]) -> list[Clip]:

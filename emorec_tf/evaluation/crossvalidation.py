@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from emorec_tf import __version__
+from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import Config, build, comparable, flat, same_settings
 from emorec_tf.config.fields import check
-from emorec_tf.datasets.labels import classes_of, labelled
+from emorec_tf.datasets.labels import classes_by_corpus, classes_of, labelled, lacking_line
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import completeness, crossval_files, score_run, summary
 from emorec_tf.records.records_dir import Records
 from emorec_tf.splits import leaks, protocols
-from emorec_tf.splits.generic_folds import GENERIC_PROTOCOLS, Fold
+from emorec_tf.splits.generic_folds import GENERIC_PROTOCOLS, RESTRICTED, Fold
 from emorec_tf.storage import resumable
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.storage.locks import alone
@@ -140,10 +141,19 @@ def plan(
         raise UserError("--enrol has no meaning where every speaker is known; drop it")
     if folds[0].test_clips and settings.data.enrol:
         raise UserError(f"{protocol} is speaker-independent; drop --enrol")
+    if protocol in RESTRICTED and settings.data.target_scale == "bins":
+        notes = [*notes, *_restriction(clips)]
     hashes = records.audio_hashes
     for fold in folds:
         leaks.guard(fold.clips(clips), hashes, fold.leaky)
     return CrossValidation(settings, records, protocol, tuple(folds), tuple(notes))
+
+
+def _restriction(clips: Sequence[Clip]) -> list[str]:
+    """Declare how a corpus that lacks classes is scored."""
+    lacking = lacking_line(classes_by_corpus(clips))
+    rule = "each fold is scored among the classes of its corpus: the probabilities of the others "
+    return [f"{rule}are set to zero and the rest is renormalised ({lacking})"] if lacking else []
 
 
 def crossval(

@@ -15,8 +15,9 @@ from emorec_tf.evaluation import summary
 from emorec_tf.records import records_dir
 from emorec_tf.records.records_dir import Records
 from emorec_tf.splits import splits
-from emorec_tf.splits.generic_folds import LEAKY_NOTE
+from emorec_tf.splits.generic_folds import LEAKY_NOTE, RESTRICTED
 from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
+from emorec_tf.tasks.tasks import Classification, Task
 from emorec_tf.training import experiment as experiments
 from emorec_tf.training import run_dir
 from emorec_tf.training.experiment import Experiment
@@ -45,10 +46,15 @@ def evaluate(
     if not isinstance(records, Records):
         records = records_dir.open_records(records or str(run.config.data.records))
     experiment = experiments.of_run(run, records)
-    found, clips, answers, conditions = _scored(run, experiment)
+    task = run.task
+    if protocol in RESTRICTED:
+        task = task.restricted(experiment.subsets["test"])
+    found, clips, answers, conditions = _scored(run, experiment, task)
     rows = _prediction_rows(run, experiment, clips, answers)
     default = LEAKY_NOTE if run.split.leaky else ONE_SPLIT
     metrics = _facts(run, protocol or default, clips) | found
+    if protocol in RESTRICTED and isinstance(task, Classification):
+        metrics["restricted_to"] = list(task.among)
     metrics["coverage"] = {
         "clips": len(rows),
         "without_voice": sum(r["audio_present"] == "0" for r in rows),
@@ -60,14 +66,14 @@ def evaluate(
 
 
 def _scored(
-    run: Run, experiment: Experiment
+    run: Run, experiment: Experiment, task: Task
 ) -> tuple[dict[str, Any], list[Clip], np.ndarray, Rows]:
     """Metrics, the scored clips, their answers [N, K] or [N], and the robustness table."""
     from emorec_tf.records import corruptions
     from emorec_tf.training import logits
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
-    task, test = run.task, experiment.scored("test")
+    test = experiment.scored("test")
     model = run_dir.load_model(run.model_file)
     temperature = logits.fit_temperature(run, experiment, model)
     adapter = SpeakerAdapter.for_model(model, run.config.data.enrol).fit(experiment, test, model)

@@ -20,7 +20,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.records import augmentation, parsing, shuffling
 from emorec_tf.records.parsing import Batch
 from emorec_tf.records.records_dir import Records
-from emorec_tf.tasks import tasks
+from emorec_tf.tasks import balance, tasks
 
 Transform = Callable[[Batch, tf.Tensor], Batch]  # inputs and clip ids [B] to inputs
 
@@ -119,7 +119,7 @@ class TrainingStream:
         shuffled = min(len(self.clips), shuffling.shuffle_size(self.records))
         order = shuffling.Order(size, self.steps, shuffled, self.settings.seed)
         handles = shuffling.batches(source, order, first_epoch)
-        weights = tf.constant(class_weights(self.clips, classes) if self._weighed else 1.0)
+        weights = self._weights(classes)
 
         def ready(
             handles: tf.Tensor, step: tf.Tensor, piece: tf.Tensor
@@ -128,18 +128,24 @@ class TrainingStream:
             inputs = self.transform(model_inputs(parsed, self.records.features), parsed["clip_id"])
             inputs = self._augmented(inputs, step, augmentation.Rows(size, piece * count, count))
             labels = self._labels(parsed, table)
-            weight = labels[:, 0] * 0 + 1
-            if self._weighed:
-                weight = tf.linalg.matvec(labels, weights)
-            return inputs, labels, weight
+            return inputs, labels, weights(parsed["clip_id"], labels)
 
         numbers = tf.data.Dataset.counter(first_epoch * self.steps)
         pieces = tf.data.Dataset.zip(handles, numbers).flat_map(part.pieces)
         return keep(pieces.map(ready, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4), table)
 
-    @property
-    def _weighed(self) -> bool:
-        return self.settings.class_weights and not self.task.rating
+    def _weights(self, classes: Sequence[str]) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+        """Return what gives clip ids [B] and labels [B, K] their weights [B]."""
+        if self.task.rating or not (self.settings.class_weights or self.settings.balance != "none"):
+            return lambda ids, labels: labels[:, 0] * 0 + 1
+        if self.settings.balance == "none":
+            by_class = tf.constant(class_weights(self.clips, classes))
+            return lambda ids, labels: tf.linalg.matvec(labels, by_class)
+        ids = tf.constant([clip.clip_id for clip in self.clips])
+        speakers, emotions = zip(*((c.speaker, c.emotion) for c in self.clips), strict=True)
+        values = tf.constant(balance.clip_weights(speakers, emotions), tf.float32)
+        table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(ids, values), 0.0)
+        return lambda ids, labels: table.lookup(ids)
 
     def _labels(self, parsed: Batch, table: tf.lookup.StaticHashTable) -> tf.Tensor:
         if self.task.rating:

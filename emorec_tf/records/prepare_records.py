@@ -9,21 +9,27 @@ import importlib.util
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from emorec_tf import __version__
 from emorec_tf.config.clip import MODALITIES, Clip
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.config.fields import FACE_MODEL, MESH_MODEL, check, option
+from emorec_tf.config.fields import (
+    CHANNEL,
+    CLASSES,
+    FACE_MODEL,
+    LABEL_MAP,
+    MESH_MODEL,
+    check,
+    option,
+)
 from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
 from emorec_tf.features import decode_cache
-from emorec_tf.records import local_runner, records_dir, shards
+from emorec_tf.records import local_runner, plan, records_dir, shards
 from emorec_tf.records.records_dir import Records
 from emorec_tf.storage import locks, paths, resumable
 from emorec_tf.storage.cache_dir import cache_folder
@@ -35,7 +41,6 @@ KIND = resumable.Kind(
     "--records",
     {"features": "", "dataset": "", "label": "", "plan": "other clips, labels or shard sizes"},
 )
-SIZES_AT_ONCE = 16
 _LOG = logging.getLogger(__name__)
 
 
@@ -49,10 +54,8 @@ class Preparation:
         "folder of the corpus, or a comma list for several (default: the demo corpus is generated)",
     )
     records: str | None = option(None, "folder to write, such as records/ravdess (required)")
-    classes: str | None = option(
-        None,
-        "8, 7 (calm merged into neutral), or a comma list of emotions (default: all in the corpus)",
-    )
+    classes: str | None = option(None, CLASSES)
+    label_map: str | None = option(None, LABEL_MAP, metavar="PAIRS")
     label: str | None = option(
         None,
         "label set of a corpus that has several, such as crema-d's intended and perceived "
@@ -63,6 +66,7 @@ class Preparation:
         f"which files, of a corpus that has several for a clip (ravdess): "
         f"{', '.join(MODALITIES)}; auto: all there are",
     )
+    channel: Literal["speech", "song", "all"] = option("speech", CHANNEL)
     runner: Literal["local", "beam"] = option(
         "local",
         "local: processes on this machine; beam: Apache Beam, on one machine or a cluster",
@@ -126,8 +130,8 @@ def prepare(
     size = shards.clips_in_one(
         features, len(clips), preparation.shard_mib, preparation.clips_per_shard
     )
-    plan = _plan(clips, features, size)
-    manifest = _manifest(preparation, features, plan)
+    digest = plan.digest(clips, features, size)
+    manifest = plan.manifest(preparation, features, digest)
     cache = decode_cache.bounded(preparation.cache_gib)
     make = _runner(preparation, show_progress)
     busy = f"another prepare is at work in {folder}; wait or stop it"
@@ -135,7 +139,7 @@ def prepare(
         if _is_complete(folder, manifest, preparation.overwrite):
             _LOG.info("records in %s are complete; nothing to do", folder)
             return records_dir.open_records(folder)
-        shards.begin(folder, plan)
+        shards.begin(folder, digest)
         settings = (features, preparation.face_model, preparation.mesh_model, cache)
         job = shards.Job(str(folder), settings)
         parts = [clips[i : i + size] for i in range(0, len(clips), size)]
@@ -174,6 +178,8 @@ def _clips(preparation: Preparation) -> list[Clip]:
         classes=preparation.classes,
         label=preparation.label,
         modality=preparation.modality,
+        channel=preparation.channel,
+        label_map=preparation.label_map,
         allow_missing=preparation.allow_refused,
     )
     # by hash, so that neighbours do not share a speaker
@@ -206,47 +212,6 @@ def _beam_runner() -> ModuleType:
 
     log.removeHandler(silent)
     return beam_runner
-
-
-def _plan(clips: Sequence[Clip], features: FeaturesConfig, clips_per_shard: int) -> str:
-    """Hash of everything that decides the bytes: clips, labels, file sizes, settings."""
-
-    def sizes_of(clip: Clip) -> list[int]:
-        return [_size_of(path) for path in (clip.video, clip.audio)]
-
-    with ThreadPoolExecutor(SIZES_AT_ONCE) as pool:  # a size on object storage is a request
-        all_sizes = list(pool.map(sizes_of, clips))
-    digest = hashlib.sha256(
-        f"{records_dir.FORMAT} {features.fingerprint()} {clips_per_shard}".encode()
-    )
-    for clip, sizes in zip(clips, all_sizes, strict=True):
-        fields = {**vars(clip), "traits": dict(clip.traits), "sizes": sizes}
-        digest.update(json.dumps(fields, sort_keys=True).encode())
-    return digest.hexdigest()
-
-
-def _size_of(path: str | None) -> int:
-    """Bytes of a clip's file; -1 where it cannot be found, which is refused when it is read."""
-    try:
-        return paths.size_of(paths.place(path)) if path else 0
-    except (OSError, ValueError):  # also names that no file can have
-        return -1
-
-
-def _manifest(preparation: Preparation, features: FeaturesConfig, plan: str) -> dict[str, Any]:
-    """The content of records.json without the shards."""
-    used = [corpora.DATASETS[name] for name in preparation.dataset.split("+")]
-    return {
-        "format": records_dir.FORMAT,
-        "dataset": preparation.dataset,
-        "stamp": features.fingerprint(),
-        "features": dataclasses.asdict(features),
-        "plan": plan,
-        "licence": " + ".join(c.licence for c in used),
-        "label_meaning": " + ".join(c.label_meaning for c in used),
-        "label": preparation.label or "",
-        "emorec_tf": __version__,
-    }
 
 
 def _is_complete(folder: Path, manifest: dict[str, Any], overwrite: bool) -> bool:

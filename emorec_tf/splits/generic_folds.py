@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from emorec_tf.config.clip import Clip
+from emorec_tf.config.clip import Clip, corpus_of
 from emorec_tf.errors import UserError
 from emorec_tf.splits.splits import Split, natural
 
@@ -17,6 +17,8 @@ LEAKY_NOTE = (
     "the results are inflated by leakage and say nothing about new speakers"
 )
 HALF_NOTE = "only half of each test session's clips is scored; the other half is not used"
+# Protocols whose folds are scored among the classes of the test clips (``tasks.restriction``).
+RESTRICTED = ("leave_one_corpus_out",)
 COUNTED = ("group_kfold", "leaky_kfold")
 
 
@@ -141,6 +143,35 @@ def _rotated(groups: dict[str, list[str]], clips: Sequence[Clip]) -> list[Fold]:
     return found
 
 
+def _leave_one_corpus_out(clips: Sequence[Clip], _: int) -> tuple[list[Fold], list[str]]:
+    """Test on one whole corpus; an eighth of the speakers of each other corpus validates."""
+    sexes = _sexes(clips)
+    groups: dict[str, list[str]] = defaultdict(list)
+    for speaker in sorted(sexes, key=sha256):
+        groups[corpus_of(speaker)].append(speaker)
+    if len(groups) < 2 or "" in groups:
+        raise UserError(
+            "leave_one_corpus_out needs records of several corpora (prepare --dataset a+b); use "
+            "group_kfold"
+        )
+    drawn = {name: _an_eighth(speakers, sexes) for name, speakers in groups.items()}
+    found = []
+    for name in sorted(groups):
+        others = [other for other in sorted(groups) if other != name]
+        validation = tuple(speaker for other in others for speaker in drawn[other])
+        train = tuple(s for other in others for s in groups[other] if s not in validation)
+        found.append(Fold(name, train, validation, tuple(groups[name])))
+    single = [name for name, speakers in groups.items() if not drawn[name]]
+    return found, [f"{name} has one speaker, who does not validate" for name in sorted(single)]
+
+
+def _an_eighth(speakers: Sequence[str], sexes: Mapping[str, str]) -> list[str]:
+    """Pick about an eighth, at least one, the sexes in turn; none of a single speaker."""
+    turns = {s: [r for r in speakers if sexes[r] == sexes[s]].index(s) for s in speakers}
+    count = min(max(1, round(len(speakers) / 8)), len(speakers) - 1)
+    return sorted(speakers, key=lambda s: turns[s])[:count]
+
+
 def _leaky_kfold(clips: Sequence[Clip], count: int) -> tuple[list[Fold], list[str]]:
     """Assign clips to folds by the hash of their ids: bad practice, to show the inflation."""
     ids = sorted({c.clip_id for c in clips}, key=sha256)
@@ -160,5 +191,6 @@ GENERIC_PROTOCOLS: dict[str, Callable[..., tuple[list[Fold], list[str]]]] = {
     "loso_session": _leave_one_session_out,
     "seed_half_session": _half_sessions,
     "group_kfold": _group_kfold,
+    "leave_one_corpus_out": _leave_one_corpus_out,
     "leaky_kfold": _leaky_kfold,
 }

@@ -34,7 +34,7 @@ def folds(
 
     Args:
         protocol: a manifest (``names``) or ``loso_session``, ``seed_half_session``,
-            ``group_kfold:K``, ``leaky_kfold:K``.
+            ``group_kfold:K``, ``leave_one_corpus_out``, ``leaky_kfold:K``.
         clips: all clips of the data.
         allow_partial: accept fewer speakers or clips than the manifest lists.
 

@@ -23,9 +23,13 @@ Scores = dict[str, Any]
 
 @dataclass(frozen=True)
 class Classification:
-    """One of K classes is predicted: the model returns logits [B, K]."""
+    """One of K classes is predicted: the model returns logits [B, K].
+
+    ``among``: classes that predictions are restricted to (see ``restriction``); (): all.
+    """
 
     classes: tuple[str, ...] = ()
+    among: tuple[str, ...] = ()
 
     rating: ClassVar[None] = None
     score: ClassVar[str] = "uar"  # selects the epoch: column val_uar of history.csv
@@ -66,9 +70,15 @@ class Classification:
 
     def predictions(self, raw: np.ndarray, temperature: float | None) -> np.ndarray:
         """Turn logits [N, K] into probabilities [N, K]."""
-        from emorec_tf.tasks import calibration
+        from emorec_tf.tasks import calibration, restriction
 
-        return calibration.scaled(raw, temperature or 1.0)
+        found = calibration.scaled(raw, temperature or 1.0)
+        return restriction.restricted(found, self.classes, self.among) if self.among else found
+
+    def restricted(self, clips: Sequence[Clip]) -> Classification:
+        """The same task, with predictions among the classes of these clips only."""
+        present = {self.label_of(clip) for clip in clips}
+        return Classification(self.classes, tuple(k for k in self.classes if k in present))
 
     def columns(self, prediction: np.ndarray) -> dict[str, str]:
         """Write one clip's prediction [K] for predictions.csv."""
@@ -198,6 +208,11 @@ class Regression:
         """Take the estimates [N] out of [N, 1]; temperature does not apply."""
         del temperature
         return np.asarray(raw, np.float64)[:, 0]
+
+    def restricted(self, clips: Sequence[Clip]) -> Regression:
+        """The same task: ratings have no classes."""
+        del clips
+        return self
 
     def columns(self, prediction: np.ndarray) -> dict[str, str]:
         """Write one clip's estimate for predictions.csv."""

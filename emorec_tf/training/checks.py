@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from emorec_tf.config import choices
 from emorec_tf.config.config import Config, read_yaml, section_of
 from emorec_tf.config.fields import check
+from emorec_tf.datasets.labels import classes_by_corpus
 from emorec_tf.errors import UserError
 from emorec_tf.storage import quiet
 from emorec_tf.training import enrolment, transfer
@@ -98,7 +99,15 @@ def _check_ensemble(settings: Config) -> None:
 def _check_classifier(settings: Config) -> None:
     """Refuse a classifier whose arguments, fusion, branches or target do not fit."""
     choice, fusion = settings.model.classifier, choices.parse(settings.model.fusion)[0]
-    choices.resolve("classifier", choice)(settings.train.class_weights)  # refuses wrong arguments
+    search = choices.resolve("classifier", choice)(True)  # refuses wrong arguments
+    by_speaker = bool(settings.data.enrol and search.fit_speakers)
+    balanced = settings.train.balance
+    check(
+        balanced == "none" or not by_speaker,
+        "balance",
+        balanced,
+        "none under lda(speaker_shrinkage=...) with --enrol, which has no weights",
+    )
     replaceable = [n for n, e in choices.entries("fusion").items() if e.facts.head_replaceable]
     heads = f"{', '.join(replaceable)} under a classifier, which takes the head's place"
     check(fusion in replaceable, "fusion", fusion, heads)
@@ -124,7 +133,11 @@ def check_clips(experiment: Experiment) -> None:
         raise UserError(f"all clips are {classes[0]}; there is nothing to tell apart")
     missing = set(classes) - {clip.emotion for clip in training}
     if missing:
-        raise UserError(f"no training clip is {', '.join(sorted(missing))}; change the split")
+        names = ", ".join(sorted(missing))
+        raise UserError(
+            f"no training clip is {names}; change the split, or leave it out: --label_map "
+            f"{','.join(f'{name}=' for name in sorted(missing))}"
+        )
     _check_modalities(experiment)
     batch_size = experiment.settings.train.batch_size
     if len(training) < batch_size:
@@ -136,12 +149,29 @@ def check_clips(experiment: Experiment) -> None:
     folds = experiment.settings.train.inner_folds
     if folds:
         _ = experiment.unscored_in_inner_folds  # likewise
+    if folds == "corpora":
+        _check_inner_corpora(experiment)
+        return
     speakers = {clip.speaker for clip in experiment.train_and_validation}
     if len(speakers) < folds:
         raise UserError(
             f"inner_folds is {folds}, but there are {len(speakers)} speakers for training and "
             f"validation; lower it"
         )
+
+
+def _check_inner_corpora(experiment: Experiment) -> None:
+    """Refuse a single corpus, and one without which a class has no clip to fit to."""
+    own = classes_by_corpus(experiment.train_and_validation)
+    if len(own) < 2:
+        raise UserError("inner_folds corpora needs clips of several corpora; give a number")
+    for left in own:
+        others = set().union(*(classes for corpus, classes in own.items() if corpus != left))
+        if alone := ", ".join(sorted(own[left] - others)):
+            raise UserError(
+                f"inner_folds corpora: no corpus but {left} has {alone}, so none is left to learn "
+                f"it from; leave it out by --label_map {alone.split(',')[0]}=, or give a number"
+            )
 
 
 def _check_modalities(experiment: Experiment) -> None:

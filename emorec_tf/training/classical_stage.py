@@ -40,6 +40,7 @@ class FeatureRows:
         self.enrolled = enrol if isinstance(enrol, int) else 0  # clips of each speaker
         self.weighed = bool(self.enrolled and search.fit_speakers)
         self.means = adapter.mean_features(features) if self.enrolled else {}
+        self.balanced = experiment.settings.train.balance == "corpora"
         self.silent: set[str] = set()  # ids of clips without a face or audio that branches use
 
     def read(self, clips: Sequence[Clip], copy: Any = None) -> tuple[Rows, list[str]]:
@@ -56,7 +57,8 @@ class FeatureRows:
         if means is not None and not self.weighed:
             values, means = values - means, None
         truth = self.experiment.task.truth(clips)
-        return head_search.Rows(values, truth, speakers, means, self.enrolled), ids
+        rows = head_search.Rows(values, truth, speakers, means, self.enrolled, self.balanced)
+        return rows, ids
 
 
 def with_classifier(
@@ -78,7 +80,8 @@ def with_classifier(
     from emorec_tf.records import voice_perturbation
 
     settings, train = experiment.settings, experiment.settings.train
-    search = choices.resolve("classifier", settings.model.classifier)(train.class_weights)
+    by_class = train.class_weights and train.balance == "none"  # else the rows have weights
+    search = choices.resolve("classifier", settings.model.classifier)(by_class)
     reader = FeatureRows(features, experiment, adapter, search)
     enrolled = reader.enrolled > 0
     copies = voice_perturbation.copies(settings.features, train.augmented_copies)

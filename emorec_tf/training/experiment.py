@@ -16,7 +16,7 @@ from emorec_tf.config import choices, config
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import Config
 from emorec_tf.config.fields import check
-from emorec_tf.datasets.labels import classes_of, labelled, left_out
+from emorec_tf.datasets.labels import classes_of, labelled, left_out, map_line
 from emorec_tf.errors import UserError
 from emorec_tf.records import prepare_records, records_dir
 from emorec_tf.records.records_dir import Records
@@ -28,6 +28,7 @@ from emorec_tf.training.distributed import cluster
 from emorec_tf.training.enrolment import enrolment_clips, usable
 from emorec_tf.training.run_dir import Run
 
+PREPARED = ("channel", "label_map")  # settings that records may have been made with
 _LOG = logging.getLogger(__name__)
 
 
@@ -141,9 +142,11 @@ class Experiment:
             tested = "no speaker is held out to test it on"
         if self.split.leaky:
             tested = "LEAKY: clips, not speakers, were assigned to the subsets"
+        line = map_line(self.records.clips, data.label_map)
+        changed = f"; label map: {line}" if line else ""
         return (
             f"{data.dataset}: {len(subsets['train'])} training, {len(subsets['validation'])} "
-            f"validation clips{left_out(self.records.clips, data)}; {tested}"
+            f"validation clips{left_out(self.records.clips, data)}{changed}; {tested}"
         )
 
 
@@ -174,7 +177,8 @@ def resolve(given: Mapping[str, Any], *, show_progress: bool = False) -> tuple[C
     dataset = records.manifest["dataset"]
     if given.get("dataset", dataset) != dataset:
         raise UserError(f"records {records.folder} hold {dataset}, not {given['dataset']}")
-    settings = config.build({"dataset": dataset}, settings)
+    known = {k: records.manifest[k] for k in PREPARED if k in records.manifest and k not in given}
+    settings = config.build({"dataset": dataset, **known}, settings)
     settings = dataclasses.replace(settings, features=records.features)
     checks.check_settings(settings)
     checks.note_ignored_features(settings)

@@ -1,9 +1,9 @@
 """Inner cross-validation: predictions for training speakers by heads that have not seen them.
 
-Training and validation speakers are assigned to folds; a classical head is fitted to all but one
-fold and predicts that one. So each of these clips has a prediction as unbiased as that for a test
-speaker. The predictions choose a head's settings, fit its temperature, and compare runs without
-using the test speakers.
+Training and validation speakers, or whole corpora, are assigned to folds; a classical head is
+fitted to all but one fold and predicts that one. So each of these clips has a prediction as
+unbiased as that for a test speaker, or for a corpus that was not trained on. The predictions
+choose a head's settings, fit its temperature, and compare runs without using the test speakers.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 import numpy as np
 from scipy.special import log_softmax
 
+from emorec_tf.config.clip import corpus_of
 from emorec_tf.errors import UserError
 from emorec_tf.models.classical.head_search import Round, Rows
 from emorec_tf.storage.files import write_atomically
@@ -25,14 +27,14 @@ FILE = INNER_ANSWERS
 
 
 def rounds(
-    rows: Rows, clip_ids: Sequence[str], folds: int, unscored: Collection[str]
+    rows: Rows, clip_ids: Sequence[str], folds: int | Literal["corpora"], unscored: Collection[str]
 ) -> tuple[list[Round], list[str]]:
     """Assign speakers to folds of about equal size; each round scores one and fits to the rest.
 
     Args:
         rows: of clips, then of their copies, which are used for fitting but never scored.
         clip_ids: of the clips.
-        folds: how many.
+        folds: how many; "corpora": one for each corpus, which is left out as a whole.
         unscored: ids of clips that are not scored: enrolment clips.
 
     Returns:
@@ -41,15 +43,20 @@ def rounds(
     Raises:
         UserError: fewer speakers than folds.
     """
-    from sklearn.model_selection import GroupKFold
+    from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
-    speakers = len(set(rows.speakers))
-    if speakers < folds:
-        raise UserError(f"inner_folds is {folds}, but there are {speakers} speakers; lower it")
+    groups, by_corpus = rows.speakers, folds == "corpora"
+    if folds == "corpora":
+        groups = np.array([corpus_of(speaker) for speaker in rows.speakers])
+    elif len(set(groups)) < folds:
+        raise UserError(
+            f"inner_folds is {folds}, but there are {len(set(groups))} speakers; lower it"
+        )
     scored = np.zeros(len(rows.labels), bool)
     scored[: len(clip_ids)] = [clip_id not in unscored for clip_id in clip_ids]
     found, judged = [], []
-    for fitted, left in GroupKFold(folds).split(rows.labels, groups=rows.speakers):
+    folder = LeaveOneGroupOut() if by_corpus else GroupKFold(folds)
+    for fitted, left in folder.split(rows.labels, groups=groups):
         left = left[scored[left]]
         found.append((rows.some(fitted), rows.some(left)))
         judged += [clip_ids[row] for row in left]

@@ -25,8 +25,20 @@ TRAITS_OF = {
     "crema-d": {"statement": "DFA", "intensity": "XX"},
     "msp-improv": {"sex": "female", "statement": "01", "scenario": "P", "target": "A"},
     "emodb": {"sex": "male", "statement": "a01"},
+    "tess": {"sex": "female", "statement": "back"},
+    "nemo": {"sex": "female", "statement": "1"},
+    "jl-corpus": {"sex": "female", "statement": "10", "repetition": "1"},
 }
-SPEAKER_OF = {"ravdess": "2", "savee": "DC", "crema-d": "1001", "msp-improv": "F01", "emodb": "03"}
+SPEAKER_OF = {
+    "ravdess": "2",
+    "savee": "DC",
+    "crema-d": "1001",
+    "msp-improv": "F01",
+    "emodb": "03",
+    "tess": "OAF",
+    "nemo": "EB0",
+    "jl-corpus": "female1",
+}
 assert set(SPEAKER_OF) == set(TRAITS_OF) <= set(BY_NAME)
 
 
@@ -77,6 +89,8 @@ def test_no_two_corpora_match_the_same_name(name):
         ("savee", "DC_x01.wav", "x"),
         ("crema-d", "1001_DFA_JOY_XX.wav", "JOY"),
         ("emodb", "03a01Xa.wav", "X"),
+        ("nemo", "EB0_joy_1.wav", "joy"),
+        ("jl-corpus", "male2_bored_3b_2.wav", "bored"),
     ],
 )
 def test_unknown_emotion_code(make, name, path, code, refused):
@@ -121,6 +135,78 @@ def test_ravdess_songs_only_where_nothing_else(make, caplog):
     with caplog.at_level(logging.WARNING):
         assert [c.traits["channel"] for c in clips("ravdess", source)] == ["speech"]
     assert "left out 1 songs of 2" in caplog.text
+
+
+def test_ravdess_channels(make, caplog, refused):
+    both = make("03-01-03-01-01-01-01.wav", "03-02-03-01-01-01-01.wav", "03-02-04-01-01-01-01.wav")
+
+    def ids(**kwargs) -> list[str]:
+        return [clip.clip_id[:5] for clip in clips("ravdess", both, **kwargs)]
+
+    assert ids() == ids(channel="speech") == ["01-03"]
+    assert ids(channel="all") == ["01-03", "02-03", "02-04"]
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        assert ids(channel="song") == ["02-03", "02-04"]
+    assert caplog.messages == ["left out 1 speech clips of 3 clips"]
+    make("speech/03-01-03-01-01-01-01.wav")
+    assert "is song" in refused("ravdess", f"{both}/speech", channel="song")
+    assert "'song'" in refused("ravdess", both, channel="sing")
+    make("emodb/03a01Fa.wav")
+    assert "one kind" in refused("emodb", f"{both}/emodb", channel="song")
+
+
+def test_tess_names_with_the_marks_of_a_copy(make, caplog, refused):
+    source = make("YAF_such_ps.wav", text="one recording")
+    make("new/289testYAF_such_ps7.wav", text="one recording")
+    make("OA_bite_neutral.wav", "test/12testOAF_such_fear7.wav", "OAF_such_fearless.wav")
+    with caplog.at_level(logging.WARNING):
+        found = clips("tess", source)
+    assert [(c.clip_id, c.speaker, c.emotion) for c in found] == [
+        ("OAF_bite_neutral", "OAF", "neutral"),
+        ("OAF_such_fear", "OAF", "fearful"),
+        ("YAF_such_ps", "YAF", "surprised"),
+    ]
+    assert found[0].traits == {"statement": "bite", "sex": "female"}
+    copies = f"such as {source}/new/289testYAF_such_ps7.wav of {source}/YAF_such_ps.wav"
+    assert f"left out 1 exact copies of other files, {copies}" in caplog.messages
+    assert any("OAF_such_fearless.wav" in line for line in caplog.messages)
+    make("new/289testYAF_such_ps7.wav", text="another recording")
+    assert "occurs twice" in refused("tess", source)
+
+
+def test_nemo_with_and_without_its_table(make):
+    source = make("samples/WR0_surprised_64.wav", "samples/EB0_anger_1.wav")
+    angry, surprised = clips("nemo", source)
+    assert angry.traits == {"statement": "1", "sex": "female"}
+    assert (surprised.emotion, surprised.traits["sex"]) == ("surprised", "male")
+    header = "file_id\temotion\traw_text\tnormalized_text\tspeaker_id\tgender\tage\n"
+    row = "WR0_surprised_64.wav\tsurprised\tUcho, \u017cyje.\tucho \u017cyje\t  WR0\tmale\t23\n"
+    make("data.tsv", text=header + row)
+    for folder in (source, f"{source}/samples"):
+        angry, surprised = clips("nemo", folder)
+        person = {"sex": "male", "age": "23", "text": "Ucho, \u017cyje."}
+        assert surprised.traits == {"statement": "64", **person}
+        assert angry.traits == {"statement": "1", "sex": "female"}
+
+
+def test_jl_corpus_leaves_out_what_no_class_stands_for(make, caplog):
+    source = make(
+        "female1_angry_10a_1.wav",
+        "male2_neutral_1b_2.wav",
+        "male2_anxious_1b_2.wav",
+        "male2_anxious_2b_2.wav",
+        "male2_excited_1b_2.wav",
+    )
+    with caplog.at_level(logging.WARNING):
+        found = clips("jl-corpus", source)
+    assert [(c.speaker, c.emotion, c.session) for c in found] == [
+        ("female1", "angry", "a"),
+        ("male2", "neutral", "b"),
+    ]
+    assert caplog.messages == [
+        "left out 3 clips of emotions that no class stands for: 2 anxious, 1 excited"
+    ]
 
 
 def test_savee_layouts_are_equal(tmp_path):
@@ -238,6 +324,31 @@ def test_join_corpora(make, caplog, refused):
     assert "no emotion in common" in refused("ravdess+savee", both)
     # With 7 classes calm counts as neutral before the common emotions are chosen.
     assert "have 1 (neutral)" in refused("ravdess+savee", both, classes="7")
+
+
+def test_classes_of_several_corpora(make, caplog, refused):
+    source = make("e/03a01Fa.wav", "e/03a01Na.wav", "e/03a01La.wav", "t/OAF_a_happy.wav")
+    make("t/OAF_a_ps.wav", "t/OAF_a_neutral.wav")
+    folders = f"{source}/e,{source}/t"
+
+    def found(**kwargs) -> tuple[str, ...]:
+        return class_names(c.emotion for c in clips("emodb+tess", folders, **kwargs))
+
+    assert found() == found(classes="shared") == ("neutral", "happy")
+    with caplog.at_level(logging.INFO):
+        assert found(classes="union") == ("neutral", "happy", "surprised", "boredom")
+    line = "classes that not every corpus has: emodb has no surprised; tess has no boredom"
+    assert line in caplog.messages
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        assert found(classes="happy,surprised") == ("happy", "surprised")
+    assert "classes that not every corpus has: emodb has no surprised" in caplog.messages
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        assert found(label_map="boredom=,surprised=happy", classes="union") == ("neutral", "happy")
+    assert "emodb: boredom left out (1 clips)" in caplog.messages
+    assert "tess: surprised as happy (1 clips)" in caplog.messages
+    assert "no clip is sad" in refused("emodb+tess", folders, classes="happy,sad")
 
 
 def clips_of(*emotions: str) -> list[Clip]:

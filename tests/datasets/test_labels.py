@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from emorec_tf.config.clip import EMOTIONS, Clip
-from emorec_tf.datasets.labels import class_names, common, merge_classes
+from emorec_tf.config.config import DataConfig
+from emorec_tf.datasets.labels import class_names, common, labelled, map_line, mapped, merge_classes
 from emorec_tf.errors import UserError
 
 
@@ -46,3 +47,53 @@ def test_merging_leaves_the_input_alone():
     before = list(eight)
     assert len(class_names(c.emotion for c in merge_classes(eight, "7"))) == 7
     assert eight == before
+
+
+def test_a_label_map_merges_and_drops_for_one_corpus_and_several():
+    given = clips("calm", "neutral", "boredom", "sad")
+    found = mapped(given, "calm=neutral, boredom=")
+    assert [c.emotion for c in found] == ["neutral", "neutral", "sad"]
+    assert mapped(given, None) == given
+    assert mapped(found, "calm=neutral, boredom=") == found  # once more changes nothing
+    assert map_line(given, "calm=neutral,boredom=,happy=sad") == (
+        "calm as neutral (1 clips), boredom left out (1 clips)"
+    )
+    assert map_line(found, "calm=neutral") == ""
+    data = DataConfig(label_map="calm=neutral,boredom=", classes="neutral")
+    assert [c.emotion for c in labelled(given, data)] == ["neutral", "neutral"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("calm", "'calm' is no pair"),
+        ("=sad", "is no pair"),
+        ("calm=neutral,", "'' is no pair"),
+        ("calm=a=b", "is no pair"),
+        ("calm=neutral,calm=sad", "mapped twice"),
+        ("calm=neutral,neutral=sad", "mapped itself"),
+    ],
+)
+def test_label_maps_that_are_refused_before_any_clip(text, message):
+    with pytest.raises(UserError, match=message):
+        DataConfig(label_map=text)
+
+
+def test_label_maps_that_do_not_fit_the_clips():
+    with pytest.raises(UserError, match=r"unknown emotion 'clam'.*calm"):
+        mapped(clips("calm"), "clam=neutral")
+    with pytest.raises(UserError, match="unknown emotion 'neutrl'"):
+        mapped(clips("calm"), "calm=neutrl")
+    with pytest.raises(UserError, match="no clip is left"):
+        mapped(clips("calm"), "calm=")
+
+
+def test_shared_and_union_of_prepared_corpora():
+    joined = common({"a": clips("sad", "calm"), "b": clips("sad", "boredom")}, "union")
+    assert len(joined) == 4
+    assert [c.clip_id for c in merge_classes(joined, "shared")] == ["a/0", "b/0"]
+    assert merge_classes(joined, "union") == joined
+    alone = clips("sad", "calm")
+    assert merge_classes(alone, "shared") == merge_classes(alone, "union") == alone
+    with pytest.raises(UserError, match="a and b have no emotion in common"):
+        merge_classes([c for c in joined if c.emotion != "sad"], "shared")

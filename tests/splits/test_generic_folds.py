@@ -93,3 +93,45 @@ def test_leaky_folds_are_marked_and_refused():
 def test_a_fold_refuses_overlap():
     with pytest.raises(UserError, match="fold x: speakers 1 are in both train and test"):
         Fold("x", ("1", "2"), ("3",), ("1",))
+
+
+def of_corpora(**speakers: int) -> list[Clip]:
+    """One clip of each speaker; every second one is a man."""
+    return [
+        Clip(f"{corpus}/{n}-1", f"{corpus}/{n}", "sad", traits={"sex": "fm"[n % 2]})
+        for corpus, count in speakers.items()
+        for n in range(count)
+    ]
+
+
+def test_each_corpus_is_left_out_once():
+    clips = of_corpora(ravdess=20, tess=2, nemo=9, emodb=10)
+    found, notes = folds("leave_one_corpus_out", clips)
+    assert notes == []
+    assert [fold.name for fold in found] == ["emodb", "nemo", "ravdess", "tess"]
+    everyone = {clip.speaker for clip in clips}
+    for fold in found:
+        assert {s.split("/")[0] for s in fold.test} == {fold.name}
+        assert len(fold.test) == sum(s.startswith(f"{fold.name}/") for s in everyone)
+        assert set(fold.train) | set(fold.validation) | set(fold.test) == everyone
+        counts = Counter(s.split("/")[0] for s in fold.validation)
+        eighths = {"ravdess": 2, "tess": 1, "nemo": 1, "emodb": 1}
+        assert counts == {name: n for name, n in eighths.items() if name != fold.name}
+        assert {s.split("/")[0] for s in fold.train} == set(eighths) - {fold.name}
+        guard(fold.clips(clips), {})
+    validating = {s for fold in found for s in fold.validation if s.startswith("ravdess")}
+    assert len(validating) == 2, "the same in every fold"
+    assert {int(s.split("/")[1]) % 2 for s in validating} == {0, 1}, "a woman and a man"
+    shuffled, _ = folds("leave_one_corpus_out", clips[::-1])
+    assert shuffled == found
+
+
+def test_leave_one_corpus_out_needs_corpora():
+    assert "needs records of several corpora" in refused("leave_one_corpus_out", made(ACTORS))
+    one = of_corpora(ravdess=20)
+    assert "needs records of several corpora" in refused("leave_one_corpus_out", one)
+    mixed = [*one, *made(["7"], 1)]
+    assert "needs records of several corpora" in refused("leave_one_corpus_out", mixed)
+    assert "leave_one_corpus_out alone" in refused("leave_one_corpus_out:3", of_corpora(a=3, b=3))
+    _, notes = folds("leave_one_corpus_out", of_corpora(a=1, b=3, c=3))
+    assert notes == ["a has one speaker, who does not validate"]

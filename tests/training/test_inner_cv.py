@@ -127,6 +127,20 @@ def test_augmented_copies_are_fitted_but_never_scored():
     assert sorted(len(fit.labels) for fit, _ in found) == [5, 5, 8], "copies of all others fit"
 
 
+def test_corpora_are_left_out_as_a_whole():
+    speakers = np.array(["a/1", "b/1", "a/2", "c/1", "b/1"])
+    rows = Rows(np.zeros((5, 2)), np.zeros(5, int), speakers, balanced=True)
+    found, scored = inner_cv.rounds(rows, ["1", "2", "3", "4"], "corpora", {"3"})
+    assert scored == ["1", "2", "4"], "the fifth row is a copy, the third clip is not scored"
+    assert [set(left.speakers) for _, left in found] == [{"a/1"}, {"b/1"}, {"c/1"}]
+    assert [set(fit.speakers) for fit, _ in found] == [
+        {"b/1", "c/1"},
+        {"a/1", "a/2", "c/1"},
+        {"a/1", "a/2", "b/1"},
+    ]
+    assert all(fit.balanced for fit, _ in found)
+
+
 def test_too_few_speakers_and_damaged_files_are_refused_in_one_line(members, tmp_path):
     rows = Rows(np.zeros((2, 2)), np.zeros(2, int), np.array(["a", "b"]))
     with pytest.raises(UserError, match="inner_folds is 3, but there are 2 speakers"):

@@ -16,7 +16,7 @@ import numpy as np
 
 from emorec_tf.config.entries import Classifier
 from emorec_tf.config.fields import check
-from emorec_tf.models.classical import speaker_lda
+from emorec_tf.models.classical import speaker_lda, weighted_lda
 
 DEGREE = 3  # of kernel poly, scikit-learn's own
 
@@ -144,12 +144,9 @@ def lda(
     allowed = "from 0 to 1, or None: searched"
     check(shrinkage is None or 0 <= shrinkage <= 1, "shrinkage", shrinkage, allowed)
     both = shrinkage is not None and speaker_shrinkage is not None
-    check(
-        speaker_shrinkage is None or (both and 0 <= speaker_shrinkage <= 1),
-        "speaker_shrinkage",
-        speaker_shrinkage,
-        "from 0 to 1, with a shrinkage that is given; or None",
-    )
+    fits = speaker_shrinkage is None or (both and 0 <= speaker_shrinkage <= 1)
+    allowed = "from 0 to 1, with a shrinkage that is given; or None"
+    check(fits, "speaker_shrinkage", speaker_shrinkage, allowed)
 
     def fit_speakers(z: np.ndarray, y: np.ndarray, speakers: np.ndarray, clips: int) -> Any:
         return speaker_lda.fitted(
@@ -168,8 +165,10 @@ def lda(
         class Analysis(LinearDiscriminantAnalysis):
             """Takes the classes as equally likely where ``balanced``."""
 
-            def fit(self, x: Any, y: Any) -> Any:
+            def fit(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
                 """Fit, then subtract the logarithms of the class priors from the scores."""
+                if sample_weight is not None:
+                    return weighted_lda.fit(self, x, y, sample_weight)
                 fitted: Any = super().fit(x, y)
                 if balanced:
                     logs = np.log(fitted.priors_)

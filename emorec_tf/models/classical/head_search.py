@@ -13,6 +13,7 @@ import numpy as np
 
 from emorec_tf.models.classical.classifiers import Search
 from emorec_tf.models.classical.head_layers import Found
+from emorec_tf.tasks import balance
 
 if TYPE_CHECKING:
     from emorec_tf.models.classical.kept_oracle import Kept
@@ -27,7 +28,7 @@ class Rows:
     """Features [N, E] of clips or of augmented copies, class ids [N] and speakers [N].
 
     ``means``, [N, E]: mean features of each clip's speaker, for heads that use them, and the number
-    of ``clips`` behind each mean.
+    of ``clips`` behind each mean. ``balanced``: corpora, and classes within each, count equally.
     """
 
     features: np.ndarray
@@ -35,6 +36,14 @@ class Rows:
     speakers: np.ndarray
     means: np.ndarray | None = None
     clips: int = 0
+    balanced: bool = False
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """Weights [N] of the rows, average one; None: all weigh the same."""
+        if not self.balanced:
+            return None
+        return balance.clip_weights(self.speakers.tolist(), self.labels.tolist())
 
     def some(self, chosen: np.ndarray) -> Rows:
         """Select rows, by number or by a mask [N]."""
@@ -56,6 +65,7 @@ def joined(parts: Sequence[Rows]) -> Rows:
         np.concatenate([part.speakers for part in parts]),
         np.concatenate(means) if means else None,
         parts[0].clips,
+        parts[0].balanced,
     )
 
 
@@ -65,7 +75,7 @@ Part = tuple[Found, Rows, Rows]  # with the projection fitted to the first
 
 def parts_of(search: Search, rounds: Iterable[Round]) -> list[Part]:
     """Fit the projection of each round once; it is the same in every trial."""
-    return [(projection(search, fit.features), fit, judged) for fit, judged in rounds]
+    return [(projection(search, fit.features, fit.weights), fit, judged) for fit, judged in rounds]
 
 
 def find(search: Search, parts: Sequence[Part], folder: Path, seed: int) -> Any:
@@ -89,7 +99,7 @@ def find(search: Search, parts: Sequence[Part], folder: Path, seed: int) -> Any:
 
 def fitted(search: Search, settings: Any, rows: Rows, scaled: Found | None = None) -> Found:
     """Fit scaling and PCA, unless given, and the head with these hyperparameters."""
-    scaled = scaled or projection(search, rows.features)
+    scaled = scaled or projection(search, rows.features, rows.weights)
     z = scaled.projected(rows.features)
     if uses_speakers(search, rows):
         assert search.fit_speakers is not None
@@ -98,7 +108,7 @@ def fitted(search: Search, settings: Any, rows: Rows, scaled: Found | None = Non
     with warnings.catch_warnings():
         # heads at the ends of the range do not converge, which shows in their scores
         warnings.simplefilter("ignore")
-        return replace(scaled, estimator=search.make(settings).fit(z, rows.labels))
+        return replace(scaled, estimator=_fit(search.make(settings), z, rows))
 
 
 def answered(search: Search, settings: Any, parts: Sequence[Part]) -> np.ndarray:
@@ -116,18 +126,49 @@ def uses_speakers(search: Search, rows: Rows) -> bool:
     return search.fit_speakers is not None and rows.means is not None
 
 
-def projection(search: Search, features: np.ndarray) -> Found:
-    """Fit scaling, and PCA if asked for, to features [N, E]."""
+def projection(search: Search, features: np.ndarray, weights: np.ndarray | None = None) -> Found:
+    """Fit scaling, and PCA if asked for, to features [N, E], by the weights [N] of the rows."""
     from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(features)
-    found = Found(scaler.mean_, scaler.scale_, None, None, None)
+    if weights is None:
+        scaler = StandardScaler().fit(features)
+        found = Found(scaler.mean_, scaler.scale_, None, None, None)
+    else:
+        found = Found(*_weighted_scale(features, weights), None, None, None)
     if not search.pca:
         return found
     z = found.projected(features)
-    middle = z.mean(axis=0)
-    components = principal(z - middle, search.pca)
+    middle = np.average(z, axis=0, weights=weights)
+    spread = z - middle
+    if weights is not None:
+        spread = spread * np.sqrt(weights)[:, None]
+    components = principal(spread, search.pca)
     return replace(found, components=components, offset=middle @ components.T)
+
+
+def _weighted_scale(features: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean and deviation [E]; that of constant features is 1, as in scikit-learn.
+
+    Its own weighted variance comes out below zero for features that hardly vary.
+    """
+    mean = np.average(features, axis=0, weights=weights)
+    variance = np.average((features - mean) ** 2, axis=0, weights=weights)
+    error = len(features) * np.finfo(np.float64).eps
+    constant = variance <= error * variance + (error * mean) ** 2
+    return mean, np.where(constant, 1.0, np.sqrt(variance))
+
+
+def _fit(estimator: Any, z: np.ndarray, rows: Rows) -> Any:
+    """Fit an estimator to projected features of rows, by their weights if they have some."""
+    import sklearn
+
+    if rows.weights is None:
+        return estimator.fit(z, rows.labels)
+    with sklearn.config_context(enable_metadata_routing=True):
+        inner = getattr(estimator, "estimator", None)  # of one against the rest
+        if inner is not None:
+            inner.set_fit_request(sample_weight=True)
+        return estimator.fit(z, rows.labels, sample_weight=rows.weights)
 
 
 def principal(z: np.ndarray, most: int) -> np.ndarray:
@@ -158,7 +199,7 @@ def _best(search: Search, parts: Sequence[Part], folder: Path, seed: int) -> Any
         predictions = []
         for z, fit, judged in rounds:
             model = search.make(trial.hyperparameters)
-            predictions.append(model.fit(z, fit.labels).predict(judged))
+            predictions.append(_fit(model, z, fit).predict(judged))
         uar = _uar(truth, np.concatenate(predictions))
         oracle.update_trial(trial.trial_id, {"score": uar})
         trial.status = "COMPLETED"

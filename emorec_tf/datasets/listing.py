@@ -1,0 +1,175 @@
+"""Clips of one corpus or of several, listed from the folders that hold them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TypedDict
+
+from emorec_tf.config.clip import MODALITIES, Clip
+from emorec_tf.config.fields import nearest
+from emorec_tf.datasets import stand_ins
+from emorec_tf.datasets.corpus import Corpus, files_named, named_like, without_copies
+from emorec_tf.datasets.discovery import files_below, instead, join
+from emorec_tf.datasets.labels import common, map_line, mapped, merge_classes
+from emorec_tf.datasets.speakers import one_spelling
+from emorec_tf.errors import UserError
+from emorec_tf.storage.paths import place
+
+_LOG = logging.getLogger(__name__)
+
+
+class Selection(TypedDict, total=False):
+    """Options of ``clips``."""
+
+    classes: str | None
+    label_map: str | None
+    label: str | None
+    modality: str
+    channel: str
+    allow_missing: bool
+
+
+def clips(
+    corpora: Mapping[str, Corpus],
+    dataset: str,
+    source: str,
+    *,
+    classes: str | None = None,
+    label_map: str | None = None,
+    label: str | None = None,
+    modality: str = "auto",
+    channel: str = "speech",
+    allow_missing: bool = False,
+) -> list[Clip]:
+    """List the labelled recordings of a corpus below a folder, sorted by their unique clip ids.
+
+    Args:
+        corpora: the table of them.
+        dataset: a name in ``corpora``, or several joined by "+"; then clip ids, speakers and
+            sessions get the prefix "<name>/", and ``classes`` says which emotions are kept.
+        source: the folder of the corpus; for several, as many, joined by ",".
+        classes: see ``merge_classes``; None: of several corpora the emotions that all have.
+        label_map: see ``label_map.parse``; it comes before ``classes``.
+        label: which labels, for a corpus with several kinds (crema-d: intended, perceived).
+        modality: which files of a corpus that has several of a clip (ravdess): one of
+            ``MODALITIES``, or the corpus's own code; "auto" all of them, joined, those with video
+            and audio before the others.
+        channel: of a corpus that has several (ravdess): speech, song, or all; where a folder holds
+            songs alone, they are read as speech is.
+        allow_missing: list clips too whose files a table names but that are not there, or that are
+            pointers of git-lfs; ``prepare`` refuses each of them by name.
+
+    Speakers whose names differ only in case, blanks, leading zeros or Unicode form become one, with
+    a log message.
+
+    Raises:
+        UserError: If a name is unknown, the folder is missing or holds no file of the corpus,
+            an emotion code is unknown, or two files are the same clip.
+    """
+    sources = _sources(corpora, dataset, source)
+    used = [corpora[name] for name in sources]
+    _check_choice("label", label, sources, sum((c.labels for c in used), ()))
+    codes = {code: name for c in used for code, name in c.modalities.items()}
+    modality = codes.get(modality, modality)
+    _check_choice("modality", modality, sources, ("auto", *(MODALITIES if codes else ())))
+    channels = dict.fromkeys(name for c in used for name in c.channels)
+    _check_choice("channel", channel, sources, (*channels, "all") if channels else ("speech",))
+    parts = {}
+    for name, folder in sources.items():
+        found = _found(corpora, name, folder, modality, channel, allow_missing)
+        part = _finished(name, corpora[name], found, folder, label)
+        parts[name] = mapped(part, label_map)
+        if line := map_line(part, label_map):
+            _LOG.info("%s: %s", name, line)
+    joined = parts[dataset] if dataset in parts else common(parts, classes)
+    return merge_classes(joined, classes)
+
+
+def _sources(corpora: Mapping[str, Corpus], dataset: str, source: str) -> dict[str, str]:
+    """Return {corpus: folder}."""
+    names = dataset.split("+")
+    for name in names:
+        if name not in corpora:
+            raise UserError(f"unknown dataset {name!r}; {nearest(name, corpora)}")
+    folders = source.split(",") if len(names) > 1 else [source]
+    if len(folders) != len(names) or len(set(names)) != len(names):
+        raise UserError(
+            f"dataset {dataset!r} with source {source!r}: give each corpus once and one folder for"
+            " each, joined by commas"
+        )
+    return {
+        name: str(place(folder.strip()).expanduser())
+        for name, folder in zip(names, folders, strict=True)
+    }
+
+
+def _check_choice(
+    option: str, value: str | None, names: Iterable[str], kinds: tuple[str, ...]
+) -> None:
+    """Refuse a kind of label or of file that none of the corpora has."""
+    if value is not None and value not in kinds:
+        way_out = (
+            nearest(value, kinds) if kinds[1:] else f"{'+'.join(names)} has one kind; leave it out"
+        )
+        raise UserError(f"unknown {option} {value!r}; {way_out}")
+
+
+def _found(
+    corpora: Mapping[str, Corpus],
+    name: str,
+    source: str,
+    modality: str,
+    channel: str,
+    allow_missing: bool,
+) -> list[Clip]:
+    """Clips of the files of a corpus, of the wanted channel."""
+    corpus = corpora[name]
+    if corpus.read is not None:
+        try:
+            found = corpus.read(source, allow_missing)
+        except UserError as error:
+            raise UserError(f"{error}{named_like(corpora, source)}") from error
+    else:
+        files = files_named(name, corpus, source, modality)
+        found = join(without_copies(files) if corpus.renamed_copies else files)
+    if not found:
+        raise UserError(
+            f"no file of {name} below {source}; its files are named like {corpus.example}"
+            + (f" (modality {modality})" if modality != "auto" else "")
+            + instead(files_below(source))
+        )
+    if not allow_missing:
+        stand_ins.check(found)
+    return _of_channel(name, corpus, found, source, channel)
+
+
+def _of_channel(
+    name: str, corpus: Corpus, found: list[Clip], source: str, channel: str
+) -> list[Clip]:
+    """Keep one channel; the first is the default, which takes what there is."""
+    if not corpus.channels or channel == "all":
+        return found
+    kept = [clip for clip in found if clip.traits["channel"] == channel]
+    if not kept:
+        if channel == next(iter(corpus.channels)):
+            return found
+        raise UserError(f"none of the {len(found)} {name} clips below {source} is {channel}")
+    if len(kept) < len(found):
+        others = [plural for other, plural in corpus.channels.items() if other != channel]
+        left_out = len(found) - len(kept)
+        _LOG.warning("left out %d %s of %d clips", left_out, " and ".join(others), len(found))
+    return kept
+
+
+def _finished(
+    name: str, corpus: Corpus, found: list[Clip], source: str, label: str | None
+) -> list[Clip]:
+    """Add what is not in the names, and take spellings of one speaker together."""
+    kind = label if label in corpus.labels else "".join(corpus.labels[:1])
+    kept = corpus.finish(found, source, str(kind)) if corpus.finish else found
+    if not kept:
+        raise UserError(
+            f"none of the {len(found)} {name} clips below {source} has a label {kind}".strip()
+        )
+    return one_spelling(kept)
