@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from emorec_tf.api import (
         build_model,
+        crosscorpus,
         crossval,
         evaluate,
         list_models,
@@ -36,6 +37,7 @@ __all__ = [
     "UserError",
     "__version__",
     "build_model",
+    "crosscorpus",
     "crossval",
     "evaluate",
     "list_models",

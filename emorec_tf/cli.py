@@ -25,6 +25,7 @@ VERBS = {
     "train": "train a model on prepared records, or on the built-in demo corpus",
     "evaluate": "score a run on its test speakers, with confidence intervals",
     "crossval": "train and score every fold of a cross-validation protocol, with several seeds",
+    "crosscorpus": "train on each corpus and test on each: a matrix, with intervals over speakers",
     "tune": "search hyperparameters with KerasTuner; the validation speakers decide",
     "report": "write one HTML page about cross-validated runs: scores, plots, model cards",
     "predict": "recognise the emotion in videos, audio files, images or folders of them",
@@ -39,6 +40,7 @@ EXAMPLES = {
     "train": "--records records/ravdess --fusion concat --epochs 30 --run runs/ravdess-concat",
     "evaluate": "--run runs/ravdess-concat",
     "crossval": "--records records/ravdess --protocol ravdess/contiguous6 --run runs/cv-concat",
+    "crosscorpus": "--records records/ravdess,records/emodb --classifier lda --run runs/matrix",
     "tune": "--records records/ravdess --trials 20 --out runs/tuned-ravdess",
     "report": "--run runs/cv-concat runs/cv-gated --out report.html",
     "predict": "interview.mp4 --timeline interview.png",
@@ -243,6 +245,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"emorec_tf {__version__}: emotion recognition from speech and face\n")
     print("usage: emorec VERB [flags]\n       emorec VERB --help\n")
     for verb, line in VERBS.items():
-        print(f"  {verb:10s} {line}")
+        print(f"  {verb:11s} {line}")
     print(f"\nexample:\n  emorec predict {EXAMPLES['predict']}")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,25 +23,39 @@ EMOTIONS = ("neutral", "happy", "sad")
 TAKES = 2
 
 
-def make(folder: Path, features: FeaturesConfig, lacks: Callable[[Clip], tuple[str, ...]]) -> Path:
+def make(
+    folder: Path,
+    features: FeaturesConfig,
+    lacks: Callable[[Clip], tuple[str, ...]],
+    prefix: str = "",
+    speakers: Sequence[str] = SPEAKERS,
+    emotions: Sequence[str] = EMOTIONS,
+    seed: int = 0,
+) -> Path:
     """Write records of 4 speakers, 3 emotions and 2 takes.
 
     Args:
         folder: to be made.
         features: of the arrays.
         lacks: "audio", "face", both or neither, that a clip does not have.
+        prefix: of clip ids.
+        speakers: names.
+        emotions: of each speaker; arrays depend on the place in ``EMOTIONS``, others come after.
+        seed: of the arrays.
     """
     folder.mkdir(parents=True)
-    clips = [
-        Clip(f"{speaker}-{emotion}-{take}", speaker, emotion, f"{speaker}-{emotion}-{take}.mp4")
-        for speaker in SPEAKERS
-        for emotion in EMOTIONS
+    stems = [
+        (f"{prefix}{speaker}-{emotion}-{take}", speaker, emotion)
+        for speaker in speakers
+        for emotion in emotions
         for take in range(TAKES)
     ]
-    random = np.random.default_rng(0)
+    clips = [Clip(stem, speaker, emotion, f"{stem}.mp4") for stem, speaker, emotion in stems]
+    order = [*EMOTIONS, *(name for name in emotions if name not in EMOTIONS)]
+    random = np.random.default_rng(seed)
     data, rows = [], []
     for clip in clips:
-        example = _example(features, EMOTIONS.index(clip.emotion), lacks(clip), random)
+        example = _example(features, order.index(clip.emotion), lacks(clip), random)
         labels = {"clip_id": clip.clip_id, "speaker": clip.speaker, "emotion": clip.emotion}
         data.append(
             records_dir.framed(
