@@ -69,19 +69,23 @@ def run(argv: Sequence[str] | None) -> int:
 
 
 def print_matrix(matrix: dict[str, Any], folder: Path) -> None:
-    """Print UAR by training set and tested corpus, then what each cell predicts."""
+    """Print UAR by training set and tested corpus, then a line on what each cell predicts."""
     from rich.console import Console
     from rich.table import Table
 
     from emorec_tf.evaluation import corpus_tables
 
-    for title, head, rows in (corpus_tables.overview(matrix), corpus_tables.details(matrix)):
-        table = Table(title=title)
-        for name in head:
-            table.add_column(name, overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
+    title, head, rows = corpus_tables.overview(matrix)
+    table = Table(title=f"{folder}: {title}")
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    for cell in matrix["cells"]:
+        print(corpus_tables.line(cell))
+    for train, test in matrix["missing"]:
+        print(f"{train} on {test}: no score")
     print(f"written: {folder}/matrix.csv, matrix.json, matrix.png, predictions/")
 
 

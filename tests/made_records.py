@@ -30,6 +30,7 @@ def make(
     prefix: str = "",
     speakers: Sequence[str] = SPEAKERS,
     emotions: Sequence[str] = EMOTIONS,
+    takes: int = TAKES,
     seed: int = 0,
 ) -> Path:
     """Write records of 4 speakers, 3 emotions and 2 takes.
@@ -41,6 +42,7 @@ def make(
         prefix: of clip ids.
         speakers: names.
         emotions: of each speaker; arrays depend on the place in ``EMOTIONS``, others come after.
+        takes: of each emotion.
         seed: of the arrays.
     """
     folder.mkdir(parents=True)
@@ -48,7 +50,7 @@ def make(
         (f"{prefix}{speaker}-{emotion}-{take}", speaker, emotion)
         for speaker in speakers
         for emotion in emotions
-        for take in range(TAKES)
+        for take in range(takes)
     ]
     clips = [Clip(stem, speaker, emotion, f"{stem}.mp4") for stem, speaker, emotion in stems]
     order = [*EMOTIONS, *(name for name in emotions if name not in EMOTIONS)]

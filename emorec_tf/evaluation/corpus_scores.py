@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from emorec_tf.config.clip import EMOTIONS
+from emorec_tf.records.joining import corpus_of
 from emorec_tf.tasks import calibration, metrics
 from emorec_tf.tasks.restriction import restricted
+from emorec_tf.tasks.tasks import Task
 
 FEWEST_CLASSES = 2
 HALF = 0.5  # coverage at which accuracy is reported
@@ -65,31 +67,44 @@ def cell(rows: Rows) -> dict[str, Any] | None:
 
 
 def by_corpus(
-    labels: Sequence[str],
+    task: Task,
+    truth: np.ndarray,
     answers: np.ndarray,
-    classes: Sequence[str],
+    clip_ids: Sequence[str],
     speakers: Sequence[str],
-    corpora: Sequence[str],
-) -> dict[str, dict[str, Any]]:
-    """Score the clips of each corpus by themselves, over all classes of the model.
+    dataset: str,
+) -> list[dict[str, Any]]:
+    """Score the clips of each corpus by themselves.
 
     Args:
-        labels: [N].
-        answers: probabilities [N, K].
-        classes: names of the K classes.
+        task: what was learned.
+        truth: [N], see ``task.read``.
+        answers: [N, K] or [N].
+        clip_ids: [N]; a clip may occur once for each seed.
         speakers: [N].
-        corpora: [N].
+        dataset: of the records; a single corpus has no rows.
 
     Returns:
-        Metrics (``metrics.scores``) of each corpus.
+        One row per corpus: counts, metrics, and of classes the interval of UAR over speakers.
     """
-    found = {}
-    for corpus in dict.fromkeys(corpora):
-        here = [at for at, name in enumerate(corpora) if name == corpus]
-        found[corpus] = metrics.scores(
-            [labels[at] for at in here], answers[here], classes, [speakers[at] for at in here]
-        )
-    return found
+    if "+" not in dataset:
+        return []
+    corpora = np.array([corpus_of(str(speaker), dataset) for speaker in speakers])
+    people, rows = np.asarray(speakers), []
+    for corpus in dict.fromkeys(corpora.tolist()):
+        here = corpora == corpus
+        row = {
+            "corpus": corpus,
+            "clips": len(set(np.asarray(clip_ids)[here].tolist())),
+            "speakers": len(set(people[here].tolist())),
+            **task.metrics(truth[here], answers[here]),
+        }
+        if task.classes:
+            guess, count = answers[here].argmax(1), len(task.classes)
+            row["uar_ci95"] = metrics.intervals(truth[here], guess, people[here], count, 0)[0]
+            row["chance"] = 1 / len(set(truth[here].tolist()))
+        rows.append(row)
+    return rows
 
 
 def flat(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from emorec_tf.evaluation.model_card import between, percent
 
 MEAN = "mean elsewhere"
 WITHIN = "*"  # marks a cross-validation within the corpus
-NOTE = (
-    f"UAR, with the 95 % interval over speakers, over the classes that training set and corpus "
-    f"both have. {WITHIN} speaker-independent cross-validation within the corpus; the mean is over "
-    f"the other corpora."
+CELLS = (
+    "Scores are over the classes that training set and corpus both have; "
+    f"{WITHIN} marks speakers of the same corpus, held out."
 )
+NOTE = f"{CELLS} Brackets: 95 % over speakers. The mean is over the other corpora."
 Words = tuple[str, list[str], list[list[str]]]  # title, head, rows
 
 
@@ -78,6 +78,16 @@ def row_of(matrix: Mapping[str, Any], row: str) -> Words:
     ]
     head = ["tested on", "clips (speakers)", "UAR", "95 % interval over speakers", "chance"]
     return row, [*head, "ECE", "predicted most", "recalls in %"], rows
+
+
+def line(cell: Mapping[str, Any]) -> str:
+    """Say in one line what a cell predicts."""
+    pair = f"{cell['train']} on {cell['test']}{WITHIN * cell['within']}"
+    return (
+        f"{pair}: {cell['n']} clips, {cell['speakers']} speakers, accuracy {percent(cell['war'])}, "
+        f"calibration error {percent(cell['ece'])}, says {cell['most_predicted']} in "
+        f"{100 * cell['share']:.0f} %; recalls in %: {recalls(cell)}"
+    )
 
 
 def recalls(cell: Mapping[str, Any]) -> str:

@@ -74,7 +74,8 @@ def read(folder: str | Path) -> dict[str, Any]:
     """Read the matrix of a folder.
 
     Returns:
-        What ``join`` wrote: ``cells``, ``means``, ``chance``, ``rows``, ``columns`` and facts.
+        What ``join`` wrote, the facts of the plan, ``name`` of the folder, and as
+        ``rows_planned`` the rows with their kinds.
 
     Raises:
         UserError: no finished matrix there, or a damaged one.
@@ -89,7 +90,8 @@ def read(folder: str | Path) -> dict[str, Any]:
         raise UserError(
             f"{folder / MATRIX} is missing or damaged; run the crosscorpus command again"
         ) from error
-    return {**facts, **matrix, "name": folder.resolve().name}
+    names = {"name": folder.resolve().name, "rows_planned": facts["rows"]}
+    return {**facts, **matrix, **names}
 
 
 def join(folder: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from emorec_tf.records.joining import corpus_of
 from emorec_tf.records.records_dir import Records
 from emorec_tf.splits import corpus_folds, leaks
 from emorec_tf.splits.corpus_folds import Parts
-from emorec_tf.splits.generic_folds import Fold
+from emorec_tf.splits.generic_folds import DEFAULT_FOLDS, Fold
 from emorec_tf.splits.splits import speakers_of
 from emorec_tf.training.run_dir import Run
 
@@ -126,7 +126,7 @@ def _of_corpus(
     inside = corpus_folds.within(parts[name], folds)
     if not inside:
         notes.append(f"{name} has one speaker: no cross-validation within it")
-    elif len(inside) < folds:
+    elif len(inside) != folds:
         notes.append(f"{name} has {len(speakers_of(parts[name]))} speakers: {len(inside)} folds")
     protocol = f"group_kfold:{len(inside)}"
     return Training(
@@ -159,17 +159,31 @@ def _cross_validation(
     notes: list[str],
 ) -> CrossValidation:
     """Give settings the classes of these corpora, and no more inner folds than they allow."""
+    own = class_names(clip.emotion for part in parts.values() for clip in part)
     values: dict[str, Any] = {}
     if settings.data.classes not in ("7", "8"):
-        values["classes"] = ",".join(class_names(c.emotion for p in parts.values() for c in p))
-    fewest = min(len({*fold.train, *fold.validation}) for fold in folds)
-    if fewest < settings.train.inner_folds:
-        values["inner_folds"] = fewest if fewest > 1 else 0
-        notes.append(
-            f"inner_folds is {values['inner_folds']} for {' + '.join(parts)} ({protocol}), which "
-            f"trains on {fewest} speakers"
+        values["classes"] = ",".join(own)
+    elif len(own) != int(settings.data.classes):
+        raise UserError(
+            f"classes {settings.data.classes}: {' + '.join(parts)} has {len(own)} "
+            f"({', '.join(own)}); merge them in prepare, and leave the setting out here"
         )
+    fewest = min(len({*fold.train, *fold.validation}) for fold in folds)
+    values["inner_folds"] = inner = _inner_folds(settings, len(parts), fewest)
+    if inner != settings.train.inner_folds:
+        text = f"inner_folds is {inner} for {' + '.join(parts)} ({protocol})"
+        notes.append(f"{text}: {fewest} speakers to train on")
     return CrossValidation(build(values, settings), records, protocol, tuple(folds), ())
+
+
+def _inner_folds(settings: Config, corpora: int, speakers: int) -> int:
+    """As many inner folds as asked for, or as the speakers of the training subset allow."""
+    asked: Any = settings.train.inner_folds
+    if not isinstance(asked, int):  # one for each corpus
+        if corpora > 1:
+            return asked
+        asked = DEFAULT_FOLDS
+    return asked if asked <= speakers else (speakers if speakers > 1 else 0)
 
 
 def _check_classes(parts: Parts) -> None:

@@ -6,6 +6,7 @@ two speakers still has two folds; its training speaker's own clips validate.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -20,14 +21,17 @@ Parts = Mapping[str, Sequence[Clip]]  # clips by corpus
 
 
 def within(clips: Sequence[Clip], count: int) -> list[Fold]:
-    """Speaker-independent folds of one corpus: ``count``, or as many as it has speakers.
+    """Speaker-independent folds of one corpus: ``count``, or as many as its speakers allow.
 
     Returns:
         [] for a single speaker.
     """
     speakers = speakers_of(clips)
     if len(speakers) >= FEWEST_GROUPS:
-        return generic_folds.generate("group_kfold", str(min(count, len(speakers))), clips)[0]
+        possible = range(min(count, len(speakers)), len(speakers) + 1)
+        # two of three speakers tested at once would leave none to train or to validate
+        kept = next(k for k in possible if len(speakers) - math.ceil(len(speakers) / k) >= 2)
+        return generic_folds.generate("group_kfold", str(kept), clips)[0]
     return [
         Fold(str(at + 1), (other,), (), (speaker,), validation_clips=_some(clips, other))
         for at, speaker in enumerate(speakers)
@@ -44,33 +48,24 @@ def whole(name: str, parts: Parts, test: Sequence[Clip] = ()) -> Fold:
         parts: clips of the corpora to train on.
         test: clips of other corpora.
     """
-    train: list[str] = []
-    validation: list[str] = []
+    drawn = {corpus: _an_eighth(clips) for corpus, clips in parts.items()}
+    validation = tuple(speaker for speakers in drawn.values() for speaker in speakers)
+    every = [speaker for clips in parts.values() for speaker in speakers_of(clips)]
+    train = tuple(speaker for speaker in every if speaker not in validation)
     spared: tuple[str, ...] = ()
-    for clips in parts.values():
-        speakers = speakers_of(clips)
-        chosen = _validating(clips)
-        validation += chosen
-        train += [speaker for speaker in speakers if speaker not in chosen]
-        if not chosen:
-            spared += _some(clips, speakers[0])
-    return Fold(
-        name,
-        tuple(train),
-        tuple(validation),
-        tuple(speakers_of(test)),
-        validation_clips=spared,
-    )
+    if not validation:  # corpora of one speaker
+        spared = tuple(i for clips in parts.values() for i in _some(clips, clips[0].speaker))
+    tested = tuple(speakers_of(test))
+    return Fold(name, train, validation, tested, validation_clips=spared)
 
 
-def _validating(clips: Sequence[Clip]) -> tuple[str, ...]:
-    """An eighth of the speakers, at least one; none of a single speaker."""
-    speakers = speakers_of(clips)
-    if len(speakers) < FEWEST_GROUPS:
-        return tuple(speakers[1:])
-    count = max(1, round(len(speakers) / VALIDATION_SHARE))
-    folds = generic_folds.generate("group_kfold", str(len(speakers) // count), clips)[0]
-    return folds[0].test[:count]
+def _an_eighth(clips: Sequence[Clip]) -> list[str]:
+    """About an eighth of the speakers, at least one, the sexes in turn; none of a single one."""
+    sexes = {c.speaker: c.traits.get("sex", "") for c in sorted(clips, key=lambda c: c.clip_id)}
+    speakers = sorted(sexes, key=sha256)
+    turns = {s: [r for r in speakers if sexes[r] == sexes[s]].index(s) for s in speakers}
+    count = min(max(1, round(len(speakers) / VALIDATION_SHARE)), len(speakers) - 1)
+    return sorted(speakers, key=lambda s: turns[s])[:count]
 
 
 def _some(clips: Sequence[Clip], speaker: str) -> tuple[str, ...]:
