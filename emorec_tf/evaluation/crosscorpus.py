@@ -43,8 +43,8 @@ KIND = resumable.Kind(
     files.FACTS,
     "--run",
     {
-        "config": "",
         "models": "other models",
+        "config": "",
         "corpora": OTHER_CLIPS,
         "fingerprint": "other folds",
         "steps": "a config of pretrain has changed",
@@ -119,28 +119,18 @@ def _facts(planned: Plan, seeds: int, command: str) -> dict[str, Any]:
     if any(training.held_out for training in planned.trainings):
         rows.append({"name": files.ALL_OTHERS, "kind": files.OTHERS, "trained_on": []})
     for model in planned.models:
-        own = [name for name in _datasets(model.run) if name in planned.parts]
+        parts = planned.parts.items()
+        own = [n for n, part in parts if len(unknown_clips(model.run, n, part)) < len(part)]
         rows.append({"name": model.name, "kind": files.MODEL, "trained_on": own})
     names = [row["name"] for row in rows]
     if len(set(names)) < len(names):
         again = next(name for name in names if names.count(name) > 1)
         raise UserError(f"two rows are called {again}; give the model's folder another name")
-    folds = [
-        [training.row, training.held_out, planned_one.protocol, planned_one.folds]
-        for training in planned.trainings
-        for planned_one in filter(None, (training.whole, training.within))
-    ]
     return {
         "rows": rows,
         "corpora": {name: _corpus_facts(part) for name, part in planned.parts.items()},
-        "fingerprint": sha256(
-            json.dumps([[*head, protocols.fingerprint("", own)] for *head, own in folds])
-        )[:8],
-        "folds": {
-            training.row: len(training.within.folds)
-            for training in planned.trainings
-            if training.within
-        },
+        "fingerprint": _fingerprint(planned.trainings),
+        "folds": {t.row: len(t.within.folds) for t in planned.trainings if t.within},
         "seeds": list(range(seeds)),
         "config": flat(planned.settings) if planned.settings else {},
         "steps": stages.fingerprints(planned.settings) if planned.settings else {},
@@ -150,6 +140,17 @@ def _facts(planned: Plan, seeds: int, command: str) -> dict[str, Any]:
         "machine": machine(),
         "command": command,
     }
+
+
+def _fingerprint(trainings: Sequence[Training]) -> str:
+    """Hash the folds of all training sets."""
+    found = [
+        [training.row, training.held_out, protocols.fingerprint(one.protocol, one.folds)]
+        for training in trainings
+        for one in (training.whole, training.within)
+        if one
+    ]
+    return sha256(json.dumps(found))[:8]
 
 
 def _corpus_facts(clips: Sequence[Clip]) -> dict[str, Any]:

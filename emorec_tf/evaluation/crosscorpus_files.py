@@ -108,18 +108,19 @@ def join(folder: Path) -> dict[str, Any]:
                 if found:
                     cells.append(found)
         rows = [row["name"] for row in facts["rows"]]
-        matrix = {
+        means = {row: mean_elsewhere(cells, row) for row in rows}
+        matrix: dict[str, Any] = {
             "rows": rows,
             "columns": columns,
             "cells": cells,
-            "means": {row: mean_elsewhere(cells, row) for row in rows},
+            "means": means,
             "chance": {column: _chance(cells, column) for column in columns},
             "missing": _missing(facts, cells),
         }
         if not cells:
             return matrix
         write_atomically(folder / "matrix.csv", rows_to_csv([*map(corpus_scores.flat, cells)]))
-        figure = matrix_plot.matrix_figure(rows, columns, cells, matrix["means"])
+        figure = matrix_plot.matrix_figure(rows, columns, cells, means)
         write_atomically(folder / "matrix.png", plots.png(figure))
         write_atomically(folder / MATRIX, json.dumps(matrix, indent=1))
         return matrix

@@ -32,7 +32,7 @@ def run_metrics(run: FinishedRun, traits: Traits) -> dict[str, Any]:
     """
     seeds = _scored(run, run.seeds, "seed")
     spread = [row[run.task.score] for row in seeds]
-    people = run.speakers.tolist()
+    people, dataset = run.speakers.tolist(), str(run.facts["dataset"])
     if run.classes:
         scores = metrics.scores(run.labels.tolist(), run.answers, run.classes, people)
     else:
@@ -50,7 +50,12 @@ def run_metrics(run: FinishedRun, traits: Traits) -> dict[str, Any]:
         "folds": _scored(run, run.folds, "fold"),
         "speakers": _scored(run, run.speakers, "speaker"),
         "corpora": by_corpus(
-            run.task, run.truth, run.answers, run.clip_ids, people, str(run.facts["dataset"])
+            run.task,
+            run.truth,
+            run.answers,
+            run.clip_ids.tolist(),
+            people,
+            str(run.facts["dataset"]),
         ),
         "coverage": _coverage(run),
         "robustness": _robustness(run),
