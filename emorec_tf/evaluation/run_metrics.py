@@ -50,12 +50,7 @@ def run_metrics(run: FinishedRun, traits: Traits) -> dict[str, Any]:
         "folds": _scored(run, run.folds, "fold"),
         "speakers": _scored(run, run.speakers, "speaker"),
         "corpora": by_corpus(
-            run.task,
-            run.truth,
-            run.answers,
-            run.clip_ids.tolist(),
-            people,
-            str(run.facts["dataset"]),
+            run.task, run.truth, run.answers, run.clip_ids.tolist(), people, dataset
         ),
         "coverage": _coverage(run),
         "robustness": _robustness(run),
