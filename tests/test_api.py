@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import two_corpora
 from made_videos import AUDIO_HZ, FRAMES_HZ, taken_apart, write
 from places import ROOT
 from untrained_runs import on_disk
@@ -66,19 +67,25 @@ def test_a_library_does_not_print(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture(scope="module")
 def workplace(
-    demo_clips: Path, demo_records: Path, demo_run: Path, tmp_path_factory: pytest.TempPathFactory
+    demo_clips: Path,
+    demo_records: Path,
+    demo_run: Path,
+    features: FeaturesConfig,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The working directory that the docstring examples expect."""
     folder = tmp_path_factory.mktemp("examples")
     (folder / "clips").symlink_to(demo_clips)
     (folder / "records").symlink_to(demo_records)
+    two_corpora.make(folder, features)
     shutil.copytree(demo_run, folder / "runs" / "demo-concat")
     shutil.copy(min((demo_clips / "clips").glob("actor04*.mp4")), folder / "clip.mp4")
     return folder
 
 
 QUICK = (api.list_models, api.load, api.evaluate, api.build_model, api.Model)
-SLOW = [pytest.param(f, marks=pytest.mark.slow) for f in (api.prepare, api.train, api.crossval)]
+TRAINING = (api.prepare, api.train, api.crossval, api.crosscorpus)
+SLOW = [pytest.param(f, marks=pytest.mark.slow) for f in TRAINING]
 
 
 @pytest.mark.parametrize("documented", [*QUICK, *SLOW], ids=lambda documented: documented.__name__)

@@ -82,14 +82,14 @@ def by_corpus(
         answers: [N, K] or [N].
         clip_ids: [N]; a clip may occur once for each seed.
         speakers: [N].
-        dataset: of the records; a single corpus has no rows.
+        dataset: of the records; where clips are of a single corpus there are no rows.
 
     Returns:
         One row per corpus: counts, metrics, and of classes the interval of UAR over speakers.
     """
-    if "+" not in dataset:
-        return []
     corpora = np.array([corpus_of(str(speaker), dataset) for speaker in speakers])
+    if len(set(corpora.tolist())) < 2:
+        return []
     people, rows = np.asarray(speakers), []
     for corpus in dict.fromkeys(corpora.tolist()):
         here = corpora == corpus

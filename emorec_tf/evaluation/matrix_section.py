@@ -9,6 +9,7 @@ from emorec_tf.config.config import flat, renamed
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import corpus_tables
 from emorec_tf.evaluation import crosscorpus_files as files
+from emorec_tf.records.joining import corpus_of
 from emorec_tf.training.run_dir import NO_MATTER, Run
 
 HEADING = "## On other corpora"
@@ -57,9 +58,11 @@ def _row_of(trained: Run, name: str, matrix: Mapping[str, Any]) -> tuple[str, st
         if rows.get(called) == files.MODEL:
             return called, "This model on clips of speakers that it was not trained on."
     dataset = str(trained.source["dataset"])
-    row = dataset
+    known = () if trained.split.leaky else (*trained.split.train, *trained.split.validation)
+    corpora = {corpus_of(name, dataset) for name in known} or set(dataset.split("+"))
+    row = dataset = "+".join(name for name in dataset.split("+") if name in corpora)
     explained = f"Models trained with the same settings on {dataset}, tested on other corpora."
-    if set(dataset.split("+")) == set(matrix["columns"]):
+    if corpora == set(matrix["columns"]):
         row = files.ALL_OTHERS
         explained = (
             "This model was trained on all of these corpora. Each row is another model, trained "

@@ -86,9 +86,9 @@ def crosscorpus(
         UserError: an unknown setting or model, records of one corpus, a leak, or a matrix of other
             settings in the way.
 
-    >>> matrix = emorec_tf.crosscorpus({"fusion": "audio_only", "audio": "functionals",
-    ...     "classifier": "lda"}, records="english,german", run="runs/matrix", folds=2,
-    ...     batch_size=4)
+    >>> matrix = emorec_tf.crosscorpus({"fusion": "audio_only", "classifier": "lda(shrinkage=0.1)"},
+    ...     records="english,german", audio="functionals(coefficients=8)", batch_size=4, folds=2,
+    ...     run="runs/matrix")
     >>> [len(matrix["rows"]), len(matrix["columns"]), len(matrix["cells"])]
     [2, 2, 4]
     """
