@@ -5,7 +5,6 @@ Resumable: a finished fold is left alone. Several processes may share the folds 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 from collections.abc import Sequence
@@ -43,6 +42,7 @@ KIND = resumable.Kind(
     },
     rest="seed-*/fold-*/run.json",
 )
+SUBSETS = ("train", "validation", "test")
 _LOG = logging.getLogger(__name__)
 
 
@@ -84,7 +84,7 @@ class CrossValidation:
         """The experiment of one fold and seed; its settings name the speakers of the fold."""
         values: dict[str, Any] = {"seed": seed}
         if not fold.leaky:
-            for subset in ("train", "validation", "test"):
+            for subset in SUBSETS:
                 values[f"{subset}_speakers"] = ",".join(getattr(fold.split, subset))
             if not fold.test:
                 values["test_speakers"] = splits.NO_SPEAKERS
@@ -192,7 +192,8 @@ def _facts(planned: CrossValidation, seeds: int, command: str) -> dict[str, Any]
     settings, records, folds = planned.settings, planned.records, planned.folds
     clips = labelled(records.clips, settings.data)
     tested = [c for fold in folds for c in fold.clips(clips)["test"]]
-    subsets = [{"name": f.name} | dataclasses.asdict(f.split) for f in folds]
+    subsets = [{"name": f.name} | f.split.facts for f in folds]
+    subsets = [{k: v for k, v in s.items() if k != "leaky"} for s in subsets]
     return {
         "protocol": planned.protocol,
         "protocol_stamp": protocols.fingerprint(planned.protocol, folds),
@@ -201,7 +202,7 @@ def _facts(planned: CrossValidation, seeds: int, command: str) -> dict[str, Any]
         "mode": settings.data.mode,
         "enrol": settings.data.enrol,
         "seeds": list(range(seeds)),
-        "folds": [{k: v for k, v in s.items() if k != "leaky" and v != ()} for s in subsets],
+        "folds": [{k: v for k, v in s.items() if k in SUBSETS or v != ()} for s in subsets],
         "done": [],
         "config": flat(settings),
         "steps": stages.fingerprints(settings),
