@@ -18,6 +18,7 @@ from emorec_tf.config import config as configs
 from emorec_tf.config.given import Given, refuse_others, settings_of
 from emorec_tf.evaluation import crossvalidation, score_run
 from emorec_tf.inference import devices, model_store, predictor
+from emorec_tf.inference.corpus_matrix import crosscorpus
 from emorec_tf.inference.model import Model
 from emorec_tf.records import prepare_records
 from emorec_tf.records.prepare_records import Preparation
@@ -38,6 +39,7 @@ __all__ = [
     "Records",
     "Run",
     "build_model",
+    "crosscorpus",
     "crossval",
     "evaluate",
     "list_models",

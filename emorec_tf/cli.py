@@ -30,6 +30,7 @@ VERBS = {
     "train": "train a model on prepared records, or on the built-in demo corpus",
     "evaluate": "score a run on its test speakers, with confidence intervals",
     "crossval": "train and score every fold of a cross-validation protocol, with several seeds",
+    "crosscorpus": "train on each corpus and test on each: a matrix, with intervals over speakers",
     "tune": "search hyperparameters with KerasTuner; the validation speakers decide",
     "report": "write one HTML page about cross-validated runs: scores, plots, model cards",
     "predict": "recognise the emotion in videos, audio files, images or folders of them",
@@ -44,6 +45,7 @@ EXAMPLES = {
     "train": "--records records/ravdess --fusion concat --epochs 30 --run runs/ravdess-concat",
     "evaluate": "--run runs/ravdess-concat",
     "crossval": "--records records/ravdess --protocol ravdess/contiguous6 --run runs/cv-concat",
+    "crosscorpus": "--records records/ravdess,records/emodb --classifier lda --run runs/matrix",
     "tune": "--records records/ravdess --trials 20 --out runs/tuned-ravdess",
     "report": "--run runs/cv-concat runs/cv-gated --out report.html",
     "predict": "interview.mp4 --timeline interview.png",
@@ -286,7 +288,7 @@ def _answer(argv: Sequence[str]) -> int:
     print(f"emorec_tf {__version__}: emotion recognition from speech and face\n")
     print("usage: emorec VERB [flags]\n       emorec VERB --help\n")
     for verb, line in VERBS.items():
-        lines = textwrap.wrap(line, width_of(sys.stdout) - 13, break_long_words=False)
-        print(f"  {verb:10s} " + f"\n{' ' * 13}".join(lines))
+        lines = textwrap.wrap(line, width_of(sys.stdout) - 14, break_long_words=False)
+        print(f"  {verb:11s} " + f"\n{' ' * 14}".join(lines))
     print(f"\nexample:\n{wrapped('emorec predict ' + EXAMPLES['predict'])}")
     return 0

@@ -88,6 +88,8 @@ def print_table(metrics: dict[str, Any], folder: Path) -> None:
     name, spread = score.upper(), metrics[f"{score}_spread"]
     seeds = "  ".join(f"{value:.3f}" for value in metrics[f"{score}_per_seed"].values())
     rows.append((f"{name} per seed", seeds + (f" (sd {spread:.3f})" if spread is not None else "")))
+    for row in metrics.get("by_corpus", []):
+        rows.append((f"{name} on {row['corpus']}", f"{row[score]:.3f} ({row['clips']} clips)"))
     if "ece" in metrics:
         rows.append(("calibration error", crossval_files.calibration_line(folder)))
     folds, seed_count = completeness.whole(facts)[0], len(facts["seeds"])

@@ -24,6 +24,9 @@ class ReportOptions:
         "joined (required)",
         several=True,
     )
+    crosscorpus: str | None = option(
+        None, "folder that crosscorpus wrote; its matrix becomes a section (default: none)"
+    )
     out: str = option(
         "report.html", "HTML file to write; plots and tables go into <out>_files beside it"
     )
@@ -42,19 +45,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(argv: Sequence[str] | None) -> int:
     """Write the page, a folder of plots and tables, and a MODEL_CARD.md into each run."""
     options, _ = parse_options(argv, "report", ReportOptions, config_flag=False)
-    if not options.run:
-        raise UserError("report needs --run FOLDER [FOLDER ...], which crossval wrote")
+    if not options.run and not options.crosscorpus:
+        raise UserError(
+            "report needs --run FOLDER [FOLDER ...], which crossval wrote, or --crosscorpus FOLDER"
+        )
     if not options.out.endswith((".html", ".htm")):
         raise UserError(f"--out {options.out!r} must end in .html; give --out report.html")
     if len({Path(folder).resolve() for folder in options.run}) < len(options.run):
         raise UserError("--run names a folder twice; name each once")
-    from emorec_tf.evaluation import crossval_results
+    from emorec_tf.evaluation import crosscorpus_files, crossval_results
     from emorec_tf.evaluation.report import report_page
 
     runs = crossval_results.joined([crossval_results.read(folder) for folder in options.run])
-    words = [*(["--records", options.records] if options.records else []), "--out", options.out]
-    command = shlex.join(["python", "-m", "emorec_tf.report", "--run", *options.run, *words])
-    for path in report_page.write(runs, Path(options.out), options.records, command):
+    matrix = crosscorpus_files.read(options.crosscorpus) if options.crosscorpus else None
+    words = ["--run", *options.run] if options.run else []
+    for flag in ("crosscorpus", "records", "out"):
+        words += [f"--{flag}", value] if (value := getattr(options, flag)) else []
+    command = shlex.join(["python", "-m", "emorec_tf.report", *words])
+    out = Path(options.out)
+    for path in report_page.write(runs, out, options.records, command, matrix):
         say(f"written: {path}")
     return 0
 

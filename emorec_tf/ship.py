@@ -23,6 +23,11 @@ class ShipOptions:
         "folder of a cross-validation with the same settings, after report; its scores go into the "
         "model card, its temperature into the model (default: none)",
     )
+    crosscorpus: str | None = option(
+        None,
+        "folder of a matrix of corpora with a row for this training data or this model; the row "
+        "goes into the model card (default: none)",
+    )
     note: str | None = option(
         None, "paragraph for the model card, such as how the model was selected"
     )
@@ -40,13 +45,14 @@ def run(argv: Sequence[str] | None) -> int:
     options, _ = parse_options(argv, "ship", ShipOptions, config_flag=False)
     if options.run is None or options.out is None:
         raise UserError("ship needs --run FOLDER and --out FOLDER (see --help)")
-    from emorec_tf.evaluation import crossval_results
+    from emorec_tf.evaluation import crosscorpus_files, crossval_results
     from emorec_tf.exporting.package_model import package
     from emorec_tf.training import run_dir
 
     evaluated = crossval_results.read(options.crossval) if options.crossval else None
-    out = Path(options.out)
-    package(run_dir.load(options.run), out, evaluated, options.note, options.overwrite)
+    matrix = crosscorpus_files.read(options.crosscorpus) if options.crosscorpus else None
+    out, trained = Path(options.out), run_dir.load(options.run)
+    package(trained, out, evaluated, options.note, options.overwrite, matrix)
     size = sum(file.stat().st_size for file in out.iterdir())
     say(f"{out}: {', '.join(sorted(f.name for f in out.iterdir()))}; {size / 1e6:.2f} MB")
     return 0

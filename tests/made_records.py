@@ -27,27 +27,38 @@ def make(
     folder: Path,
     features: FeaturesConfig,
     lacks: Callable[[Clip], tuple[str, ...]],
-    speakers: Mapping[str, Sequence[str]] = dict.fromkeys(SPEAKERS, EMOTIONS),
+    prefix: str = "",
+    speakers: Sequence[str] | Mapping[str, Sequence[str]] = SPEAKERS,
+    emotions: Sequence[str] = EMOTIONS,
+    takes: int = TAKES,
+    seed: int = 0,
 ) -> Path:
-    """Write records of 2 takes of each speaker's emotions, by default of 4 speakers and 3 emotions.
+    """Write records of 4 speakers, 3 emotions and 2 takes.
 
     Args:
         folder: to be made.
         features: of the arrays.
         lacks: "audio", "face", both or neither, that a clip does not have.
-        speakers: and their emotions; "a/1" is speaker 1 of corpus a.
+        prefix: of clip ids.
+        speakers: names, or names with the emotions of each; "a/1" is speaker 1 of corpus a.
+        emotions: of each speaker; arrays depend on the place in ``EMOTIONS``, others come after.
+        takes: of each emotion.
+        seed: of the arrays.
     """
     folder.mkdir(parents=True)
-    clips = [
-        Clip(f"{speaker}-{emotion}-{take}", speaker, emotion, f"{speaker}-{emotion}-{take}.mp4")
-        for speaker, emotions in speakers.items()
-        for emotion in emotions
-        for take in range(TAKES)
+    shown = speakers if isinstance(speakers, Mapping) else dict.fromkeys(speakers, emotions)
+    stems = [
+        (f"{prefix}{speaker}-{emotion}-{take}", speaker, emotion)
+        for speaker, own in shown.items()
+        for emotion in own
+        for take in range(takes)
     ]
-    random = np.random.default_rng(0)
+    clips = [Clip(stem, speaker, emotion, f"{stem}.mp4") for stem, speaker, emotion in stems]
+    order = [*EMOTIONS, *sorted({e for own in shown.values() for e in own} - set(EMOTIONS))]
+    random = np.random.default_rng(seed)
     data, rows = [], []
     for clip in clips:
-        example = _example(features, EMOTIONS.index(clip.emotion), lacks(clip), random)
+        example = _example(features, order.index(clip.emotion), lacks(clip), random)
         labels = {"clip_id": clip.clip_id, "speaker": clip.speaker, "emotion": clip.emotion}
         data.append(
             records_dir.framed(

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import two_corpora
 from made_videos import AUDIO_HZ, FRAMES_HZ, taken_apart, write
 from places import ROOT
 from untrained_runs import on_disk
@@ -59,14 +60,14 @@ def test_import_is_light() -> None:
 def test_names_are_those_of_the_api_whatever_is_imported() -> None:
     code = "import importlib, emorec_tf\n"
     code += "from emorec_tf.train import main\n"
-    code += "for verb in ('train', 'prepare', 'evaluate', 'crossval'):\n"
+    code += "for verb in ('train', 'prepare', 'evaluate', 'crossval', 'crosscorpus'):\n"
     code += "    module = importlib.import_module(f'emorec_tf.{verb}')\n"
     code += "    assert module.main and callable(getattr(emorec_tf, verb)), verb\n"
     code += "assert emorec_tf.UserError is importlib.import_module('emorec_tf.errors').UserError\n"
     code += "print(dir(emorec_tf))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    public = "Model Records Run UserError __version__ build_model crossval evaluate list_models "
-    public += "load prepare train"
+    public = "Model Records Run UserError __version__ build_model crosscorpus crossval evaluate "
+    public += "list_models load prepare train"
     assert done.stdout == f"{public.split()}\n"
     assert emorec_tf.__all__ == public.split()
 
@@ -191,19 +192,25 @@ def test_a_library_does_not_print(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture(scope="module")
 def workplace(
-    demo_clips: Path, demo_records: Path, demo_run: Path, tmp_path_factory: pytest.TempPathFactory
+    demo_clips: Path,
+    demo_records: Path,
+    demo_run: Path,
+    features: FeaturesConfig,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The working directory that the docstring examples expect."""
     folder = tmp_path_factory.mktemp("examples")
     (folder / "clips").symlink_to(demo_clips)
     (folder / "records").symlink_to(demo_records)
+    two_corpora.make(folder, features)
     shutil.copytree(demo_run, folder / "runs" / "demo-concat")
     shutil.copy(min((demo_clips / "clips").glob("actor04*.mp4")), folder / "clip.mp4")
     return folder
 
 
 QUICK = (api.list_models, api.load, api.evaluate, api.build_model, api.Model)
-SLOW = [pytest.param(f, marks=pytest.mark.slow) for f in (api.prepare, api.train, api.crossval)]
+TRAINING = (api.prepare, api.train, api.crossval, api.crosscorpus)
+SLOW = [pytest.param(f, marks=pytest.mark.slow) for f in TRAINING]
 
 
 @pytest.mark.parametrize("documented", [*QUICK, *SLOW], ids=lambda documented: documented.__name__)

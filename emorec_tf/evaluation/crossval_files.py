@@ -16,6 +16,7 @@ import numpy as np
 
 from emorec_tf.config.config import renamed
 from emorec_tf.errors import UserError
+from emorec_tf.evaluation.corpus_scores import by_corpus
 from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
 from emorec_tf.storage.locks import alone
 from emorec_tf.tasks import tasks
@@ -112,6 +113,8 @@ def pooled(rows: list[Row], facts: dict[str, Any]) -> dict[str, Any]:
     }
     values = list(per_seed.values())
     first = {row["clip_id"]: row for row in rows}.values()
+    ids, people = ([str(row[key]) for row in rows] for key in ("clip_id", "speaker"))
+    corpora = by_corpus(task, truth, answers, ids, people, str(facts["dataset"]))
     return {
         **{key: facts[key] for key in KEPT},
         **task.pooled(rows),
@@ -127,6 +130,7 @@ def pooled(rows: list[Row], facts: dict[str, Any]) -> dict[str, Any]:
             "folds_planned": len(facts["folds"]) * len(facts["seeds"]),
         },
         "notes": facts["notes"],
+        **({"by_corpus": corpora} if corpora else {}),
     }
 
 

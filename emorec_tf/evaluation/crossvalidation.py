@@ -5,33 +5,32 @@ Resumable: a finished fold is left alone. Several processes may share the folds 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emorec_tf import __version__
 from emorec_tf.config.clip import Clip
-from emorec_tf.config.config import Config, build, comparable, flat, same_settings
+from emorec_tf.config.config import Config, build, comparable, flat
 from emorec_tf.config.fields import check
 from emorec_tf.datasets.labels import classes_by_corpus, classes_of, labelled, lacking_line
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import completeness, crossval_files, score_run, summary
+from emorec_tf.evaluation.environment import machine, versions
+from emorec_tf.evaluation.fold_training import Work, train_fold
 from emorec_tf.records.records_dir import Records
-from emorec_tf.splits import leaks, protocols
+from emorec_tf.splits import leaks, protocols, splits
 from emorec_tf.splits.generic_folds import GENERIC_PROTOCOLS, RESTRICTED, Fold
 from emorec_tf.storage import resumable
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.storage.locks import alone
-from emorec_tf.training import checks, run_dir, stages, train_run
+from emorec_tf.training import checks, stages
 from emorec_tf.training import experiment as experiments
 from emorec_tf.training.enrolment import scored_clips
 from emorec_tf.training.experiment import Experiment
+from emorec_tf.training.run_dir import Run
 
 KIND = resumable.Kind(
     "cross-validation",
@@ -47,6 +46,7 @@ KIND = resumable.Kind(
 )
 # settings that a protocol and its seeds decide
 SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "seed")
+SUBSETS = ("train", "validation", "test")
 _LOG = logging.getLogger(__name__)
 
 
@@ -92,8 +92,10 @@ class CrossValidation:
         """The experiment of one fold and seed; its settings name the speakers of the fold."""
         values: dict[str, Any] = {"seed": seed}
         if not fold.leaky:
-            for subset in ("train", "validation", "test"):
+            for subset in SUBSETS:
                 values[f"{subset}_speakers"] = ",".join(getattr(fold.split, subset))
+            if not fold.test:
+                values["test_speakers"] = splits.NO_SPEAKERS
         return experiments.make(build(values, self.settings), self.records, fold.split)
 
 
@@ -186,7 +188,7 @@ def crossval(
     folds = planned.folds if folds is None else folds
     facts = _facts(planned, seeds, command)
     if not resumable.check(folder, facts, KIND, overwrite, _stored):
-        _check(planned, folds, folder)
+        check_folds(planned, folds, folder)
     _begin(folder, facts, overwrite)
     for note in planned.notes:
         _LOG.info("note: %s", note)
@@ -196,14 +198,26 @@ def crossval(
     return crossval_files.join(folder)
 
 
-def _check(planned: CrossValidation, folds: Sequence[Fold], folder: Path) -> None:
-    """Refuse what any fold's training would refuse."""
+def check_folds(
+    planned: CrossValidation, folds: Sequence[Fold], folder: Path, networks: bool = True
+) -> None:
+    """Refuse what any fold's training would refuse; nothing is written.
+
+    Args:
+        planned: has settings and records.
+        folds: of it.
+        folder: for all folds.
+        networks: build them too; they are the same in all folds.
+
+    Raises:
+        UserError: so it would.
+    """
     for number, fold in enumerate(folds):
         experiment = planned.experiment(fold, 0)
         before = stages.plan(experiment, folder.parent / stages.FOLDER)
         for own in [experiment, *(experiment.with_settings(stage.settings) for stage in before)]:
             checks.check_clips(own)
-        if number == 0:  # networks are the same in all folds
+        if networks and number == 0:
             checks.check_networks(experiment, before)
 
 
@@ -212,7 +226,8 @@ def _facts(planned: CrossValidation, seeds: int, command: str) -> dict[str, Any]
     settings, records, folds = planned.settings, planned.records, planned.folds
     clips = labelled(records.clips, settings.data)
     tested = [c for fold in folds for c in fold.clips(clips)["test"]]
-    splits = [{"name": f.name} | dataclasses.asdict(f.split) for f in folds]
+    subsets = [{"name": f.name} | f.split.facts for f in folds]
+    subsets = [{k: v for k, v in s.items() if k != "leaky"} for s in subsets]
     return {
         "protocol": planned.protocol,
         "protocol_stamp": protocols.fingerprint(planned.protocol, folds),
@@ -221,7 +236,7 @@ def _facts(planned: CrossValidation, seeds: int, command: str) -> dict[str, Any]
         "mode": settings.data.mode,
         "enrol": settings.data.enrol,
         "seeds": list(range(seeds)),
-        "folds": [{k: v for k, v in s.items() if k != "leaky" and v != ()} for s in splits],
+        "folds": [{k: v for k, v in s.items() if k in SUBSETS or v != ()} for s in subsets],
         "done": [],
         "config": flat(settings),
         "steps": stages.fingerprints(settings),
@@ -232,35 +247,10 @@ def _facts(planned: CrossValidation, seeds: int, command: str) -> dict[str, Any]
         "licence": records.manifest["licence"],
         "classes": classes_of(clips, settings.data),
         "clips_to_score": len(scored_clips(tested, settings.data, 0)),
-        "versions": _versions(),
-        "machine": _machine(),
+        "versions": versions(),
+        "machine": machine(),
         "command": command,
     }
-
-
-def _versions() -> dict[str, str]:
-    """Versions of what decides the scores."""
-    import keras
-    import tensorflow as tf
-
-    return {
-        "emorec_tf": __version__,
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "python": platform.python_version(),
-    }
-
-
-def _machine() -> str:
-    """Name the kind of machine, not the machine."""
-    import tensorflow as tf
-
-    graphics = [
-        tf.config.experimental.get_device_details(d).get("device_name", "GPU")
-        for d in tf.config.list_physical_devices("GPU")
-    ]
-    parts = [platform.system(), platform.machine(), f"{os.cpu_count()} cores", *graphics]
-    return ", ".join(parts)
 
 
 def _begin(folder: Path, facts: dict[str, Any], overwrite: bool) -> None:
@@ -282,24 +272,20 @@ def _stored(folder: Path) -> dict[str, Any]:
 
 def _one(planned: CrossValidation, fold: Fold, seed: int, folder: Path) -> None:
     """Train and score one fold by one seed, and join; nothing if that was done."""
-    import keras
-
-    target = crossval_files.fold_folder(folder, seed, fold.name)
-    lock = target.with_name(f".{target.name}.lock")
     label = planned.label(fold)
-    work = f"{label} of seed {seed} in {folder}"
-    with alone(lock, f"another process is at work on {work}; give each its own --folds, or wait"):
-        experiment = planned.experiment(fold, seed)
-        if crossval_files.is_done(target):
-            if not same_settings(run_dir.load(target).config, experiment.settings):
-                raise UserError(f"{target} has other settings; give another --run, or remove it")
-            return
-        _LOG.info("\nseed %d, %s", seed, label)
-        keras.utils.clear_session()
-        # cross-validations beside each other share stages
-        shared = folder.parent / stages.FOLDER
-        run = train_run.train(experiment, target, shared_stages=shared)
-        metrics = score_run.evaluate(run_dir.load(run.folder), planned.records, planned.protocol)
+
+    def score(run: Run) -> None:
+        metrics = score_run.evaluate(run, planned.records, planned.protocol)
         score = f"{run.task.score.upper()} {metrics[run.task.score]:.3f}"
         _LOG.info("seed %d, %s: %s %s", seed, label, summary.speaker_mode(metrics), score)
+
+    work = Work(
+        name=f"{label} of seed {seed} in {folder}",
+        title=f"seed {seed}, {label}",
+        target=crossval_files.fold_folder(folder, seed, fold.name),
+        shared=folder.parent / stages.FOLDER,  # cross-validations beside each other share stages
+        is_done=crossval_files.is_done,
+        score=score,
+    )
+    train_fold(lambda: planned.experiment(fold, seed), work)
     crossval_files.join(folder)

@@ -49,6 +49,7 @@ def model_card(run: FinishedRun, found: Mapping[str, Any]) -> str:
     base = baseline(found["scores"])
     tables = {
         "Recall of each class": found.get("recalls", []),
+        "Corpora": [_with_interval(row) for row in found["corpora"]],
         "Coverage": [_coverage(row) for row in found["coverage"]],
         "Subgroups": [_slice(row) for row in found.get("slices", [])],
         "Robustness": found["robustness"],
@@ -212,6 +213,14 @@ def _coverage(row: Mapping[str, Any]) -> dict[str, Any]:
     kind = row["clips that have"]
     rest = {k: v for k, v in row.items() if k != "clips that have"}
     return {"modalities present": MODALITIES.get(kind, kind), **rest}
+
+
+def _with_interval(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Write UAR with its interval in one cell."""
+    shown = {k: v for k, v in row.items() if k != "uar_ci95"}
+    if "uar" in row:
+        shown["uar"] = f"{percent(row['uar'])} ({between(row['uar_ci95'])})"
+    return shown
 
 
 def _slice(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from emorec_tf.evaluation.corpus_scores import by_corpus
 from emorec_tf.evaluation.crossval_results import FinishedRun
 from emorec_tf.evaluation.subgroups import Traits, groups, slices
 from emorec_tf.splits.splits import natural
@@ -25,13 +26,13 @@ def run_metrics(run: FinishedRun, traits: Traits) -> dict[str, Any]:
 
     Returns:
         ``scores`` (of ``metrics`` or ``regression_metrics``; ``n`` counts clips); ``seeds``,
-        ``folds``, ``speakers``, ``coverage``, ``robustness`` and ``training`` as lists of rows; of
-        a classifier also ``recalls``, ``slices``, ``calibration``, ``reliability`` and
-        ``risk``.
+        ``folds``, ``speakers``, ``corpora`` (of several), ``coverage``, ``robustness`` and
+        ``training`` as lists of rows; of a classifier also ``recalls``, ``slices``,
+        ``calibration``, ``reliability`` and ``risk``.
     """
     seeds = _scored(run, run.seeds, "seed")
     spread = [row[run.task.score] for row in seeds]
-    people = run.speakers.tolist()
+    people, dataset = run.speakers.tolist(), str(run.facts["dataset"])
     if run.classes:
         scores = metrics.scores(run.labels.tolist(), run.answers, run.classes, people)
     else:
@@ -48,6 +49,9 @@ def run_metrics(run: FinishedRun, traits: Traits) -> dict[str, Any]:
         "seeds": seeds,
         "folds": _scored(run, run.folds, "fold"),
         "speakers": _scored(run, run.speakers, "speaker"),
+        "corpora": by_corpus(
+            run.task, run.truth, run.answers, run.clip_ids.tolist(), people, dataset
+        ),
         "coverage": _coverage(run),
         "robustness": _robustness(run),
         "training": _training(run),

@@ -12,11 +12,11 @@ import numpy as np
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import summary
-from emorec_tf.records import records_dir
+from emorec_tf.records import joining
 from emorec_tf.records.records_dir import Records
 from emorec_tf.splits import splits
 from emorec_tf.splits.generic_folds import LEAKY_NOTE, RESTRICTED
-from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
+from emorec_tf.storage.files import rows_to_csv, write_atomically
 from emorec_tf.tasks.tasks import Classification, Task
 from emorec_tf.training import experiment as experiments
 from emorec_tf.training import run_dir
@@ -44,7 +44,7 @@ def evaluate(
     if not run.split.test:
         raise UserError(f"run {run.folder} held no speaker out to test it on; crossval does")
     if not isinstance(records, Records):
-        records = records_dir.open_records(records or str(run.config.data.records))
+        records = joining.open_all(records or str(run.config.data.records))
     experiment = experiments.of_run(run, records)
     task = run.task
     if protocol in RESTRICTED:
@@ -96,8 +96,8 @@ def _prediction_rows(
     run: Run, experiment: Experiment, clips: Sequence[Clip], answers: np.ndarray
 ) -> Rows:
     """Rows of predictions.csv."""
-    task, report = run.task, experiment.records.folder / records_dir.REPORT
-    decoded = {row["clip_id"]: row for row in read_csv(report)}
+    task = run.task
+    decoded = {row["clip_id"]: row for row in experiment.records.report}
     return [
         {"clip_id": c.clip_id, "speaker": c.speaker, "label": task.label_of(c)}
         | {name: decoded[c.clip_id][name] for name in ("audio_present", "faces_found")}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from emorec_tf.config.config import comparable, flat, to_yaml
 from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import run_card
+from emorec_tf.evaluation.matrix_section import matrix_section, with_section
 from emorec_tf.inference.model_store import SUMS
 from emorec_tf.storage import paths
 from emorec_tf.storage.files import put_in_place, remove, write_atomically
@@ -41,6 +43,7 @@ def package(
     evaluated: FinishedRun | None,
     note: str | None = None,
     overwrite: bool = False,
+    matrix: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the package under a temporary name, then rename it.
 
@@ -51,6 +54,7 @@ def package(
             the run's own test and temperature.
         note: a paragraph for the card.
         overwrite: replace an earlier package there, never anything else.
+        matrix: of corpora (``crosscorpus_files.read``), whose row of this model goes into the card.
 
     Raises:
         UserError: a run that is not finished or not calibrated, a cross-validation of other
@@ -61,6 +65,7 @@ def package(
             f"run {trained.folder} is not finished; repeat the train command to resume it"
         )
     check_same(trained, evaluated)
+    corpora = matrix_section(trained, out.name, matrix) if matrix else ""
     if out.exists() and not (overwrite and (out / SUMS).exists()):
         more = "add --overwrite" if (out / SUMS).exists() else "give another --out"
         raise UserError(f"{out} exists; {more}")
@@ -68,7 +73,7 @@ def package(
     remove(draft)
     draft.mkdir(parents=True)
     try:
-        fill(draft, out.name, trained, evaluated, note)
+        fill(draft, out.name, trained, evaluated, note, corpora)
         put_in_place(draft, out)
     finally:
         remove(draft)
@@ -97,7 +102,12 @@ def check_same(trained: Run, evaluated: FinishedRun | None) -> None:
 
 
 def fill(
-    folder: Path, name: str, trained: Run, evaluated: FinishedRun | None, note: str | None
+    folder: Path,
+    name: str,
+    trained: Run,
+    evaluated: FinishedRun | None,
+    note: str | None,
+    corpora: str = "",
 ) -> None:
     """Write all files; the checksums last."""
     data = dataclasses.replace(trained.config.data, records=None)
@@ -121,7 +131,7 @@ def fill(
             write_atomically(folder / "temperature.json", json.dumps(facts, indent=1))
         card = evaluated_card(trained, evaluated)
     rest = card.partition("\n")[2].lstrip()  # its first line is the run's name
-    paragraphs = [f"# {name}", *([note] if note else []), rest]
+    paragraphs = [f"# {name}", *([note] if note else []), with_section(rest, corpora)]
     write_atomically(folder / run_card.CARD, "\n\n".join(paragraphs))
     write_atomically(folder / "LICENSE.txt", licence(name, trained))
     sums = [
@@ -163,6 +173,6 @@ def licence(name: str, trained: Run) -> str:
     lines = [f"The weights in this folder ({name}) were trained on the corpora below and keep "
              f"their licences, which differ from the licence of emorec_tf's code."]  # fmt: skip
     for key in str(trained.source["dataset"]).split("+"):
-        corpus = corpora.DATASETS[key]
+        corpus = corpora.DATASETS.get(key, corpora.DATASETS["folder"])
         lines.append(f"{key}: {corpus.licence}\n{corpus.citation}\n{corpus.homepage}")
     return "\n\n".join(lines) + "\n"

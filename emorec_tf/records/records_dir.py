@@ -28,11 +28,12 @@ FORMAT = 2  # raised when the layout or the content of an example changes
 
 @dataclass(frozen=True, repr=False)
 class Records:
-    """An opened, checked folder of records."""
+    """An opened, checked folder of records, or several that were joined (``joining``)."""
 
     folder: Path
     manifest: Mapping[str, Any]
     clips: Sequence[Clip]  # the clips that are in the shards
+    parts: tuple[Records, ...] = ()  # those that were joined
 
     def __repr__(self) -> str:
         """One line: folder, corpus, what is in it."""
@@ -48,6 +49,8 @@ class Records:
     @property
     def shards(self) -> list[str]:
         """Paths of the shards, in order."""
+        if self.parts:
+            return [shard for part in self.parts for shard in part.shards]
         return [str(self.folder / s["name"]) for s in self.manifest["shards"]]
 
     @property
@@ -57,15 +60,22 @@ class Records:
         return tuple(e for e in EMOTIONS if e in present)
 
     @property
+    def report(self) -> list[dict[str, str]]:
+        """Rows of report.csv: what was found in each clip, or why it was refused."""
+        if self.parts:
+            return [row for part in self.parts for row in part.report]
+        return read_csv(self.folder / REPORT)
+
+    @property
     def refused(self) -> dict[str, str]:
         """Why a clip was left out, by the ids of those that were."""
-        rows = read_csv(self.folder / REPORT)
+        rows = self.report
         return {r["clip_id"]: r["reason"] for r in rows if r["status"] == "refused"}
 
     @property
     def modalities(self) -> dict[str, frozenset[str]]:
         """What each clip has, by its id: "audio", "face" (found in a frame), both or neither."""
-        rows = [r for r in read_csv(self.folder / REPORT) if r["status"] == "ok"]
+        rows = [r for r in self.report if r["status"] == "ok"]
         columns = {"audio": "audio_present", "face": "faces_found"}
         return {
             r["clip_id"]: frozenset(kind for kind, column in columns.items() if int(r[column] or 0))
@@ -75,7 +85,7 @@ class Records:
     @property
     def audio_hashes(self) -> dict[str, str]:
         """{clip_id: hash of the decoded waveform}, of the clips that have audio."""
-        rows = read_csv(self.folder / REPORT)
+        rows = self.report
         return {r["clip_id"]: r["audio_sha256"] for r in rows if r["audio_sha256"]}
 
 
@@ -196,12 +206,13 @@ def naming_damage(records: Records) -> Iterator[None]:
     try:
         yield
     except tf.errors.DataLossError as error:
-        name = damaged_shard(records.folder, records.manifest)
-        if name is None:
-            raise
-        raise UserError(
-            f"shard {records.folder / name} is damaged; run prepare again to repair it"
-        ) from error
+        for part in records.parts or (records,):
+            name = damaged_shard(part.folder, part.manifest)
+            if name is not None:
+                raise UserError(
+                    f"shard {part.folder / name} is damaged; run prepare again to repair it"
+                ) from error
+        raise
 
 
 def clip_of_row(row: Mapping[str, str]) -> Clip:

@@ -32,6 +32,7 @@ class Fold:
     test: tuple[str, ...]
     leaky: bool = False
     test_clips: tuple[str, ...] = ()  # of the test speakers, those scored; (): all
+    validation_clips: tuple[str, ...] = ()  # of training speakers, where none can be spared
 
     def __post_init__(self) -> None:
         """Refuse empty subsets and a name in two of them."""
@@ -46,7 +47,7 @@ class Fold:
         train, validation, test = (
             tuple(sorted(names, key=natural)) for names in (self.train, self.validation, self.test)
         )
-        return Split(train, validation, test, self.leaky, self.test_clips)
+        return Split(train, validation, test, self.leaky, self.test_clips, self.validation_clips)
 
     def clips(self, clips: Iterable[Clip]) -> dict[str, list[Clip]]:
         """Return {"train", "validation", "test": clips}; clips in no subset are left out."""

@@ -89,7 +89,8 @@ def digest(name: str, content: dict[str, Any]) -> str:
 def fingerprint(protocol: str, folds: Sequence[Fold]) -> str:
     """Hash the folds as they were run: eight hexadecimal digits, for the tables of a run."""
     subsets = [
-        [f.name, f.train, f.validation, f.test, f.leaky, *([f.test_clips] if f.test_clips else [])]
+        [f.name, f.train, f.validation, f.test, f.leaky]
+        + [clips for clips in (f.test_clips, f.validation_clips) if clips]
         for f in folds
     ]
     return sha256(json.dumps([protocol, subsets]))[:8]

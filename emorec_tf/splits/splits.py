@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import random
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import DataConfig
@@ -23,6 +25,8 @@ class Split:
     """Speakers of each subset, or clips (``clip_id``) where ``leaky``. No name is in two.
 
     ``test_clips`` are the clips of the test speakers that are scored; (): all of them.
+    ``validation_clips`` are clips of training speakers that validate and do not train, in a corpus
+    of so few speakers that none can be spared for validation.
     """
 
     train: tuple[str, ...]
@@ -30,6 +34,7 @@ class Split:
     test: tuple[str, ...]
     leaky: bool = False
     test_clips: tuple[str, ...] = ()
+    validation_clips: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a speaker in two subsets, and empty subsets."""
@@ -44,8 +49,15 @@ class Split:
                     f"results meaningless; {way_out}name each in one subset only"
                 )
         for subset, speakers in subsets.items():
-            if not speakers and subset != "test":
+            spared = subset == "validation" and self.validation_clips
+            if not speakers and subset != "test" and not spared:
                 raise UserError(f"no speaker is left for {subset}; hold out fewer speakers")
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All fields, as they are stored and hashed; ``validation_clips`` only where there are."""
+        kept = dataclasses.asdict(self)
+        return {k: v for k, v in kept.items() if k != "validation_clips" or v}
 
     def _in_both(self, some: Iterable[str], others: Iterable[str]) -> list[str]:
         """Names of ``some`` that ``others`` have in any spelling; ids of clips have only one."""
@@ -59,9 +71,11 @@ class Split:
         """Return {"train", "validation", "test": clips}; clips in no subset are left out."""
         role_of = {n: r for r in ("train", "validation", "test") for n in getattr(self, r)}
         found: dict[str, list[Clip]] = {"train": [], "validation": [], "test": []}
-        chosen = frozenset(self.test_clips)
+        chosen, validating = frozenset(self.test_clips), frozenset(self.validation_clips)
         for clip in clips:
             role = role_of.get(clip.clip_id if self.leaky else clip.speaker)
+            if role == "train" and clip.clip_id in validating:
+                role = "validation"
             unused = role == "test" and self.test_clips and clip.clip_id not in chosen
             if role is not None and not unused:
                 found[role].append(clip)

@@ -18,7 +18,7 @@ from emorec_tf.config.config import Config
 from emorec_tf.config.fields import check
 from emorec_tf.datasets.labels import classes_of, labelled, left_out, map_line
 from emorec_tf.errors import UserError
-from emorec_tf.records import prepare_records, records_dir
+from emorec_tf.records import joining, prepare_records
 from emorec_tf.records.records_dir import Records
 from emorec_tf.splits import leaks, splits
 from emorec_tf.splits.splits import Split
@@ -173,7 +173,7 @@ def resolve(given: Mapping[str, Any], *, show_progress: bool = False) -> tuple[C
         _LOG.info("no --records given: training on the built-in demo corpus")
         folder = prepare_records.demo_records(settings.features, show_progress=show_progress)
         settings = config.build({"records": str(folder), "dataset": "demo"}, settings)
-    records = records_dir.open_records(str(settings.data.records), wanted)
+    records = joining.open_all(str(settings.data.records), wanted)
     dataset = records.manifest["dataset"]
     if given.get("dataset", dataset) != dataset:
         raise UserError(f"records {records.folder} hold {dataset}, not {given['dataset']}")

@@ -195,7 +195,7 @@ def source_of(records: Records) -> dict[str, Any]:
 def _plan(run: Run) -> dict[str, Any]:
     return {
         "config": {k: v for k, v in comparable(flat(run.config)).items() if k not in NO_MATTER},
-        "split": dataclasses.asdict(run.split),
+        "split": run.split.facts,
         "classes": run.classes,
         "stages": sorted(run.steps),
     }
@@ -210,7 +210,7 @@ def write_facts(run: Run) -> None:
     facts = {
         "emorec_tf": __version__,
         "classes": run.classes,
-        "split": dataclasses.asdict(run.split),
+        "split": run.split.facts,
         "source": run.source,
         "steps": run.steps,
     }
@@ -235,8 +235,8 @@ def load(folder: str | Path) -> Run:
         settings = renamed(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")))
         names = facts["split"]
         train, validation, test = (tuple(names[s]) for s in ("train", "validation", "test"))
-        chosen = tuple(names.get("test_clips", ()))
-        split = Split(train, validation, test, bool(names.get("leaky", False)), chosen)
+        chosen = (tuple(names.get(key, ())) for key in ("test_clips", "validation_clips"))
+        split = Split(train, validation, test, bool(names.get("leaky", False)), *chosen)
         classes, steps = tuple(facts["classes"]), facts.get("steps", {})
         unused = tuple(facts.get("unused", ()))
         return Run(folder, build(settings), classes, split, facts["source"], steps, unused)

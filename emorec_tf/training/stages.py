@@ -97,7 +97,7 @@ def fingerprints(settings: Config) -> dict[str, str]:
 
 def run_fingerprint(experiment: Experiment) -> str:
     """Fingerprint of all that decides a run."""
-    split = dataclasses.asdict(experiment.split)
+    split = experiment.split.facts
     return fingerprint(first_named(flat(experiment.settings)), list(experiment.classes), split)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -147,8 +148,8 @@ def meet(experiment: Experiment, wanted: Run, overwrite: bool) -> None:
     ):
         if given:
             cluster.refuse(name, "give the same command; it uses all devices of its machine")
-    path = experiment.records.folder / records_dir.MANIFEST
-    manifest = hashlib.sha256(path.read_bytes()).hexdigest()
+    text = json.dumps(experiment.records.manifest, sort_keys=True)
+    manifest = hashlib.sha256(text.encode()).hexdigest()
     facts = sync.facts(config.flat(settings), manifest[:12])
     rendezvous.meet(own, facts, lambda: run_dir.check(wanted, overwrite))
     with sync.watched(wanted.folder):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,7 +122,7 @@ def make(
         "tuner": tuner.tuner,
         "factor": tuner.factor,
         "protocol": protocol,
-        "split": dataclasses.asdict(experiment.split),
+        "split": experiment.split.facts,
         "command": command,
     }
     return Search(folder, experiment, space, tuner, facts)

@@ -13,7 +13,12 @@ from emorec_tf.errors import UserError
 from emorec_tf.evaluation import model_card, subgroups
 from emorec_tf.evaluation.completeness import NOT_COMPARABLE, whole
 from emorec_tf.evaluation.crossval_results import FinishedRun
-from emorec_tf.evaluation.report import published_results, report_plots, report_tables
+from emorec_tf.evaluation.report import (
+    published_results,
+    report_matrix,
+    report_plots,
+    report_tables,
+)
 from emorec_tf.evaluation.run_metrics import run_metrics
 from emorec_tf.storage.files import write_atomically
 
@@ -27,7 +32,11 @@ ABSENT = {
 
 
 def write(
-    runs: Sequence[FinishedRun], out: Path, records: str | None = None, command: str = ""
+    runs: Sequence[FinishedRun],
+    out: Path,
+    records: str | None = None,
+    command: str = "",
+    matrix: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write the page, its plots and tables, and a model card into each run.
 
@@ -36,6 +45,7 @@ def write(
         out: the page.
         records: folder of records with the clips' traits.
         command: the command line, for the foot of the page.
+        matrix: of corpora, as ``crosscorpus_files.read`` returns it; None: no such section.
 
     Returns:
         The page, the folder of plots and tables, the model cards.
@@ -57,7 +67,12 @@ def write(
     compared, published = published_results.compared(runs), published_results.published(runs, found)
     for table in [*([compared] if compared else []), *published]:
         save(folder / table.file, table.csv)
-    page = render(runs, sections, compared, published, folder.name, command)
+    across = report_matrix.section(matrix) if matrix else None
+    if across:
+        save(folder / across.plot.file, across.plot.png)
+        for table in across.tables:
+            save(folder / table.file, table.csv)
+    page = render(runs, sections, compared, published, folder.name, command, across)
     save(out, page)
     cards = []
     for one, metrics in zip(runs, found, strict=True):
@@ -136,12 +151,14 @@ def render(
     published: Sequence[Any],
     folder: str,
     command: str,
+    across: report_matrix.Section | None = None,
 ) -> str:
     """Fill the template; everything in it but the plots is escaped."""
     sources = [
         {"dataset": f["dataset"], "label": f.get("label_meaning"), "licence": f.get("licence")}
         for f in (run.facts for run in runs)
     ]
+    names = [str(source["dataset"]) for source in sources] or (across.columns if across else [])
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -152,8 +169,9 @@ def render(
     for name in ("percent", "between", "plain", "plain_between"):
         environment.filters[name] = getattr(model_card, name)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        title="Emotion recognition on " + ", ".join(dict.fromkeys(s["dataset"] for s in sources)),
+        title=f"Emotion recognition on {', '.join(dict.fromkeys(names))}",
         runs=sections,
+        across=across,
         compared=compared,
         published=published,
         folder=folder,

@@ -54,6 +54,7 @@ def of_run(run: FinishedRun, found: Mapping[str, Any]) -> list[Table]:
     unit = "" if run.task.rating else ", in percentage points"
     plan: list[tuple[str, str, Rows, str]] = [
         ("Classes", "classes", found.get("recalls", ()), base),
+        ("Corpora", "corpora", found["corpora"], "Each corpus by itself."),
         ("Coverage", "coverage", found["coverage"], f"Every clip is evaluated. {base}"),
         (
             "Robustness",
