@@ -18,7 +18,7 @@ from places import ROOT
 from rich.console import Console
 
 from emorec_tf import cli
-from emorec_tf.cli import VERBS
+from emorec_tf.cli import VERBS, console
 from emorec_tf.evaluation import crossval_files
 from emorec_tf.inference import answer_table
 from emorec_tf.models.classical import head_search
@@ -130,7 +130,8 @@ def test_tables_show_them(
     trial: Any = SimpleNamespace(
         trial_id=NAME, score=0.5, hyperparameters=SimpleNamespace(values={LABEL: LABEL})
     )
-    head_search._print_trials([trial])
+    with console():
+        head_search._log_trials([trial])
     shown = capsys.readouterr().out
     check(shown)
     assert shown.count(printable(LABEL)) >= 5
