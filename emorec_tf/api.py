@@ -47,13 +47,8 @@ __all__ = [
     "prepare",
     "train",
 ]
-_CLIPS = (
-    "channel",
-    "classes",
-    "label",
-    "label_map",
-    "modality",
-)  # settings of a corpus that prepare knows
+# settings of a corpus that prepare knows
+_CLIPS = ("channel", "classes", "label", "label_map", "modality")
 
 start_quietly()  # TensorFlow is imported later
 

@@ -12,6 +12,7 @@ from typing import Any
 from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config import config
 from emorec_tf.config.fields import option
+from emorec_tf.storage.screen import say, show
 from emorec_tf.training.distributed import cluster
 
 
@@ -53,7 +54,7 @@ def run(argv: Sequence[str] | None) -> int:
 
     unused = [name for name in corpus_matrix.SET_BY_FOLDS if name in given]
     if unused:
-        print(f"note: {', '.join(unused)} not used; the corpora and --seeds decide")
+        say(f"note: {', '.join(unused)} not used; the corpora and --seeds decide")
     words = ["python", "-m", "emorec_tf.crosscorpus", *(sys.argv[1:] if argv is None else argv)]
     models = [name.strip() for name in (options.models or "").split(",") if name.strip()]
     wanted = corpus_matrix.Wanted(
@@ -70,23 +71,15 @@ def run(argv: Sequence[str] | None) -> int:
 
 def print_matrix(matrix: dict[str, Any], folder: Path) -> None:
     """Print UAR by training set and tested corpus, then a line on what each cell predicts."""
-    from rich.console import Console
-    from rich.table import Table
-
     from emorec_tf.evaluation import corpus_tables
 
     title, head, rows = corpus_tables.overview(matrix)
-    table = Table(title=f"{folder}: {title}")
-    for name in head:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    show(head, rows, f"{folder}: {title}")
     for cell in matrix["cells"]:
-        print(corpus_tables.line(cell))
+        say(corpus_tables.line(cell))
     for train, test in matrix["missing"]:
-        print(f"{train} on {test}: no score")
-    print(f"written: {folder}/matrix.csv, matrix.json, matrix.png, predictions/")
+        say(f"{train} on {test}: no score")
+    say(f"written: {folder}/matrix.csv, matrix.json, matrix.png, predictions/")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ WORDS = {
     "train": ["--records", NAME],
     "evaluate": ["--run", NAME],
     "crossval": ["--records", NAME, "--protocol", "x"],
+    "crosscorpus": ["--records", NAME],
     "tune": ["--records", NAME],
     "report": ["--run", NAME],
     "predict": [NAME],

@@ -14,7 +14,6 @@ import numpy as np
 
 from emorec_tf.config.clip import EMOTIONS
 from emorec_tf.records.joining import corpus_of
-from emorec_tf.tasks import calibration, metrics
 from emorec_tf.tasks.restriction import restricted
 from emorec_tf.tasks.tasks import Task
 
@@ -35,6 +34,8 @@ def cell(rows: Rows) -> dict[str, Any] | None:
         class predicted most often, calibration, and accuracy at half coverage. None where fewer
         than two classes are those of both.
     """
+    from emorec_tf.tasks import calibration, metrics  # loads scikit-learn
+
     known = [name for name in EMOTIONS if rows and name in rows[0]]
     labels = {row["label"] for row in rows}
     kept = [name for name in known if name in labels]
@@ -87,6 +88,8 @@ def by_corpus(
     Returns:
         One row per corpus: counts, metrics, and of classes the interval of UAR over speakers.
     """
+    from emorec_tf.tasks import metrics  # loads scikit-learn
+
     corpora = np.array([corpus_of(str(speaker), dataset) for speaker in speakers])
     if len(set(corpora.tolist())) < 2:
         return []
