@@ -8,6 +8,8 @@ from scipy.special import log_softmax, softmax
 BINS = 15
 # Bounds of the search; outside, the softmax saturates or is uniform and the fit has no minimum.
 TEMPERATURE_RANGE = (0.05, 20.0)
+# Of growth with unfamiliarity, and the unfamiliarity beyond which it stops.
+MOST_SLOPE, MOST_UNFAMILIAR = 5.0, 3.0
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -37,8 +39,37 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
 
 
-def scaled(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Turn logits [N, K] into probabilities at this temperature."""
+def slope(
+    logits: np.ndarray, labels: np.ndarray, unfamiliarity: np.ndarray, temperature: float
+) -> float:
+    """Fit how fast the temperature grows with unfamiliarity, by maximum likelihood.
+
+    Args:
+        logits: [N, K], of clips from corpora that the model was not fitted to.
+        labels: [N], class ids.
+        unfamiliarity: [N], of these clips.
+        temperature: of familiar clips.
+
+    Returns:
+        0 to ``MOST_SLOPE``, for ``growth``.
+    """
+    from scipy.optimize import minimize_scalar
+
+    logits, labels = _checked(logits, labels)
+
+    def loss(value: float) -> float:
+        return nll(scaled(logits, temperature * growth(value, unfamiliarity)), labels)
+
+    return float(minimize_scalar(loss, bounds=(0, MOST_SLOPE), method="bounded").x)
+
+
+def growth(slope: float, unfamiliarity: np.ndarray) -> np.ndarray:
+    """How many times a clip's temperature is that of familiar clips: [N] -> [N, 1], at least 1."""
+    return np.asarray(np.exp(slope * np.clip(unfamiliarity, 0, MOST_UNFAMILIAR)))[:, None]
+
+
+def scaled(logits: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
+    """Turn logits [N, K] into probabilities at this temperature, or those of each clip [N, 1]."""
     return softmax(np.asarray(logits, np.float64) / temperature, axis=-1)
 
 

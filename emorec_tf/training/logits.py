@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from emorec_tf.records import input_pipeline, records_dir
 from emorec_tf.records.records_dir import Records
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.tasks import calibration
-from emorec_tf.training import inner_cv, run_dir
+from emorec_tf.training import inner_cv, run_dir, shift_answers
 from emorec_tf.training.run_dir import Run
 from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from emorec_tf.training.experiment import Experiment
 
 Inputs = dict[str, np.ndarray]
+
+
+class Network(Protocol):
+    """What answers batches: a Keras model, or a function in its place."""
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Answer a batch."""
+
+
 Batch = tuple[Inputs, np.ndarray]  # arrays of clips, and their ids
 
 
@@ -52,7 +61,7 @@ class ClipBatches:
 
 
 def logits_of(
-    model: keras.Model,
+    model: Network,
     batches: ClipBatches,
     adapter: SpeakerAdapter | None = None,
     corruption: Callable[[Inputs], Inputs] | None = None,
@@ -113,6 +122,9 @@ def fit_temperature(
         "validation_nll_before": before,
         "validation_nll_after": after,
     }
+    shift = shift_answers.answers(run)
+    if shift is not None and run.familiarity_file.exists():
+        facts["unfamiliar_slope"] = calibration.slope(*shift, fitted)
     write_atomically(run.folder / "temperature.json", json.dumps(facts, indent=1))
     return fitted
 

@@ -2,7 +2,8 @@
 
 ``config.yaml`` resolved settings, ``run.json`` classes, split and where the data came from,
 ``history.csv`` one line per epoch, ``best.keras`` and ``last.keras`` models with optimiser state,
-``temperature.json`` what logits are divided by, ``logs/`` for TensorBoard; ``metrics.json``,
+``temperature.json`` what logits are divided by, ``familiarity.npz`` what clips are compared with,
+``logs/`` for TensorBoard; ``metrics.json``,
 ``predictions.csv`` and ``robustness.csv`` from ``evaluate``.
 """
 
@@ -31,7 +32,9 @@ from emorec_tf.records.records_dir import Records
 from emorec_tf.splits.splits import Split
 from emorec_tf.storage import paths, resumable
 from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
-from emorec_tf.tasks import tasks
+from emorec_tf.tasks import calibration, tasks
+from emorec_tf.tasks.familiarity import Familiarity
+from emorec_tf.tasks.familiarity_file import from_bytes
 
 if TYPE_CHECKING:
     import keras
@@ -52,6 +55,8 @@ KIND = resumable.Kind(
     },
 )
 INNER_ANSWERS = "inner_answers.npz"  # of inner cross-validation
+SHIFT_ANSWERS = "shift_answers.npz"  # of heads that were fitted to the other corpora
+FAMILIARITY = "familiarity.npz"
 # files that training writes; an identical run copies them
 RESULTS = (
     "best.keras",
@@ -60,6 +65,8 @@ RESULTS = (
     "history.csv",
     "temperature.json",
     INNER_ANSWERS,
+    SHIFT_ANSWERS,
+    FAMILIARITY,
 )
 
 
@@ -139,6 +146,38 @@ class Run:
                 f"it, and evaluate fits it again"
             )
         return value if fits else None
+
+    @property
+    def unfamiliar_slope(self) -> float:
+        """How fast the temperature grows with unfamiliarity; 0 where it does not."""
+        try:
+            found = json.loads((self.folder / "temperature.json").read_text(encoding="utf-8"))
+            slope = float(found["unfamiliar_slope"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0.0
+        return slope if 0 <= slope <= calibration.MOST_SLOPE else 0.0
+
+    @property
+    def familiarity_file(self) -> Path:
+        """What clips are compared with, where the run has it."""
+        return self.folder / FAMILIARITY
+
+    @property
+    def familiarity(self) -> Familiarity | None:
+        """What clips are compared with; None of a run that has none.
+
+        Raises:
+            UserError: a damaged file.
+        """
+        if not self.familiarity_file.exists():
+            return None
+        try:
+            return from_bytes(self.familiarity_file.read_bytes())
+        except (OSError, ValueError) as error:
+            line = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"{self.familiarity_file} is damaged: {line}; delete it, or train the run again"
+            ) from error
 
     def is_finished(self, epochs: int | None = None) -> bool:
         """Whether training is over after this many epochs (None: all finished ones)."""
