@@ -52,7 +52,8 @@ def serving(run: Run, model: keras.Model) -> Serving:
     Returns:
         The function takes a dict of the inputs that ``input_specs`` lists and returns
         ``probabilities`` [B, K] (or ``value`` [B, 1] of a continuous target), ``logits`` [B, K]
-        and ``embedding`` [B, E]; of a run that can tell, also ``familiarity`` [B, 1]. Where a mask is 0, and beyond ``samples``, inputs are ignored.
+        and ``embedding`` [B, E]; of a run that can tell, also ``familiarity`` [B, 1]. Where a mask
+        is 0, and beyond ``samples``, inputs are ignored.
 
     Raises:
         UserError: a run that needs other clips of the speaker.

@@ -109,6 +109,8 @@ def fill(
     run_dir.write_history(packaged, trained.history)
     model = run_dir.load_model(trained.model_file)  # not compiled, so without the optimiser's state
     run_dir.save_model(model, packaged.model_file)
+    if trained.familiarity is not None:  # it is refused where it is damaged
+        paths.copy(trained.familiarity_file, folder / trained.familiarity_file.name)
     if evaluated is None:
         if trained.classes:
             paths.copy(trained.folder / "temperature.json", folder / "temperature.json")
@@ -117,6 +119,8 @@ def fill(
         if trained.classes:
             facts: dict[str, Any] = {"temperature": temperature(evaluated)}
             facts["epochs"] = len(trained.history)
+            if trained.unfamiliar_slope:
+                facts["unfamiliar_slope"] = trained.unfamiliar_slope
             facts["fitted_to"] = f"out-of-fold predictions of {evaluated.name}"
             write_atomically(folder / "temperature.json", json.dumps(facts, indent=1))
         card = evaluated_card(trained, evaluated)

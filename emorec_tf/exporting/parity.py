@@ -110,7 +110,8 @@ def reference(served: Serving) -> Answer:
     def answer(example: Arrays) -> Arrays:
         found = network.predict_on_batch(adapt(example, None))
         raw, embedding = np.asarray(found["logits"]), branch_outputs.embedding_of(found)
-        outputs, temperature = {"embedding": embedding}, run.temperature or 1.0
+        outputs = {"embedding": embedding}
+        temperature: float | np.ndarray = run.temperature or 1.0
         if compared is not None:
             far, familiar = compared.of(embedding)
             outputs["familiarity"] = familiar[:, None]

@@ -39,28 +39,30 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
 
 
-def slope(
-    logits: np.ndarray, labels: np.ndarray, unfamiliarity: np.ndarray, temperature: float
-) -> float:
-    """Fit how fast the temperature grows with unfamiliarity, by maximum likelihood.
+def temperature_and_slope(
+    logits: np.ndarray, labels: np.ndarray, unfamiliarity: np.ndarray
+) -> tuple[float, float]:
+    """Fit a temperature, and how fast it grows with unfamiliarity, by maximum likelihood.
 
     Args:
-        logits: [N, K], of clips from corpora that the model was not fitted to.
+        logits: [N, K], of clips of held-out corpora and of held-out speakers.
         labels: [N], class ids.
         unfamiliarity: [N], of these clips.
-        temperature: of familiar clips.
 
     Returns:
-        0 to ``MOST_SLOPE``, for ``growth``.
+        The temperature of familiar clips, and the slope for ``growth``, 0 to ``MOST_SLOPE``.
     """
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import minimize
 
     logits, labels = _checked(logits, labels)
 
-    def loss(value: float) -> float:
-        return nll(scaled(logits, temperature * growth(value, unfamiliarity)), labels)
+    def loss(values: np.ndarray) -> float:
+        return nll(scaled(logits, np.exp(values[0]) * growth(values[1], unfamiliarity)), labels)
 
-    return float(minimize_scalar(loss, bounds=(0, MOST_SLOPE), method="bounded").x)
+    start = [np.log(temperature(logits, labels)), 0.0]
+    bounds = [tuple(np.log(TEMPERATURE_RANGE)), (0, MOST_SLOPE)]
+    found = minimize(loss, start, bounds=bounds, method="L-BFGS-B").x
+    return float(np.exp(found[0])), float(found[1])
 
 
 def growth(slope: float, unfamiliarity: np.ndarray) -> np.ndarray:

@@ -69,15 +69,14 @@ class Familiarity:
         if np.shape(embedding)[-1] != self.width:
             raise ValueError(f"an embedding of {np.shape(embedding)[-1]}, not {self.width}")
         here = present(self.parts, embedding)
-        far = np.where(here, standardised(self.parts, log_distances(self.parts, embedding)), 0)
-        count = np.maximum(here.sum(1), 1)
-        unfamiliarity = far.sum(1) / count
-        less = self.held_out[count - 1] > unfamiliarity[:, None]
+        unfamiliarity = joined(self.parts, log_distances(self.parts, embedding), here)
+        rows = self.held_out[np.maximum(here.sum(1), 1) - 1]
+        less = rows > unfamiliarity[:, None]
         return unfamiliarity, less.mean(1)
 
 
 def fit_parts(
-    embedding: np.ndarray, widths: Sequence[int], speakers: Sequence[str]
+    embedding: np.ndarray, widths: Sequence[int], speakers: Sequence[str] | np.ndarray
 ) -> tuple[Part, ...]:
     """Choose features and keep training clips, one part of each branch; not calibrated yet.
 
@@ -160,6 +159,12 @@ def standardised(parts: Sequence[Part], logs: np.ndarray) -> np.ndarray:
     return (logs - [part.centre for part in parts]) / np.array([part.spread for part in parts])
 
 
+def joined(parts: Sequence[Part], logs: np.ndarray, here: np.ndarray) -> np.ndarray:
+    """Mean over the branches that have something, 0 without any: [N, P] and [N, P] -> [N]."""
+    far = np.where(here, standardised(parts, logs), 0)
+    return np.asarray(far.sum(1) / np.maximum(here.sum(1), 1))
+
+
 def calibrated(parts: Sequence[Part], logs: np.ndarray, here: np.ndarray) -> Familiarity:
     """Compare with familiar clips whose speakers were held out.
 
@@ -196,17 +201,18 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
 
 def across_folds(
     embedding: np.ndarray, widths: Sequence[int], speakers: np.ndarray
-) -> Familiarity | None:
+) -> tuple[Familiarity | None, np.ndarray]:
     """Keep all clips [N, E], and compare with the distances of each fold's speakers to the others.
 
     Returns:
-        None of a single speaker, and where no branch has anything.
+        None of a single speaker, and where no branch has anything; and the unfamiliarity of each
+        clip when its speaker was held out, [N].
     """
     from sklearn.model_selection import GroupKFold
 
     folds = min(FOLDS, len(np.unique(speakers)))
     if folds < 2:
-        return None
+        return None, np.zeros(len(embedding))
     logs = np.zeros((len(embedding), len(widths)))
     here = np.zeros(logs.shape, bool)
     for others, held in GroupKFold(folds).split(embedding, groups=speakers):
@@ -214,4 +220,7 @@ def across_folds(
         logs[held] = log_distances(parts, embedding[held])
         here[held] = present(parts, embedding[held])
     parts = fit_parts(embedding, widths, speakers)
-    return calibrated(parts, logs, here) if here.any() else None
+    if not here.any():
+        return None, np.zeros(len(embedding))
+    found = calibrated(parts, logs, here)
+    return found, joined(found.parts, logs, here)

@@ -121,7 +121,7 @@ def fitted(
     training = {clip.clip_id for clip in experiment.train}
     trained = np.array([clip.clip_id in training for clip in clips])
     if experiment.settings.train.inner_folds:
-        return familiarity.across_folds(rows, widths, speakers)
+        return familiarity.across_folds(rows, widths, speakers)[0]
     parts = familiarity.fit_parts(rows[trained], widths, speakers[trained])
     held = rows[~trained]
     here = familiarity.present(parts, held)

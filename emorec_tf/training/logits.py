@@ -99,6 +99,8 @@ def fit_temperature(
     """Fit the temperature that logits are divided by and store it, unless it is stored already.
 
     It is fitted to predictions of inner folds if there are any, else to the validation speakers.
+    Where several corpora were joined, it is fitted to predictions of held-out corpora, too, and
+    grows with a clip's unfamiliarity.
 
     Args:
         run: finished or not; its temperature.json says after how many epochs it was fitted.
@@ -112,7 +114,11 @@ def fit_temperature(
         return run.temperature
     inner = inner_cv.answers(run)
     clip_ids, logits, truth = inner or _validation_answers(run, experiment, model)
-    fitted = calibration.temperature(logits, truth)
+    fitted, more = calibration.temperature(logits, truth), {}
+    shift = shift_answers.with_inner(run, inner) if inner else None
+    if shift is not None and run.familiarity_file.exists():
+        fitted, slope = calibration.temperature_and_slope(*shift)
+        more = {"unfamiliar_slope": slope, "held_out_corpora": shift_answers.corpora(run)}
     before, after = (calibration.nll(calibration.scaled(logits, t), truth) for t in (1.0, fitted))
     facts = {
         "temperature": fitted,
@@ -121,10 +127,8 @@ def fit_temperature(
         "validation_clips": len(clip_ids),
         "validation_nll_before": before,
         "validation_nll_after": after,
+        **more,
     }
-    shift = shift_answers.answers(run)
-    if shift is not None and run.familiarity_file.exists():
-        facts["unfamiliar_slope"] = calibration.slope(*shift, fitted)
     write_atomically(run.folder / "temperature.json", json.dumps(facts, indent=1))
     return fitted
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import log_softmax
 
 from emorec_tf.errors import UserError
 from emorec_tf.models.classical import head_search
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from emorec_tf.models.classical.head_search import Rows
 
 
-def corpora_of(speakers: Sequence[str]) -> np.ndarray:
+def corpora_of(speakers: Iterable[str]) -> np.ndarray:
     """Corpus of each speaker, "" of a single one."""
     return np.array([s.partition("/")[0] if "/" in s else "" for s in speakers])
 
@@ -39,14 +40,14 @@ def collect(run: Run, search: Search, best: Any, rows: Rows, clip_ids: Sequence[
         rows: of clips, then of their copies, which are used for fitting but never scored.
         clip_ids: of the clips.
     """
-    corpora = corpora_of(rows.speakers)
-    names = sorted(set(corpora))
+    own = corpora_of(rows.speakers)
+    names = sorted(set(own))
     if len(names) < 2:
         return
     classes = len(set(rows.labels))
     rounds, lefts = [], []
     for name in names:
-        others = corpora != name
+        others = own != name
         if len(set(rows.labels[others])) < classes:
             continue  # a head that lacks a class cannot be compared
         lefts.append(np.flatnonzero(~others[: len(clip_ids)]))
@@ -58,16 +59,22 @@ def collect(run: Run, search: Search, best: Any, rows: Rows, clip_ids: Sequence[
     _write(
         run,
         clip_ids=np.array([clip_ids[i] for i in at], str),
-        corpora=corpora[at],
+        corpora=own[at],
         logits=found,
         labels=rows.labels[at],
     )
 
 
 def place(
-    run: Run, rows: np.ndarray, clip_ids: Sequence[str], widths: Sequence[int], speakers: Any
+    run: Run,
+    rows: np.ndarray,
+    clip_ids: Sequence[str],
+    widths: Sequence[int],
+    speakers: Sequence[str],
 ) -> None:
-    """Add how unfamiliar each clip is to the corpora that its head was fitted to.
+    """Add how unfamiliar each clip is to what its head was fitted to: the other corpora.
+
+    Also how unfamiliar clips are when only their speakers are held out, as in inner folds.
 
     Args:
         run: that may have such predictions.
@@ -79,23 +86,70 @@ def place(
     kept = _read(run)
     if kept is None:
         return
+    names = np.asarray(speakers)
+    _, held = familiarity.across_folds(rows, widths, names)
+    far = np.zeros(len(kept["clip_ids"]))
     numbers = {clip_id: n for n, clip_id in enumerate(clip_ids)}
-    corpora, far = corpora_of(speakers), np.zeros(len(kept["clip_ids"]))
-    for name in set(kept["corpora"]):
-        others, own = corpora != name, kept["corpora"] == name
-        found = familiarity.across_folds(rows[others], widths, np.asarray(speakers)[others])
+    for name in sorted(set(kept["corpora"])):
+        others, own = corpora_of(speakers) != name, kept["corpora"] == name
+        found, _ = familiarity.across_folds(rows[others], widths, names[others])
         if found is not None:
-            at = [numbers[clip_id] for clip_id in kept["clip_ids"][own]]
-            far[own] = found.of(rows[at])[0]
-    _write(run, **{**kept, "unfamiliarity": far})
+            far[own] = found.of(rows[[numbers[i] for i in kept["clip_ids"][own]]])[0]
+    added = {"unfamiliarity": far, "held_ids": np.array(clip_ids, str), "held": held}
+    _write(run, **{**kept, **added})
 
 
-def answers(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Logits [N, K], class ids [N] and unfamiliarity [N]; None of a run that has none."""
+def with_inner(
+    run: Run, inner: tuple[Sequence[str], np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Predictions of held-out corpora, then those of held-out speakers.
+
+    Args:
+        run: that may have the first.
+        inner: clip ids, logits and class ids of inner folds.
+
+    Returns:
+        Logits [N, K], class ids [N] and unfamiliarity [N]; None of a run that has none.
+    """
     kept = _read(run)
     if kept is None or "unfamiliarity" not in kept:
         return None
-    return kept["logits"], kept["labels"], kept["unfamiliarity"]
+    held = dict(zip(kept["held_ids"], kept["held"], strict=True))
+    clip_ids, logits, labels = inner
+    near = np.array([held.get(clip_id, 0.0) for clip_id in clip_ids])
+    return (
+        np.concatenate([kept["logits"], logits]),
+        np.concatenate([kept["labels"], labels]),
+        np.concatenate([kept["unfamiliarity"], near]),
+    )
+
+
+def corpora(run: Run) -> list[str]:
+    """Names of the corpora that were held out."""
+    return sorted(set((_read(run) or {}).get("corpora", np.zeros(0, str)).tolist()))
+
+
+def write_product(run: Run, members: Sequence[Run], temperatures: Sequence[float]) -> None:
+    """Keep the product of the members' predictions as the run's, if all of them have some.
+
+    Args:
+        run: of the product.
+        members: in order.
+        temperatures: of the members.
+    """
+    found = [_read(member) for member in members]
+    parts = [part for part in found if part is not None]
+    if not parts or len(parts) < len(found):
+        return
+    rows = [{clip_id: n for n, clip_id in enumerate(part["clip_ids"])} for part in parts]
+    both = [n for n, clip_id in enumerate(parts[0]["clip_ids"]) if all(clip_id in r for r in rows)]
+    clip_ids = parts[0]["clip_ids"][both]
+    total = sum(
+        log_softmax(part["logits"][[row[i] for i in clip_ids]] / temperature, axis=1)
+        for part, row, temperature in zip(parts, rows, temperatures, strict=True)
+    )
+    kept = {name: parts[0][name][both] for name in ("corpora", "labels")}
+    _write(run, clip_ids=clip_ids, logits=np.asarray(total), **kept)
 
 
 def _write(run: Run, **arrays: np.ndarray) -> None:
