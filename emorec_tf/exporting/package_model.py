@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from emorec_tf.config.config import flat, to_yaml
 from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
-from emorec_tf.evaluation import run_card
+from emorec_tf.evaluation import familiarity_card, run_card
 from emorec_tf.inference.model_store import SUMS
 from emorec_tf.storage import paths
 from emorec_tf.storage.files import put_in_place, remove, write_atomically
@@ -123,7 +124,7 @@ def fill(
                 facts["unfamiliar_slope"] = trained.unfamiliar_slope
             facts["fitted_to"] = f"out-of-fold predictions of {evaluated.name}"
             write_atomically(folder / "temperature.json", json.dumps(facts, indent=1))
-        card = evaluated_card(trained, evaluated)
+        card = with_sections(evaluated_card(trained, evaluated), familiarity_card.section(trained))
     rest = card.partition("\n")[2].lstrip()  # its first line is the run's name
     paragraphs = [f"# {name}", *([note] if note else []), rest]
     write_atomically(folder / run_card.CARD, "\n\n".join(paragraphs))
@@ -133,6 +134,12 @@ def fill(
         for file in sorted(folder.iterdir())
     ]
     write_atomically(folder / SUMS, "".join(sums))
+
+
+def with_sections(card: str, sections: Sequence[str]) -> str:
+    """Put sections before the card's limits of use."""
+    before, heading, after = card.partition("## Limits of use")
+    return before + "".join(f"{section}\n\n" for section in sections) + heading + after
 
 
 def temperature(evaluated: FinishedRun) -> float:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 
+from emorec_tf.errors import UserError
+from emorec_tf.tasks.calibration import MOST_SLOPE
 from emorec_tf.tasks.familiarity import Familiarity, Part
 
 MOST_BYTES, MOST_PARTS, MOST_WIDTH = 1 << 26, 16, 1 << 20
@@ -30,7 +34,7 @@ def to_bytes(found: Familiarity) -> bytes:
             f"centre{number}": np.array([part.centre, part.spread]),
         }
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
@@ -87,3 +91,27 @@ def _check(found: Familiarity) -> None:
             fits = fits and part.start <= part.columns.min() and part.columns.max() < part.stop
     if not fits:
         raise ValueError("its values are out of bounds")
+
+
+def of_file(path: Path) -> Familiarity | None:
+    """Read a run's file; None where there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        return from_bytes(path.read_bytes())
+    except (OSError, ValueError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is damaged: {line}; delete it, or train the run again") from error
+
+
+def slope_in(path: Path) -> float:
+    """How fast a stored temperature grows with unfamiliarity; 0 where nothing valid is stored."""
+    try:
+        slope = float(json.loads(path.read_text(encoding="utf-8"))["unfamiliar_slope"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+    return slope if 0 <= slope <= MOST_SLOPE else 0.0

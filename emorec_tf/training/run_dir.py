@@ -32,9 +32,8 @@ from emorec_tf.records.records_dir import Records
 from emorec_tf.splits.splits import Split
 from emorec_tf.storage import paths, resumable
 from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
-from emorec_tf.tasks import calibration, tasks
+from emorec_tf.tasks import familiarity_file, tasks
 from emorec_tf.tasks.familiarity import Familiarity
-from emorec_tf.tasks.familiarity_file import from_bytes
 
 if TYPE_CHECKING:
     import keras
@@ -150,12 +149,7 @@ class Run:
     @property
     def unfamiliar_slope(self) -> float:
         """How fast the temperature grows with unfamiliarity; 0 where it does not."""
-        try:
-            found = json.loads((self.folder / "temperature.json").read_text(encoding="utf-8"))
-            slope = float(found["unfamiliar_slope"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0.0
-        return slope if 0 <= slope <= calibration.MOST_SLOPE else 0.0
+        return familiarity_file.slope_in(self.folder / "temperature.json")
 
     @property
     def familiarity_file(self) -> Path:
@@ -164,20 +158,8 @@ class Run:
 
     @property
     def familiarity(self) -> Familiarity | None:
-        """What clips are compared with; None of a run that has none.
-
-        Raises:
-            UserError: a damaged file.
-        """
-        if not self.familiarity_file.exists():
-            return None
-        try:
-            return from_bytes(self.familiarity_file.read_bytes())
-        except (OSError, ValueError) as error:
-            line = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"{self.familiarity_file} is damaged: {line}; delete it, or train the run again"
-            ) from error
+        """What clips are compared with; None of a run that has none; damage is a UserError."""
+        return familiarity_file.of_file(self.familiarity_file)
 
     def is_finished(self, epochs: int | None = None) -> bool:
         """Whether training is over after this many epochs (None: all finished ones)."""

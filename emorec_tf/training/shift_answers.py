@@ -154,7 +154,7 @@ def write_product(run: Run, members: Sequence[Run], temperatures: Sequence[float
 
 def _write(run: Run, **arrays: np.ndarray) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, **arrays)
     write_atomically(run.folder / SHIFT_ANSWERS, buffer.getvalue())
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from emorec_tf.errors import UserError
 from emorec_tf.tasks import familiarity, familiarity_file
 from emorec_tf.tasks.familiarity import Familiarity
 
@@ -77,3 +79,27 @@ def test_nothing_else_is_believed(found: Familiarity, monkeypatch: pytest.Monkey
     monkeypatch.setattr(familiarity_file, "MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="too large"):
         familiarity_file.from_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "slope"),
+    [
+        ('{"temperature": 2, "unfamiliar_slope": 0.4}', 0.4),
+        ('{"temperature": 2}', 0.0),
+        ('{"unfamiliar_slope": -1}', 0.0),
+        ('{"unfamiliar_slope": NaN}', 0.0),
+        ('{"unfamiliar_slope": 1e9}', 0.0),
+        ("[]", 0.0),
+        ("{", 0.0),
+    ],
+)
+def test_only_a_slope_in_bounds_is_taken(tmp_path: Path, text: str, slope: float) -> None:
+    (tmp_path / "temperature.json").write_text(text)
+    assert familiarity_file.slope_in(tmp_path / "temperature.json") == slope
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    assert familiarity_file.of_file(tmp_path / "familiarity.npz") is None
+    (tmp_path / "familiarity.npz").write_text("nonsense")
+    with pytest.raises(UserError, match=r"familiarity\.npz is damaged: .*; delete it"):
+        familiarity_file.of_file(tmp_path / "familiarity.npz")
