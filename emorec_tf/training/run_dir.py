@@ -57,16 +57,8 @@ INNER_ANSWERS = "inner_answers.npz"  # of inner cross-validation
 SHIFT_ANSWERS = "shift_answers.npz"  # of heads that were fitted to the other corpora
 FAMILIARITY = "familiarity.npz"
 # files that training writes; an identical run copies them
-RESULTS = (
-    "best.keras",
-    "last.keras",
-    "refitted.keras",
-    "history.csv",
-    "temperature.json",
-    INNER_ANSWERS,
-    SHIFT_ANSWERS,
-    FAMILIARITY,
-)
+RESULTS = ("best.keras", "last.keras", "refitted.keras", "history.csv", "temperature.json",
+           INNER_ANSWERS, SHIFT_ANSWERS, FAMILIARITY)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
