@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from emorec_tf.evaluation import familiarity_card
 from emorec_tf.evaluation.model_card import LIMITS, between, percent
 from emorec_tf.training.run_dir import Run
 
@@ -33,6 +34,7 @@ def short_card(run: Run) -> str:
         f"- Label: {run.source.get('label_meaning', 'unknown')}\n"
         f"- Licence of the data, which the weights inherit: {run.source.get('licence', '?')}",
         tested(run) + (f" Kept for tests: {people(test)}." if test else ""),
+        *familiarity_card.section(run),
         "## Limits of use\n\n" + "\n".join(f"- {line}" for line in LIMITS),
     ]
     return "\n\n".join(lines) + "\n"

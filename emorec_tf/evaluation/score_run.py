@@ -70,7 +70,7 @@ def _scored(
 ) -> tuple[dict[str, Any], list[Clip], np.ndarray, Rows]:
     """Metrics, the scored clips, their answers [N, K] or [N], and the robustness table."""
     from emorec_tf.records import corruptions
-    from emorec_tf.training import logits
+    from emorec_tf.training import clip_familiarity, logits
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
     test = experiment.scored("test")
@@ -79,17 +79,24 @@ def _scored(
     adapter = SpeakerAdapter.for_model(model, run.config.data.enrol).fit(experiment, test, model)
     batches = logits.ClipBatches(experiment.records, test, keep=True)
 
-    def answer(corruption: Any) -> np.ndarray:
-        return task.predictions(
-            logits.logits_of(model, batches, adapter, corruption)[0], temperature
-        )
+    answering = clip_familiarity.Answering(model, run)
 
-    raw, clips = logits.logits_of(model, batches, adapter)
-    metrics = task.scores(clips, raw, temperature, experiment.scored("train"))
+    def answer(corruption: Any) -> np.ndarray:
+        raw, _, growth, _ = answering.logits_of(batches, adapter, corruption)
+        return task.predictions(raw, (temperature or 1.0) * growth)
+
+    raw, clips, growth, familiar = answering.logits_of(batches, adapter)
+    metrics = task.scores(clips, raw, temperature, experiment.scored("train"), growth)
+    if familiar is not None and answering.found is not None:
+        metrics["familiarity"] = {
+            "median": float(np.median(familiar)),
+            "threshold": answering.found.threshold,
+            "unlike": float((familiar < answering.found.threshold).mean()),
+        }
     metrics["parameters"] = model.count_params()
     features = experiment.settings.features
     conditions = corruptions.table(answer, task.truth(clips), task.metrics, features)
-    return metrics, clips, task.predictions(raw, temperature), conditions
+    return metrics, clips, task.predictions(raw, (temperature or 1.0) * growth), conditions
 
 
 def _prediction_rows(

@@ -18,16 +18,15 @@ import tensorflow as tf
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.schema import Spec, schema
 from emorec_tf.errors import UserError
+from emorec_tf.exporting import familiarity_graph
 from emorec_tf.features import audio_features
+from emorec_tf.models.branch_outputs import BRANCHES, EXPERT, with_branches
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import Tokens
 from emorec_tf.training import speaker_adaptation
 from emorec_tf.training.run_dir import Run
 
 Tensors = dict[str, tf.Tensor]
-
-BRANCHES = ("audio_branch", "face_branch")
-EXPERT = "expert_"  # members of an ensemble, each a network with its own branches
 
 MASK_OF = {"faces": "face_mask", "mesh": "mesh_mask"}
 SERVED_AS = {"mesh": "landmarks"}  # arrays of an example that exports name differently
@@ -53,7 +52,8 @@ def serving(run: Run, model: keras.Model) -> Serving:
     Returns:
         The function takes a dict of the inputs that ``input_specs`` lists and returns
         ``probabilities`` [B, K] (or ``value`` [B, 1] of a continuous target), ``logits`` [B, K]
-        and ``embedding`` [B, E]. Where a mask is 0, and beyond ``samples``, inputs are ignored.
+        and ``embedding`` [B, E]; of a run that can tell, also ``familiarity`` [B, 1]. Where a mask
+        is 0, and beyond ``samples``, inputs are ignored.
 
     Raises:
         UserError: a run that needs other clips of the speaker.
@@ -64,6 +64,7 @@ def serving(run: Run, model: keras.Model) -> Serving:
     inputs = input_specs(run.config.features, arrays_used(model))
     prepared = preprocessing(run, model)
     temperature = run.temperature or 1.0
+    compared, slope = run.familiarity, run.unfamiliar_slope
     signature = {
         name: tf.TensorSpec((None, *spec.shape), spec.dtype, name) for name, spec in inputs.items()
     }
@@ -72,10 +73,14 @@ def serving(run: Run, model: keras.Model) -> Serving:
     def serve(arrays: Tensors) -> Tensors:
         found = network(prepared(arrays), training=False)
         embedding = joined([Tokens(*one) for one in found["tokens"]])
+        outputs, divisor = {"embedding": embedding}, temperature
+        if compared is not None:
+            far, outputs["familiarity"] = familiarity_graph.scores(compared, embedding)
+            divisor = temperature * familiarity_graph.growth(slope, far) if slope else temperature
         if run.task.rating:
-            return {"value": found["logits"], "embedding": embedding}
-        shares = tf.nn.softmax(found["logits"] / temperature)
-        return {"probabilities": shares, "logits": found["logits"], "embedding": embedding}
+            return {"value": found["logits"], **outputs}
+        shares = tf.nn.softmax(found["logits"] / divisor)
+        return {"probabilities": shares, "logits": found["logits"], **outputs}
 
     return Serving(run, model, inputs, serve)
 
@@ -135,31 +140,6 @@ def input_specs(features: FeaturesConfig, used: set[str]) -> dict[str, Spec]:
             dtype = "float32" if name.endswith("_mask") else spec.dtype
             specs[SERVED_AS.get(name, name)] = Spec(spec.shape, dtype)
     return specs
-
-
-def with_branches(model: keras.Model) -> keras.Model:
-    """Return the same network with the inputs of its fusion as further outputs.
-
-    Returns:
-        A model ``-> {"logits": [B, K], "tokens": [Tokens, ...]}``, one of each branch of the
-        network, audio first; of an ensemble, those of each member.
-    """
-    found: dict[str, list[Any]] = {}
-
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if layer.name.startswith(EXPERT):
-            member = with_branches(layer)(*args, **kwargs)
-            found[layer.name] = member["tokens"]
-            return member["logits"]
-        output = layer(*args, **kwargs)
-        if layer.name in BRANCHES:
-            found[layer.name] = [output]
-        return output
-
-    same = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
-    tokens = [one for name in sorted(found) for one in found[name]]  # audio comes before face
-    # No operation is added to the graph: its name could clash with a loaded operation.
-    return keras.Model(same.input, {"logits": same.output, "tokens": tokens})
 
 
 def preprocessing(run: Run, model: keras.Model) -> Callable[[Tensors], Tensors]:

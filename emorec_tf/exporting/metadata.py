@@ -22,6 +22,8 @@ MEANING = {
     "value": "the estimated rating",
     "embedding": "mean over time of each branch's features, audio first, of an ensemble member by "
     "member; zero where absent",
+    "familiarity": "share of familiar clips, held out of training, that are less like the training "
+    "clips, 0 to 1",
 }
 
 

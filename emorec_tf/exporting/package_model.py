@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from emorec_tf.config.config import comparable, flat, to_yaml
 from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
-from emorec_tf.evaluation import run_card
+from emorec_tf.evaluation import familiarity_card, run_card
 from emorec_tf.evaluation.matrix_section import matrix_section, with_section
 from emorec_tf.inference.model_store import SUMS
 from emorec_tf.storage import paths
@@ -119,6 +119,8 @@ def fill(
     run_dir.write_history(packaged, trained.history)
     model = run_dir.load_model(trained.model_file)  # not compiled, so without the optimiser's state
     run_dir.save_model(model, packaged.model_file)
+    if trained.familiarity is not None:  # it is refused where it is damaged
+        paths.copy(trained.familiarity_file, folder / trained.familiarity_file.name)
     if evaluated is None:
         if trained.classes:
             paths.copy(trained.folder / "temperature.json", folder / "temperature.json")
@@ -127,9 +129,11 @@ def fill(
         if trained.classes:
             facts: dict[str, Any] = {"temperature": temperature(evaluated)}
             facts["epochs"] = len(trained.history)
+            if trained.unfamiliar_slope:
+                facts["unfamiliar_slope"] = trained.unfamiliar_slope
             facts["fitted_to"] = f"out-of-fold predictions of {evaluated.name}"
             write_atomically(folder / "temperature.json", json.dumps(facts, indent=1))
-        card = evaluated_card(trained, evaluated)
+        card = with_sections(evaluated_card(trained, evaluated), familiarity_card.section(trained))
     rest = card.partition("\n")[2].lstrip()  # its first line is the run's name
     paragraphs = [f"# {name}", *([note] if note else []), with_section(rest, corpora)]
     write_atomically(folder / run_card.CARD, "\n\n".join(paragraphs))
@@ -139,6 +143,12 @@ def fill(
         for file in sorted(folder.iterdir())
     ]
     write_atomically(folder / SUMS, "".join(sums))
+
+
+def with_sections(card: str, sections: Sequence[str]) -> str:
+    """Put sections before the card's limits of use."""
+    before, heading, after = card.partition("## Limits of use")
+    return before + "".join(f"{section}\n\n" for section in sections) + heading + after
 
 
 def temperature(evaluated: FinishedRun) -> float:

@@ -12,7 +12,8 @@ import numpy as np
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
-from emorec_tf.inference import predictor
+from emorec_tf.inference import model_inputs, predictor
+from emorec_tf.tasks import calibration
 
 if TYPE_CHECKING:
     from emorec_tf.exporting.export_graph import Serving
@@ -45,7 +46,7 @@ def clip_cases(
     make = examples.maker(features, face_model, mesh_model)
     cases = []
     for path in paths:
-        example, _ = predictor.inputs_of(make, path)
+        example, _ = model_inputs.inputs_of(make, path)
         clip = Clip(clip_id=path, speaker="", emotion="", video=path, audio=path)
         heard = examples.waveform_of(clip, features)
         cases.append(case(served, path, np.zeros(0) if heard is None else heard, example))
@@ -100,28 +101,27 @@ def case(served: Serving, name: str, waveform: np.ndarray, example: Arrays) -> C
 
 def reference(served: Serving) -> Answer:
     """Return the function that predicts by the run itself, as ``predict`` does."""
-    from emorec_tf.exporting.export_graph import with_branches
+    from emorec_tf.models import branch_outputs
 
     run, model = served.run, served.model
     adapt = predictor.adapter(run, model, None, None)  # type: ignore[arg-type]  # no folder, no maker
-    network = with_branches(model)
+    network, compared = branch_outputs.with_branches(model), run.familiarity
 
     def answer(example: Arrays) -> Arrays:
         found = network.predict_on_batch(adapt(example, None))
-        means = [mean_of(*tokens) for tokens in found["tokens"]]
-        raw, embedding = np.asarray(found["logits"]), np.concatenate(means, -1)
-        predicted = run.task.predictions(raw, run.temperature)
+        raw, embedding = np.asarray(found["logits"]), branch_outputs.embedding_of(found)
+        outputs = {"embedding": embedding}
+        temperature: float | np.ndarray = run.temperature or 1.0
+        if compared is not None:
+            far, familiar = compared.of(embedding)
+            outputs["familiarity"] = familiar[:, None]
+            temperature = temperature * calibration.growth(run.unfamiliar_slope, far)
+        predicted = run.task.predictions(raw, temperature)
         if run.task.rating:
-            return {"value": predicted[:, None], "embedding": embedding}
-        return {"probabilities": predicted, "logits": raw, "embedding": embedding}
+            return {"value": predicted[:, None], **outputs}
+        return {"probabilities": predicted, "logits": raw, **outputs}
 
     return answer
-
-
-def mean_of(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Mean over the real tokens, zero where there are none: [B, S, E], [B, S] -> [B, E]."""
-    real = np.asarray(mask, np.float64)[..., None]
-    return (values * real).sum(1) / np.maximum(real.sum(1), 1)
 
 
 def predictions_of(

@@ -91,20 +91,29 @@ def unbroken(text: str) -> str:
 def columns_of(answer: Answer) -> list[str]:
     """Names of the columns that ``cells`` fills."""
     how = [] if "value" in answer else ["probability", "next"]
-    return [answer.get("target", "emotion"), *how, "audio", "face"]
+    familiar = ["familiarity"] if "familiarity" in answer else []
+    return [answer.get("target", "emotion"), *how, *familiar, "audio", "face"]
 
 
 def cells(row: Answer, top: int) -> list[str]:
     """The answer, its probability, and the next likely ones; then what it is based on."""
+    basis = [*familiarity_column(row), *presence_columns(row)]
     if "value" in row:
         value = NOTHING if row["value"] is None else f"{row['value']:.1f}"
-        return [value, *presence_columns(row)]
+        return [value, *basis]
     ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
     if not ranked:
-        return [NOTHING, "", "", *presence_columns(row)]
+        return [NOTHING, "", "", *basis]
     first = 0 if row["emotion"] == UNSURE else 1
     others = ", ".join(unbroken(f"{name} {p:.2f}") for name, p in ranked[first:top])
-    return [unbroken(row["emotion"]), f"{ranked[0][1]:.2f}", others, *presence_columns(row)]
+    return [unbroken(row["emotion"]), f"{ranked[0][1]:.2f}", others, *basis]
+
+
+def familiarity_column(row: Answer) -> list[str]:
+    """Share of held-out familiar clips that are less familiar; no column of a run that has none."""
+    if "familiarity" not in row:
+        return []
+    return ["" if row["familiarity"] is None else f"{row['familiarity']:.3f}"]
 
 
 def presence_columns(row: Answer) -> list[str]:

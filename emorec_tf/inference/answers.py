@@ -18,7 +18,8 @@ class ClipAnswer:
 
     Where a rating is estimated, ``value`` holds it, and there are no probabilities. Without
     anything that the network uses there is neither. ``speech`` is set only where a check found
-    none.
+    none. ``familiarity`` is the share of familiar clips, held out of training, that are less like
+    the training clips than this one, 0 to 1.
     """
 
     clip: str
@@ -32,11 +33,15 @@ class ClipAnswer:
     value: float | None = None
     speech: bool | None = None
     rated: bool = False
+    familiarity: float | None = None
+    compared: bool = False  # with training clips: the run can tell how familiar a clip is
 
     def as_dict(self) -> dict[str, Any]:
         """Give the object of ``--json``; a target other than emotions is named."""
         row = asdict(self)
         target, value, rated = row.pop("target"), row.pop("value"), row.pop("rated")
+        if not row.pop("compared"):
+            del row["familiarity"]
         if row["speech"] is None:
             del row["speech"]
         if rated:

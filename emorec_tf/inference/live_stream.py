@@ -24,7 +24,8 @@ from emorec_tf.errors import UserError
 from emorec_tf.features import face_detection, face_tracks
 from emorec_tf.features.decoded import AudioTrack, FaceTrack
 from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TrackFrame
-from emorec_tf.inference.predictor import Predictor, batch_of
+from emorec_tf.inference.model_inputs import batch_of
+from emorec_tf.inference.predictor import Predictor
 from emorec_tf.media import frame_loop, samplers, voice_activity
 from emorec_tf.media.container import FOREIGN_ERRORS, Source, media_errors, open_media
 from emorec_tf.media.decode_windows import FRAMES_AT_MOST

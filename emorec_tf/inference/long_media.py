@@ -17,8 +17,9 @@ from emorec_tf.features.decoded import AudioTrack, FaceTrack
 from emorec_tf.inference import face_watcher, person_tracking, windows
 from emorec_tf.inference.answers import MediaAnswer
 from emorec_tf.inference.face_watcher import Watcher
+from emorec_tf.inference.model_inputs import Inputs, batch_of, is_seen
 from emorec_tf.inference.person_tracking import Person
-from emorec_tf.inference.predictor import Inputs, Predictor, batch_of, is_seen
+from emorec_tf.inference.predictor import Predictor
 from emorec_tf.media import voice_activity
 from emorec_tf.media.container import Source
 from emorec_tf.media.decode import Recording
@@ -64,7 +65,8 @@ def answer_windows(
     indices = numbered(rows, watcher.crowd)
     people = {number: watcher.crowd[index] for number, index in indices.items()}
     answer = summary(model, source, rows, people)
-    timeline = windows.merged(rows, hop_seconds, source.seconds, model.abstain_below)
+    limits = model.abstain_below, model.unfamiliar_below
+    timeline = windows.merged(rows, hop_seconds, source.seconds, *limits)
     portraits = {n: face_watcher.portrait(watcher.best[i][1]) for n, i in indices.items()}
     problem = decoding.problem and f"{decoding.problem}; the answer is of the rest"
     return MediaAnswer(answer, timeline, portraits, problem)
@@ -84,7 +86,8 @@ def summary(
 ) -> dict[str, Any]:
     """Answer for the person who is seen longest, over all windows; then people and windows."""
     main = max(people, key=lambda n: (len(people[n].seconds), -n), default=None)
-    together = windows.mean([row for row in rows if row["person"] == main], model.abstain_below)
+    limits = model.abstain_below, model.unfamiliar_below
+    together = windows.mean([row for row in rows if row["person"] == main], *limits)
     with_speech = [r for r in rows if r["audio_present"] and r["speech"] is not False]
     shared = Counter(row["start_seconds"] for row in with_speech)
     data = model.run.config.data

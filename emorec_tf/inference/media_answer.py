@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf.inference import long_media, predictor, windows
+from emorec_tf.inference import long_media, predictor, unfamiliar, windows
 from emorec_tf.inference.answers import MediaAnswer
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.media.container import Source, open_media
@@ -56,6 +56,9 @@ def answer_source(model: Predictor, source: Source, settings: Settings) -> Media
         found = long_media.answer_windows(model, source, hop, settings)
     if all(found.answer.get(key) is None for key in ("emotion", "value")):
         log.warning("%s: no answer, %s", source.name, missing(model.modalities, found.answer))
+    elif unfamiliar.is_unlike(found.answer, model.unlike_below):
+        share = found.answer["familiarity"]
+        log.warning("%s: %s (familiarity %.3f)", source.name, unfamiliar.SAID, share)
     return found
 
 

@@ -19,7 +19,8 @@ from emorec_tf.features.decoded import AudioTrack, FaceTrack
 from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TRACK_SECONDS, TrackFrame
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.media_answer import answer_media
-from emorec_tf.inference.predictor import KINDS, Inputs, Predictor, batch_of
+from emorec_tf.inference.model_inputs import Inputs, batch_of
+from emorec_tf.inference.predictor import KINDS, Predictor
 from emorec_tf.storage.deferred import Deferred
 from emorec_tf.training.run_dir import Run
 

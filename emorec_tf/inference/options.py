@@ -24,6 +24,9 @@ class ModelOptions:
     speech_check: bool = option(
         True, "ignore the audio where voice activity detection finds no speech"
     )
+    abstain_unfamiliar: bool = option(
+        False, "answer 'unsure' where a clip is unlike anything that the model was trained on"
+    )
     enrol: str | None = option(
         None,
         "folder of unlabelled enrolment clips of the speaker, for a model that was trained with "
@@ -58,6 +61,7 @@ class ModelOptions:
             abstain_below,
             self.enrol,
             self.speech_check,
+            self.abstain_unfamiliar,
         )
         hop_of(loaded.run.config.features.clip_seconds, self.window_hop_seconds)
         return loaded

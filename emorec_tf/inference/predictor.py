@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,17 @@ from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.datasets.discovery import found
 from emorec_tf.errors import SetupError, UserError
-from emorec_tf.inference import devices, model_store
+from emorec_tf.inference import devices, model_store, unfamiliar
 from emorec_tf.inference.answers import ClipAnswer
+from emorec_tf.inference.model_inputs import (
+    Inputs,
+    Maker,
+    batch_of,
+    clip_of,
+    inputs_of,
+    is_seen,
+    mute,
+)
 from emorec_tf.inference.windows import UNSURE
 from emorec_tf.training import run_dir
 
@@ -24,10 +33,8 @@ if TYPE_CHECKING:
     from emorec_tf.features.decoded import AudioTrack, Decoded, FaceTrack, Reader
     from emorec_tf.features.examples import Assembler, Seen
     from emorec_tf.media.container import Source
+    from emorec_tf.training.clip_familiarity import Answering
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
-
-Inputs: TypeAlias = dict[str, np.ndarray]
-Maker: TypeAlias = "Callable[[Clip], tuple[Inputs, Seen]]"
 
 KINDS = ("audio", "face")
 
@@ -49,6 +56,8 @@ class Predictor:
     adapt: SpeakerAdapter
     temperature: float | None
     abstain_below: float = 0.0
+    answering: Answering | None = None  # None: the run cannot tell how familiar a clip is
+    unfamiliar_below: float = 0.0  # the emotion is ``unsure`` where familiarity is below this
 
     def read(self, source: Source) -> Decoded:
         """Decode the middle of an open file: its audio, and the track of its main face.
@@ -69,13 +78,31 @@ class Predictor:
         return self.assembler.assemble(audio, faces, name)
 
     def answer(self, inputs: Inputs) -> list[dict[str, Any]]:
-        """Answer a batch of inputs [B, ...]: emotion and probabilities of each, or its value."""
-        task = self.run.task
-        raw = np.asarray(self.model.predict_on_batch(self.adapt(inputs, None)))
-        rows = task.predictions(raw, self.temperature)
+        """Answer a batch of inputs [B, ...]: emotion and probabilities of each, or its value.
+
+        Of a run that can tell, also the clip's ``familiarity``, 0 to 1.
+        """
+        task, adapted = self.run.task, self.adapt(inputs, None)
+        familiar, temperature = None, self.temperature or 1.0
+        if self.answering is None:
+            raw = np.asarray(self.model.predict_on_batch(adapted))
+            rows = task.predictions(raw, temperature)
+        else:
+            raw, growth, familiar = self.answering(adapted)
+            rows = task.predictions(raw, temperature * growth)
         if task.rating:
-            return [{"value": round(float(row), 3)} for row in rows]
-        return [named(row, task.classes, self.abstain_below) for row in rows]
+            found: list[dict[str, Any]] = [{"value": round(float(row), 3)} for row in rows]
+        else:
+            found = [named(row, task.classes, self.abstain_below) for row in rows]
+        for answer, share in zip(found, () if familiar is None else familiar, strict=False):
+            unfamiliar.mark(answer, share, self.unfamiliar_below)
+        return found
+
+    @property
+    def unlike_below(self) -> float | None:
+        """Familiarity below which a clip is unlike anything in training; None: it cannot tell."""
+        found = self.answering.found if self.answering else None
+        return found.threshold if found else None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -90,7 +117,10 @@ class Predictor:
     @property
     def no_answer(self) -> dict[str, Any]:
         """What stands for an answer where there is nothing that the network uses."""
-        return {"value": None} if self.run.task.rating else {"emotion": None, "probabilities": {}}
+        familiar = {"familiarity": None} if self.answering else {}
+        if self.run.task.rating:
+            return {"value": None, **familiar}
+        return {"emotion": None, "probabilities": {}, **familiar}
 
     def answer_clip(self, path: str, speech_check: bool) -> ClipAnswer:
         """Answer the middle of a file, as in training.
@@ -135,6 +165,7 @@ class Predictor:
             seconds=round(seen.seconds, 3),
             speech=False if no_speech else None,
             rated=rating,
+            compared=self.answering is not None,
         )
 
     def has_speech(self, audio: AudioTrack) -> bool:
@@ -157,6 +188,7 @@ def load(
     abstain_below: float = 0.0,
     enrol: str | None = None,
     speech_check: bool = True,
+    abstain_unfamiliar: bool = False,
 ) -> Predictor:
     """Load a run once, for any number of files.
 
@@ -167,9 +199,11 @@ def load(
         abstain_below: the emotion is ``unsure`` where no probability reaches this.
         enrol: folder of unlabelled clips of the speaker, for a run with speaker adaptation.
         speech_check: leave out the audio of enrolment clips in which no speech is found.
+        abstain_unfamiliar: the emotion is ``unsure`` of a clip that is unlike anything in training.
 
     Raises:
-        UserError: no such run, or enrolment clips that do not fit it.
+        UserError: no such run, one that cannot tell how familiar a clip is, or enrolment clips
+            that do not fit it.
     """
     folder = model_store.folder_of(run_folder)
     model_store.check_sums(folder)
@@ -177,6 +211,8 @@ def load(
     check_enrolment(run, enrol)
     if run.task.rating and abstain_below:
         raise UserError(f"run {run_folder} estimates {run.task.rating}; drop --abstain_below")
+    if abstain_unfamiliar:
+        unfamiliar.check(run)
     temperature = run.temperature
     if temperature is None and not run.task.rating:
         log.warning("%s is not calibrated; evaluate does it", run_folder)
@@ -197,7 +233,11 @@ def load(
         return example, seen
 
     adapt = adapter(run, model, make, enrol)
-    return Predictor(run, model, reader, assembler, adapt, temperature, abstain_below)
+    answering = unfamiliar.answering_of(run, model)
+    made = Predictor(run, model, reader, assembler, adapt, temperature, abstain_below, answering)
+    if not abstain_unfamiliar:
+        return made
+    return replace(made, unfamiliar_below=made.unlike_below or 0.0)
 
 
 def speech_in(audio: AudioTrack, features: FeaturesConfig) -> bool:
@@ -220,18 +260,6 @@ def named(shares: np.ndarray, classes: Sequence[str], abstain_below: float) -> d
         "emotion": classes[int(shares.argmax())] if sure else UNSURE,
         "probabilities": {c: round(float(p), 6) for c, p in zip(classes, shares, strict=True)},
     }
-
-
-def mute(example: Inputs) -> None:
-    """Mask the audio of an example: audio [T, M], audio_mask [T]."""
-    example["audio"][:] = 0
-    example["audio_mask"][:] = 0
-
-
-def is_seen(example: Inputs) -> bool:
-    """Say whether a face, or its mesh, was found."""
-    masks = [example[name] for name in ("face_mask", "mesh_mask") if name in example]
-    return any(bool(mask.any()) for mask in masks)
 
 
 def check_enrolment(run: run_dir.Run, folder: str | None) -> None:
@@ -267,24 +295,3 @@ def adapter(
         except UserError as error:
             log.warning("%s; this enrolment clip does not count", error)
     return own.fit_speaker(clips, model)
-
-
-def inputs_of(make: Maker, path: str) -> tuple[Inputs, Seen]:
-    """Decode a file and give it the shape of a batch of one."""
-    example, seen = make(clip_of(path))
-    return batch_of(example), seen
-
-
-def clip_of(path: str) -> Clip:
-    """Make an unlabelled clip of a file."""
-    return Clip(clip_id=path, speaker="", emotion="", video=path, audio=path)
-
-
-def batch_of(*examples: Inputs) -> Inputs:
-    """Stack examples to inputs [B, ...] of the types that models take."""
-    return {
-        name: np.stack([example[name] for example in examples]).astype(
-            "float32" if name.endswith("_mask") else array.dtype
-        )
-        for name, array in examples[0].items()
-    }

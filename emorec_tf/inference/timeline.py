@@ -106,6 +106,7 @@ def csv_of(cells: Sequence[Cell]) -> str:
     text = StringIO()
     columns = ["start_seconds", "end_seconds", "person"]
     columns += ["value"] if is_rated(cells) else ["emotion", *names]
+    columns += ["familiarity"] if any("familiarity" in cell for cell in cells) else []
     columns += ["audio_present", "speech", "face_present", "face_coverage"]
     lines = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     lines.writeheader()

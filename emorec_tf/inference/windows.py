@@ -49,7 +49,11 @@ def cut(seconds: float, window_seconds: float, hop_seconds: float) -> list[tuple
 
 
 def merged(
-    rows: Sequence[Row], hop_seconds: float, seconds: float, abstain_below: float = 0.0
+    rows: Sequence[Row],
+    hop_seconds: float,
+    seconds: float,
+    abstain_below: float = 0.0,
+    unfamiliar_below: float = 0.0,
 ) -> list[dict[str, Any]]:
     """Lay windows along a grid of steps: of each person, the mean of those over a step's middle.
 
@@ -70,13 +74,15 @@ def merged(
             "person": person,
             "start_seconds": round(step * hop_seconds, 3),
             "end_seconds": round(min((step + 1) * hop_seconds, seconds), 3),
-            **mean(over[step, person], abstain_below),
+            **mean(over[step, person], abstain_below, unfamiliar_below),
         }
         for step, person in places
     ]
 
 
-def mean(rows: Sequence[Row], abstain_below: float = 0.0) -> dict[str, Any]:
+def mean(
+    rows: Sequence[Row], abstain_below: float = 0.0, unfamiliar_below: float = 0.0
+) -> dict[str, Any]:
     """The answer of several windows together: the mean of those that have one.
 
     Audio and face are present where one window has them; the coverage is the mean of all.
@@ -94,6 +100,11 @@ def mean(rows: Sequence[Row], abstain_below: float = 0.0) -> dict[str, Any]:
         best = max(answer["probabilities"], key=answer["probabilities"].get, default=None)
         sure = best is None or answer["probabilities"][best] >= abstain_below
         answer["emotion"] = best if sure else UNSURE
+    if "familiarity" in rows[0]:
+        shares = [row["familiarity"] for row in rows if row["familiarity"] is not None]
+        answer["familiarity"] = round(sum(shares) / len(shares), 4) if shares else None
+        if answer.get("emotion") and shares and answer["familiarity"] < unfamiliar_below:
+            answer["emotion"] = UNSURE
     answer |= {name: any(row[name] for row in rows) for name in ("audio_present", "face_present")}
     speech = [row["speech"] for row in rows]
     answer["speech"] = None if None in speech else any(speech)

@@ -8,6 +8,8 @@ from scipy.special import log_softmax, softmax
 BINS = 15
 # Bounds of the search; outside, the softmax saturates or is uniform and the fit has no minimum.
 TEMPERATURE_RANGE = (0.05, 20.0)
+# Of growth with unfamiliarity, and the unfamiliarity beyond which it stops.
+MOST_SLOPE, MOST_UNFAMILIAR = 5.0, 3.0
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -58,8 +60,39 @@ def bound_warning(temperature: float) -> str:
     )
 
 
-def scaled(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Turn logits [N, K] into probabilities at this temperature."""
+def temperature_and_slope(
+    logits: np.ndarray, labels: np.ndarray, unfamiliarity: np.ndarray
+) -> tuple[float, float]:
+    """Fit a temperature, and how fast it grows with unfamiliarity, by maximum likelihood.
+
+    Args:
+        logits: [N, K], of clips of held-out corpora and of held-out speakers.
+        labels: [N], class ids.
+        unfamiliarity: [N], of these clips.
+
+    Returns:
+        The temperature of familiar clips, and the slope for ``growth``, 0 to ``MOST_SLOPE``.
+    """
+    from scipy.optimize import minimize
+
+    logits, labels = _checked(logits, labels)
+
+    def loss(values: np.ndarray) -> float:
+        return nll(scaled(logits, np.exp(values[0]) * growth(values[1], unfamiliarity)), labels)
+
+    start = [np.log(temperature(logits, labels)), 0.0]
+    bounds = [tuple(np.log(TEMPERATURE_RANGE)), (0, MOST_SLOPE)]
+    found = minimize(loss, start, bounds=bounds, method="L-BFGS-B").x
+    return float(np.exp(found[0])), float(found[1])
+
+
+def growth(slope: float, unfamiliarity: np.ndarray) -> np.ndarray:
+    """How many times a clip's temperature is that of familiar clips: [N] -> [N, 1], at least 1."""
+    return np.asarray(np.exp(slope * np.clip(unfamiliarity, 0, MOST_UNFAMILIAR)))[:, None]
+
+
+def scaled(logits: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
+    """Turn logits [N, K] into probabilities at this temperature, or those of each clip [N, 1]."""
     return softmax(np.asarray(logits, np.float64) / temperature, axis=-1)
 
 

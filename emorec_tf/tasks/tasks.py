@@ -68,11 +68,11 @@ class Classification:
         """Label of a clip, for predictions.csv."""
         return clip.emotion
 
-    def predictions(self, raw: np.ndarray, temperature: float | None) -> np.ndarray:
-        """Turn logits [N, K] into probabilities [N, K]."""
+    def predictions(self, raw: np.ndarray, temperature: float | np.ndarray | None) -> np.ndarray:
+        """Turn logits [N, K] into probabilities [N, K], at one temperature or those of [N, 1]."""
         from emorec_tf.tasks import calibration, restriction
 
-        found = calibration.scaled(raw, temperature or 1.0)
+        found = calibration.scaled(raw, 1.0 if temperature is None else temperature)
         return restriction.restricted(found, self.classes, self.among) if self.among else found
 
     def restricted(self, clips: Sequence[Clip]) -> Classification:
@@ -103,6 +103,7 @@ class Classification:
         raw: np.ndarray,
         temperature: float | None,
         training: Sequence[Clip],
+        growth: float | np.ndarray = 1.0,
     ) -> Scores:
         """All metrics of labelled clips, for metrics.json.
 
@@ -111,6 +112,7 @@ class Classification:
             raw: the model's outputs [N, K].
             temperature: of the calibration; None: uncalibrated.
             training: the training clips; not needed here.
+            growth: of the temperature where a clip is unfamiliar, [N, 1].
         """
         from emorec_tf.tasks import calibration
 
@@ -118,7 +120,7 @@ class Classification:
         ids, before, after = (
             self.truth(clips),
             self.predictions(raw, None),
-            self.predictions(raw, temperature),
+            self.predictions(raw, (temperature or 1.0) * growth),
         )
         labels, speakers = [c.emotion for c in clips], [c.speaker for c in clips]
         return {
@@ -204,7 +206,7 @@ class Regression:
         """Label of a clip, for predictions.csv."""
         return f"{getattr(clip, self.rating):.6g}"
 
-    def predictions(self, raw: np.ndarray, temperature: float | None) -> np.ndarray:
+    def predictions(self, raw: np.ndarray, temperature: float | np.ndarray | None) -> np.ndarray:
         """Take the estimates [N] out of [N, 1]; temperature does not apply."""
         del temperature
         return np.asarray(raw, np.float64)[:, 0]
@@ -236,6 +238,7 @@ class Regression:
         raw: np.ndarray,
         temperature: float | None,
         training: Sequence[Clip],
+        growth: float | np.ndarray = 1.0,
     ) -> Scores:
         """All metrics, and those of a baseline: the mean rating of the training clips.
 
@@ -244,9 +247,11 @@ class Regression:
             raw: the model's outputs [N, 1].
             temperature: written as it is; estimates are not calibrated.
             training: the training clips.
+            growth: not needed.
         """
         from emorec_tf.tasks import regression_metrics
 
+        del growth
         baseline = np.full(len(clips), self.truth(training).mean())
         speakers = [c.speaker for c in clips]
         found = regression_metrics.scores(

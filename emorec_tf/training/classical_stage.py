@@ -78,6 +78,7 @@ def with_classifier(
     """
     from emorec_tf.models.classical import head_layers, head_search
     from emorec_tf.records import voice_perturbation
+    from emorec_tf.training import shift_answers
 
     settings, train = experiment.settings, experiment.settings.train
     by_class = train.class_weights and train.balance == "none"  # else the rows have weights
@@ -95,6 +96,7 @@ def with_classifier(
         everything = head_search.joined([training, validation, *varied, *later])
     if train.inner_folds:
         best = _best_of_inner_folds(search, run, reader, everything, [*ids, *later_ids])
+        shift_answers.collect(run, search, best, everything, [*ids, *later_ids])
         scaled = None
     else:
         parts = head_search.parts_of(search, [(fitting, validation)])

@@ -13,7 +13,7 @@ from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.models.classical.head_layers import SPEAKER_FEATURES
 from emorec_tf.models.layers import Tensor, present
 from emorec_tf.models.model import input_tensors
-from emorec_tf.training import inner_cv, run_dir
+from emorec_tf.training import inner_cv, run_dir, shift_answers
 from emorec_tf.training.run_dir import Run
 
 
@@ -25,6 +25,7 @@ def product_model(run: Run) -> keras.Model:
     """
     members = [run_dir.load(run.folder / facts["folder"]) for facts in run.steps.values()]
     inner_cv.write_product(run, members, temperatures(members))
+    shift_answers.write_product(run, members, temperatures(members))
     if run.config.train.refit:
         run_dir.save_model(product(run.config.features, members), run.model_file)
     return product(run.config.features, members, validated=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ from emorec_tf.records import input_pipeline, records_dir
 from emorec_tf.records.records_dir import Records
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.tasks import calibration
-from emorec_tf.training import inner_cv, run_dir
+from emorec_tf.training import inner_cv, run_dir, shift_answers
 from emorec_tf.training.run_dir import Run
 from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 Inputs = dict[str, np.ndarray]
+
+
+class Network(Protocol):
+    """What answers batches: a Keras model, or a function in its place."""
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Answer a batch."""
+
+
 Batch = tuple[Inputs, np.ndarray]  # arrays of clips, and their ids
 
 
@@ -54,7 +63,7 @@ class ClipBatches:
 
 
 def logits_of(
-    model: keras.Model,
+    model: Network,
     batches: ClipBatches,
     adapter: SpeakerAdapter | None = None,
     corruption: Callable[[Inputs], Inputs] | None = None,
@@ -92,6 +101,8 @@ def fit_temperature(
     """Fit the temperature that logits are divided by and store it, unless it is stored already.
 
     It is fitted to predictions of inner folds if there are any, else to the validation speakers.
+    Where several corpora were joined, it is fitted to predictions of held-out corpora, too, and
+    grows with a clip's unfamiliarity.
 
     Args:
         run: finished or not; its temperature.json says after how many epochs it was fitted.
@@ -105,7 +116,11 @@ def fit_temperature(
         return run.temperature
     inner = inner_cv.answers(run)
     clip_ids, logits, truth = inner or _validation_answers(run, experiment, model)
-    fitted = calibration.temperature(logits, truth)
+    fitted, more = calibration.temperature(logits, truth), {}
+    shift = shift_answers.with_inner(run, inner) if inner else None
+    if shift is not None and run.familiarity_file.exists():
+        fitted, slope = calibration.temperature_and_slope(*shift)
+        more = {"unfamiliar_slope": slope, "held_out_corpora": shift_answers.corpora(run)}
     if calibration.at_bound(fitted):
         _LOG.warning("%s: %s", run.folder, calibration.bound_warning(fitted))
     before, after = (calibration.nll(calibration.scaled(logits, t), truth) for t in (1.0, fitted))
@@ -116,6 +131,7 @@ def fit_temperature(
         "validation_clips": len(clip_ids),
         "validation_nll_before": before,
         "validation_nll_after": after,
+        **more,
     }
     write_atomically(run.folder / "temperature.json", json.dumps(facts, indent=1))
     return fitted

@@ -2,7 +2,8 @@
 
 ``config.yaml`` resolved settings, ``run.json`` classes, split and where the data came from,
 ``history.csv`` one line per epoch, ``best.keras`` and ``last.keras`` models with optimiser state,
-``temperature.json`` what logits are divided by, ``logs/`` for TensorBoard; ``metrics.json``,
+``temperature.json`` what logits are divided by, ``familiarity.npz`` what clips are compared with,
+``logs/`` for TensorBoard; ``metrics.json``,
 ``predictions.csv`` and ``robustness.csv`` from ``evaluate``.
 """
 
@@ -31,7 +32,8 @@ from emorec_tf.records.records_dir import Records
 from emorec_tf.splits.splits import Split
 from emorec_tf.storage import paths, resumable
 from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
-from emorec_tf.tasks import tasks
+from emorec_tf.tasks import familiarity_file, tasks
+from emorec_tf.tasks.familiarity import Familiarity
 
 if TYPE_CHECKING:
     import keras
@@ -52,15 +54,11 @@ KIND = resumable.Kind(
     },
 )
 INNER_ANSWERS = "inner_answers.npz"  # of inner cross-validation
+SHIFT_ANSWERS = "shift_answers.npz"  # of heads that were fitted to the other corpora
+FAMILIARITY = "familiarity.npz"
 # files that training writes; an identical run copies them
-RESULTS = (
-    "best.keras",
-    "last.keras",
-    "refitted.keras",
-    "history.csv",
-    "temperature.json",
-    INNER_ANSWERS,
-)
+RESULTS = ("best.keras", "last.keras", "refitted.keras", "history.csv", "temperature.json",
+           INNER_ANSWERS, SHIFT_ANSWERS, FAMILIARITY)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -139,6 +137,21 @@ class Run:
                 f"it, and evaluate fits it again"
             )
         return value if fits else None
+
+    @property
+    def unfamiliar_slope(self) -> float:
+        """How fast the temperature grows with unfamiliarity; 0 where it does not."""
+        return familiarity_file.slope_in(self.folder / "temperature.json")
+
+    @property
+    def familiarity_file(self) -> Path:
+        """What clips are compared with, where the run has it."""
+        return self.folder / FAMILIARITY
+
+    @property
+    def familiarity(self) -> Familiarity | None:
+        """What clips are compared with; None of a run that has none; damage is a UserError."""
+        return familiarity_file.of_file(self.familiarity_file)
 
     def is_finished(self, epochs: int | None = None) -> bool:
         """Whether training is over after this many epochs (None: all finished ones)."""

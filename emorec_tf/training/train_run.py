@@ -52,7 +52,7 @@ def _train(
     shared_stages: Path | None,
     until: int | None,
 ) -> Run:
-    from emorec_tf.training import fit, logits
+    from emorec_tf.training import clip_familiarity, fit, logits
     from emorec_tf.training.distributed import sync
 
     before = stages.plan(experiment, shared_stages or folder.parent / stages.FOLDER)
@@ -67,6 +67,7 @@ def _train(
     with sync.watched(folder):
         fit.fit(run, experiment, until)
         if cluster.is_chief():
+            clip_familiarity.fit(run, experiment)
             logits.fit_temperature(run, experiment)
         sync.decided_by_chief(True)  # all wait until the chief has written everything
     return run

@@ -109,3 +109,15 @@ def test_ratings_and_empty_answers() -> None:
     assert empty[1:4] == ["nothing to see or hear", "", ""]
     (_, unsure) = rows_of(printed([clip("a.mp4", emotion="unsure")], 100))
     assert unsure[1:4] == ["unsure", "0.50", "happy 0.50, fearful 0.30, sad 0.15"]
+
+
+@pytest.mark.parametrize("kind", [clip, video])
+def test_familiarity_has_a_column_where_the_run_can_tell(kind: Any) -> None:
+    answer = kind("a.mp4")
+    assert "familiarity" not in printed([answer], 200)
+    told = [answer, *answer.get("windows", [])]
+    for row, share in zip(told, (0.25, 0.125, None), strict=False):
+        row["familiarity"] = share
+    text = printed([answer], 200)
+    cells = [row[-3] for row in rows_of(text)]
+    assert cells == ["familiarity", *(["0.125", ""] if "windows" in answer else ["0.250"])]

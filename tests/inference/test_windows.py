@@ -90,3 +90,12 @@ def test_ratings_are_averaged_too():
     rows = [row(0, 4, 0.5) | {"value": value} for value in (2.0, 3.0, None)]
     assert windows.mean(rows)["value"] == 2.5
     assert windows.mean(rows[2:])["value"] is None
+
+
+def test_familiarity_is_the_mean_of_windows_that_have_one() -> None:
+    rows = [row(0, 4, 0.2) | {"familiarity": share} for share in (0.2, 0.0, None)]
+    assert windows.mean(rows)["familiarity"] == 0.1
+    assert windows.mean(rows)["emotion"] == windows.mean(rows, 0.0, 0.1)["emotion"] == "sad"
+    assert windows.mean(rows, 0.0, 0.11)["emotion"] == windows.UNSURE
+    assert windows.mean(rows[2:])["familiarity"] is None
+    assert "familiarity" not in windows.mean([row(0, 4, 0.2)])

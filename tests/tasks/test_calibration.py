@@ -7,6 +7,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import brier_score_loss, log_loss
 
+from emorec_tf.tasks import calibration
 from emorec_tf.tasks.calibration import (
     TEMPERATURE_RANGE,
     bound_warning,
@@ -152,3 +153,20 @@ def test_informative_confidence_lowers_the_area():
 def test_invalid_input_is_refused(metric, values, labels):
     with pytest.raises(ValueError, match=r"need|finite|class ids"):
         metric(values, labels)
+
+
+@pytest.mark.parametrize("true_slope", [0.0, 0.6])
+def test_temperature_and_slope_are_found_together(true_slope: float) -> None:
+    random = np.random.default_rng(0)
+    strange = random.uniform(-2, 3, 4000)
+    logits = 3 * random.normal(size=(4000, 5))
+    shares = calibration.scaled(logits, 1.5 * calibration.growth(true_slope, strange))
+    labels = np.array([random.choice(5, p=row) for row in shares])
+    found, slope = calibration.temperature_and_slope(logits, labels, strange)
+    assert found == pytest.approx(1.5, rel=0.1)
+    assert slope == pytest.approx(true_slope, abs=0.1)
+
+
+def test_growth_starts_at_familiar_clips_and_ends() -> None:
+    grown = calibration.growth(0.5, np.array([-4.0, 0.0, 1.0, 3.0, 99.0]))[:, 0]
+    np.testing.assert_allclose(grown, np.exp([0, 0, 0.5, 1.5, 1.5]))

@@ -1,0 +1,132 @@
+"""Familiarity of clips to a run's training clips: fitted after training, and asked for later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from emorec_tf.config.clip import Clip
+from emorec_tf.errors import UserError
+from emorec_tf.models import branch_outputs
+from emorec_tf.storage.files import write_atomically
+from emorec_tf.tasks import calibration, familiarity, familiarity_file
+from emorec_tf.tasks.familiarity import Familiarity
+from emorec_tf.training import logits, run_dir, shift_answers
+from emorec_tf.training.run_dir import Run
+from emorec_tf.training.speaker_adaptation import SpeakerAdapter
+
+if TYPE_CHECKING:
+    from emorec_tf.training.experiment import Experiment
+
+
+class Answering:
+    """A network whose clips get their familiarity, where the run can tell it."""
+
+    def __init__(self, model: keras.Model, run: Run) -> None:
+        """Read what the run keeps; a run without familiarity answers as it always did.
+
+        Raises:
+            UserError: a damaged familiarity file.
+        """
+        self.model, self.found = model, run.familiarity
+        self.slope = run.unfamiliar_slope if self.found else 0.0
+        self.network = branch_outputs.with_branches(model) if self.found else None
+        if self.found and sum(branch_outputs.widths_of(self.network)) != self.found.width:
+            raise UserError(
+                f"{run.familiarity_file} is of another network; delete it, or train the run again"
+            )
+
+    def __call__(self, inputs: Any) -> tuple[np.ndarray, float | np.ndarray, np.ndarray | None]:
+        """Answer a batch.
+
+        Returns:
+            Logits [B, K], growth of their temperature (1 or [B, 1]), and familiarity [B] or None.
+        """
+        if self.found is None or self.network is None:
+            return np.asarray(self.model.predict_on_batch(inputs)), 1.0, None
+        found = self.network.predict_on_batch(inputs)
+        far, familiar = self.found.of(branch_outputs.embedding_of(found))
+        grown = calibration.growth(self.slope, far) if self.slope else 1.0
+        return np.asarray(found["logits"]), grown, familiar
+
+    def logits_of(
+        self, batches: Any, adapter: Any, corruption: Any = None
+    ) -> tuple[np.ndarray, list[Clip], float | np.ndarray, np.ndarray | None]:
+        """As ``logits.logits_of``, with growth (1 or [N, 1]) and familiarity ([N] or None)."""
+        collected: list[tuple[float | np.ndarray, np.ndarray | None]] = []
+
+        def once(inputs: Any) -> np.ndarray:
+            raw, grown, familiar = self(inputs)
+            collected.append((grown, familiar))
+            return raw
+
+        raw, clips = logits.logits_of(Predicting(once), batches, adapter, corruption)
+        if self.found is None:
+            return raw, clips, 1.0, None
+        familiar = np.concatenate([f for _, f in collected if f is not None])
+        if not self.slope:
+            return raw, clips, 1.0, familiar
+        return raw, clips, np.concatenate([np.asarray(g) for g, _ in collected]), familiar
+
+
+class Predicting:
+    """A function of a batch's inputs, as ``logits.logits_of`` takes a network."""
+
+    def __init__(self, function: Callable[[Any], np.ndarray]) -> None:
+        """Keep the function."""
+        self.predict_on_batch = function
+
+
+def fit(run: Run, experiment: Experiment) -> None:
+    """Fit familiarity and store it, unless the run is calibrated already: old runs stay.
+
+    A classical head with inner folds is compared with held-out speakers of all training and
+    validation clips; a network, which has seen its training clips too often, with the validation
+    speakers.
+
+    Args:
+        run: finished or not.
+        experiment: of the run.
+    """
+    if run.temperature is not None:
+        return
+    model = run_dir.load_model(run.model_file if run.model_file.exists() else run.validated_file)
+    network = branch_outputs.with_branches(model)
+    widths = branch_outputs.widths_of(network)
+
+    def embed(inputs: Any) -> np.ndarray:
+        return branch_outputs.embedding_of(network.predict_on_batch(inputs))
+
+    adapter = SpeakerAdapter.for_model(model, run.config.data.enrol)
+    clips = [*experiment.train, *experiment.scored("validation")]
+    adapter.fit(experiment, clips, model)
+    batches = logits.ClipBatches(experiment.records, clips)
+    rows, clips = logits.logits_of(Predicting(embed), batches, adapter)
+    found = fitted(rows, clips, widths, experiment)
+    if found is None:
+        return
+    clip_ids, speakers = zip(*((clip.clip_id, clip.speaker) for clip in clips), strict=True)
+    shift_answers.place(run, rows, clip_ids, widths, speakers)
+    write_atomically(run.familiarity_file, familiarity_file.to_bytes(found))
+
+
+def fitted(
+    rows: np.ndarray, clips: Sequence[Clip], widths: Sequence[int], experiment: Experiment
+) -> Familiarity | None:
+    """Fit to embeddings [N, E] of training and validation clips; None: nothing is held out."""
+    speakers = np.array([clip.speaker for clip in clips])
+    training = {clip.clip_id for clip in experiment.train}
+    trained = np.array([clip.clip_id in training for clip in clips])
+    if experiment.settings.train.inner_folds:
+        return familiarity.across_folds(rows, widths, speakers)[0]
+    parts = familiarity.fit_parts(rows[trained], widths, speakers[trained])
+    held = rows[~trained]
+    here = familiarity.present(parts, held)
+    return (
+        familiarity.calibrated(parts, familiarity.log_distances(parts, held), here)
+        if here.any()
+        else None
+    )
