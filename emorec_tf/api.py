@@ -58,6 +58,7 @@ def load(
     *,
     face_model: str | None = None,
     mesh_model: str | None = None,
+    adapt: str | Path | Sequence[str | Path] | None = None,
     enrol: str | None = None,
 ) -> Model:
     """Load a trained model.
@@ -67,17 +68,21 @@ def load(
             returned.
         face_model: face detector's model file, where the detector's package has none.
         mesh_model: face mesh's model file, where MediaPipe has none.
-        enrol: folder of unlabelled clips of the speaker, for a run that was trained with
-            ``enrol=N``.
+        adapt: folder or files: unlabelled recordings of the same speaker or room; see
+            ``Model.adapt``. A run that was trained with ``adapt=N`` needs them.
+        enrol: former name of ``adapt``.
 
     Raises:
-        UserError: no such run, or a damaged one; enrolment clips that do not fit it.
+        UserError: no such run, or a damaged one; recordings that it cannot be adapted to.
 
     >>> emorec_tf.load("runs/demo-concat")
     Model('demo-concat', classes neutral, happy, sad, from audio and face)
     """
     folder = str(_folder(name_or_folder))
-    return Model(predictor.load(folder, face_model, mesh_model, enrol=enrol))
+    clips = adapt if adapt is not None else enrol
+    clips = [clips] if isinstance(clips, (str, Path)) else clips
+    names = None if clips is None else [str(name) for name in clips]
+    return Model(predictor.load(folder, face_model, mesh_model, adapt=names))
 
 
 def prepare(

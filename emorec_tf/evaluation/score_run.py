@@ -70,7 +70,7 @@ def _scored(
     task, test = run.task, experiment.scored("test")
     model = run_dir.load_model(run.model_file)
     temperature = logits.fit_temperature(run, experiment, model)
-    adapter = SpeakerAdapter.for_model(model, run.config.data.enrol).fit(experiment, test, model)
+    adapter = SpeakerAdapter.for_model(model, run.config.data.adapt).fit(experiment, test, model)
     batches = logits.ClipBatches(experiment.records, test, keep=True)
 
     def answer(corruption: Any) -> np.ndarray:
@@ -110,7 +110,7 @@ def _facts(run: Run, protocol: str, clips: Sequence[Clip]) -> dict[str, Any]:
         "protocol": protocol,
         "leaky": run.split.leaky,
         "mode": run.config.data.mode,
-        "enrol": run.config.data.enrol,
+        "enrol": run.config.data.adapt,
         "test_speakers": splits.speakers_of(clips),
         "validation_speakers": [] if run.split.leaky else list(run.split.validation),
         "train_speakers": [] if run.split.leaky else list(run.split.train),

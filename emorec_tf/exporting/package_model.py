@@ -109,6 +109,8 @@ def fill(
     run_dir.write_history(packaged, trained.history)
     model = run_dir.load_model(trained.model_file)  # not compiled, so without the optimiser's state
     run_dir.save_model(model, packaged.model_file)
+    if (trained.folder / run_dir.FEATURE_STANDARD).exists():
+        paths.copy(trained.folder / run_dir.FEATURE_STANDARD, folder / run_dir.FEATURE_STANDARD)
     if evaluated is None:
         if trained.classes:
             paths.copy(trained.folder / "temperature.json", folder / "temperature.json")

@@ -45,7 +45,7 @@ def clip_cases(
     make = examples.maker(features, face_model, mesh_model)
     cases = []
     for path in paths:
-        example, _ = predictor.inputs_of(make, path)
+        example = predictor.batch_of(make(predictor.clip_of(path))[0])
         clip = Clip(clip_id=path, speaker="", emotion="", video=path, audio=path)
         heard = examples.waveform_of(clip, features)
         cases.append(case(served, path, np.zeros(0) if heard is None else heard, example))
@@ -103,7 +103,7 @@ def reference(served: Serving) -> Answer:
     from emorec_tf.exporting.export_graph import with_branches
 
     run, model = served.run, served.model
-    adapt = predictor.adapter(run, model, None, None)  # type: ignore[arg-type]  # no folder, no maker
+    adapt = predictor.adapter(run, model)
     network = with_branches(model)
 
     def answer(example: Arrays) -> Arrays:

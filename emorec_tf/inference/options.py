@@ -24,10 +24,16 @@ class ModelOptions:
     speech_check: bool = option(
         True, "ignore the audio where voice activity detection finds no speech"
     )
-    enrol: str | None = option(
+    adapt: str | None = option(
         None,
-        "folder of unlabelled enrolment clips of the speaker, for a model that was trained with "
-        "--enrol N (default: none)",
+        "folder of unlabelled recordings of the same speaker or room, to whose level and spread "
+        "the model is adapted (default: none; a model trained with --adapt N needs it)",
+    )
+    adapt_by: Literal["speaker", "corpus"] = option(
+        "speaker",
+        "what the recordings of --adapt have in common; speaker: one person; corpus: one room and "
+        "microphone, several people; a model trained with --adapt N has its own rule",
+        expert=True,
     )
     window_hop_seconds: float | None = option(
         None,
@@ -55,8 +61,9 @@ class ModelOptions:
             self.face_model,
             self.mesh_model,
             abstain_below,
-            self.enrol,
+            self.adapt,
             self.speech_check,
+            self.adapt_by,
         )
         hop_of(loaded.run.config.features.clip_seconds, self.window_hop_seconds)
         return loaded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
 Inputs: TypeAlias = dict[str, np.ndarray]
-Maker: TypeAlias = "Callable[[Clip], tuple[Inputs, Seen]]"
 
 KINDS = ("audio", "face")
 
@@ -49,6 +48,8 @@ class Predictor:
     adapt: SpeakerAdapter
     temperature: float | None
     abstain_below: float = 0.0
+    speech_check: bool = True
+    base: keras.Model | None = None  # the network before it was adapted
 
     def read(self, source: Source) -> Decoded:
         """Decode the middle of an open file: its audio, and the track of its main face.
@@ -141,6 +142,41 @@ class Predictor:
         """Say whether the part of a clip's audio that the network gets holds speech."""
         return speech_in(audio, self.run.config.features)
 
+    def adapted(self, names: Sequence[str], by: str = "speaker") -> Predictor:
+        """Adapt to unlabelled recordings of one speaker, or of one room.
+
+        Args:
+            names: files, and folders that are searched for them.
+            by: speaker or corpus: what they have in common. A run that was trained with
+                ``--adapt N`` has its own rule.
+
+        Raises:
+            UserError: a run that cannot be adapted, or no recording that counts.
+        """
+        from emorec_tf.training import adaptation
+
+        check_adaptation(self.run, names)
+        clips = []
+        for path in found(names):
+            try:
+                clips.append(batch_of(self._heard(path)))
+            except SetupError:
+                raise
+            except UserError as error:
+                log.warning("%s; this enrolment clip does not count", error)
+        base = self.base or self.model
+        model, own = adaptation.ready(self.run, base, None, by)
+        return replace(self, model=model, adapt=own.fit_speaker(clips, model), base=base)
+
+    def _heard(self, path: str) -> Inputs:
+        """Decode a file to the arrays of one clip; audio without speech is left out."""
+        audio, faces = self.reader.read(clip_of(path))
+        example, seen = self.assemble(audio, faces, path)
+        heard = self.speech_check and audio is not None and seen.audio_present
+        if heard and audio and not self.has_speech(audio):
+            mute(example)
+        return example
+
     def example(self, path: str) -> Inputs:
         """Decode a file to the arrays of one clip.
 
@@ -155,8 +191,9 @@ def load(
     face_model: str | None = None,
     mesh_model: str | None = None,
     abstain_below: float = 0.0,
-    enrol: str | None = None,
+    adapt: str | Sequence[str] | None = None,
     speech_check: bool = True,
+    adapt_by: str = "speaker",
 ) -> Predictor:
     """Load a run once, for any number of files.
 
@@ -165,16 +202,18 @@ def load(
         face_model: face detector's model file, where it has none inside.
         mesh_model: face mesh's model file, where MediaPipe has none inside.
         abstain_below: the emotion is ``unsure`` where no probability reaches this.
-        enrol: folder of unlabelled clips of the speaker, for a run with speaker adaptation.
-        speech_check: leave out the audio of enrolment clips in which no speech is found.
+        adapt: folder or files: unlabelled recordings of the same speaker or room.
+        speech_check: leave out the audio of these recordings in which no speech is found.
+        adapt_by: speaker or corpus: what the recordings have in common.
 
     Raises:
-        UserError: no such run, or enrolment clips that do not fit it.
+        UserError: no such run, or recordings that it cannot be adapted to.
     """
     folder = model_store.folder_of(run_folder)
     model_store.check_sums(folder)
     run = run_dir.load(folder)
-    check_enrolment(run, enrol)
+    clips = [adapt] if isinstance(adapt, str) else adapt
+    check_adaptation(run, clips)
     if run.task.rating and abstain_below:
         raise UserError(f"run {run_folder} estimates {run.task.rating}; drop --abstain_below")
     temperature = run.temperature
@@ -187,17 +226,9 @@ def load(
     model = run_dir.load_model(run.model_file)
     reader = decoded.Reader(run.config.features, face_model)
     assembler = examples.Assembler(run.config.features, mesh_model)
-
-    def make(clip: Clip) -> tuple[Inputs, Seen]:
-        audio, faces = reader.read(clip)
-        example, seen = assembler.assemble(audio, faces, str(clip.video or clip.audio))
-        heard = speech_check and audio is not None and seen.audio_present
-        if heard and audio and not speech_in(audio, run.config.features):
-            mute(example)
-        return example, seen
-
-    adapt = adapter(run, model, make, enrol)
-    return Predictor(run, model, reader, assembler, adapt, temperature, abstain_below)
+    own = adapter(run, model)
+    made = Predictor(run, model, reader, assembler, own, temperature, abstain_below, speech_check)
+    return made if clips is None else made.adapted(clips, adapt_by)
 
 
 def speech_in(audio: AudioTrack, features: FeaturesConfig) -> bool:
@@ -234,45 +265,28 @@ def is_seen(example: Inputs) -> bool:
     return any(bool(mask.any()) for mask in masks)
 
 
-def check_enrolment(run: run_dir.Run, folder: str | None) -> None:
-    """Refuse clips for a run without speaker adaptation, and a run that needs them without."""
-    by_clips = isinstance(run.config.data.enrol, int)
-    if by_clips and folder is None:
+def check_adaptation(run: run_dir.Run, clips: Sequence[str] | None) -> None:
+    """Refuse a run that needs clips to adapt by without any, and clips for one that cannot."""
+    by_clips = isinstance(run.config.data.adapt, int)
+    if by_clips and clips is None:
         raise UserError(
-            f"run {run.folder} adapts to speakers by their clips; give --enrol FOLDER with "
+            f"run {run.folder} adapts to speakers by their clips; give --adapt FOLDER with "
             f"unlabelled clips of the speaker"
         )
-    if folder is not None and not by_clips:
+    there = (run.folder / run_dir.FEATURE_STANDARD).exists() and run.config.data.adapt is None
+    if clips is not None and not by_clips and not there:
         raise UserError(
-            f"run {run.folder} was trained without --enrol K, so it cannot use {folder}; drop "
-            f"--enrol"
+            f"run {run.folder} was trained without --adapt K and keeps no "
+            f"{run_dir.FEATURE_STANDARD}, so it cannot use {', '.join(clips[:3])}; drop --adapt"
         )
 
 
-def adapter(
-    run: run_dir.Run, model: keras.Model, make: Maker, folder: str | None
-) -> SpeakerAdapter:
-    """Make what adapts clips to their speaker: by the folder's clips, or the clip's own audio."""
+def adapter(run: run_dir.Run, model: keras.Model) -> SpeakerAdapter:
+    """Make what adapts a clip by its own audio, or leaves it as it is, as the run was trained."""
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
-    own = SpeakerAdapter.for_model(model, run.config.data.enrol)
-    if folder is None:
-        return own
-    clips = []
-    for path in found([folder]):
-        try:
-            clips.append(inputs_of(make, path)[0])
-        except SetupError:
-            raise
-        except UserError as error:
-            log.warning("%s; this enrolment clip does not count", error)
-    return own.fit_speaker(clips, model)
-
-
-def inputs_of(make: Maker, path: str) -> tuple[Inputs, Seen]:
-    """Decode a file and give it the shape of a batch of one."""
-    example, seen = make(clip_of(path))
-    return batch_of(example), seen
+    data = run.config.data
+    return SpeakerAdapter.for_model(model, data.adapt, data.adapt_audio)
 
 
 def clip_of(path: str) -> Clip:

@@ -66,9 +66,9 @@ def model(name: str, folder: Path) -> tuple[str, ...]:
     speakers = len(split["train"]) + (len(split["validation"]) if settings.get("refit") else 0)
     fusion = str(settings["fusion"]).partition("(")[0]
     uses = "audio, face" if settings.get("ensemble") else ONE_MODALITY.get(fusion, "audio, face")
-    enrol = settings.get("enrol")
-    if isinstance(enrol, int):
-        uses += f"; {enrol} enrolment clips"
+    adapt = settings.get("adapt")
+    if isinstance(adapt, int):
+        uses += f"; {adapt} enrolment clips"
     trained_on = f"{source['dataset']}, {speakers} speakers"
     classes = str(len(facts["classes"])) if facts["classes"] else settings["target"]
     return name, uses, trained_on, classes, source["licence"]

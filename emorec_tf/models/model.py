@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import keras
@@ -13,6 +13,7 @@ from emorec_tf.config import choices
 from emorec_tf.config.config import Config, FeaturesConfig, TrainConfig
 from emorec_tf.config.fields import check
 from emorec_tf.config.schema import FRAME_ARRAYS, schema
+from emorec_tf.features.audio_features import AUDIO_FEATURES
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import ModalityDropout, Still, Tensor, Tokens
 from emorec_tf.tasks import tasks
@@ -86,7 +87,8 @@ def build_model(
     }
     face_inputs = {**inputs, "face_mask": masks[1]}
     frozen = config.train.freeze_branches
-    audio_tokens = branch("audio", config.model.audio, audio_inputs, [*AUDIO_INPUTS], frozen)
+    gain = gain_of(config.features, standard)
+    audio_tokens = branch("audio", config.model.audio, audio_inputs, [*AUDIO_INPUTS], frozen, gain)
     face_names = [n for n in inputs if n not in AUDIO_INPUTS]
     face_tokens = branch("face", config.model.face, face_inputs, face_names, frozen)
     name = f"emorec_{fusion_name}"
@@ -135,16 +137,37 @@ def standardising(mean: np.ndarray, deviation: np.ndarray, scalar: bool) -> kera
     )
 
 
+def gain_of(
+    features: FeaturesConfig, standard: keras.layers.Normalization
+) -> dict[str, np.ndarray]:
+    """What a recording that is louder by one neper of power adds to the standardised audio.
+
+    Returns:
+        ``audio_gain`` [M]; {} where the audio features do not say how they become power.
+    """
+    entry = AUDIO_FEATURES[features.audio_features]
+    if entry.powers is None:
+        return {}
+    to_power, from_power = entry.powers(features, np)
+    loud = to_power(np.zeros(features.audio_width))
+    added = from_power(loud * np.e) - from_power(loud)
+    return {"audio_gain": added / np.sqrt(np.ravel(np.asarray(standard.variance)))}
+
+
 def branch(
     kind: str,
     choice: str,
     tensors: dict[str, keras.KerasTensor],
     names: Sequence[str],
     frozen: bool = False,
+    constants: Mapping[str, np.ndarray] | None = None,
 ) -> Tokens:
-    """Build one branch as a named sub-model and apply it; frozen, in inference mode."""
+    """Build one branch as a named sub-model and apply it; frozen, in inference mode.
+
+    ``constants``: arrays that the branch finds among its inputs; they become part of the graph.
+    """
     inputs = {n: keras.Input(tensors[n].shape[1:], name=n, dtype=tensors[n].dtype) for n in names}
-    values, mask = choices.resolve(kind, choice)(inputs)
+    values, mask = choices.resolve(kind, choice)({**inputs, **(constants or {})})
     # The sub-model owns its mask output even where the branch passes its input through.
     outputs = [values, ops.cast(mask, "float32")]
     inner = (Still if frozen else keras.Model)(inputs, outputs, name=f"{kind}_branch")

@@ -37,6 +37,7 @@ def check_settings(settings: Config) -> None:
         for line in _ignored_features(read_yaml(file), own, settings):
             _LOG.info("note: %s has %s", file, line)
     _check_ensemble(settings)
+    _check_adaptation(settings)
     if settings.train.augment_channel or settings.train.augmented_copies:
         name = settings.features.audio_features
         choices.facts("audio_features", name).check_powers(name)
@@ -48,6 +49,19 @@ def check_settings(settings: Config) -> None:
     for name in ("inner_folds", "augmented_copies"):
         given = getattr(settings.train, name)
         check(not given, name, given, "0 without a classifier; ensemble members have their own")
+
+
+def _check_adaptation(settings: Config) -> None:
+    """Refuse ways of adapting that need a classical head, and sets that do not fit the head."""
+    data, choice = settings.data, settings.model.classifier
+    headed = has_classifier(settings) or settings.model.ensemble is not None
+    fits = headed or not data.adapt_spread
+    check(fits, "adapt_spread", data.adapt_spread, "off unless there is a classifier")
+    check(headed or data.adapt_audio, "adapt_audio", False, "on unless there is a classifier")
+    if has_classifier(settings) and isinstance(data.adapt, int) and data.adapt_by == "corpus":
+        search = choices.resolve("classifier", choice)(settings.train.class_weights)
+        wanted = "speaker under a classifier with speaker_shrinkage"
+        check(search.fit_speakers is None, "adapt_by", data.adapt_by, wanted)
 
 
 def _ignored_features(values: dict[str, object], own: Config, settings: Config) -> list[str]:

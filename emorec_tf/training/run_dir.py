@@ -52,6 +52,7 @@ KIND = resumable.Kind(
     },
 )
 INNER_ANSWERS = "inner_answers.npz"  # of inner cross-validation
+FEATURE_STANDARD = "feature_standard.npz"  # by which a speaker-independent run is adapted
 # files that training writes; an identical run copies them
 RESULTS = (
     "best.keras",
@@ -60,6 +61,7 @@ RESULTS = (
     "history.csv",
     "temperature.json",
     INNER_ANSWERS,
+    FEATURE_STANDARD,
 )
 
 

@@ -13,7 +13,7 @@ from emorec_tf.training.enrolment import enrolment_clips, scored_clips
 
 
 def test_enrolment_clips_are_drawn_per_speaker(people):
-    data = DataConfig(enrol=2)
+    data = DataConfig(adapt=2)
     drawn = enrolment_clips(people, data, seed=0)
     assert sorted(c.speaker for c in drawn) == sorted(2 * [str(i) for i in range(1, 9)])
     shuffled = random.Random(0).sample(people, len(people))
@@ -26,7 +26,7 @@ def test_enrolment_clips_are_drawn_per_speaker(people):
     left = scored_clips(people, data, seed=0)
     assert {c.clip_id for c in left} | ids == {c.clip_id for c in people}
     assert not {c.clip_id for c in left} & ids
-    for unaffected in (DataConfig(), DataConfig(enrol="self")):
+    for unaffected in (DataConfig(), DataConfig(adapt="self")):
         assert scored_clips(people, unaffected, seed=0) == people
-    with pytest.raises(UserError, match="speaker 1 has 3 clips; --enrol 3 leaves none"):
-        enrolment_clips(people, DataConfig(enrol=3), seed=0)
+    with pytest.raises(UserError, match="speaker 1 has 3 clips; --adapt 3 leaves none"):
+        enrolment_clips(people, DataConfig(adapt=3), seed=0)
