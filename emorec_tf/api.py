@@ -184,13 +184,19 @@ def train(
 
 
 def evaluate(
-    run: str | Path | Run, *, records: str | Path | Records | None = None
+    run: str | Path | Run,
+    *,
+    records: str | Path | Records | None = None,
+    adapt: int | None = None,
+    source: str | Path | None = None,
 ) -> dict[str, Any]:
     """Score a run on its test speakers and write the scores into its folder.
 
     Args:
         run: what ``train`` returned, its folder or its name.
         records: the records, where they have moved since training.
+        adapt: adapt it by so many unlabelled clips of each test speaker, which are not scored.
+        source: folder of the corpus, to corrupt waveforms too.
 
     Returns:
         What metrics.json holds. Of classes: ``uar`` and ``war`` (0 to 1), ``macro_f1``, their
@@ -206,7 +212,8 @@ def evaluate(
     True
     """
     opened = run if isinstance(run, Run) else run_dir.load(_folder(run))
-    return score_run.evaluate(opened, records)
+    place = None if source is None else str(source)
+    return score_run.evaluate(opened, records, adapt=adapt, source=place)
 
 
 def crossval(

@@ -186,6 +186,7 @@ def _facts(planned: CrossValidation, seeds: int, command: str) -> dict[str, Any]
         "leaky": folds[0].leaky,
         "mode": settings.data.mode,
         "enrol": settings.data.adapt,
+        **({} if settings.data.adapt_by == "speaker" else {"adapt_by": settings.data.adapt_by}),
         "seeds": list(range(seeds)),
         "folds": [{k: v for k, v in s.items() if k != "leaky" and v != ()} for s in splits],
         "done": [],

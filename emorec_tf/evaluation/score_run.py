@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from emorec_tf.config import config
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import summary
@@ -17,6 +19,7 @@ from emorec_tf.records.records_dir import Records
 from emorec_tf.splits import splits
 from emorec_tf.splits.generic_folds import LEAKY_NOTE
 from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
+from emorec_tf.tasks.tasks import Task
 from emorec_tf.training import experiment as experiments
 from emorec_tf.training import run_dir
 from emorec_tf.training.experiment import Experiment
@@ -27,7 +30,13 @@ Rows = list[dict[str, Any]]
 
 
 def evaluate(
-    run: Run | str | Path, records: Records | str | Path | None = None, protocol: str | None = None
+    run: Run | str | Path,
+    records: Records | str | Path | None = None,
+    protocol: str | None = None,
+    *,
+    source: str | None = None,
+    adapt: int | None = None,
+    adapt_by: str = "speaker",
 ) -> dict[str, Any]:
     """Write metrics.json, predictions.csv, robustness.csv and a plot; return the metrics.
 
@@ -35,17 +44,28 @@ def evaluate(
         run: opened, or its directory.
         records: opened, or their folder; None: those that the run was trained on.
         protocol: what metrics.json calls the split.
+        source: folder of the corpus, whose waveforms are then corrupted too: telephone,
+            reverberation, codecs.
+        adapt: unlabelled clips of each test set that the run is adapted by, and which are not
+            scored; the files are then written to ``adapted-N`` in the run's folder. None: as the
+            run was trained.
+        adapt_by: speaker or corpus: what a set is, with ``adapt``.
 
     Raises:
-        UserError: no such run or records, records of other settings, or no test speakers.
+        UserError: no such run or records, records of other settings, no test speakers, a source
+            without the test clips, or a run that cannot be adapted.
     """
     run = run if isinstance(run, Run) else run_dir.load(run)
     if not run.split.test:
         raise UserError(f"run {run.folder} held no speaker out to test it on; crossval does")
     if not isinstance(records, Records):
         records = records_dir.open_records(records or str(run.config.data.records))
-    experiment = experiments.of_run(run, records)
-    found, clips, answers, conditions = _scored(run, experiment)
+    trained = experiments.of_run(run, records)
+    experiment, folder = trained, run.folder
+    if adapt is not None:
+        experiment, folder = _adapted(trained, adapt, adapt_by), run.folder / f"adapted-{adapt}"
+    found, clips, answers, conditions = _scored(run, trained, experiment, source)
+    run = dataclasses.replace(run, config=experiment.settings)
     rows = _prediction_rows(run, experiment, clips, answers)
     default = LEAKY_NOTE if run.split.leaky else ONE_SPLIT
     metrics = _facts(run, protocol or default, clips) | found
@@ -55,34 +75,59 @@ def evaluate(
         "without_face": sum(r["faces_found"] == "0" for r in rows),
     }
     plot = run.task.plot(run.task.truth(clips), answers, _title(run, metrics))
-    _write(run, metrics, rows, conditions, plot)
+    folder.mkdir(exist_ok=True)
+    _write(folder, run.task, metrics, rows, conditions, plot)
     return metrics
 
 
+def _adapted(trained: Experiment, adapt: int, by: str) -> Experiment:
+    """The test clips alone, of which so many of each set are not scored but adapted by.
+
+    Raises:
+        UserError: the same speakers are in all subsets.
+    """
+    if trained.split.leaky:
+        raise UserError("--adapt has no meaning where every speaker is known; drop it")
+    given: dict[str, Any] = {"adapt": adapt, "adapt_by": by}
+    if isinstance(trained.settings.data.adapt, int):
+        del given["adapt_by"]  # it has its own rule
+    subsets = {"train": (), "validation": (), "test": trained.subsets["test"]}
+    settings = config.build(given, trained.settings)
+    return dataclasses.replace(trained, settings=settings, subsets=subsets)
+
+
 def _scored(
-    run: Run, experiment: Experiment
+    run: Run, trained: Experiment, experiment: Experiment, source: str | None
 ) -> tuple[dict[str, Any], list[Clip], np.ndarray, Rows]:
     """Metrics, the scored clips, their answers [N, K] or [N], and the robustness table."""
+    from emorec_tf.evaluation import source_audio
     from emorec_tf.records import corruptions
-    from emorec_tf.training import logits
+    from emorec_tf.training import adaptation, logits
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
-    task, test = run.task, experiment.scored("test")
+    task, test, data = run.task, experiment.scored("test"), experiment.settings.data
     model = run_dir.load_model(run.model_file)
-    temperature = logits.fit_temperature(run, experiment, model)
-    adapter = SpeakerAdapter.for_model(model, run.config.data.adapt).fit(experiment, test, model)
+    parameters = model.count_params()
+    temperature = logits.fit_temperature(run, trained, model)
+    if experiment is trained:
+        adapter = SpeakerAdapter.for_model(model, data.adapt, data.adapt_audio)
+    else:
+        model, adapter = adaptation.ready(run, model, data)
+    adapter.fit(experiment, test, model)
     batches = logits.ClipBatches(experiment.records, test, keep=True)
 
-    def answer(corruption: Any) -> np.ndarray:
-        return task.predictions(
-            logits.logits_of(model, batches, adapter, corruption)[0], temperature
-        )
+    def answer(batches: logits.ClipBatches, corruption: Any = None) -> np.ndarray:
+        logit = logits.logits_of(model, batches, adapter, corruption)[0]
+        return task.predictions(logit, temperature)
 
     raw, clips = logits.logits_of(model, batches, adapter)
-    metrics = task.scores(clips, raw, temperature, experiment.scored("train"))
-    metrics["parameters"] = model.count_params()
-    features = experiment.settings.features
-    conditions = corruptions.table(answer, task.truth(clips), task.metrics, features)
+    metrics = task.scores(clips, raw, temperature, trained.scored("train"))
+    metrics["parameters"] = parameters
+    features, truth = experiment.settings.features, task.truth(clips)
+    conditions = corruptions.table(lambda c: answer(batches, c), truth, task.metrics, features)
+    if source is not None:
+        audio = source_audio.decoded(run.config, experiment.records, source, clips)
+        conditions += source_audio.rows(audio, batches, answer, truth, task.metrics)
     return metrics, clips, task.predictions(raw, temperature), conditions
 
 
@@ -102,6 +147,7 @@ def _prediction_rows(
 
 def _facts(run: Run, protocol: str, clips: Sequence[Clip]) -> dict[str, Any]:
     """What was scored."""
+    by = run.config.data.adapt_by
     return {
         "target": run.config.data.target,
         "target_scale": run.config.data.target_scale,
@@ -111,6 +157,7 @@ def _facts(run: Run, protocol: str, clips: Sequence[Clip]) -> dict[str, Any]:
         "leaky": run.split.leaky,
         "mode": run.config.data.mode,
         "enrol": run.config.data.adapt,
+        **({} if by == "speaker" else {"adapt_by": by}),
         "test_speakers": splits.speakers_of(clips),
         "validation_speakers": [] if run.split.leaky else list(run.split.validation),
         "train_speakers": [] if run.split.leaky else list(run.split.train),
@@ -126,9 +173,11 @@ def _title(run: Run, metrics: dict[str, Any]) -> str:
     return f"{leaky}{run.folder.name}: {score.upper()} {metrics[score]:.3f}, speakers {speakers}"
 
 
-def _write(run: Run, metrics: dict[str, Any], rows: Rows, conditions: Rows, plot: bytes) -> None:
-    """Write the run's files; metrics.json comes last: the others are whole once it is there."""
+def _write(
+    folder: Path, task: Task, metrics: dict[str, Any], rows: Rows, conditions: Rows, plot: bytes
+) -> None:
+    """Write the files of the scores; metrics.json comes last: then the others are whole."""
     for name, table in (("predictions", rows), ("robustness", conditions)):
-        write_atomically(run.folder / f"{name}.csv", rows_to_csv(table))
-    write_atomically(run.folder / f"{run.task.plot_name}.png", plot)
-    write_atomically(run.folder / "metrics.json", json.dumps(metrics, indent=1))
+        write_atomically(folder / f"{name}.csv", rows_to_csv(table))
+    write_atomically(folder / f"{task.plot_name}.png", plot)
+    write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1))

@@ -12,7 +12,7 @@ import numpy as np
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
-from emorec_tf.inference import predictor
+from emorec_tf.inference import adapting, predictor
 
 if TYPE_CHECKING:
     from emorec_tf.exporting.export_graph import Serving
@@ -103,7 +103,7 @@ def reference(served: Serving) -> Answer:
     from emorec_tf.exporting.export_graph import with_branches
 
     run, model = served.run, served.model
-    adapt = predictor.adapter(run, model)
+    adapt = adapting.adapter(run, model)
     network = with_branches(model)
 
     def answer(example: Arrays) -> Arrays:

@@ -215,11 +215,12 @@ class Model:
         import keras
 
         names = {f"{kind}_tokens{mask}" for kind in KINDS for mask in ("", "_mask")}
-        tokens = {n.name: n.output for n in self.network.layers if n.name in names}
+        network = self.predictor.base or self.network  # embeddings are not adapted
+        tokens = {n.name: n.output for n in network.layers if n.name in names}
         if not tokens or self.run.config.data.adapt is not None:
             why = "was trained with --adapt" if tokens else "has no branches of its own"
             raise UserError(f"run {self.run.folder} {why}, so it gives no embedding; take another")
-        return keras.Model(self.network.input, tokens)
+        return keras.Model(network.input, tokens)
 
 
 def _check_arrays(waveform: Any, sample_rate_hz: int, frames: Any, frame_rate_hz: float) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from emorec_tf.config.clip import Clip
-from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.config.config import DataConfig, FeaturesConfig
 from emorec_tf.datasets.discovery import found
 from emorec_tf.errors import SetupError, UserError
-from emorec_tf.inference import devices, model_store
+from emorec_tf.inference import adapting, devices, model_store
 from emorec_tf.inference.answers import ClipAnswer
 from emorec_tf.inference.windows import UNSURE
 from emorec_tf.training import run_dir
@@ -142,7 +142,9 @@ class Predictor:
         """Say whether the part of a clip's audio that the network gets holds speech."""
         return speech_in(audio, self.run.config.features)
 
-    def adapted(self, names: Sequence[str], by: str = "speaker") -> Predictor:
+    def adapted(
+        self, names: Sequence[str], by: Literal["speaker", "corpus"] = "speaker"
+    ) -> Predictor:
         """Adapt to unlabelled recordings of one speaker, or of one room.
 
         Args:
@@ -155,7 +157,7 @@ class Predictor:
         """
         from emorec_tf.training import adaptation
 
-        check_adaptation(self.run, names)
+        adapting.check(self.run, names)
         clips = []
         for path in found(names):
             try:
@@ -165,7 +167,7 @@ class Predictor:
             except UserError as error:
                 log.warning("%s; this enrolment clip does not count", error)
         base = self.base or self.model
-        model, own = adaptation.ready(self.run, base, None, by)
+        model, own = adaptation.ready(self.run, base, DataConfig(adapt_by=by))
         return replace(self, model=model, adapt=own.fit_speaker(clips, model), base=base)
 
     def _heard(self, path: str) -> Inputs:
@@ -193,7 +195,7 @@ def load(
     abstain_below: float = 0.0,
     adapt: str | Sequence[str] | None = None,
     speech_check: bool = True,
-    adapt_by: str = "speaker",
+    adapt_by: Literal["speaker", "corpus"] = "speaker",
 ) -> Predictor:
     """Load a run once, for any number of files.
 
@@ -213,7 +215,7 @@ def load(
     model_store.check_sums(folder)
     run = run_dir.load(folder)
     clips = [adapt] if isinstance(adapt, str) else adapt
-    check_adaptation(run, clips)
+    adapting.check(run, clips)
     if run.task.rating and abstain_below:
         raise UserError(f"run {run_folder} estimates {run.task.rating}; drop --abstain_below")
     temperature = run.temperature
@@ -226,7 +228,7 @@ def load(
     model = run_dir.load_model(run.model_file)
     reader = decoded.Reader(run.config.features, face_model)
     assembler = examples.Assembler(run.config.features, mesh_model)
-    own = adapter(run, model)
+    own = adapting.adapter(run, model)
     made = Predictor(run, model, reader, assembler, own, temperature, abstain_below, speech_check)
     return made if clips is None else made.adapted(clips, adapt_by)
 
@@ -263,30 +265,6 @@ def is_seen(example: Inputs) -> bool:
     """Say whether a face, or its mesh, was found."""
     masks = [example[name] for name in ("face_mask", "mesh_mask") if name in example]
     return any(bool(mask.any()) for mask in masks)
-
-
-def check_adaptation(run: run_dir.Run, clips: Sequence[str] | None) -> None:
-    """Refuse a run that needs clips to adapt by without any, and clips for one that cannot."""
-    by_clips = isinstance(run.config.data.adapt, int)
-    if by_clips and clips is None:
-        raise UserError(
-            f"run {run.folder} adapts to speakers by their clips; give --adapt FOLDER with "
-            f"unlabelled clips of the speaker"
-        )
-    there = (run.folder / run_dir.FEATURE_STANDARD).exists() and run.config.data.adapt is None
-    if clips is not None and not by_clips and not there:
-        raise UserError(
-            f"run {run.folder} was trained without --adapt K and keeps no "
-            f"{run_dir.FEATURE_STANDARD}, so it cannot use {', '.join(clips[:3])}; drop --adapt"
-        )
-
-
-def adapter(run: run_dir.Run, model: keras.Model) -> SpeakerAdapter:
-    """Make what adapts a clip by its own audio, or leaves it as it is, as the run was trained."""
-    from emorec_tf.training.speaker_adaptation import SpeakerAdapter
-
-    data = run.config.data
-    return SpeakerAdapter.for_model(model, data.adapt, data.adapt_audio)
 
 
 def clip_of(path: str) -> Clip:

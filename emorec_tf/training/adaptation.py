@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from emorec_tf.config.config import DataConfig
 from emorec_tf.errors import UserError
 from emorec_tf.models.classical import set_scale
 from emorec_tf.training import feature_standard
@@ -14,18 +15,15 @@ if TYPE_CHECKING:
     import keras
 
 
-def ready(
-    run: Run, model: keras.Model, adapt: int | None, by: str
-) -> tuple[keras.Model, SpeakerAdapter]:
+def ready(run: Run, model: keras.Model, wanted: DataConfig) -> tuple[keras.Model, SpeakerAdapter]:
     """Make a model that can be adapted, and an adapter that knows no set yet.
 
     Args:
         run: as it was trained.
         model: its network.
-        adapt: enrolment clips of a set; None: as the run was trained, or any number.
-        by: speaker or corpus: what the clips of a set have in common. It matters for a
-            speaker-independent run: the spread that they are given is that of the training clips
-            of one speaker, or of one corpus.
+        wanted: ``adapt``, enrolment clips of a set (None: as the run was trained, or any number),
+            and ``adapt_by``, what they have in common. A speaker-independent run gives them the
+            spread of the training clips of one speaker, or of one corpus.
 
     Returns:
         The model, with inputs for the set's mean features and scale, and the adapter.
@@ -35,14 +33,14 @@ def ready(
     """
     data = run.config.data
     if isinstance(data.adapt, int):
-        wanted = data.adapt if adapt is None else adapt
-        return model, SpeakerAdapter.for_model(model, wanted, data.adapt_audio)
+        clips = data.adapt if wanted.adapt is None else wanted.adapt
+        return model, SpeakerAdapter.for_model(model, clips, data.adapt_audio)
     standard = feature_standard.read(run.folder) if data.adapt is None else None
     if standard is None:
         raise UserError(
             f"run {run.folder} was trained without --adapt K and keeps no {FEATURE_STANDARD}, as "
             f"runs with a classifier do, so it cannot be adapted; drop --adapt"
         )
-    return set_scale.adaptable(model, standard.mean, getattr(standard, by)), SpeakerAdapter(
-        adapt, None
-    )
+    pooled = getattr(standard, wanted.adapt_by)
+    made = set_scale.adaptable(model, standard.mean, pooled)
+    return made, SpeakerAdapter(wanted.adapt, None)

@@ -185,9 +185,10 @@ def adaptable(
         if layer.name in begins and width_of(layer):
             inner = adaptable(layer, mean, pooled, begins[layer.name], width)
             return inner({**args[0], **more}, **kwargs)
-        output = layer(*args, **kwargs)
         if layer.name != "features":
-            return output
+            return layer(*args, **kwargs)
+        # A layer of its own: that of the given model would have two outputs.
+        output = keras.layers.Identity(name="features", dtype="float32")(*args)
         own = slice(begin, begin + output.shape[-1])
         given = (more[SPEAKER_FEATURES], more[SPEAKER_SCALE], pooled[own])
         return put(output, *given, target=mean[own], begin=begin)
