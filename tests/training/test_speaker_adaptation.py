@@ -49,12 +49,13 @@ def test_speaker_audio_is_moved_to_the_scale_of_training(features, inputs):
 AUDIO_FLAGS = [*TRAIN_FLAGS, "--epochs=1", "--fusion=audio_only"]
 CLASSICAL = ["--audio=functionals(coefficients=8)", "--face=face_statistics(mesh=False)", "--refit"]
 WEIGHED = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8, offsets=0.5)"]
+SPREAD = [*WEIGHED, "--adapt_spread", "--no_adapt_audio"]
 CLASSICAL = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8)"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("enrol", "flags"), [("2", AUDIO_FLAGS), ("self", AUDIO_FLAGS), ("2", WEIGHED)]
+    ("enrol", "flags"), [("2", AUDIO_FLAGS), ("self", AUDIO_FLAGS), ("2", WEIGHED), ("2", SPREAD)]
 )
 def test_evaluate_and_predict_agree(
     enrol, flags, demo_records: Path, demo_clips: Path, tmp_path, capsys
