@@ -53,13 +53,16 @@ def check_settings(settings: Config) -> None:
 
 def _check_adaptation(settings: Config) -> None:
     """Refuse ways of adapting that need a classical head, and sets that do not fit the head."""
-    data, choice = settings.data, settings.model.classifier
+    data = settings.data
     headed = has_classifier(settings) or settings.model.ensemble is not None
     fits = headed or not data.adapt_spread
     check(fits, "adapt_spread", data.adapt_spread, "off unless there is a classifier")
     check(headed or data.adapt_audio, "adapt_audio", False, "on unless there is a classifier")
-    if has_classifier(settings) and isinstance(data.adapt, int) and data.adapt_by == "corpus":
-        search = choices.resolve("classifier", choice)(settings.train.class_weights)
+    if not isinstance(data.adapt, int) or data.adapt_by == "speaker":
+        return
+    members = pretraining.configs_of(settings).values() if settings.model.ensemble else ()
+    for own in filter(has_classifier, [settings, *members]):
+        search = choices.resolve("classifier", own.model.classifier)(own.train.class_weights)
         wanted = "speaker under a classifier with speaker_shrinkage"
         check(search.fit_speakers is None, "adapt_by", data.adapt_by, wanted)
 

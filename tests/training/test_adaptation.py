@@ -91,7 +91,7 @@ def test_an_ensemble_is_adapted_in_all_its_members(records: Path, tmp_path: Path
     for name, fusion in (("voice", "audio_only"), ("face", "face_only")):
         lines = [flag.removeprefix("--").replace("=", ": ", 1) for flag in HEAD]
         (tmp_path / f"{name}.yaml").write_text(
-            "\n".join([*lines, f"fusion: {fusion}", "epochs: 1"])
+            "\n".join([*lines, f"fusion: {fusion}", "epochs: 1", "batch_size: 4"])
         )
     members = f"--ensemble={tmp_path / 'voice.yaml'},{tmp_path / 'face.yaml'}"
     folder = trained(tmp_path / "run", records, members, "--refit")
@@ -181,4 +181,4 @@ def test_predict_and_python_answer_as_evaluate(
     assert plain["probabilities"] != pytest.approx(answers[0]["probabilities"], abs=1e-3)
     np.testing.assert_allclose(adapted.embedding(wanted[0]), model.embedding(wanted[0]))
     with pytest.raises(UserError, match="by is 'room'; it must be speaker or corpus"):
-        model.adapt(clips, by="room")
+        model.adapt(clips, by="room")  # type: ignore[arg-type]
