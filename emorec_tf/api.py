@@ -67,6 +67,7 @@ def load(
     *,
     face_model: str | None = None,
     mesh_model: str | None = None,
+    adapt: str | Path | Sequence[str | Path] | None = None,
     enrol: str | None = None,
 ) -> Model:
     """Load a trained model.
@@ -76,17 +77,21 @@ def load(
             returned.
         face_model: face detector's model file, where the detector's package has none.
         mesh_model: face mesh's model file, where MediaPipe has none.
-        enrol: folder of unlabelled clips of the speaker, for a run that was trained with
-            ``enrol=N``.
+        adapt: folder or files: unlabelled recordings of the same speaker or room; see
+            ``Model.adapt``. A run that was trained with ``adapt=N`` needs them.
+        enrol: former name of ``adapt``.
 
     Raises:
-        UserError: no such run, or a damaged one; enrolment clips that do not fit it.
+        UserError: no such run, or a damaged one; recordings that it cannot be adapted to.
 
     >>> emorec_tf.load("runs/demo-concat")
     Model('demo-concat', classes neutral, happy, sad, from audio and face)
     """
     folder = str(_folder(name_or_folder))
-    return Model(predictor.load(folder, face_model, mesh_model, enrol=enrol))
+    clips = adapt if adapt is not None else enrol
+    clips = [clips] if isinstance(clips, (str, Path)) else clips
+    names = None if clips is None else [str(name) for name in clips]
+    return Model(predictor.load(folder, face_model, mesh_model, adapt=names))
 
 
 def prepare(
@@ -193,13 +198,19 @@ def train(
 
 
 def evaluate(
-    run: str | Path | Run, *, records: str | Path | Records | None = None
+    run: str | Path | Run,
+    *,
+    records: str | Path | Records | None = None,
+    adapt: int | None = None,
+    source: str | Path | None = None,
 ) -> dict[str, Any]:
     """Score a run on its test speakers and write the scores into its folder.
 
     Args:
         run: what ``train`` returned, its folder or its name.
         records: the records, where they have moved since training.
+        adapt: adapt it by so many unlabelled clips of each test speaker, which are not scored.
+        source: folder of the corpus, to corrupt waveforms too.
 
     Returns:
         What metrics.json holds. Of classes: ``uar`` and ``war`` (0 to 1), ``macro_f1``, their
@@ -215,7 +226,8 @@ def evaluate(
     True
     """
     opened = run if isinstance(run, Run) else run_dir.load(_folder(run))
-    return score_run.evaluate(opened, records)
+    place = None if source is None else str(source)
+    return score_run.evaluate(opened, records, adapt=adapt, source=place)
 
 
 def crossval(

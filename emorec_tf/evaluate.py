@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from emorec_tf.cli import guarded, parse_options
-from emorec_tf.config.fields import option
+from emorec_tf.config.fields import check, option
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import score_run, summary
 from emorec_tf.storage.screen import say, show
@@ -23,6 +24,19 @@ class EvaluateOptions:
     records: str | None = option(
         None, "folder of the records, if they were moved (default: where they were at training)"
     )
+    adapt: int | None = option(
+        None,
+        "adapt the run by N unlabelled clips of each test speaker, which are not scored; the files "
+        "go to adapted-N in the run's folder (default: as the run was trained)",
+    )
+    adapt_by: Literal["speaker", "corpus"] = option(
+        "speaker", "what the N clips of --adapt have in common, as in train --help", expert=True
+    )
+    source: str | None = option(
+        None,
+        "folder of the corpus, to corrupt the test clips' waveforms too: telephone, reverberation, "
+        "MP3, Opus (default: corruptions of the records alone)",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,12 +50,21 @@ def run(argv: Sequence[str] | None) -> int:
     if options.run is None:
         raise UserError("evaluate needs --run FOLDER, a run that train wrote")
     loaded = run_dir.load(options.run)
-    print_table(score_run.evaluate(loaded, options.records), loaded)
+    check(options.adapt is None or options.adapt >= 1, "adapt", options.adapt, "at least 1")
+    metrics = score_run.evaluate(
+        loaded,
+        options.records,
+        source=options.source,
+        adapt=options.adapt,
+        adapt_by=options.adapt_by,
+    )
+    folder = loaded.folder if options.adapt is None else loaded.folder / f"adapted-{options.adapt}"
+    print_table(metrics, loaded, folder)
     return 0
 
 
-def print_table(metrics: dict[str, Any], loaded: run_dir.Run) -> None:
-    """Print scores and recalls."""
+def print_table(metrics: dict[str, Any], loaded: run_dir.Run, folder: Path) -> None:
+    """Print scores and recalls, and where the files are."""
     speakers = f"{summary.speaker_mode(metrics)}, speakers {summary.speaker_names(metrics)}"
     rows = summary.score_rows(metrics)
     if loaded.classes:
@@ -50,7 +73,7 @@ def print_table(metrics: dict[str, Any], loaded: run_dir.Run) -> None:
         rows.append(("calibration error", f"{metrics['ece']:.3f} ({scaling})"))
     show(("score", "value"), rows, f"{loaded.folder}: {speakers}", header=False)
     names = f"predictions.csv, robustness.csv, {loaded.task.plot_name}.png"
-    say(f"written: {loaded.folder}/metrics.json, {names}")
+    say(f"written: {folder}/metrics.json, {names}")
 
 
 if __name__ == "__main__":

@@ -53,11 +53,15 @@ class Config:
 # Former names of settings; old YAML files, runs and flags go on working.
 RENAMED = {
     "augment_microphone": "augment_channel",
+    "enrol": "adapt",
     "frozen": "freeze_branches",
     "members": "ensemble",
     "train_first": "pretrain",
     "voice_copies": "augmented_copies",
 }
+# Settings that older runs lack. Fingerprints leave them out while they have their default, so that
+# the same settings have the same fingerprint in every version.
+LATER = ("adapt_audio", "adapt_by", "adapt_spread", "balance", "channel", "label_map")
 SECTIONS: dict[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Config)}
 
 

@@ -21,12 +21,12 @@ from emorec_tf.storage.screen import say
 ON_OFF = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 # What help calls the value of a text field; ``option(..., metavar="...")`` goes before it.
 METAVARS = {
+    "adapt": "FOLDER",
     "audio_features": "NAME",
     "classes": "LIST",
     "clips": "PATH",
     "crossval": "FOLDER",
     "dataset": "NAME",
-    "enrol": "FOLDER",
     "face_model": "FILE",
     "folds": "LIST",
     "format": "LIST",

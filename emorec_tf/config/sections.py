@@ -14,91 +14,14 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from emorec_tf.config import choices, label_map, spellings
-from emorec_tf.config.clip import MODALITIES
-from emorec_tf.config.fields import CHANNEL, CLASSES, LABEL_MAP, check, option
+from emorec_tf.config import choices, spellings
+from emorec_tf.config.data_config import DataConfig
+from emorec_tf.config.fields import check, option
 from emorec_tf.config.train_config import TrainConfig
 
 __all__ = ["DataConfig", "FeaturesConfig", "ModelConfig", "TrainConfig"]
 
 MOST_AUDIO_MIB = 256  # of one clip in memory, from its samples to the features
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which clips, labels and speakers."""
-
-    dataset: str = option(
-        "demo", "corpus name, or several joined by + (ravdess+savee)", metavar="NAME"
-    )
-    label: str | None = option(
-        None,
-        "label set of a corpus that has several, such as crema-d's intended and perceived "
-        "(default: the first of them)",
-        metavar="NAME",
-    )
-    modality: str = option(
-        "auto",
-        f"which files, of a corpus that has several for a clip (ravdess): "
-        f"{', '.join(MODALITIES)}; auto: all there are",
-    )
-    channel: Literal["speech", "song", "all"] = option("speech", CHANNEL)
-    records: str | None = option(
-        None,
-        "folder of prepared records (default: those of the demo corpus, generated on first use)",
-    )
-    classes: str | None = option(None, CLASSES, metavar="LIST")
-    label_map: str | None = option(None, LABEL_MAP, metavar="PAIRS")
-    test_speakers: str | None = option(
-        None,
-        "comma list of speakers held out for testing; the word none holds out no speaker, for a "
-        "final model (default: the last quarter of the speakers)",
-        metavar="LIST",
-    )
-    train_speakers: str | None = option(
-        None,
-        "comma list of speakers to train on (default: all that are not held out)",
-        metavar="LIST",
-    )
-    validation_speakers: str | None = option(
-        None,
-        "comma list of training speakers used for validation, which chooses the epoch and the "
-        "temperature (default: one eighth of the training speakers, drawn with --seed)",
-        metavar="LIST",
-    )
-    target: Literal["emotion", "activation", "valence"] = option(
-        "emotion",
-        "what is predicted: the emotion class, or a rating from 1 to 5 of activation (arousal) or "
-        "valence",
-    )
-    target_scale: Literal["bins", "continuous"] = option(
-        "bins",
-        "for activation and valence: bins classifies into low, medium and high (cut at 2.5 and "
-        "3.5), continuous predicts the rating itself",
-    )
-    enrol: int | Literal["self"] | None = option(
-        None,
-        "speaker normalisation: N unlabelled enrolment clips per speaker (not scored), or self for "
-        "each clip by itself (default: none, speaker-independent)",
-    )
-
-    def __post_init__(self) -> None:
-        """Refuse enrolment with no clips, emotions on a continuous scale, unknown modalities."""
-        spellings.respell(self)
-        known = self.modality in ("auto", *MODALITIES)
-        check(known, "modality", self.modality, " or ".join(("auto", *MODALITIES)))
-        label_map.parse(self.label_map)
-        wanted = self.enrol in (None, "self") or int(self.enrol) >= 1
-        check(wanted, "enrol", self.enrol, "a number of clips from 1, or self")
-        named = self.target_scale == "bins" or self.target != "emotion"
-        check(
-            named, "target_scale", self.target_scale, "bins unless target is activation or valence"
-        )
-
-    @property
-    def mode(self) -> str:
-        """Unseen (speaker-independent) or enrolled (speaker-adapted); stored beside scores."""
-        return "enrolled" if self.enrol else "unseen"
 
 
 @dataclass(frozen=True)

@@ -206,19 +206,23 @@ def run_answers(run: Run, records: Records) -> Answers:
         run: trained and calibrated.
         records: of the run's features.
     """
-    from emorec_tf.training import logits
+    from emorec_tf.training import clip_familiarity, logits
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
     model = run_dir.load_model(run.model_file)
+    answering = clip_familiarity.Answering(model, run)
 
     def answers(clips: Sequence[Clip]) -> Any:
         subsets = {"train": (), "validation": (), "test": clips}
         experiment = Experiment(run.config, records, run.split, clips, subsets, run.classes)
         scored = experiment.scored("test")
-        adapter = SpeakerAdapter.for_model(model, run.config.data.enrol)
+        adapter = SpeakerAdapter.for_model(
+            model, run.config.data.adapt, run.config.data.adapt_audio
+        )
         adapter.fit(experiment, scored, model)
-        raw, ordered = logits.logits_of(model, logits.ClipBatches(records, scored), adapter)
-        return run.task.predictions(raw, run.temperature), ordered
+        batches = logits.ClipBatches(records, scored)
+        raw, ordered, growth, _ = answering.logits_of(batches, adapter)
+        return run.task.predictions(raw, (run.temperature or 1.0) * growth), ordered
 
     return answers
 

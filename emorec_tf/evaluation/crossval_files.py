@@ -1,7 +1,7 @@
 """The files of a cross-validation: joined from its finished folds, whenever one is finished.
 
 ``crossval.json`` says what was planned and what is done, ``predictions.csv`` holds the out-of-fold
-predictions, ``temperatures.csv`` and ``robustness.csv`` a line or eight per seed and fold,
+predictions, ``temperatures.csv`` and ``robustness.csv`` a line or some per seed and fold,
 ``metrics.json`` the metrics of all together. Each fold is a run in ``seed-S/fold-NAME``. No
 TensorFlow here: what is joined was written by ``evaluate``.
 """
@@ -117,6 +117,7 @@ def pooled(rows: list[Row], facts: dict[str, Any]) -> dict[str, Any]:
     corpora = by_corpus(task, truth, answers, ids, people, str(facts["dataset"]))
     return {
         **{key: facts[key] for key in KEPT},
+        **({"adapt_by": facts["adapt_by"]} if "adapt_by" in facts else {}),
         **task.pooled(rows),
         f"{task.score}_per_seed": per_seed,
         f"{task.score}_spread": float(np.std(values, ddof=1)) if len(values) > 1 else None,

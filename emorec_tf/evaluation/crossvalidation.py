@@ -139,10 +139,10 @@ def plan(
     clips = labelled(records.clips, settings.data)
     generic = protocol.partition(":")[0] in GENERIC_PROTOCOLS
     folds, notes = protocols.folds(protocol, clips if generic else records.clips, allow_partial)
-    if folds[0].leaky and settings.data.enrol:
-        raise UserError("--enrol has no meaning where every speaker is known; drop it")
-    if folds[0].test_clips and settings.data.enrol:
-        raise UserError(f"{protocol} is speaker-independent; drop --enrol")
+    if folds[0].leaky and settings.data.adapt:
+        raise UserError("--adapt has no meaning where every speaker is known; drop it")
+    if folds[0].test_clips and settings.data.adapt:
+        raise UserError(f"{protocol} is speaker-independent; drop --adapt")
     if protocol in RESTRICTED and settings.data.target_scale == "bins":
         notes = [*notes, *_restriction(clips)]
     hashes = records.audio_hashes
@@ -234,7 +234,8 @@ def _facts(planned: CrossValidation, seeds: int, command: str) -> dict[str, Any]
         "notes": list(planned.notes),
         "leaky": folds[0].leaky,
         "mode": settings.data.mode,
-        "enrol": settings.data.enrol,
+        "enrol": settings.data.adapt,
+        **({} if settings.data.adapt_by == "speaker" else {"adapt_by": settings.data.adapt_by}),
         "seeds": list(range(seeds)),
         "folds": [{k: v for k, v in s.items() if k in SUBSETS or v != ()} for s in subsets],
         "done": [],
@@ -267,7 +268,8 @@ def _begin(folder: Path, facts: dict[str, Any], overwrite: bool) -> None:
 
 
 def _stored(folder: Path) -> dict[str, Any]:
-    return {"steps": {}, **crossval_files.planned(folder)}  # files of older versions have no stages
+    found = {"steps": {}, **crossval_files.planned(folder)}  # older versions have no stages
+    return {**found, "config": {**flat(Config()), **found["config"]}}  # and fewer settings
 
 
 def _one(planned: CrossValidation, fold: Fold, seed: int, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from emorec_tf.config import config
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import summary
@@ -28,7 +30,13 @@ Rows = list[dict[str, Any]]
 
 
 def evaluate(
-    run: Run | str | Path, records: Records | str | Path | None = None, protocol: str | None = None
+    run: Run | str | Path,
+    records: Records | str | Path | None = None,
+    protocol: str | None = None,
+    *,
+    source: str | None = None,
+    adapt: int | None = None,
+    adapt_by: str = "speaker",
 ) -> dict[str, Any]:
     """Write metrics.json, predictions.csv, robustness.csv and a plot; return the metrics.
 
@@ -36,20 +44,31 @@ def evaluate(
         run: opened, or its directory.
         records: opened, or their folder; None: those that the run was trained on.
         protocol: what metrics.json calls the split.
+        source: folder of the corpus, whose waveforms are then corrupted too: telephone,
+            reverberation, codecs.
+        adapt: unlabelled clips of each test set that the run is adapted by, and which are not
+            scored; the files are then written to ``adapted-N`` in the run's folder. None: as the
+            run was trained.
+        adapt_by: speaker or corpus: what a set is, with ``adapt``.
 
     Raises:
-        UserError: no such run or records, records of other settings, or no test speakers.
+        UserError: no such run or records, records of other settings, no test speakers, a source
+            without the test clips, or a run that cannot be adapted.
     """
     run = run if isinstance(run, Run) else run_dir.load(run)
     if not run.split.test:
         raise UserError(f"run {run.folder} held no speaker out to test it on; crossval does")
     if not isinstance(records, Records):
         records = joining.open_all(records or str(run.config.data.records))
-    experiment = experiments.of_run(run, records)
+    trained = experiments.of_run(run, records)
+    experiment, folder = trained, run.folder
+    if adapt is not None:
+        experiment, folder = _adapted(trained, adapt, adapt_by), run.folder / f"adapted-{adapt}"
     task = run.task
     if protocol in RESTRICTED:
         task = task.restricted(experiment.subsets["test"])
-    found, clips, answers, conditions = _scored(run, experiment, task)
+    found, clips, answers, conditions = _scored(run, trained, experiment, task, source)
+    run = dataclasses.replace(run, config=experiment.settings)
     rows = _prediction_rows(run, experiment, clips, answers)
     default = LEAKY_NOTE if run.split.leaky else ONE_SPLIT
     metrics = _facts(run, protocol or default, clips) | found
@@ -61,41 +80,62 @@ def evaluate(
         "without_face": sum(r["faces_found"] == "0" for r in rows),
     }
     plot = run.task.plot(run.task.truth(clips), answers, _title(run, metrics))
-    _write(run, metrics, rows, conditions, plot)
+    folder.mkdir(exist_ok=True)
+    _write(folder, run.task, metrics, rows, conditions, plot)
     return metrics
 
 
+def _adapted(trained: Experiment, adapt: int, by: str) -> Experiment:
+    """The test clips alone, of which so many of each set are not scored but adapted by.
+
+    Raises:
+        UserError: the same speakers are in all subsets.
+    """
+    if trained.split.leaky:
+        raise UserError("--adapt has no meaning where every speaker is known; drop it")
+    given: dict[str, Any] = {"adapt": adapt, "adapt_by": by}
+    if isinstance(trained.settings.data.adapt, int):
+        del given["adapt_by"]  # it has its own rule
+    subsets = {"train": (), "validation": (), "test": trained.subsets["test"]}
+    settings = config.build(given, trained.settings)
+    return dataclasses.replace(trained, settings=settings, subsets=subsets)
+
+
 def _scored(
-    run: Run, experiment: Experiment, task: Task
+    run: Run, trained: Experiment, experiment: Experiment, task: Task, source: str | None
 ) -> tuple[dict[str, Any], list[Clip], np.ndarray, Rows]:
     """Metrics, the scored clips, their answers [N, K] or [N], and the robustness table."""
+    from emorec_tf.evaluation import source_audio
     from emorec_tf.records import corruptions
-    from emorec_tf.training import clip_familiarity, logits
+    from emorec_tf.training import adaptation, clip_familiarity, logits
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
-    test = experiment.scored("test")
+    test, data = experiment.scored("test"), experiment.settings.data
     model = run_dir.load_model(run.model_file)
-    temperature = logits.fit_temperature(run, experiment, model)
-    adapter = SpeakerAdapter.for_model(model, run.config.data.enrol).fit(experiment, test, model)
+    parameters = model.count_params()
+    temperature = logits.fit_temperature(run, trained, model)
+    if experiment is trained:
+        adapter = SpeakerAdapter.for_model(model, data.adapt, data.adapt_audio)
+    else:
+        model, adapter = adaptation.ready(run, model, data)
+    adapter.fit(experiment, test, model)
     batches = logits.ClipBatches(experiment.records, test, keep=True)
 
     answering = clip_familiarity.Answering(model, run)
 
-    def answer(corruption: Any) -> np.ndarray:
+    def answer(batches: logits.ClipBatches, corruption: Any = None) -> np.ndarray:
         raw, _, growth, _ = answering.logits_of(batches, adapter, corruption)
         return task.predictions(raw, (temperature or 1.0) * growth)
 
     raw, clips, growth, familiar = answering.logits_of(batches, adapter)
-    metrics = task.scores(clips, raw, temperature, experiment.scored("train"), growth)
-    if familiar is not None and answering.found is not None:
-        metrics["familiarity"] = {
-            "median": float(np.median(familiar)),
-            "threshold": answering.found.threshold,
-            "unlike": float((familiar < answering.found.threshold).mean()),
-        }
-    metrics["parameters"] = model.count_params()
-    features = experiment.settings.features
-    conditions = corruptions.table(answer, task.truth(clips), task.metrics, features)
+    metrics = task.scores(clips, raw, temperature, trained.scored("train"), growth)
+    metrics |= answering.summary(familiar)
+    metrics["parameters"] = parameters
+    features, truth = experiment.settings.features, task.truth(clips)
+    conditions = corruptions.table(lambda c: answer(batches, c), truth, task.metrics, features)
+    if source is not None:
+        audio = source_audio.decoded(run.config, experiment.records, source, clips)
+        conditions += source_audio.rows(audio, batches, answer, truth, task.metrics)
     return metrics, clips, task.predictions(raw, (temperature or 1.0) * growth), conditions
 
 
@@ -115,6 +155,7 @@ def _prediction_rows(
 
 def _facts(run: Run, protocol: str, clips: Sequence[Clip]) -> dict[str, Any]:
     """What was scored."""
+    by = run.config.data.adapt_by
     return {
         "target": run.config.data.target,
         "target_scale": run.config.data.target_scale,
@@ -123,7 +164,8 @@ def _facts(run: Run, protocol: str, clips: Sequence[Clip]) -> dict[str, Any]:
         "protocol": protocol,
         "leaky": run.split.leaky,
         "mode": run.config.data.mode,
-        "enrol": run.config.data.enrol,
+        "enrol": run.config.data.adapt,
+        **({} if by == "speaker" else {"adapt_by": by}),
         "test_speakers": splits.speakers_of(clips),
         "validation_speakers": [] if run.split.leaky else list(run.split.validation),
         "train_speakers": [] if run.split.leaky else list(run.split.train),
@@ -139,9 +181,11 @@ def _title(run: Run, metrics: dict[str, Any]) -> str:
     return f"{leaky}{run.folder.name}: {score.upper()} {metrics[score]:.3f}, speakers {speakers}"
 
 
-def _write(run: Run, metrics: dict[str, Any], rows: Rows, conditions: Rows, plot: bytes) -> None:
-    """Write the run's files; metrics.json comes last: the others are whole once it is there."""
+def _write(
+    folder: Path, task: Task, metrics: dict[str, Any], rows: Rows, conditions: Rows, plot: bytes
+) -> None:
+    """Write the files of the scores; metrics.json comes last: then the others are whole."""
     for name, table in (("predictions", rows), ("robustness", conditions)):
-        write_atomically(run.folder / f"{name}.csv", rows_to_csv(table))
-    write_atomically(run.folder / f"{run.task.plot_name}.png", plot)
-    write_atomically(run.folder / "metrics.json", json.dumps(metrics, indent=1))
+        write_atomically(folder / f"{name}.csv", rows_to_csv(table))
+    write_atomically(folder / f"{task.plot_name}.png", plot)
+    write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1))

@@ -20,6 +20,8 @@ def speaker_mode(metrics: dict[str, Any]) -> str:
         return "LEAKY, speaker-dependent"
     if metrics["enrol"] == "self":
         return "speaker-adapted by the clip alone"
+    if metrics["enrol"] and metrics.get("adapt_by") == "corpus":
+        return f"adapted by {metrics['enrol']} unlabelled clips of each corpus"
     if metrics["enrol"]:
         return f"speaker-adapted by {metrics['enrol']} enrolment clips"
     return "speaker-independent"

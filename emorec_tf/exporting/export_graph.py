@@ -23,7 +23,7 @@ from emorec_tf.features import audio_features
 from emorec_tf.models.branch_outputs import BRANCHES, EXPERT, with_branches
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import Tokens
-from emorec_tf.training import speaker_adaptation
+from emorec_tf.training import band_scale
 from emorec_tf.training.run_dir import Run
 
 Tensors = dict[str, tf.Tensor]
@@ -87,10 +87,10 @@ def serving(run: Run, model: keras.Model) -> Serving:
 
 def check_alone(run: Run) -> None:
     """Refuse runs that need more than the clip itself for a prediction."""
-    if isinstance(run.config.data.enrol, int):
+    if isinstance(run.config.data.adapt, int):
         raise UserError(
-            f"run {run.folder} needs {run.config.data.enrol} enrolment clips of each speaker, but "
-            f"an exported file gets one clip at a time; train with --enrol self, or without --enrol"
+            f"run {run.folder} needs {run.config.data.adapt} enrolment clips of each speaker, but "
+            f"an exported file gets one clip at a time; train with --adapt self, or without --adapt"
         )
 
 
@@ -147,15 +147,15 @@ def preprocessing(run: Run, model: keras.Model) -> Callable[[Tensors], Tensors]:
     features = run.config.features
     specs = schema(features)
     front = audio_features.layer_of(features)
-    standard = speaker_adaptation.standard_of(model)
+    standard = band_scale.standard_of(model)
 
     def hear(arrays: Tensors) -> Tensors:
         present = sample_mask(arrays["samples"], features.clip_samples)
         mask = frame_mask(arrays["samples"], features)
         audio = front(tf.where(present, arrays["waveform"], 0.0)) * mask[..., None]
         heard = {"audio": audio, "audio_mask": mask}
-        if run.config.data.enrol == "self" and standard is not None:
-            return speaker_adaptation.moved(heard, *speaker_adaptation.of_each(heard), standard)
+        if run.config.data.adapt == "self" and standard is not None:
+            return band_scale.moved(heard, *band_scale.of_each(heard), standard)
         return heard
 
     def see(arrays: Tensors) -> Tensors:

@@ -40,7 +40,7 @@ def facts(served: Serving) -> dict[str, Any]:
         "dataset": run.source["dataset"],
         "label_meaning": run.source["label_meaning"],
         "licence": run.source["licence"],
-        "speakers": "speaker-adapted by the clip itself" if data.enrol else "speaker-independent",
+        "speakers": "speaker-adapted by the clip itself" if data.adapt else "speaker-independent",
         "leaky": run.split.leaky,
         "temperature": run.temperature,
         "arithmetic": "float32",

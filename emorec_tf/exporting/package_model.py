@@ -121,6 +121,8 @@ def fill(
     run_dir.save_model(model, packaged.model_file)
     if trained.familiarity is not None:  # it is refused where it is damaged
         paths.copy(trained.familiarity_file, folder / trained.familiarity_file.name)
+    if (trained.folder / run_dir.FEATURE_STANDARD).exists():
+        paths.copy(trained.folder / run_dir.FEATURE_STANDARD, folder / run_dir.FEATURE_STANDARD)
     if evaluated is None:
         if trained.classes:
             paths.copy(trained.folder / "temperature.json", folder / "temperature.json")

@@ -12,7 +12,7 @@ import numpy as np
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
-from emorec_tf.inference import model_inputs, predictor
+from emorec_tf.inference import adapting, model_inputs
 from emorec_tf.tasks import calibration
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def clip_cases(
     make = examples.maker(features, face_model, mesh_model)
     cases = []
     for path in paths:
-        example, _ = model_inputs.inputs_of(make, path)
+        example = model_inputs.batch_of(make(model_inputs.clip_of(path))[0])
         clip = Clip(clip_id=path, speaker="", emotion="", video=path, audio=path)
         heard = examples.waveform_of(clip, features)
         cases.append(case(served, path, np.zeros(0) if heard is None else heard, example))
@@ -104,7 +104,7 @@ def reference(served: Serving) -> Answer:
     from emorec_tf.models import branch_outputs
 
     run, model = served.run, served.model
-    adapt = predictor.adapter(run, model, None, None)  # type: ignore[arg-type]  # no folder, no maker
+    adapt = adapting.adapter(run, model)
     network, compared = branch_outputs.with_branches(model), run.familiarity
 
     def answer(example: Arrays) -> Arrays:

@@ -86,6 +86,34 @@ class Model:
             copied.set_weights(own.get_weights())
         return copied
 
+    def adapt(
+        self,
+        clips: str | Path | Sequence[str | Path],
+        *,
+        by: Literal["speaker", "corpus"] = "speaker",
+    ) -> Model:
+        """Adapt to unlabelled recordings of one speaker, or of one room.
+
+        Their level and spread take the place of those of the training clips. This model stays as
+        it is.
+
+        Args:
+            clips: a folder, or files; five or more, of several emotions.
+            by: what they have in common; speaker: one person; corpus: one room and microphone, and
+                several people.
+
+        Returns:
+            The model that is adapted, for clips of the same speaker or room.
+
+        Raises:
+            UserError: a run that cannot be adapted, or no clip that counts.
+
+        >>> adapted = model.adapt("clips/of-one-person")
+        """
+        check(by in ("speaker", "corpus"), "by", by, "speaker or corpus")
+        names = [clips] if isinstance(clips, (str, Path)) else clips
+        return Model(self.predictor.adapted([str(name) for name in names], by))
+
     def predict_clip(
         self, path: str | Path, windows: Literal["auto", "on", "off"] = "auto"
     ) -> dict[str, Any]:
@@ -197,7 +225,7 @@ class Model:
 
         Raises:
             UserError: it cannot be read, or the run has no such branches or was trained with
-                ``--enrol``.
+                ``--adapt``.
         """
         with self._lock:
             tokens = self._below.predict_on_batch(self.inputs([path]))
@@ -212,10 +240,10 @@ class Model:
         import keras
 
         names = {f"{kind}_tokens{mask}" for kind in KINDS for mask in ("", "_mask")}
-        own = self.predictor.model
+        own = self.predictor.base or self.predictor.model  # embeddings are not adapted
         tokens = {n.name: n.output for n in own.layers if n.name in names}
-        if not tokens or self.run.config.data.enrol is not None:
-            why = "was trained with --enrol" if tokens else "has no branches of its own"
+        if not tokens or self.run.config.data.adapt is not None:
+            why = "was trained with --adapt" if tokens else "has no branches of its own"
             raise UserError(f"run {self.run.folder} {why}, so it gives no embedding; take another")
         return keras.Model(own.input, tokens)
 

@@ -27,10 +27,16 @@ class ModelOptions:
     abstain_unfamiliar: bool = option(
         False, "answer 'unsure' where a clip is unlike anything that the model was trained on"
     )
-    enrol: str | None = option(
+    adapt: str | None = option(
         None,
-        "folder of unlabelled enrolment clips of the speaker, for a model that was trained with "
-        "--enrol N (default: none)",
+        "folder of unlabelled recordings of the same speaker or room, to whose level and spread "
+        "the model is adapted (default: none; a model trained with --adapt N needs it)",
+    )
+    adapt_by: Literal["speaker", "corpus"] = option(
+        "speaker",
+        "what the recordings of --adapt have in common; speaker: one person; corpus: one room and "
+        "microphone, several people; a model trained with --adapt N has its own rule",
+        expert=True,
     )
     window_hop_seconds: float | None = option(
         None,
@@ -59,9 +65,10 @@ class ModelOptions:
             self.face_model,
             self.mesh_model,
             abstain_below,
-            self.enrol,
+            self.adapt,
             self.speech_check,
             self.abstain_unfamiliar,
+            self.adapt_by,
         )
         hop_of(loaded.run.config.features.clip_seconds, self.window_hop_seconds)
         return loaded

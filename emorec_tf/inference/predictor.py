@@ -5,22 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emorec_tf.config.clip import Clip
-from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.config.config import DataConfig, FeaturesConfig
 from emorec_tf.datasets.discovery import found
 from emorec_tf.errors import SetupError, UserError
-from emorec_tf.inference import devices, model_store, unfamiliar
+from emorec_tf.inference import adapting, devices, model_store, unfamiliar
 from emorec_tf.inference.answers import ClipAnswer
 from emorec_tf.inference.model_inputs import (
     Inputs,
-    Maker,
     batch_of,
     clip_of,
-    inputs_of,
     is_seen,
     mute,
 )
@@ -58,6 +55,8 @@ class Predictor:
     abstain_below: float = 0.0
     answering: Answering | None = None  # None: the run cannot tell how familiar a clip is
     unfamiliar_below: float = 0.0  # the emotion is ``unsure`` where familiarity is below this
+    speech_check: bool = True
+    base: keras.Model | None = None  # the network before it was adapted
 
     def read(self, source: Source) -> Decoded:
         """Decode the middle of an open file: its audio, and the track of its main face.
@@ -172,6 +171,45 @@ class Predictor:
         """Say whether the part of a clip's audio that the network gets holds speech."""
         return speech_in(audio, self.run.config.features)
 
+    def adapted(
+        self, names: Sequence[str], by: Literal["speaker", "corpus"] = "speaker"
+    ) -> Predictor:
+        """Adapt to unlabelled recordings of one speaker, or of one room.
+
+        Args:
+            names: files, and folders that are searched for them.
+            by: speaker or corpus: what they have in common. A run that was trained with
+                ``--adapt N`` has its own rule.
+
+        Raises:
+            UserError: a run that cannot be adapted, or no recording that counts.
+        """
+        from emorec_tf.training import adaptation
+
+        adapting.check(self.run, names)
+        clips = []
+        for path in found(names):
+            try:
+                clips.append(batch_of(self._heard(path)))
+            except SetupError:
+                raise
+            except UserError as error:
+                log.warning("%s; this enrolment clip does not count", error)
+        base = self.base or self.model
+        model, own = adaptation.ready(self.run, base, DataConfig(adapt_by=by))
+        fitted = own.fit_speaker(clips, model)
+        answering = unfamiliar.answering_of(self.run, model)
+        return replace(self, model=model, adapt=fitted, base=base, answering=answering)
+
+    def _heard(self, path: str) -> Inputs:
+        """Decode a file to the arrays of one clip; audio without speech is left out."""
+        audio, faces = self.reader.read(clip_of(path))
+        example, seen = self.assemble(audio, faces, path)
+        heard = self.speech_check and audio is not None and seen.audio_present
+        if heard and audio and not self.has_speech(audio):
+            mute(example)
+        return example
+
     def example(self, path: str) -> Inputs:
         """Decode a file to the arrays of one clip.
 
@@ -186,9 +224,10 @@ def load(
     face_model: str | None = None,
     mesh_model: str | None = None,
     abstain_below: float = 0.0,
-    enrol: str | None = None,
+    adapt: str | Sequence[str] | None = None,
     speech_check: bool = True,
     abstain_unfamiliar: bool = False,
+    adapt_by: Literal["speaker", "corpus"] = "speaker",
 ) -> Predictor:
     """Load a run once, for any number of files.
 
@@ -197,18 +236,20 @@ def load(
         face_model: face detector's model file, where it has none inside.
         mesh_model: face mesh's model file, where MediaPipe has none inside.
         abstain_below: the emotion is ``unsure`` where no probability reaches this.
-        enrol: folder of unlabelled clips of the speaker, for a run with speaker adaptation.
-        speech_check: leave out the audio of enrolment clips in which no speech is found.
+        adapt: folder or files: unlabelled recordings of the same speaker or room.
+        speech_check: leave out the audio of these recordings in which no speech is found.
         abstain_unfamiliar: the emotion is ``unsure`` of a clip that is unlike anything in training.
+        adapt_by: speaker or corpus: what the recordings have in common.
 
     Raises:
-        UserError: no such run, one that cannot tell how familiar a clip is, or enrolment clips
-            that do not fit it.
+        UserError: no such run, one that cannot tell how familiar a clip is, or recordings that it
+            cannot be adapted to.
     """
     folder = model_store.folder_of(run_folder)
     model_store.check_sums(folder)
     run = run_dir.load(folder)
-    check_enrolment(run, enrol)
+    clips = [adapt] if isinstance(adapt, str) else adapt
+    adapting.check(run, clips)
     if run.task.rating and abstain_below:
         raise UserError(f"run {run_folder} estimates {run.task.rating}; drop --abstain_below")
     if abstain_unfamiliar:
@@ -223,21 +264,21 @@ def load(
     model = run_dir.load_model(run.model_file)
     reader = decoded.Reader(run.config.features, face_model)
     assembler = examples.Assembler(run.config.features, mesh_model)
-
-    def make(clip: Clip) -> tuple[Inputs, Seen]:
-        audio, faces = reader.read(clip)
-        example, seen = assembler.assemble(audio, faces, str(clip.video or clip.audio))
-        heard = speech_check and audio is not None and seen.audio_present
-        if heard and audio and not speech_in(audio, run.config.features):
-            mute(example)
-        return example, seen
-
-    adapt = adapter(run, model, make, enrol)
-    answering = unfamiliar.answering_of(run, model)
-    made = Predictor(run, model, reader, assembler, adapt, temperature, abstain_below, answering)
-    if not abstain_unfamiliar:
-        return made
-    return replace(made, unfamiliar_below=made.unlike_below or 0.0)
+    own = adapting.adapter(run, model)
+    made = Predictor(
+        run,
+        model,
+        reader,
+        assembler,
+        own,
+        temperature,
+        abstain_below,
+        unfamiliar.answering_of(run, model),
+        speech_check=speech_check,
+    )
+    if abstain_unfamiliar:
+        made = replace(made, unfamiliar_below=made.unlike_below or 0.0)
+    return made if clips is None else made.adapted(clips, adapt_by)
 
 
 def speech_in(audio: AudioTrack, features: FeaturesConfig) -> bool:
@@ -260,38 +301,3 @@ def named(shares: np.ndarray, classes: Sequence[str], abstain_below: float) -> d
         "emotion": classes[int(shares.argmax())] if sure else UNSURE,
         "probabilities": {c: round(float(p), 6) for c, p in zip(classes, shares, strict=True)},
     }
-
-
-def check_enrolment(run: run_dir.Run, folder: str | None) -> None:
-    """Refuse clips for a run without speaker adaptation, and a run that needs them without."""
-    by_clips = isinstance(run.config.data.enrol, int)
-    if by_clips and folder is None:
-        raise UserError(
-            f"run {run.folder} adapts to speakers by their clips; give --enrol FOLDER with "
-            f"unlabelled clips of the speaker"
-        )
-    if folder is not None and not by_clips:
-        raise UserError(
-            f"run {run.folder} was trained without --enrol K, so it cannot use {folder}; drop "
-            f"--enrol"
-        )
-
-
-def adapter(
-    run: run_dir.Run, model: keras.Model, make: Maker, folder: str | None
-) -> SpeakerAdapter:
-    """Make what adapts clips to their speaker: by the folder's clips, or the clip's own audio."""
-    from emorec_tf.training.speaker_adaptation import SpeakerAdapter
-
-    own = SpeakerAdapter.for_model(model, run.config.data.enrol)
-    if folder is None:
-        return own
-    clips = []
-    for path in found([folder]):
-        try:
-            clips.append(inputs_of(make, path)[0])
-        except SetupError:
-            raise
-        except UserError as error:
-            log.warning("%s; this enrolment clip does not count", error)
-    return own.fit_speaker(clips, model)

@@ -66,9 +66,9 @@ def model(name: str, folder: Path) -> tuple[str, ...]:
     fusion = str(settings["fusion"]).partition("(")[0]
     known = None if settings.get("ensemble") else choices.entries("fusion").get(fusion)
     uses = ", ".join(known.facts.uses) if known else "audio, face"
-    enrol = settings.get("enrol")
-    if isinstance(enrol, int):
-        uses += f"; {enrol} enrolment clips"
+    adapt = settings.get("adapt")
+    if isinstance(adapt, int):
+        uses += f"; {adapt} enrolment clips"
     trained_on = f"{source['dataset']}, {speakers} speakers"
     classes = str(len(facts["classes"])) if facts["classes"] else settings["target"]
     return name, uses, trained_on, classes, source["licence"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import keras
@@ -13,6 +13,7 @@ from emorec_tf.config import choices
 from emorec_tf.config.config import Config, FeaturesConfig, TrainConfig
 from emorec_tf.config.fields import check
 from emorec_tf.config.schema import FRAME_ARRAYS, schema
+from emorec_tf.features.audio_features import AUDIO_FEATURES
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import ModalityDropout, Still, Tensor, Tokens
 from emorec_tf.tasks import tasks
@@ -81,7 +82,10 @@ def build_model(
             config.model.modality_dropout, seed=config.train.seed, dtype="float32"
         )
         masks = dropout(*masks)
-    audio = scaled_audio(config, inputs["audio"], masks[0], mean, deviation)
+    standard = standardising(mean, deviation, config.model.standardise == "scalar")
+    audio = standard(inputs["audio"]) * masks[0][..., None]  # padding becomes the mean, zero
+    if not choices.facts("audio", config.model.audio).standardised:
+        audio = undone(standard)(audio)
     audio_inputs = {
         **inputs,
         "audio": audio[:, :audio_frames],
@@ -89,7 +93,8 @@ def build_model(
     }
     face_inputs = {**inputs, "face_mask": masks[1]}
     frozen = config.train.freeze_branches
-    audio_tokens = branch("audio", config.model.audio, audio_inputs, [*AUDIO_INPUTS], frozen)
+    gain = gain_of(config.features, standard)
+    audio_tokens = branch("audio", config.model.audio, audio_inputs, [*AUDIO_INPUTS], frozen, gain)
     face_names = [n for n in inputs if n not in AUDIO_INPUTS]
     face_tokens = branch("face", config.model.face, face_inputs, face_names, frozen)
     name = f"emorec_{fusion_name}"
@@ -102,18 +107,6 @@ def build_model(
     task = tasks.of(config.data, classes)
     outputs = task.head(fuse(audio_tokens, face_tokens, task.outputs))
     return keras.Model(given, outputs, name=name)
-
-
-def scaled_audio(
-    config: Config, audio: Tensor, mask: Tensor, mean: np.ndarray, deviation: np.ndarray
-) -> Tensor:
-    """Audio [B, T, M] as its branch takes it: standardised with padding zero, or as stored."""
-    scalar = config.model.standardise == "scalar"
-    standard = standardising(mean, deviation, scalar)(audio) * mask[..., None]
-    if choices.facts("audio", config.model.audio).standardised:
-        return standard
-    # undone rather than left out: every model holds the scale of its training clips
-    return standardising(mean, deviation, scalar, invert=True)(standard)
 
 
 def switched_off(inputs: dict[str, Tensor], unused: Sequence[str]) -> dict[str, Tensor]:
@@ -139,24 +132,44 @@ def check_without_frames(fusion: str) -> None:
     )
 
 
-def standardising(
-    mean: np.ndarray, deviation: np.ndarray, scalar: bool, invert: bool = False
-) -> keras.layers.Layer:
-    """Make the layer that gives audio mean 0 and deviation 1, by band or over all bands.
-
-    ``invert``: the layer that gives them mean and deviation back.
-    """
+def standardising(mean: np.ndarray, deviation: np.ndarray, scalar: bool) -> keras.layers.Layer:
+    """Make the layer that gives audio mean 0 and deviation 1, by band or over all bands."""
     variance = np.square(deviation)
     if scalar:
         mean, variance = np.full_like(mean, mean.mean()), variance + np.square(mean - mean.mean())
         variance = np.full_like(mean, variance.mean())
     return keras.layers.Normalization(
-        mean=mean,
-        variance=variance,
-        invert=invert,
-        dtype="float32",
-        name="as_recorded" if invert else "standardise",
+        mean=mean, variance=variance, dtype="float32", name="standardise"
     )
+
+
+def undone(standard: keras.layers.Normalization) -> keras.layers.Layer:
+    """Make the layer that gives standardised audio its mean and deviation back.
+
+    For branches that take audio as recorded: every model holds the scale of its training clips, so
+    it is undone rather than left out.
+    """
+    mean, variance = (np.ravel(np.asarray(v)) for v in (standard.mean, standard.variance))
+    return keras.layers.Normalization(
+        mean=mean, variance=variance, invert=True, dtype="float32", name="as_recorded"
+    )
+
+
+def gain_of(
+    features: FeaturesConfig, standard: keras.layers.Normalization
+) -> dict[str, np.ndarray]:
+    """What a recording that is louder by one neper of power adds to the standardised audio.
+
+    Returns:
+        ``audio_gain`` [M]; {} where the audio features do not say how they become power.
+    """
+    entry = AUDIO_FEATURES[features.audio_features]
+    if entry.powers is None:
+        return {}
+    to_power, from_power = entry.powers(features, np)
+    loud = to_power(np.zeros(features.audio_width))
+    added = from_power(loud * np.e) - from_power(loud)
+    return {"audio_gain": added / np.sqrt(np.ravel(np.asarray(standard.variance)))}
 
 
 def branch(
@@ -165,10 +178,14 @@ def branch(
     tensors: dict[str, keras.KerasTensor],
     names: Sequence[str],
     frozen: bool = False,
+    constants: Mapping[str, np.ndarray] | None = None,
 ) -> Tokens:
-    """Build one branch as a named sub-model and apply it; frozen, in inference mode."""
+    """Build one branch as a named sub-model and apply it; frozen, in inference mode.
+
+    ``constants``: arrays that the branch finds among its inputs; they become part of the graph.
+    """
     inputs = {n: keras.Input(tensors[n].shape[1:], name=n, dtype=tensors[n].dtype) for n in names}
-    values, mask = choices.resolve(kind, choice)(inputs)
+    values, mask = choices.resolve(kind, choice)({**inputs, **(constants or {})})
     # The sub-model owns its mask output even where the branch passes its input through.
     outputs = [values, ops.cast(mask, "float32")]
     inner = (Still if frozen else keras.Model)(inputs, outputs, name=f"{kind}_branch")

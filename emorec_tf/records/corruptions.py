@@ -1,4 +1,4 @@
-"""Corruption suite: missing modality, additive noise, dropped frames, low light.
+"""Corruption suite: missing modality, noise, dropped frames, low light, level, telephone, room.
 
 To add a condition, write a function of model inputs and name it in ``conditions``.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.features import filterbanks
 from emorec_tf.features.audio_features import AUDIO_FEATURES
 from emorec_tf.features.powers import Powers
 
@@ -21,6 +22,11 @@ Corruption = Callable[[Inputs], Inputs]
 DARK = 0.3  # factor on all pixels
 NOISE_DB = (20, 10, 0)  # signal-to-noise ratios
 _LOG = logging.getLogger(__name__)
+GAIN_DB = 20.0
+TELEPHONE_HZ = (300.0, 3400.0)
+STOPPED_DB = -60.0  # outside the telephone's band
+ROOM_SECONDS = 0.6  # until the reverberation has fallen by 60 dB
+GRID = 2048  # bins of the Fourier transform that says what a band holds
 
 
 def clean(inputs: Inputs) -> Inputs:
@@ -75,6 +81,66 @@ def noise(snr_db: float, features: FeaturesConfig) -> Corruption:
         return {**inputs, "audio": audio.astype(np.float32)}
 
     return noisy
+
+
+def level(decibels: float, features: FeaturesConfig) -> Corruption:
+    """Make the corruption that changes the level by these decibels; nothing is clipped.
+
+    Raises:
+        UserError: the entry of these audio features does not say how they become power.
+    """
+    return _of_powers(features, lambda power: power * 10 ** (decibels / 10))
+
+
+def telephone(features: FeaturesConfig) -> Corruption:
+    """Make the corruption that leaves what a telephone does: 300 to 3400 Hz.
+
+    Each mel band keeps the share of its width that lies inside; the rest falls by 60 dB.
+
+    Raises:
+        UserError: the entry of these audio features does not say how they become power.
+    """
+    bands, rate_hz = features.mel_bands, features.sample_rate_hz
+    edges = features.mel_min_hz, features.mel_max_hz
+    filters = filterbanks.htk_matrix(bands, GRID, rate_hz, *edges)
+    hz = np.arange(len(filters)) * rate_hz / GRID
+    inside = (hz >= TELEPHONE_HZ[0]) & (hz <= TELEPHONE_HZ[1])
+    share = filters[inside].sum(0) / np.maximum(filters.sum(0), 1e-9)
+    kept = share + (1 - share) * 10 ** (STOPPED_DB / 10)
+    return _of_powers(features, lambda power: power * kept)
+
+
+def room(seconds: float, features: FeaturesConfig) -> Corruption:
+    """Make the corruption that lets the power of each band decay as in a room: an approximation.
+
+    What was heard in earlier frames is added with a power that falls by 60 dB in ``seconds``, in
+    all as much as the direct sound (0 dB, a listener at the critical distance). Interference,
+    early reflections and the colour of a room are missing; ``evaluate --source`` has them.
+
+    Raises:
+        UserError: the entry of these audio features does not say how they become power.
+    """
+    from scipy.signal import lfilter
+
+    decay = 10 ** (-6 * features.hop_seconds / seconds)
+
+    def reverberant(power: np.ndarray) -> np.ndarray:
+        late = lfilter([0.0, 1 - decay], [1.0, -decay], power, axis=1)
+        return np.asarray(power + late)
+
+    return _of_powers(features, reverberant)
+
+
+def _of_powers(features: FeaturesConfig, change: Callable[[np.ndarray], np.ndarray]) -> Corruption:
+    """Make the corruption that changes the powers of the real frames, [B, T, M]."""
+    to_power, from_power = powers_of(features)
+
+    def corrupted(inputs: Inputs) -> Inputs:
+        real = inputs["audio_mask"][..., None]
+        power = to_power(inputs["audio"].astype(np.float64)) * real
+        return {**inputs, "audio": (from_power(change(power)) * real).astype(np.float32)}
+
+    return corrupted
 
 
 def powers_of(features: FeaturesConfig, math: Any = np) -> tuple[Powers, Powers]:
@@ -134,4 +200,8 @@ def conditions(features: FeaturesConfig) -> dict[str, Corruption]:
         **{name: make() for name, make in noises.items()},
         "half the frames": half_the_frames,
         "dark": dark,
+        f"level +{GAIN_DB:.0f} dB": level(GAIN_DB, features),
+        f"level -{GAIN_DB:.0f} dB": level(-GAIN_DB, features),
+        "telephone 300-3400 Hz": telephone(features),
+        f"reverberation {ROOM_SECONDS:g} s (power decay)": room(ROOM_SECONDS, features),
     }

@@ -54,6 +54,7 @@ def note_ignored_features(settings: Config) -> None:
 def _check_own(settings: Config) -> None:
     """Refuse settings of one run that do not go together."""
     _check_ensemble(settings)
+    _check_adaptation(settings)
     if settings.model.ensemble is None:
         choices.check_mesh(settings.model.face, settings.features.face_mesh)
     if settings.train.augment_channel or settings.train.augmented_copies:
@@ -67,6 +68,22 @@ def _check_own(settings: Config) -> None:
     for name in ("inner_folds", "augmented_copies"):
         given = getattr(settings.train, name)
         check(not given, name, given, "0 without a classifier; ensemble members have their own")
+
+
+def _check_adaptation(settings: Config) -> None:
+    """Refuse ways of adapting that need a classical head, and sets that do not fit the head."""
+    data = settings.data
+    headed = has_classifier(settings) or settings.model.ensemble is not None
+    fits = headed or not data.adapt_spread
+    check(fits, "adapt_spread", data.adapt_spread, "off unless there is a classifier")
+    check(headed or data.adapt_audio, "adapt_audio", False, "on unless there is a classifier")
+    if not isinstance(data.adapt, int) or data.adapt_by == "speaker":
+        return
+    members = pretraining.configs_of(settings).values() if settings.model.ensemble else ()
+    for own in filter(has_classifier, [settings, *members]):
+        search = choices.resolve("classifier", own.model.classifier)(own.train.class_weights)
+        wanted = "speaker under a classifier with speaker_shrinkage"
+        check(search.fit_speakers is None, "adapt_by", data.adapt_by, wanted)
 
 
 def _ignored_features(values: dict[str, object], own: Config, settings: Config) -> list[str]:
@@ -100,7 +117,7 @@ def _check_classifier(settings: Config) -> None:
     """Refuse a classifier whose arguments, fusion, branches or target do not fit."""
     choice, fusion = settings.model.classifier, choices.parse(settings.model.fusion)[0]
     search = choices.resolve("classifier", choice)(True)  # refuses wrong arguments
-    by_speaker = bool(settings.data.enrol and search.fit_speakers)
+    by_speaker = bool(settings.data.adapt and search.fit_speakers)
     balanced = settings.train.balance
     check(
         balanced == "none" or not by_speaker,

@@ -9,7 +9,9 @@ import numpy as np
 
 from emorec_tf.config import choices
 from emorec_tf.config.clip import Clip
-from emorec_tf.training import run_dir
+from emorec_tf.models.classical import set_scale
+from emorec_tf.training import feature_standard, run_dir
+from emorec_tf.training.enrolment import set_of
 from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:
@@ -36,10 +38,19 @@ class FeatureRows:
             search: says whether the head itself uses the speaker's mean.
         """
         self.features, self.experiment, self.adapter = features, experiment, adapter
-        enrol = experiment.settings.data.enrol
-        self.enrolled = enrol if isinstance(enrol, int) else 0  # clips of each speaker
+        self.data = experiment.settings.data
+        adapt = self.data.adapt
+        self.enrolled = adapt if isinstance(adapt, int) else 0  # clips of each set
         self.weighed = bool(self.enrolled and search.fit_speakers)
-        self.means = adapter.mean_features(features) if self.enrolled else {}
+        sets = adapter.features_of_sets(features) if self.enrolled else {}
+        self.means = {name: np.mean(rows, axis=0) for name, rows in sets.items()}
+        self.pooled: np.ndarray | None = None  # deviation within training sets
+        self.scales: dict[str, np.ndarray] = {}
+        if self.data.adapt_spread:
+            trained = {set_of(clip, self.data.adapt_by) for clip in experiment.train}
+            self.pooled = set_scale.pooled_deviation({n: sets[n] for n in sorted(trained)})
+            self.scales = {n: set_scale.scale_of(rows, self.pooled) for n, rows in sets.items()}
+        self.plain: dict[str, np.ndarray] = {}  # features of clips as recorded, by id
         self.balanced = experiment.settings.train.balance == "corpora"
         self.silent: set[str] = set()  # ids of clips without a face or audio that branches use
 
@@ -53,12 +64,22 @@ class FeatureRows:
         ids = [clip.clip_id for clip in clips]
         self.silent.update(i for i, row in zip(ids, values, strict=True) if not row.any())
         speakers = np.array([clip.speaker for clip in clips])
-        means = np.stack([self.means[speaker] for speaker in speakers]) if self.means else None
+        if copy is None and not self.enrolled:
+            self.plain.update(zip(ids, values, strict=True))
+        sets = [set_of(clip, self.data.adapt_by) for clip in clips]
+        means = np.stack([self.means[name] for name in sets]) if self.means else None
+        if means is not None and self.scales:
+            values = means + (values - means) * np.stack([self.scales[name] for name in sets])
         if means is not None and not self.weighed:
             values, means = values - means, None
         truth = self.experiment.task.truth(clips)
         rows = head_search.Rows(values, truth, speakers, means, self.enrolled, self.balanced)
         return rows, ids
+
+    def write_standard(self, run: Run, clips: Sequence[Clip]) -> None:
+        """Keep in the run what the features of these clips are like; they were read before."""
+        rows = np.stack([self.plain[clip.clip_id] for clip in clips])
+        feature_standard.write(run, feature_standard.measured(rows, clips))
 
 
 def with_classifier(
@@ -105,8 +126,11 @@ def with_classifier(
     found = head_search.fitted(search, best, fitting, scaled)
     if train.refit:
         again = head_search.fitted(search, best, everything)
-        run_dir.save_model(head_layers.with_head(features, again, enrolled), run.model_file)
-    return head_layers.with_head(features, found, enrolled)
+        whole = head_layers.with_head(features, again, enrolled, reader.pooled)
+        run_dir.save_model(whole, run.model_file)
+    if not enrolled:
+        reader.write_standard(run, [*subsets[0], *subsets[1]] if train.refit else subsets[0])
+    return head_layers.with_head(features, found, enrolled, reader.pooled)
 
 
 def _best_of_inner_folds(

@@ -71,6 +71,14 @@ class Answering:
             return raw, clips, 1.0, familiar
         return raw, clips, np.concatenate([np.asarray(g) for g, _ in collected]), familiar
 
+    def summary(self, familiar: np.ndarray | None) -> dict[str, Any]:
+        """Describe the familiarity [N] of scored clips for metrics.json; {} where it is unknown."""
+        if familiar is None or self.found is None:
+            return {}
+        unlike = float((familiar < self.found.threshold).mean())
+        facts = {"median": float(np.median(familiar)), "threshold": self.found.threshold}
+        return {"familiarity": facts | {"unlike": unlike}}
+
 
 class Predicting:
     """A function of a batch's inputs, as ``logits.logits_of`` takes a network."""
@@ -100,7 +108,7 @@ def fit(run: Run, experiment: Experiment) -> None:
     def embed(inputs: Any) -> np.ndarray:
         return branch_outputs.embedding_of(network.predict_on_batch(inputs))
 
-    adapter = SpeakerAdapter.for_model(model, run.config.data.enrol)
+    adapter = SpeakerAdapter.for_model(model, run.config.data.adapt, run.config.data.adapt_audio)
     clips = [*experiment.train, *experiment.scored("validation")]
     adapter.fit(experiment, clips, model)
     batches = logits.ClipBatches(experiment.records, clips)

@@ -1,4 +1,4 @@
-"""Enrolment clips: unlabelled clips of a speaker, drawn by seed and never scored."""
+"""Enrolment clips: unlabelled clips of a speaker or a corpus, drawn by seed and never scored."""
 
 from __future__ import annotations
 
@@ -13,27 +13,42 @@ from emorec_tf.errors import UserError
 NAMES = {"audio": "audio", "face": "a face"}  # modalities, in words
 
 
-def enrolment_clips(clips: Iterable[Clip], data: DataConfig, seed: int) -> list[Clip]:
-    """Draw the enrolment clips of each speaker; none unless ``data.enrol`` is a number.
+def set_of(clip: Clip, by: str) -> str:
+    """Name the set of recordings in which a clip is adapted.
 
-    The draw of one speaker depends on that speaker's clips and the seed alone, not on labels.
+    Args:
+        clip: of any speaker.
+        by: speaker, or corpus: "ravdess" of speaker "ravdess/01", "" of speakers without a prefix.
+    """
+    return clip.speaker if by == "speaker" else clip.speaker.rpartition("/")[0]
+
+
+def named(name: str, by: str) -> str:
+    """Name a set in a message: "speaker 3", "corpus ravdess"."""
+    return f"{by} {name}" if name else "the corpus"
+
+
+def enrolment_clips(clips: Iterable[Clip], data: DataConfig, seed: int) -> list[Clip]:
+    """Draw the enrolment clips of each set; none unless ``data.adapt`` is a number.
+
+    The draw of one set depends on the clips of that set and the seed alone, not on labels.
 
     Raises:
-        UserError: a speaker has so few clips that none is left to score.
+        UserError: a set has so few clips that none is left to score.
     """
-    if not isinstance(data.enrol, int):
+    if not isinstance(data.adapt, int):
         return []
-    by_speaker: dict[str, list[Clip]] = defaultdict(list)
+    by_set: dict[str, list[Clip]] = defaultdict(list)
     for clip in sorted(clips, key=lambda c: c.clip_id):
-        by_speaker[clip.speaker].append(clip)
+        by_set[set_of(clip, data.adapt_by)].append(clip)
     found = []
-    for speaker, own in by_speaker.items():
-        if len(own) <= data.enrol:
+    for name, own in by_set.items():
+        if len(own) <= data.adapt:
             raise UserError(
-                f"speaker {speaker} has {len(own)} clips; --enrol {data.enrol} leaves none to "
-                f"score, enrol by fewer"
+                f"{named(name, data.adapt_by)} has {len(own)} clips; --adapt {data.adapt} leaves "
+                f"none to score, adapt by fewer"
             )
-        found += random.Random(f"{seed} {speaker}").sample(own, data.enrol)
+        found += random.Random(f"{seed} {name}").sample(own, data.adapt)
     return found
 
 
@@ -49,26 +64,30 @@ def words(kinds: Collection[str]) -> str:
 
 
 def usable(
-    clips: Sequence[Clip], present: Mapping[str, Collection[str]], needed: Collection[str]
+    clips: Sequence[Clip],
+    present: Mapping[str, Collection[str]],
+    needed: Collection[str],
+    by: str = "speaker",
 ) -> dict[str, list[Clip]]:
-    """Enrolment clips that have all that is needed, by speaker.
+    """Enrolment clips that have all that is needed, by set.
 
     Args:
-        clips: enrolment clips of one or more speakers.
+        clips: enrolment clips of one or more sets.
         present: modalities of each clip, by its id.
         needed: "audio", "face", both or neither.
+        by: what a set is, see ``set_of``.
 
     Raises:
-        UserError: a speaker has none.
+        UserError: a set has none.
     """
-    found: dict[str, list[Clip]] = {clip.speaker: [] for clip in clips}
+    found: dict[str, list[Clip]] = {set_of(clip, by): [] for clip in clips}
     for clip in clips:
         if set(needed) <= set(present[clip.clip_id]):
-            found[clip.speaker].append(clip)
-    for speaker, own in found.items():
+            found[set_of(clip, by)].append(clip)
+    for name, own in found.items():
         if not own:
             raise UserError(
-                f"no enrolment clip of speaker {speaker} has {words(needed)}; leave the speaker "
-                f"out, or train without --enrol"
+                f"no enrolment clip of {named(name, by)} has {words(needed)}; leave the {by} "
+                f"out, or train without --adapt"
             )
     return found

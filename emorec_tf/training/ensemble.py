@@ -10,10 +10,10 @@ from keras import ops
 
 from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.models.classical.head_layers import SPEAKER_FEATURES
+from emorec_tf.models.classical.set_scale import SPEAKER_FEATURES, SPEAKER_SCALE
 from emorec_tf.models.layers import Tensor, present
 from emorec_tf.models.model import input_tensors
-from emorec_tf.training import inner_cv, run_dir, shift_answers
+from emorec_tf.training import feature_standard, inner_cv, run_dir, shift_answers
 from emorec_tf.training.run_dir import Run
 
 
@@ -26,6 +26,7 @@ def product_model(run: Run) -> keras.Model:
     members = [run_dir.load(run.folder / facts["folder"]) for facts in run.steps.values()]
     inner_cv.write_product(run, members, temperatures(members))
     shift_answers.write_product(run, members, temperatures(members))
+    feature_standard.write_product(run, members)
     if run.config.train.refit:
         run_dir.save_model(product(run.config.features, members), run.model_file)
     return product(run.config.features, members, validated=True)
@@ -56,15 +57,17 @@ def product(
     widths = [
         m.input[SPEAKER_FEATURES].shape[1] if SPEAKER_FEATURES in m.input else 0 for m in models
     ]
-    if sum(widths):
-        inputs[SPEAKER_FEATURES] = keras.Input((sum(widths),), name=SPEAKER_FEATURES)
+    adapted = [n for n in (SPEAKER_FEATURES, SPEAKER_SCALE) if any(n in m.input for m in models)]
+    for name in adapted:
+        inputs[name] = keras.Input((sum(widths),), name=name)
     total = None
     temperature = temperatures(members)
     for number, (member, model) in enumerate(zip(members, models, strict=True)):
         given = dict(inputs)
         if widths[number]:
             begin = sum(widths[:number])
-            given[SPEAKER_FEATURES] = inputs[SPEAKER_FEATURES][:, begin : begin + widths[number]]
+            for name in adapted:
+                given[name] = inputs[name][:, begin : begin + widths[number]]
         expert = keras.Model(model.input, model.output, name=f"expert_{number + 1}")
         vote = log_probabilities(given, member, expert, temperature[number])
         total = vote if total is None else total + vote

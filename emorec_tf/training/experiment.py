@@ -82,7 +82,7 @@ class Experiment:
 
     @cached_property
     def enrolment(self) -> list[Clip]:
-        """Enrolment clips of all speakers of the subsets; [] without ``--enrol K``.
+        """Enrolment clips of all sets of the subsets; [] without ``--adapt K``.
 
         Raises:
             UserError: a speaker has too few clips.
@@ -94,7 +94,7 @@ class Experiment:
 
     @cached_property
     def usable_enrolment(self) -> dict[str, list[Clip]]:
-        """Enrolment clips that count, by speaker: those that have what is learned from them.
+        """Enrolment clips that count, by set: those that have what is learned from them.
 
         That is audio, whose scale is measured, and under a classical head all that it is given.
 
@@ -106,7 +106,8 @@ class Experiment:
             return {}
         uses = set(choices.facts("fusion", model.fusion).uses) - set(self.unused)
         needed = uses if choices.parse(model.classifier)[0] != "none" else uses & {"audio"}
-        return usable(self.enrolment, self.records.modalities, needed)
+        by = self.settings.data.adapt_by
+        return usable(self.enrolment, self.records.modalities, needed, by)
 
     @property
     def unscored_in_inner_folds(self) -> list[Clip]:

@@ -44,7 +44,7 @@ def fit(run: Run, experiment: Experiment, until: int | None = None) -> None:
     keras.utils.set_random_seed(settings.seed)
     keras.mixed_precision.set_global_policy(settings.precision)
     standard = input_pipeline.statistics(experiment.records, experiment.train)
-    adapter = SpeakerAdapter(run.config.data.enrol, standard)
+    adapter = SpeakerAdapter(run.config.data.adapt, standard, run.config.data.adapt_audio)
     adapter.fit(experiment, experiment.train_and_validation)
     last = run.folder / "last.keras"
     with cluster.strategy().scope():

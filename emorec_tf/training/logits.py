@@ -144,7 +144,8 @@ def _validation_answers(
     if model is None or run.config.train.refit:
         model = run_dir.load_model(run.validated_file)
     clips = experiment.scored("validation")
-    adapter = SpeakerAdapter.for_model(model, run.config.data.enrol)
+    data = run.config.data
+    adapter = SpeakerAdapter.for_model(model, data.adapt, data.adapt_audio)
     adapter.fit(experiment, clips, model)
     logits, clips = logits_of(model, ClipBatches(experiment.records, clips), adapter)
     return [clip.clip_id for clip in clips], logits, run.task.truth(clips)

@@ -56,9 +56,10 @@ KIND = resumable.Kind(
 INNER_ANSWERS = "inner_answers.npz"  # of inner cross-validation
 SHIFT_ANSWERS = "shift_answers.npz"  # of heads that were fitted to the other corpora
 FAMILIARITY = "familiarity.npz"
+FEATURE_STANDARD = "feature_standard.npz"  # by which a speaker-independent run is adapted
 # files that training writes; an identical run copies them
 RESULTS = ("best.keras", "last.keras", "refitted.keras", "history.csv", "temperature.json",
-           INNER_ANSWERS, SHIFT_ANSWERS, FAMILIARITY)  # fmt: skip
+           INNER_ANSWERS, SHIFT_ANSWERS, FAMILIARITY, FEATURE_STANDARD)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,17 +1,20 @@
-"""Speaker adaptation: audio, and the features of a classical head, relative to the speaker's own.
+"""Adaptation without labels: audio, and the features of a classical head, relative to a set's own.
 
-A model is speaker-independent unless ``--enrol`` is given. With it, each clip's audio gets the
-scale of the training clips: the mean and deviation of each band over the speaker's enrolment clips
-(or over the clip itself, with ``self``) are replaced by those of the training clips. Training does
-the same, so that the network sees one kind of input. Under a classical head the features of audio
-and face are taken relative to the speaker's mean features, too.
+A set is the recordings of one speaker, or of one corpus. A model is speaker-independent unless it
+was trained with ``--adapt``. With it, each clip's audio gets the scale of the training clips: the
+mean and deviation of each band over the set's enrolment clips (or over the clip itself, with
+``self``) are replaced by those of the training clips. Training does the same, so that the network
+sees one kind of input. Under a classical head the features of audio and face are taken relative to
+the set's mean features, too, and with ``--adapt_spread`` to their deviation. A speaker-independent
+model with a classical head is adapted by its features alone: they are given the mean and the
+spread of the training clips.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -20,93 +23,111 @@ import tensorflow as tf
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
-from emorec_tf.models.classical.head_layers import SPEAKER_FEATURES
+from emorec_tf.models.classical import set_scale
+from emorec_tf.models.classical.set_scale import SPEAKER_FEATURES, SPEAKER_SCALE
 from emorec_tf.records import input_pipeline
 from emorec_tf.records.input_pipeline import Batch
 from emorec_tf.records.records_dir import Records
-from emorec_tf.training import enrolment
+from emorec_tf.training import band_scale, enrolment
+from emorec_tf.training.band_scale import Standard
+from emorec_tf.training.enrolment import set_of
 
 if TYPE_CHECKING:
     from emorec_tf.training.experiment import Experiment
 
 _LOG = logging.getLogger(__name__)
-# Nepers. A band that is silent in the enrolment clips has almost no deviation there.
-LEAST_DEVIATION = 0.1
-
-Standard = tuple[np.ndarray, np.ndarray]  # mean and deviation of each band, [M] and [M]
+FEW = 5  # clips; from fewer, level and spread are poorly known
 
 
 class SpeakerAdapter:
-    """Adapts the inputs of clips to their speakers; does nothing in a speaker-independent run.
+    """Adapts the inputs of clips to their sets; does nothing in a speaker-independent run.
 
     ``adapter(inputs, clip_ids)`` gives inputs again, in eager code and inside ``tf.data``. With
-    ``fit`` it learns about the speakers of records, with ``fit_speaker`` about one who is met
+    ``fit`` it learns about the sets of records, with ``fit_speaker`` about one set that is met
     alone, whatever the clip.
     """
 
-    def __init__(self, enrol: int | str | None, standard: Standard | None) -> None:
-        """Make an adapter that knows no speaker yet.
+    def __init__(
+        self, adapt: int | str | None, standard: Standard | None, audio: bool = True
+    ) -> None:
+        """Make an adapter that knows no set yet.
 
         Args:
-            enrol: as in ``DataConfig``: enrolment clips of a speaker, "self" or None.
+            adapt: as in ``DataConfig``: enrolment clips of a set, "self" or None.
             standard: of the training clips; None: the model does not use audio.
+            audio: rescale the bands of the audio.
         """
-        self.enrol = enrol
+        self.adapt = adapt
         self.standard = standard
+        self.audio = audio and standard is not None and adapt is not None
+        self._by = "speaker"
         self._records: Records | None = None
         self._enrolment: Sequence[Clip] = ()
-        self._rows: tf.lookup.StaticHashTable | None = None  # clip id to the speaker's row
-        self._scale: tuple[Any, Any] | None = None  # of S speakers [S, M] each, or of one [M]
-        self._features: np.ndarray | None = None  # mean features [S, E]
+        self._rows: tf.lookup.StaticHashTable | None = None  # clip id to the set's row
+        self._scale: tuple[Any, Any] | None = None  # of S sets [S, M] each, or of one [M]
+        # Mean features, and by what deviations from them are multiplied: [S, E] each.
+        self._features: dict[str, np.ndarray] = {}
 
     @classmethod
-    def for_model(cls, model: keras.Model, enrol: int | str | None) -> SpeakerAdapter:
+    def for_model(
+        cls, model: keras.Model, adapt: int | str | None, audio: bool = True
+    ) -> SpeakerAdapter:
         """Make an adapter with the standard that a trained model was built with."""
-        return cls(enrol, standard_of(model))
+        return cls(adapt, band_scale.standard_of(model), audio)
 
     @property
     def by_clips(self) -> bool:
-        """Whether speakers are known by enrolment clips."""
-        return isinstance(self.enrol, int)
+        """Whether sets are known by enrolment clips."""
+        return isinstance(self.adapt, int)
 
     def fit(
         self, experiment: Experiment, clips: Sequence[Clip], model: keras.Model | None = None
     ) -> SpeakerAdapter:
-        """Learn about the speakers of records from their enrolment clips.
+        """Learn about the sets of records from their enrolment clips.
 
         Args:
             experiment: has records and enrolment clips.
-            clips: of the speakers that will be needed.
+            clips: of the sets that will be needed.
             model: see ``fit_features``.
         """
         if not self.by_clips:
             return self
+        self._by = by = experiment.settings.data.adapt_by
         met = experiment.same_speakers(clips)
-        names = sorted({clip.speaker for clip in met})
+        names = sorted({set_of(clip, by) for clip in met})
         self._records = experiment.records
-        self._enrolment = [clip for clip in experiment.enrolment if clip.speaker in names]
+        self._enrolment = [clip for clip in experiment.enrolment if set_of(clip, by) in names]
+        # A corpus also has enrolment clips of speakers that are not needed otherwise.
+        rows = {c.clip_id: names.index(set_of(c, by)) for c in [*met, *self._enrolment]}
         self._rows = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
-                tf.constant([clip.clip_id for clip in met]),
-                tf.constant([names.index(clip.speaker) for clip in met], tf.int64),
+                tf.constant(list(rows)), tf.constant(list(rows.values()), tf.int64)
             ),
             -1,
         )
-        if self.standard is not None:
-            scales = of_speakers(self._records, self._enrolment).values()
+        if self.audio:
+            scales = band_scale.of_sets(self._records, self._enrolment, by).values()
             means, deviations = (np.stack(values) for values in zip(*scales, strict=True))
             self._scale = tf.constant(means), tf.constant(deviations)
         return self if model is None else self.fit_features(model)
 
     def fit_features(self, model: keras.Model) -> SpeakerAdapter:
-        """Also give the speaker's mean features, if a model asks for them by an input."""
+        """Also give the set's mean features and their scale, if a model asks for them."""
         below = features_model(model)
         if below is not None:
-            self._features = np.stack(list(self.mean_features(below).values()))
+            self._learn(list(self.features_of_sets(below).values()), model)
         return self
 
+    def _learn(self, sets: Sequence[np.ndarray], model: keras.Model) -> None:
+        """Keep mean features and scales of sets, each [K, E]."""
+        self._features[SPEAKER_FEATURES] = np.stack([np.mean(rows, axis=0) for rows in sets])
+        pooled = set_scale.pooled_of(model)
+        if pooled is not None:
+            scales = [set_scale.scale_of(rows, pooled) for rows in sets]
+            self._features[SPEAKER_SCALE] = np.stack(scales)
+
     def fit_speaker(self, clips: Sequence[Batch], model: keras.Model) -> SpeakerAdapter:
-        """Learn about one speaker.
+        """Learn about one set: a speaker, or a room.
 
         Clips without what is learned from them do not count.
 
@@ -118,12 +139,13 @@ class SpeakerAdapter:
             UserError: no clip counts.
         """
         clips = self._counting(clips, needed_by(model))
-        if self.standard is not None:
-            self._scale = band_statistics([c["audio"][0][c["audio_mask"][0] > 0] for c in clips])
+        if self.audio and self.by_clips:
+            heard = [c["audio"][0][c["audio_mask"][0] > 0] for c in clips]
+            self._scale = band_scale.band_statistics(heard)
         below = features_model(model)
         if below is not None:
             own = [below.predict_on_batch(self._rescaled(clip, None)) for clip in clips]
-            self._features = np.mean(own, axis=0)
+            self._learn([np.concatenate(own)], model)
         return self
 
     def _counting(self, clips: Sequence[Batch], needed: set[str]) -> Sequence[Batch]:
@@ -132,22 +154,31 @@ class SpeakerAdapter:
         what = enrolment.words(needed).replace("audio", "speech")
         if not found:
             raise UserError(
-                f"none of the {len(clips)} enrolment clips has {what}; give others with --enrol"
+                f"none of the {len(clips)} enrolment clips has {what}; give others with --adapt"
             )
-        if isinstance(self.enrol, int) and len(found) < self.enrol:
-            of_them = f" of {len(clips)}" if len(found) < len(clips) else ""
+        of_them = f" of {len(clips)}" if len(found) < len(clips) else ""
+        if self.adapt is None and len(found) < FEW:
+            _LOG.warning(
+                "%d%s clips to adapt by have %s; from fewer than %d, level and spread are poorly "
+                "known, so answers may be less accurate",
+                len(found),
+                of_them,
+                what,
+                FEW,
+            )
+        if isinstance(self.adapt, int) and len(found) < self.adapt:
             _LOG.warning(
                 "%d%s enrolment clips have %s; the run was trained with %d of each speaker, so "
                 "answers may be less accurate",
                 len(found),
                 of_them,
                 what,
-                self.enrol,
+                self.adapt,
             )
         return found
 
-    def mean_features(self, below: keras.Model) -> dict[str, np.ndarray]:
-        """Mean features [E] of each fitted speaker over the enrolment clips, by sorted name.
+    def features_of_sets(self, below: keras.Model) -> dict[str, np.ndarray]:
+        """Features [K, E] of the enrolment clips of each fitted set, by sorted name.
 
         Clips that lack one of the modalities do not count.
 
@@ -155,60 +186,63 @@ class SpeakerAdapter:
             below: inputs to features [B, E].
 
         Raises:
-            UserError: a speaker has no clip that counts.
+            UserError: a set has no clip that counts.
         """
         assert self._records is not None
-        own = enrolment.usable(self._enrolment, self._records.modalities, branches_of(below))
+        present, needed = self._records.modalities, branches_of(below)
+        own = enrolment.usable(self._enrolment, present, needed, self._by)
         clips = [clip for part in own.values() for clip in part]
-        speaker = {clip.clip_id.encode(): clip.speaker for clip in clips}
+        names = {clip.clip_id.encode(): name for name, part in own.items() for clip in part}
         found: dict[str, list[np.ndarray]] = defaultdict(list)
         for inputs, clip_ids in input_pipeline.evaluation(self._records, clips):
             features = np.asarray(below.predict_on_batch(self._rescaled(inputs, clip_ids)))
             for row, clip_id in zip(features, clip_ids.numpy(), strict=True):
-                found[speaker[clip_id]].append(row)
-        return {name: np.mean(found[name], axis=0) for name in sorted(found)}
+                found[names[clip_id]].append(row)
+        return {name: np.stack(found[name]) for name in sorted(found)}
 
     def __call__(self, inputs: Batch, clip_ids: Any = None) -> Batch:
         """Adapt a batch.
 
         Args:
             inputs: arrays [B, ...] by name.
-            clip_ids: [B] of bytes; None: all clips are of the one speaker who is known.
+            clip_ids: [B] of bytes; None: all clips are of the one set that is known.
         """
         found = self._rescaled(inputs, clip_ids)
-        if self._features is None:
+        if not self._features:
             return found
         if self._rows is None:
             count = len(next(iter(inputs.values())))
-            return {**found, SPEAKER_FEATURES: np.repeat(self._features, count, axis=0)}
-        return {**found, SPEAKER_FEATURES: tf.gather(self._features, self._speakers(clip_ids))}
+            return found | {n: np.repeat(v, count, axis=0) for n, v in self._features.items()}
+        rows = self._sets(clip_ids)
+        return found | {n: tf.gather(v, rows) for n, v in self._features.items()}
 
     def _rescaled(self, inputs: Batch, clip_ids: Any) -> Batch:
-        if self.standard is None or self.enrol is None:
+        if not self.audio or self.standard is None:
             return inputs
         if not self.by_clips:  # "self"
-            return moved(inputs, *of_each(inputs), self.standard)
+            return band_scale.moved(inputs, *band_scale.of_each(inputs), self.standard)
         assert self._scale is not None, "fit it first"
         if self._rows is None:
-            return moved(inputs, *self._scale, self.standard)
-        rows = self._speakers(clip_ids)
+            return band_scale.moved(inputs, *self._scale, self.standard)
+        rows = self._sets(clip_ids)
         mean, deviation = (tf.gather(values, rows)[:, None] for values in self._scale)
-        return moved(inputs, mean, deviation, self.standard)
+        return band_scale.moved(inputs, mean, deviation, self.standard)
 
-    def _speakers(self, clip_ids: Any) -> tf.Tensor:
+    def _sets(self, clip_ids: Any) -> tf.Tensor:
         assert self._rows is not None
         return self._rows.lookup(tf.convert_to_tensor(clip_ids, tf.string))
 
 
 def features_model(model: keras.Model) -> keras.Model | None:
-    """Cut the part of a model whose output is taken relative to the speaker's mean: -> [B, E].
+    """Cut the part of a model whose output is taken relative to the set's mean: -> [B, E].
 
     None for a model that does not use that mean. For an ensemble, the features of all members.
     """
     if SPEAKER_FEATURES not in model.input:
         return None
-    inputs = {n: t for n, t in model.input.items() if n != SPEAKER_FEATURES}
-    experts = [layer for layer in model.layers if layer.name.startswith("expert_")]
+    known = (SPEAKER_FEATURES, SPEAKER_SCALE)
+    inputs = {n: t for n, t in model.input.items() if n not in known}
+    experts = set_scale.experts_of(model)
     if not experts:
         return keras.Model(inputs, model.get_layer("features").output)
     parts = [part for part in map(features_model, experts) if part is not None]
@@ -232,53 +266,3 @@ def branches_of(model: keras.Model) -> set[str]:
     }
     inner = [n for n in model.layers if isinstance(n, keras.Model) and "_branch" not in n.name]
     return found.union(*map(branches_of, inner))
-
-
-def moved(inputs: Batch, mean: Any, deviation: Any, standard: Standard) -> Batch:
-    """Give bands of this mean and deviation those of ``standard`` instead; padding stays zero.
-
-    Shapes:
-        audio [B, T, M], audio_mask [B, T]; mean and deviation [M] or [B, 1, M]
-    """
-    audio = (inputs["audio"] - mean) / deviation * standard[1] + standard[0]
-    return {**inputs, "audio": audio * inputs["audio_mask"][..., None]}
-
-
-def of_each(inputs: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and deviation of each clip's own real frames: [B, 1, M] each."""
-    mask = tf.convert_to_tensor(inputs["audio_mask"])[..., None]
-    count = tf.maximum(tf.reduce_sum(mask, 1, keepdims=True), 1.0)
-    mean = tf.reduce_sum(inputs["audio"] * mask, 1, keepdims=True) / count
-    spread = tf.reduce_sum(tf.square(inputs["audio"] - mean) * mask, 1, keepdims=True) / count
-    return mean, tf.maximum(tf.sqrt(spread), LEAST_DEVIATION)
-
-
-def of_speakers(records: Records, clips: Sequence[Clip]) -> Mapping[str, Standard]:
-    """Mean and deviation of each speaker over the real frames of these clips, by sorted name."""
-    speaker = {c.clip_id: c.speaker for c in clips}
-    frames: dict[str, list[np.ndarray]] = defaultdict(list)
-    for inputs, clip_ids in input_pipeline.evaluation(records, clips):
-        audio, mask = inputs["audio"].numpy(), inputs["audio_mask"].numpy()
-        for bands, real, clip_id in zip(audio, mask, clip_ids.numpy(), strict=True):
-            frames[speaker[clip_id.decode()]].append(bands[real > 0])
-    return {name: band_statistics(frames[name]) for name in sorted(frames)}
-
-
-def band_statistics(clips: Sequence[np.ndarray]) -> Standard:
-    """Mean and deviation of each band over spectra [T, M]; 0 and 1 without any audio."""
-    frames = np.concatenate(clips).astype(np.float64)
-    if not len(frames):
-        bands = frames.shape[1]
-        return np.zeros(bands, np.float32), np.ones(bands, np.float32)
-    deviation = np.maximum(frames.std(0), LEAST_DEVIATION)
-    return frames.mean(0).astype(np.float32), deviation.astype(np.float32)
-
-
-def standard_of(model: keras.Model) -> Standard | None:
-    """Mean and deviation that a model was built with; None for one that does not use audio."""
-    layers = [layer for layer in model.layers if layer.name == "standardise"]
-    if not layers:  # in an ensemble, each member has its own; all are equal
-        inner = [standard_of(m) for m in model.layers if m.name.startswith("expert_")]
-        return next((standard for standard in inner if standard is not None), None)
-    mean, variance = (np.ravel(np.asarray(v)) for v in (layers[0].mean, layers[0].variance))
-    return mean, np.sqrt(variance)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from emorec_tf.config import choices, spellings
 from emorec_tf.config.config import (
+    LATER,
     RENAMED,
     Config,
     ModelConfig,
@@ -98,7 +99,9 @@ def fingerprints(settings: Config) -> dict[str, str]:
 def run_fingerprint(experiment: Experiment) -> str:
     """Fingerprint of all that decides a run."""
     split = experiment.split.facts
-    return fingerprint(first_named(flat(experiment.settings)), list(experiment.classes), split)
+    settings, defaults = flat(experiment.settings), flat(Config())
+    known = {k: v for k, v in settings.items() if k not in LATER or v != defaults[k]}
+    return fingerprint(first_named(known), list(experiment.classes), split)
 
 
 def first_named(values: Mapping[str, Any]) -> dict[str, Any]:

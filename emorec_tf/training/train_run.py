@@ -120,13 +120,14 @@ def _warn(run: Run, experiment: Experiment) -> None:
             enrolment.NAMES[kind],
             kind,
         )
-    wanted = experiment.settings.data.enrol
+    wanted = experiment.settings.data.adapt
     found = experiment.usable_enrolment
-    few = [f"{speaker} ({len(own)})" for speaker, own in found.items() if len(own) != wanted]
+    few = [f"{name} ({len(own)})" for name, own in found.items() if len(own) != wanted]
     if few:
         _LOG.warning(
-            "fewer than %s enrolment clips have what the network uses: of speaker %s",
+            "fewer than %s enrolment clips have what the network uses: of %s %s",
             wanted,
+            experiment.settings.data.adapt_by,
             ", ".join(few),
         )
 

@@ -415,6 +415,6 @@ def test_wrong_calls_are_refused_in_one_line(
 def test_speaker_adapted_runs_are_refused(tmp_path: Path) -> None:
     from emorec_tf.exporting.export_graph import check_alone
 
-    run = run_dir.Run(tmp_path, config.build({"enrol": 5}), ("a", "b"), SPLIT, SOURCE)
-    with pytest.raises(UserError, match="--enrol self"):
+    run = run_dir.Run(tmp_path, config.build({"adapt": 5}), ("a", "b"), SPLIT, SOURCE)
+    with pytest.raises(UserError, match="--adapt self"):
         check_alone(run)

@@ -205,7 +205,7 @@ class HeldUp(SpeakerAdapter):
     """Adapts as another adapter does, after a wait."""
 
     def __init__(self, adapter: SpeakerAdapter, wait: Callable[[], None]) -> None:
-        super().__init__(adapter.enrol, adapter.standard)
+        super().__init__(adapter.adapt, adapter.standard)
         self.adapter, self.wait = adapter, wait
 
     def __call__(self, inputs: Any, clip_ids: Any = None) -> Any:

@@ -42,14 +42,14 @@ NETWORKS: list[Network] = [
         "frames_as_channels(filters=4, blocks=2)",
         "gated(units=8)",
         {"audio_features": "fbank"},
-        {"enrol": "self"},
+        {"adapt": "self"},
     ),
     (
         "mfcc_cnn(width=0.1, dense=8)",
         "landmark_distances(units=8)",
         "weighted_average",
         {**MESH, **MFCC},
-        {"enrol": "self"},
+        {"adapt": "self"},
     ),
     (
         "logmel_image(width=0.1, dense=8, features=8)",

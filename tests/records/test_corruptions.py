@@ -11,9 +11,10 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
-from emorec_tf.features.audio_features import AUDIO_FEATURES, POWER_FLOOR, layer_of
+from emorec_tf.features.audio_features import AUDIO_FEATURES, POWER_FLOOR, fit_length, layer_of
 from emorec_tf.records import augmentation, voice_perturbation
 from emorec_tf.records.corruptions import conditions, noise, powers_of, table
+from emorec_tf.records.waveform_corruptions import room, telephone
 from emorec_tf.tasks.tasks import Classification
 
 KINDS = [n for n, e in choices.entries("audio_features").items() if e.facts.powers is not None]
@@ -144,3 +145,70 @@ def test_without_powers_every_other_condition_is_scored(features, inputs, monkey
     (line,) = caplog.messages
     assert line.startswith("robustness without noise 20 dB, noise 10 dB, noise 0 dB: ")
     assert "log_mel" in line
+
+
+def spectra_of(waveform: np.ndarray, features: FeaturesConfig) -> dict[str, np.ndarray]:
+    padded, mask = fit_length(waveform.astype(np.float32), features)
+    audio = np.asarray(layer_of(features)(padded[None])) * mask[None, :, None]
+    return {"audio": audio, "audio_mask": mask[None].astype(np.float32)}
+
+
+def hiss(features: FeaturesConfig) -> np.ndarray:
+    """Noise of two levels, shorter than the clip."""
+    wave = np.random.default_rng(0).normal(size=int(0.8 * features.clip_samples)) / 4
+    wave[len(wave) // 2 :] /= 4
+    return wave
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("decibels", [20, -20])
+def test_a_level_is_that_of_the_waveform(kind: str, decibels: int):
+    features = FeaturesConfig(audio_features=kind, clip_seconds=0.5, mel_bands=40)
+    wave = hiss(features)
+    found = conditions(features)[f"level {decibels:+d} dB"](spectra_of(wave, features))
+    wanted = spectra_of(wave * 10 ** (decibels / 20), features)
+    real = wanted["audio_mask"][0] > 0
+    np.testing.assert_allclose(found["audio"][0, real], wanted["audio"][0, real], atol=0.05)
+    assert not found["audio"][0, ~real].any()
+
+
+def test_a_telephone_keeps_its_band():
+    features = FeaturesConfig(clip_seconds=0.5, mel_bands=40)
+    inputs = spectra_of(hiss(features), features)
+    found = conditions(features)["telephone 300-3400 Hz"](inputs)["audio"]
+    real = inputs["audio_mask"][0] > 0
+    apart = (found - inputs["audio"])[0, real].mean(0)
+    by_wave = spectra_of(telephone(hiss(features), features.sample_rate_hz), features)["audio"]
+    heard = (by_wave - inputs["audio"])[0, real].mean(0)
+    inside = slice(8, 24)  # HTK's mel bands from about 400 to 2600 Hz
+    np.testing.assert_allclose(apart[inside], 0, atol=1e-3)
+    np.testing.assert_allclose(heard[inside], 0, atol=1.0)
+    assert apart[-5:].max() < -3
+    assert heard[-5:].max() < -3
+    assert apart[0] < -3
+
+
+def test_a_room_decays_as_its_waveform_does():
+    features = FeaturesConfig(clip_seconds=1.0, mel_bands=20)
+    wave = np.zeros(features.clip_samples)
+    wave[1600:3200] = np.random.default_rng(1).normal(size=1600) / 10
+    inputs = spectra_of(wave, features)
+    name = "reverberation 0.6 s (power decay)"
+    by_power, by_wave = (
+        np.exp(found["audio"][0]).mean(1)
+        for found in (
+            conditions(features)[name](inputs),
+            spectra_of(room(wave.astype(np.float32), features.sample_rate_hz), features),
+        )
+    )
+    for found in (by_power, by_wave):
+        steps = np.polyfit(np.arange(30, 70), np.log10(found[30:70]) * 10, 1)[0]
+        assert steps == pytest.approx(-1.0, abs=0.15), "60 dB in 60 frames of 10 ms"
+    np.testing.assert_allclose(np.log10(by_power[30:60] / by_wave[30:60]), 0, atol=0.4)
+    before = np.exp(inputs["audio"][0]).mean(1)
+    np.testing.assert_allclose(by_power[:8], before[:8], rtol=1e-3)
+
+
+def test_the_earlier_conditions_come_first_and_keep_their_names():
+    earlier = ["clean", "no face", "no voice", "noise 20 dB", "noise 10 dB", "noise 0 dB"]
+    assert list(conditions(FeaturesConfig()))[:8] == [*earlier, "half the frames", "dark"]

@@ -301,6 +301,6 @@ def test_a_corpus_laid_out_like_msp_improv(demo_clips, tmp_path, capsys):
     assert sorted(row["label"] for row in rows) == ["negative", "neutral", "positive"]
     assert {row["speaker"] for row in rows} <= {"F01", "M01"}
     assert crossval_main([*net, *protocol, "--enrol=1", "--run", str(tmp_path / "e")]) == 1
-    assert "seed_half_session is speaker-independent; drop --enrol" in capsys.readouterr().err
+    assert "seed_half_session is speaker-independent; drop --adapt" in capsys.readouterr().err
     assert train_main([*net, "--target=activation", "--run", str(tmp_path / "a")]) == 1
     assert "all clips are medium; there is nothing to tell apart" in capsys.readouterr().err

@@ -17,14 +17,14 @@ from emorec_tf.errors import UserError
 from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.records import input_pipeline, records_dir
 from emorec_tf.train import main as train_main
-from emorec_tf.training import run_dir, speaker_adaptation
+from emorec_tf.training import band_scale, run_dir, speaker_adaptation
 from emorec_tf.training.enrolment import enrolment_clips
 
 
 @pytest.mark.parametrize("enrol", [0, -1])
 def test_enrol_below_one_is_refused(enrol):
-    with pytest.raises(UserError, match="enrol is"):
-        DataConfig(enrol=enrol)
+    with pytest.raises(UserError, match="adapt is"):
+        DataConfig(adapt=enrol)
 
 
 def test_speaker_audio_is_moved_to_the_scale_of_training(features, inputs):
@@ -32,29 +32,30 @@ def test_speaker_audio_is_moved_to_the_scale_of_training(features, inputs):
     drawn["audio"] = drawn["audio"] * 3 - 7
     standard = np.linspace(-9, -5, 16).astype("f"), np.linspace(1, 2, 16).astype("f")
     real = [a[m > 0] for a, m in zip(drawn["audio"], drawn["audio_mask"], strict=True)]
-    scale = speaker_adaptation.band_statistics(real)
-    moved = speaker_adaptation.moved(drawn, *scale, standard)
+    scale = band_scale.band_statistics(real)
+    moved = band_scale.moved(drawn, *scale, standard)
     frames = np.asarray(moved["audio"])[drawn["audio_mask"] > 0]
     np.testing.assert_allclose(frames.mean(0), standard[0], atol=1e-3)
     np.testing.assert_allclose(frames.std(0), standard[1], atol=1e-3)
     assert not np.asarray(moved["audio"])[drawn["audio_mask"] == 0].any()
-    mean, deviation = speaker_adaptation.of_each(drawn)
+    mean, deviation = band_scale.of_each(drawn)
     np.testing.assert_allclose(np.asarray(mean)[2, 0], real[2].mean(0), atol=1e-4)
     np.testing.assert_allclose(np.asarray(deviation)[2, 0], real[2].std(0), atol=1e-4)
     silent = {**drawn, "audio_mask": 0 * drawn["audio_mask"]}
-    alone = speaker_adaptation.moved(silent, *speaker_adaptation.of_each(silent), standard)
+    alone = band_scale.moved(silent, *band_scale.of_each(silent), standard)
     assert not np.asarray(alone["audio"]).any()
 
 
 AUDIO_FLAGS = [*TRAIN_FLAGS, "--epochs=1", "--fusion=audio_only"]
 CLASSICAL = ["--audio=functionals(coefficients=8)", "--face=face_statistics(mesh=False)", "--refit"]
 WEIGHED = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8, offsets=0.5)"]
+SPREAD = [*WEIGHED, "--adapt_spread", "--no_adapt_audio"]
 CLASSICAL = [*TRAIN_FLAGS, *CLASSICAL, "--classifier=lda(shrinkage=0.5, pca=8)"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("enrol", "flags"), [("2", AUDIO_FLAGS), ("self", AUDIO_FLAGS), ("2", WEIGHED)]
+    ("enrol", "flags"), [("2", AUDIO_FLAGS), ("self", AUDIO_FLAGS), ("2", WEIGHED), ("2", SPREAD)]
 )
 def test_evaluate_and_predict_agree(
     enrol, flags, demo_records: Path, demo_clips: Path, tmp_path, capsys
@@ -83,7 +84,7 @@ def test_evaluate_and_predict_agree(
             shutil.copy(videos[Path(clip_id).name], tmp_path / "own")
         more = ["--enrol", str(tmp_path / "own")]
         assert predict.main(["--run", str(folder), str(videos[next(iter(rows))])]) == 1
-        assert "give --enrol FOLDER" in capsys.readouterr().err
+        assert "give --adapt FOLDER" in capsys.readouterr().err
     wanted = [str(videos[name]) for name in rows]
     assert predict.main(["--run", str(folder), "--json", *more, *wanted]) == 0
     for line in capsys.readouterr().out.splitlines():
@@ -112,4 +113,4 @@ def test_features_are_relative_to_the_speakers_mean(demo_records: Path, tmp_path
 def test_a_speaker_independent_run_refuses_enrolment(demo_run: Path, demo_clips: Path, capsys):
     folder = str(demo_clips)
     assert predict.main(["--run", str(demo_run), "--enrol", folder, folder]) == 1
-    assert "was trained without --enrol" in capsys.readouterr().err
+    assert "was trained without --adapt" in capsys.readouterr().err

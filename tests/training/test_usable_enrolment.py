@@ -39,7 +39,7 @@ DRAWN = sorted(
             for emotion in made_records.EMOTIONS
             for take in range(made_records.TAKES)
         ],
-        DataConfig(enrol=3),
+        DataConfig(adapt=3),
         0,
     )
 )
@@ -84,7 +84,7 @@ def test_speakers_of_the_records(
 
 def enrolling(folder: Path, features: FeaturesConfig, enrol: int = 2, **model):
     """A run of random weights that hears and is adapted by clips, on disk, and its network."""
-    run, network = untrained(folder, features, {"enrol": enrol}, **model)
+    run, network = untrained(folder, features, {"adapt": enrol}, **model)
     (folder / "config.yaml").write_text(config.to_yaml(run.config), encoding="utf-8")
     run_dir.write_facts(run)
     run_dir.save_model(network, run.model_file)
@@ -116,7 +116,7 @@ def test_clips_without_audio_do_not_count(features, inputs, tmp_path: Path, capl
 
 def test_what_a_model_needs(features, tmp_path: Path):
     for fusion, needed in (("concat", {"audio"}), ("audio_only", {"audio"}), ("face_only", set())):
-        _, network = untrained(tmp_path, features, {"enrol": 2}, fusion=fusion)
+        _, network = untrained(tmp_path, features, {"adapt": 2}, fusion=fusion)
         assert speaker_adaptation.needed_by(network) == needed
 
 
@@ -130,9 +130,9 @@ def test_files_without_speech_do_not_count(features, tmp_path: Path):
         file.setparams((1, 2, 16000, 0, "NONE", "not compressed"))
         file.writeframes(tone.tobytes())
     with pytest.raises(UserError, match="none of the 1 enrolment clips has speech") as error:
-        predictor.load(str(folder), enrol=str(clips))
+        predictor.load(str(folder), adapt=str(clips))
     assert "\n" not in str(error.value)
-    predictor.load(str(folder), enrol=str(clips), speech_check=False)
+    predictor.load(str(folder), adapt=str(clips), speech_check=False)
 
 
 def test_a_damaged_clip_is_named_and_does_not_count(features, tmp_path: Path, caplog):
@@ -142,6 +142,6 @@ def test_a_damaged_clip_is_named_and_does_not_count(features, tmp_path: Path, ca
     enrolling(folder, features, fusion="audio_only")
     (clips / "broken.wav").write_bytes(b"RIFF")
     with caplog.at_level(logging.WARNING), pytest.raises(UserError, match="none of the 0"):
-        predictor.load(str(folder), enrol=str(clips))
+        predictor.load(str(folder), adapt=str(clips))
     assert "broken.wav" in caplog.text
     assert "does not count" in caplog.text

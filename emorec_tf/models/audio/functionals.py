@@ -26,6 +26,8 @@ def functionals(
     parts: int = 4,
     reach: float = 2.0,
     modulations: bool = False,
+    level: bool = True,
+    channel: bool = True,
 ) -> Tokens:
     """Statistics of bands, cepstra and their course over the clip; nothing to train.
 
@@ -44,6 +46,11 @@ def functionals(
         parts: number of segments of equal length that describe the course of the clip.
         reach: in standard deviations of the mean band over the training clips.
         modulations: add the spectro-temporal modulations, by rate, scale and direction.
+        level: False: the level of the clip's speech is removed first, so that the volume of a
+            recording does not matter until the floor of the features is reached.
+        channel: False: the mean of each band over the speech is removed first (cepstral mean
+            normalisation), so that a microphone or line that filters the bands does not matter.
+            With it go the level and the long-term spectrum: voice quality, sex and part of arousal.
     Source:
         Functionals over low-level descriptors, as in Eyben et al. 2010, openSMILE; the set is this
         zoo's own.
@@ -54,25 +61,60 @@ def functionals(
     check(parts >= 1, "parts", parts, "at least 1")
     audio = ops.cast(audio, "float32")
     real = ops.cast(mask, "float32")
-    level = ops.mean(audio, axis=-1)  # [B, T]
-    loudest = ops.max(level * real - 1e3 * (1 - real), axis=1, keepdims=True)
-    speech = real * ops.cast(level > loudest - reach, "float32")
+    speech = loud(audio, real, reach)
+    if not channel:
+        audio = without_channel(audio, speech, real)
+    elif not level:
+        audio = without_level(audio, speech, real, inputs.get("audio_gain"))
     cepstra = ops.matmul(audio, cosines(bands, coefficients))
+    # Without the channel, means over the speech are zero: rounding errors, no features.
+    begin = (0, 0) if channel else (bands, coefficients)
     found = [
-        moments(audio, speech),
+        moments(audio, speech)[:, begin[0] :],
         speeds(audio, real),
-        moments(cepstra, speech, higher=True),
+        moments(cepstra, speech, higher=True)[:, begin[1] :],
         speeds(cepstra, real),
         *[autocorrelation(cepstra, speech, lag) for lag in LAGS],
         *[moments(cepstra, segment) for segment in segments(speech, parts)],
         correlations(grouped(audio), speech),
         rhythm(grouped(audio), real),
-        extent(level, speech, real),
+        extent(ops.mean(audio, axis=-1), speech, real, mean=level and channel),
     ]
     if modulations:
         found.append(modulation.modulations(audio, speech, parts))
     features = ops.concatenate(found, axis=-1)
     return one_token(features * present(real), mask)
+
+
+def loud(audio: Tensor, real: Tensor, reach: float) -> Tensor:
+    """Detect speech: 1 in frames whose mean band is within ``reach`` of the loudest, [B, T]."""
+    level = ops.mean(audio, axis=-1)  # [B, T]
+    loudest = ops.max(level * real - 1e3 * (1 - real), axis=1, keepdims=True)
+    return real * ops.cast(level > loudest - reach, "float32")
+
+
+def without_channel(audio: Tensor, speech: Tensor, real: Tensor) -> Tensor:
+    """Subtract the mean of each band over the speech: [B, T, M] again, zero in the padding."""
+    mean = mean_of(Tokens(audio, speech))
+    return (audio - mean[:, None]) * real[..., None]
+
+
+def without_level(
+    audio: Tensor, speech: Tensor, real: Tensor, gain: np.ndarray | None = None
+) -> Tensor:
+    """Subtract the level of the speech: [B, T, M] again, zero in the padding.
+
+    Args:
+        audio: standardised features of logarithms of power.
+        speech: 1 where there is speech, [B, T].
+        real: 1 where there is audio, [B, T].
+        gain: what a louder recording adds to each band, in any unit, [M]; None: the same to all.
+    """
+    along = np.ones(audio.shape[-1]) if gain is None else np.asarray(gain, np.float64)
+    along = (along / np.linalg.norm(along)).astype("float32")[:, None]
+    mean = mean_of(Tokens(audio, speech))
+    size = ops.matmul(mean, along)  # [B, 1]
+    return (audio - ops.matmul(size, along.T)[:, None]) * real[..., None]
 
 
 def cosines(bands: int, count: int) -> np.ndarray:
@@ -150,10 +192,14 @@ def rhythm(values: Tensor, real: Tensor) -> Tensor:
     return ops.reshape(ops.log(joined + 1e-3), (-1, bins * width))
 
 
-def extent(level: Tensor, speech: Tensor, real: Tensor) -> Tensor:
-    """Duration of speech (frames, share); mean, deviation and peak of its level: [B, 5]."""
-    mean, deviation, _ = centred(level[..., None], speech)
+def extent(level: Tensor, speech: Tensor, real: Tensor, mean: bool = True) -> Tensor:
+    """Duration of speech (frames, share); mean, deviation and peak of its level: [B, 5].
+
+    ``mean=False``: without the mean, where that was removed: [B, 4].
+    """
+    middle, deviation, _ = centred(level[..., None], speech)
     long = ops.sum(speech, axis=1, keepdims=True)
     whole = ops.sum(real, axis=1, keepdims=True)
     top = ops.max(level * real - 1e3 * (1 - real), axis=1, keepdims=True)
-    return ops.concatenate([long / 100, long / ops.maximum(whole, 1.0), mean, deviation, top], -1)
+    found = [long / 100, long / ops.maximum(whole, 1.0), middle, deviation, top]
+    return ops.concatenate([f for f in found if mean or f is not middle], -1)

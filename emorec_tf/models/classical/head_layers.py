@@ -10,11 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from emorec_tf.models.classical import set_scale
+from emorec_tf.models.classical.set_scale import SPEAKER_FEATURES, SPEAKER_SCALE
 from emorec_tf.models.layers import Tensor, Tokens, mean_of
 
 Weighted: TypeAlias = tuple[keras.layers.Layer, list[np.ndarray]]  # and its weights
-
-SPEAKER_FEATURES = "speaker_features"  # input of speaker-adapted models: the speaker's mean
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,31 @@ def joined(branches: Sequence[Tokens]) -> Tensor:
     return ops.concatenate([ops.cast(mean_of(t), "float32") for t in branches], axis=-1)
 
 
-def with_head(model: keras.Model, found: Found, enrolled: bool = False) -> keras.Model:
+def with_head(
+    model: keras.Model,
+    found: Found,
+    enrolled: bool = False,
+    pooled: np.ndarray | None = None,
+) -> keras.Model:
     """Add the fitted head to a model of features: logits [B, K] are its decision function.
 
-    ``enrolled``: the model gets one more input, ``speaker_features`` [B, E], the mean of the
-    speaker's features, which is subtracted from the features, or used by the head's own weights.
+    Args:
+        model: of features [B, E].
+        found: the head.
+        enrolled: the model gets one more input, ``speaker_features`` [B, E], the mean of the
+            speaker's features, which is subtracted from the features, or used by the head's own
+            weights.
+        pooled: deviation of the features within the training sets, [E]: the model gets a further
+            input, ``speaker_scale`` [B, E], by which deviations from that mean are multiplied.
     """
     x, inputs, offset = model.output, model.input, None
     if enrolled:
         mean = keras.Input(x.shape[1:], name=SPEAKER_FEATURES)
         inputs = {**inputs, SPEAKER_FEATURES: mean}
+        if pooled is not None:
+            scale = keras.Input(x.shape[1:], name=SPEAKER_SCALE)
+            inputs = {**inputs, SPEAKER_SCALE: scale}
+            x = set_scale.put(x, mean, scale, pooled)
         if hasattr(found.estimator, "speaker_coef_"):
             offset = _put(_of_mean(found), mean)
         else:
