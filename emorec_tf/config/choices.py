@@ -117,6 +117,19 @@ def facts(kind: str, choice: str) -> Any:
     return entry(kind, parse(choice)[0]).facts
 
 
+def has_to_be_trained(kind: str, choice: str) -> bool:
+    """Whether a branch, with these arguments, has weights that training has to set.
+
+    Raises:
+        UserError: no such entry or argument.
+    """
+    name, given = check(kind, choice)
+    found = entry(kind, name)
+    fixed, values = found.facts.fixed_if, {**found.arguments, **given}
+    is_fixed = bool(fixed) and all(values[argument] == value for argument, value in fixed.items())
+    return bool(found.facts.trainable) and not is_fixed
+
+
 def described(kind: str) -> str:
     """Name all entries with their summaries, for help."""
     return ", ".join(f"{e.name} ({e.summary.rstrip('.')})" for e in entries(kind).values())

@@ -32,6 +32,8 @@ class Branch(Row):
 
     _: KW_ONLY
     trainable: bool = True  # False: no weights, so nothing has to train it before a classifier
+    # arguments by whose values, all together, its weights are loaded and fixed: {"frozen": True}
+    fixed_if: Mapping[str, Any] = field(default_factory=dict)
     needs_mesh: bool = False  # of face branches: whether records without mesh points are refused
 
 

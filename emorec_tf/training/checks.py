@@ -89,9 +89,7 @@ def _check_classifier(settings: Config) -> None:
     heard = "audio" in used or not copies
     check(heard, "augmented_copies", copies, "0 where the face alone is used")
     if settings.train.pretrain is None:
-        branches = {kind: choices.facts(kind, getattr(settings.model, kind)) for kind in used}
-        untrained = [f"{kind}_branch" for kind in used if branches[kind].trainable]
-        transfer.check_trained(settings, untrained)
+        transfer.check_trained(settings, [f"{kind}_branch" for kind in used])
     scale = settings.data.target_scale
     check(scale == "bins", "target_scale", scale, "bins under a classifier")
 

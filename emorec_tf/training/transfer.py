@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
+from emorec_tf.config import choices
 from emorec_tf.config.config import Config
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
@@ -86,10 +87,17 @@ def matching(
 def check_trained(settings: Config, untrained: Collection[str]) -> None:
     """Refuse a run that would keep the random weights of a branch.
 
+    Branches without weights, or with loaded weights that are fixed, need no training.
+
     Raises:
         UserError: a branch in ``untrained`` that nothing trains.
     """
-    left = sorted(name for name in untrained if name.endswith("_branch"))
+    trained = {
+        f"{kind}_branch"
+        for kind in ("audio", "face")
+        if choices.has_to_be_trained(kind, getattr(settings.model, kind))
+    }
+    left = sorted(trained & set(untrained))
     if left and (settings.train.freeze_branches or has_classifier(settings)):
         raise UserError(
             f"pretrain: no config of it trains this run's {', '.join(left)}, and nothing later "
