@@ -47,6 +47,8 @@ def test_small_arguments_exist_and_renamed_ones_are_accepted():
             choices.check(kind, f"{entry.name}({entry.facts.small})")
             assert set(entry.facts.renamed.values()) <= set(entry.arguments)
             assert not set(entry.facts.renamed) & set(entry.arguments)
+            fixed = getattr(entry.facts, "fixed_if", {})
+            assert all(type(entry.arguments[name]) is type(v) for name, v in fixed.items())
     old, new = "lda(offsets=0.5, shrinkage=0.3)", "lda(speaker_shrinkage=0.5, shrinkage=0.3)"
     assert choices.check("classifier", old) == choices.check("classifier", new)
     assert choices.resolve("classifier", old).keywords["speaker_shrinkage"] == 0.5
@@ -61,6 +63,21 @@ def test_facts_of_fusions():
     replaceable = [n for n, e in choices.entries("fusion").items() if e.facts.head_replaceable]
     assert replaceable == ["concat", "audio_only", "face_only"]
     assert choices.facts("fusion", "face_only(units=3)").uses == ("face",)
+
+
+@pytest.mark.parametrize(
+    ("choice", "wanted"),
+    [
+        ("alexnet", True),
+        ("face_statistics(cells=4)", False),
+        ("expression_net", True),
+        ("expression_net(weights='x.keras')", True),
+        ("expression_net(weights='x.keras', frozen=True)", False),
+        ("backbone(weights='imagenet', trainable=False)", False),
+    ],
+)
+def test_what_has_to_be_trained_depends_on_the_arguments(choice, wanted):
+    assert choices.has_to_be_trained("face", choice) == wanted
 
 
 @pytest.mark.parametrize(
