@@ -42,3 +42,8 @@ class Clip:
     start_seconds: float = 0.0
     end_seconds: float | None = None  # None: to the end of the file
     traits: Mapping[str, str] = field(default_factory=dict, hash=False)  # sex, intensity, statement
+
+    @property
+    def is_cropped(self) -> bool:
+        """Whether its images are faces that are cut out already, so that none is detected."""
+        return self.traits.get("framing") == "cropped"

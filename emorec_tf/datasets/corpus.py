@@ -39,6 +39,8 @@ class Corpus:
     id_stem: str = "{clip_id}"  # name, without suffix, of a file that has this clip id
     men: tuple[str, ...] | None = None  # the male speakers; None: not known from the name
     bookkeeping: tuple[str, ...] = ()  # traits that number recordings: no groups of people
+    # subsets of its own split, which stand for the speakers of images of people not identified
+    parts: tuple[str, ...] = ()
     # (clips, source, label) -> clips: adds what is not in the names, leaves out with a log line
     finish: Callable[[list[Clip], str, str], list[Clip]] | None = None
     # (source, whether files may be missing) -> clips

@@ -18,6 +18,7 @@ from typing import Any
 from emorec_tf import __version__
 from emorec_tf.config.config import Config, build, flat
 from emorec_tf.config.fields import check
+from emorec_tf.datasets import corpora
 from emorec_tf.datasets.labels import classes_of, labelled
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import crossval_files, score_run, summary
@@ -43,6 +44,7 @@ KIND = resumable.Kind(
     },
     rest="seed-*/fold-*/run.json",
 )
+PEOPLE = "people are not identified: subsets of the corpus's own split stand for speakers"
 _LOG = logging.getLogger(__name__)
 
 
@@ -116,6 +118,8 @@ def plan(
         raise UserError("--enrol has no meaning where every speaker is known; drop it")
     if folds[0].test_clips and settings.data.enrol:
         raise UserError(f"{protocol} is speaker-independent; drop --enrol")
+    if corpora.parts_of(settings.data.dataset):
+        notes = [*notes, PEOPLE]
     hashes = records.audio_hashes
     for fold in folds:
         leaks.guard(fold.clips(clips), hashes, fold.leaky)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import DataConfig
 from emorec_tf.config.fields import nearest
+from emorec_tf.datasets.corpora import parts_of
 from emorec_tf.datasets.speakers import normal_form
 from emorec_tf.errors import UserError
 
@@ -101,7 +102,8 @@ def make(clips: Sequence[Clip], data: DataConfig, seed: int) -> Split:
     """Make the split that ``data`` asks for.
 
     Without ``test_speakers`` the last quarter of the speakers is held out, with ``none`` no one;
-    without ``validation_speakers`` an eighth of the rest (at least one) is drawn by ``seed``.
+    without ``validation_speakers`` an eighth of the rest (at least one) is drawn by ``seed``. Where
+    no one is named, a corpus of people not identified is split as it comes.
 
     Raises:
         UserError: a speaker that is not in the data, one in two subsets, or an empty subset.
@@ -112,6 +114,11 @@ def make(clips: Sequence[Clip], data: DataConfig, seed: int) -> Split:
             f"{len(known)} speaker(s) in the data; training, validating and testing on different "
             f"speakers needs at least 3"
         )
+    named_any = data.test_speakers or data.train_speakers or data.validation_speakers
+    parts = parts_of(data.dataset)
+    if parts and not named_any and set(parts) <= set(known):
+        train, validation, test = parts
+        return Split((train,), (validation,), (test,))
     untested = (data.test_speakers or "").strip() == NO_SPEAKERS
     if untested and NO_SPEAKERS in map(normal_form, known):
         raise UserError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from emorec_tf.config import choices
 from emorec_tf.config.config import Config, read_yaml, section_of
 from emorec_tf.config.fields import check
+from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
 from emorec_tf.storage import quiet
 from emorec_tf.training import enrolment, transfer
@@ -33,6 +34,9 @@ def check_settings(settings: Config) -> None:
     Raises:
         UserError: no such config, one that has stages itself, or settings that do not go together.
     """
+    if corpora.parts_of(settings.data.dataset):
+        enrol = settings.data.enrol
+        check(not isinstance(enrol, int), "enrol", enrol, "none where people are not identified")
     for file, own in pretraining.configs_of(settings).items():
         for line in _ignored_features(read_yaml(file), own, settings):
             _LOG.info("note: %s has %s", file, line)

@@ -15,6 +15,7 @@ from typing import Any
 from emorec_tf.config import choices, config
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import Config
+from emorec_tf.datasets import corpora
 from emorec_tf.datasets.labels import classes_of, labelled, left_out
 from emorec_tf.errors import UserError
 from emorec_tf.records import prepare_records, records_dir
@@ -136,6 +137,8 @@ class Experiment:
         """Describe in one line the training data and the test speakers."""
         data, subsets = self.settings.data, self.subsets
         tested = f"test speakers {', '.join(self.split.test)} are held out"
+        if corpora.parts_of(data.dataset):
+            tested = f"{', '.join(self.split.test)} images are held out; people are not identified"
         if not self.split.test:
             tested = "no speaker is held out to test it on"
         if self.split.leaky:
