@@ -21,7 +21,7 @@ def speaker_mode(metrics: dict[str, Any]) -> str:
     if metrics["leaky"]:
         return "LEAKY, speaker-dependent"
     if corpora.parts_of(metrics.get("dataset", "")):
-        return "people not identified, split of the corpus"
+        return "people not identified"
     if metrics["enrol"] == "self":
         return "speaker-adapted by the clip alone"
     if metrics["enrol"]:
