@@ -153,14 +153,14 @@ def load_by_kind(layers: Sequence[keras.layers.Layer], path: str | Path, needed:
         )
     for layer in layers:
         kind, _ = _kind(layer.name)
-        weights = in_order[kind].pop(0) if in_order.get(kind) else []
+        found = in_order[kind].pop(0) if in_order.get(kind) else []
         wanted = [tuple(w.shape) for w in layer.weights]
-        if wanted != [w.shape for w in weights]:
+        if wanted != [w.shape for w in found]:
             raise UserError(
-                f"{path}: a {kind} has weights {[w.shape for w in weights]}, {wanted} are needed; "
+                f"{path}: a {kind} has weights {[w.shape for w in found]}, {wanted} are needed; "
                 f"give the file of {needed}"
             )
-        layer.set_weights(weights)
+        layer.set_weights(found)
 
 
 def _kind(name: str) -> tuple[str, int]:
