@@ -7,7 +7,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import DataConfig
@@ -102,8 +102,8 @@ def make(clips: Sequence[Clip], data: DataConfig, seed: int) -> Split:
     """Make the split that ``data`` asks for.
 
     Without ``test_speakers`` the last quarter of the speakers is held out, with ``none`` no one;
-    without ``validation_speakers`` an eighth of the rest (at least one) is drawn by ``seed``. Where
-    no one is named, a corpus of people not identified is split as it comes.
+    without ``validation_speakers`` an eighth of the rest (at least one) is drawn by ``seed``. A
+    corpus of people not identified is validated and tested on its own subsets.
 
     Raises:
         UserError: a speaker that is not in the data, one in two subsets, or an empty subset.
@@ -114,11 +114,7 @@ def make(clips: Sequence[Clip], data: DataConfig, seed: int) -> Split:
             f"{len(known)} speaker(s) in the data; training, validating and testing on different "
             f"speakers needs at least 3"
         )
-    named_any = data.test_speakers or data.train_speakers or data.validation_speakers
-    parts = parts_of(data.dataset)
-    if parts and not named_any and set(parts) <= set(known):
-        train, validation, test = parts
-        return Split((train,), (validation,), (test,))
+    data = _with_own_split(data, known)
     untested = (data.test_speakers or "").strip() == NO_SPEAKERS
     if untested and NO_SPEAKERS in map(normal_form, known):
         raise UserError(
@@ -138,6 +134,19 @@ def make(clips: Sequence[Clip], data: DataConfig, seed: int) -> Split:
         validation = tuple(sorted(drawn, key=natural))
         rest = tuple(s for s in rest if s not in validation)
     return Split(rest, validation, test)
+
+
+def _with_own_split(data: DataConfig, known: Sequence[str]) -> DataConfig:
+    """Name the subsets of a corpus's own split, where they stand for speakers and none is named."""
+    parts = parts_of(data.dataset)
+    if not parts or not set(parts) <= set(known):
+        return data
+    _, validation, test = parts
+    return replace(
+        data,
+        validation_speakers=data.validation_speakers or validation,
+        test_speakers=data.test_speakers or test,
+    )
 
 
 def clips_of(clips: Iterable[Clip], speakers: Iterable[str]) -> list[Clip]:
