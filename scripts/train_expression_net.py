@@ -74,7 +74,7 @@ def varied(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     middle = ((PIXELS - 1) / 2,) * 2
     for number, image in enumerate(pixels):
         turn = cv2.getRotationMatrix2D(middle, random.normal(0, 8), np.exp(random.normal(0, 0.08)))
-        turn[:, 2] += random.uniform(-4, 4, 2)
+        turn[:, 2] = turn[:, 2] + random.uniform(-4, 4, 2)
         image = image[:, ::-1] if random.random() < 0.5 else image
         moved = cv2.warpAffine(
             np.ascontiguousarray(image), turn, (PIXELS, PIXELS), borderMode=cv2.BORDER_REFLECT

@@ -52,7 +52,9 @@ def test_the_whole_image_is_the_crop(
     monkeypatch.setitem(face_detection.FACE_DETECTORS, "mediapipe", never)
     features = FeaturesConfig(clip_seconds=0.1, face_frames=1, face_margin=0.2)
     make = examples.maker(features)
-    smooth = cv2.resize(np.uint8([[0, 90], [170, 255]]), (48, 48), interpolation=cv2.INTER_LINEAR)
+    smooth = cv2.resize(
+        np.array([[0, 90], [170, 255]], np.uint8), (48, 48), interpolation=cv2.INTER_LINEAR
+    )
     (tmp_path / "train" / "sad").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "train" / "sad" / "smooth.png"), smooth)
     (clip,) = clips("face_folder", str(tmp_path))

@@ -25,7 +25,7 @@ def test_every_network_of_keras_is_known_and_documented() -> None:
 def test_images_are_scaled_as_the_network_expects(name: str) -> None:
     images = np.random.default_rng(0).uniform(0, 255, (2, 3, 3, 3)).astype(np.float32)
     module = sys.modules[getattr(keras.applications, name).__module__]
-    wanted = module.preprocess_input(images.copy())  # type: ignore[attr-defined]
+    wanted = module.preprocess_input(images.copy())
     np.testing.assert_allclose(NETWORKS[name](images), wanted, atol=2e-5)
 
 
