@@ -34,6 +34,7 @@ EVALUATION = {  # the stored mode of a run, in the words of the field
     "unseen": "speaker-independent",
     "enrolled": "speaker-adapted",
     "known": "speaker-dependent",
+    "unidentified": "people not identified",
 }
 CORRUPTIONS = {"no voice": "no audio", "dark": "low light"}  # others go by their stored names
 

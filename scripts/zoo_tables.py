@@ -43,6 +43,7 @@ def datasets() -> list[str]:
     rows = []
     for name, corpus in DATASETS.items():
         counts = [f"{n:,}" if n else "any" for n in (corpus.clip_count, corpus.speaker_count)]
+        counts[1] = "not identified" if corpus.parts else counts[1]
         classes = ", ".join(corpus.emotions)
         rows.append((f"`{name}`", *counts, classes, corpus.label_meaning, corpus.licence))
     sources = [

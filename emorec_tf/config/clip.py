@@ -43,6 +43,11 @@ class Clip:
     end_seconds: float | None = None  # None: to the end of the file
     traits: Mapping[str, str] = field(default_factory=dict, hash=False)  # sex, intensity, statement
 
+    @property
+    def is_cropped(self) -> bool:
+        """Whether its images are faces that are cut out already, so that none is detected."""
+        return self.traits.get("framing") == "cropped"
+
 
 def corpus_of(speaker: str) -> str:
     """Name of the corpus of a speaker where several were joined; "" of a single corpus.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from emorec_tf.config.clip import EMOTIONS, Clip
-from emorec_tf.datasets import listing
+from emorec_tf.datasets import image_corpora, listing
 from emorec_tf.datasets.corpus import Corpus, clip_named
 from emorec_tf.datasets.label_files import crema_d_labels, msp_improv_labels, nemo_people
 from emorec_tf.datasets.labels import class_names, merge_classes
@@ -31,6 +31,11 @@ def clips(dataset: str, source: str, **selection: Unpack[Selection]) -> list[Cli
 def clip_from_path(dataset: str, path: str) -> tuple[Clip, str] | None:
     """Return the clip and the modality that a path names: see ``corpus.clip_named``."""
     return clip_named(dataset, DATASETS[dataset], path)
+
+
+def parts_of(dataset: str) -> tuple[str, ...]:
+    """Subsets that stand for speakers, in a single corpus of people not identified; else ()."""
+    return DATASETS[dataset].parts if dataset in DATASETS else ()
 
 
 _ALL_BUT_CALM = EMOTIONS[:1] + EMOTIONS[2:8]
@@ -217,6 +222,42 @@ DATASETS: dict[str, Corpus] = {
         codes={"neutral": "neutral", "happy": "happy", "sad": "sad", "angry": "angry"},
         unmapped=("anxious", "apologetic", "assertive", "concerned", "encouraging", "excited"),
         men=("male1", "male2"),
+    ),
+    "fer2013": Corpus(
+        title="FER-2013: facial expressions in images found on the web",
+        homepage="https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge",
+        licence="not stated; made for a public challenge",
+        citation="Goodfellow et al. 2013, ICONIP, LNCS 8228, doi:10.1007/978-3-642-42051-1_16",
+        label_meaning="search words, checked by raters; people are not identified",
+        emotions=_ALL_BUT_CALM,
+        example="train/happy/Training_10019449.jpg",
+        clip_count=35887,
+        bookkeeping=("framing",),
+        parts=image_corpora.PARTS,
+        read=image_corpora.read_fer2013,
+    ),
+    "image_folder": Corpus(
+        title="your own images: folders <emotion>/ or <train|validation|test>/<emotion>/",
+        homepage="the README of this package, section on your own clips",
+        licence="whatever you have agreed with the people in it",
+        citation="none",
+        label_meaning="whatever you meant by it; people are not identified",
+        emotions=EMOTIONS,
+        example="train/happy/image1.jpg",
+        parts=image_corpora.PARTS,
+        read=image_corpora.read_images,
+    ),
+    "face_folder": Corpus(
+        title="your own images of faces that are cut out already: folders as in image_folder",
+        homepage="the README of this package, section on your own clips",
+        licence="whatever you have agreed with the people in it",
+        citation="none",
+        label_meaning="whatever you meant by it; people are not identified",
+        emotions=EMOTIONS,
+        example="train/happy/face1.jpg",
+        bookkeeping=("framing",),
+        parts=image_corpora.PARTS,
+        read=image_corpora.read_faces,
     ),
     "folder": Corpus(
         title="your own clips: a CSV of path,emotion,speaker or folders <speaker>/<emotion>/",

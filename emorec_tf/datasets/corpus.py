@@ -48,6 +48,8 @@ class Corpus:
     renamed_copies: bool = False  # files of one clip under several names: joined if they are equal
     men: tuple[str, ...] | None = None  # the male speakers; None: not known from the name
     bookkeeping: tuple[str, ...] = ()  # traits that number recordings: no groups of people
+    # subsets of its own split, which stand for the speakers of images of people not identified
+    parts: tuple[str, ...] = ()
     # (clips, source, label) -> clips: adds what is not in the names, leaves out with a log line
     finish: Callable[[list[Clip], str, str], list[Clip]] | None = None
     # (source, whether files may be missing) -> clips

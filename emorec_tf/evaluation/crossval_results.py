@@ -18,6 +18,7 @@ import numpy as np
 
 from emorec_tf.config.config import renamed
 from emorec_tf.config.fields import nearest
+from emorec_tf.datasets.corpora import parts_of
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation.comparison import Predictions
 from emorec_tf.evaluation.completeness import fold_label, fold_names, scope
@@ -89,6 +90,8 @@ class FinishedRun:
     @property
     def mode(self) -> str:
         """What the model knows of test speakers; in a leaky run they are in all subsets."""
+        if not self.leaky and parts_of(str(self.facts["dataset"])):
+            return "unidentified"
         return "known" if self.leaky else str(self.facts["mode"])
 
     @property

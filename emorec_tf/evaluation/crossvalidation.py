@@ -15,6 +15,7 @@ from typing import Any
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import Config, build, comparable, flat
 from emorec_tf.config.fields import check
+from emorec_tf.datasets import corpora
 from emorec_tf.datasets.labels import classes_by_corpus, classes_of, labelled, lacking_line
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import completeness, crossval_files, score_run, summary
@@ -47,6 +48,7 @@ KIND = resumable.Kind(
 # settings that a protocol and its seeds decide
 SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "seed")
 SUBSETS = ("train", "validation", "test")
+PEOPLE = "people are not identified: subsets of the corpus's own split stand for speakers"
 _LOG = logging.getLogger(__name__)
 
 
@@ -145,6 +147,8 @@ def plan(
         raise UserError(f"{protocol} is speaker-independent; drop --adapt")
     if protocol in RESTRICTED and settings.data.target_scale == "bins":
         notes = [*notes, *_restriction(clips)]
+    if corpora.parts_of(settings.data.dataset):
+        notes = [*notes, PEOPLE]
     hashes = records.audio_hashes
     for fold in folds:
         leaks.guard(fold.clips(clips), hashes, fold.leaky)

@@ -17,11 +17,13 @@ MODE_NAMES = {  # by the value that is stored in crossval.json
     "unseen": "speaker-independent",
     "known": "speaker-dependent",
     "enrolled": "speaker-adapted",
+    "unidentified": "people not identified",
 }
 MODE_MEANING = {
     "unseen": "no data of the test speakers was used before the test",
     "known": "the model was trained on clips of the test speakers",
     "enrolled": "features were normalised by unlabelled enrolment clips of each test speaker",
+    "unidentified": "the corpus's own split was used, and one person may be in two of its subsets",
 }
 MODALITIES = {  # by the value that is stored in coverage.csv
     "voice and face": "audio and face",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from emorec_tf.datasets.corpora import parts_of
 from emorec_tf.evaluation import familiarity_card
 from emorec_tf.evaluation.model_card import LIMITS, between, percent
 from emorec_tf.training.run_dir import Run
@@ -28,6 +29,8 @@ def short_card(run: Run) -> str:
         f"Estimates {rating} from 1 to 5" if rating else f"Predicts one of {', '.join(run.classes)}"
     )
     train, test = people(len(run.split.train)), len(run.split.test)
+    if parts_of(str(run.source.get("dataset"))):
+        train, test = "people not identified", 0
     lines = [
         f"# {run.folder.resolve().name}",
         f"{does} in a clip. Trained on {run.source.get('dataset', '?')}, {train}.",

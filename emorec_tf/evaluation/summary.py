@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from emorec_tf.datasets import corpora
+
 MOST_NAMES = 12
 
 
@@ -18,6 +20,8 @@ def speaker_mode(metrics: dict[str, Any]) -> str:
     """What the model knows of the speakers it is tested on."""
     if metrics["leaky"]:
         return "LEAKY, speaker-dependent"
+    if corpora.parts_of(metrics.get("dataset", "")):
+        return "people not identified"
     if metrics["enrol"] == "self":
         return "speaker-adapted by the clip alone"
     if metrics["enrol"] and metrics.get("adapt_by") == "corpus":

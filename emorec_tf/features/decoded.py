@@ -56,6 +56,7 @@ class FaceTrack:
     seconds: float
     notes: tuple[str, ...] = ()
     key: str = ""
+    is_cropped: bool = False  # the whole frame is the face, without any margin
 
 
 Decoded = tuple[AudioTrack | None, FaceTrack | None]  # ``None`` where there is no file for it
@@ -98,11 +99,15 @@ class Reader:
             # One pass where one file holds both.
             missing = [what for what in paths if paths[what] == path and not found[what]]
             with open_media(path) as source:
-                found |= self._decode(source, missing, clip.start_seconds, clip.end_seconds)
+                detect = face_detection.whole_image if clip.is_cropped else self._detect
+                part = clip.start_seconds, clip.end_seconds
+                found |= self._decode(source, missing, *part, detect)
             for what in missing if self.cache else ():
                 decode_cache.write(self.cache, keys[what], LAID_OUT[what](found[what]))
         faces = found.get("video")
-        return found.get("audio"), faces and replace(faces, key=keys["video"])
+        if faces:
+            faces = replace(faces, key=keys["video"], is_cropped=clip.is_cropped)
+        return found.get("audio"), faces
 
     def read_source(self, source: Source) -> Decoded:
         """Decode the middle of an open file as if it were one clip; nothing is cached.
@@ -114,8 +119,16 @@ class Reader:
         found = self._decode(source, wanted)
         return found["audio"], found.get("video")
 
+    def _detect(self, image: np.ndarray) -> list[face_detection.Face]:
+        return self.detector(image)  # loaded when the first frame comes
+
     def _decode(
-        self, source: Source, what: Sequence[str], start: float = 0.0, end: float | None = None
+        self,
+        source: Source,
+        what: Sequence[str],
+        start: float = 0.0,
+        end: float | None = None,
+        detect: face_detection.Detector | None = None,
     ) -> dict[str, Any]:
         """Decode audio, video or both in one pass."""
         wanted = media.Wanted(
@@ -132,9 +145,8 @@ class Reader:
         if "audio" in what:
             found["audio"] = AudioTrack.of(recording)
         if "video" in what:
-            # The detector is loaded when the first frame comes.
             images = checked(recording.distinct_frames(), source.check)
-            frames = face_tracks.track(images, lambda image: self.detector(image))
+            frames = face_tracks.track(images, detect or self._detect)
             found["video"] = FaceTrack(frames, recording.seconds, recording.video_notes)
         return found
 
@@ -144,7 +156,8 @@ class Reader:
 
     def _key(self, clip: Clip, content: str, what: str) -> str:
         part = (clip.start_seconds, clip.end_seconds, self.window_seconds)
-        made_by = self._made_by if what == "video" else ()
+        made_by = self._made_by if what == "video" and not clip.is_cropped else ()
+        made_by = ["whole image"] if what == "video" and clip.is_cropped else made_by
         return content and key_of(LAYOUT, versions(), content, *part, KEPT_AS[what], *made_by)
 
     @functools.cached_property

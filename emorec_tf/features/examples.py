@@ -146,7 +146,7 @@ class Assembler:
         crop = crop_of(
             frame,
             size_pixels=features.face_pixels,
-            margin=features.face_margin,
+            margin=0.0 if faces.is_cropped else features.face_margin,
             align=bool(features.face_align),
             channels=features.face_channels,
         )

@@ -138,6 +138,12 @@ def dlib_hog(model_file: str | None) -> Detector:
     return detect
 
 
+def whole_image(image: np.ndarray) -> list[Face]:
+    """The whole image as the box of a face, for images that are faces cut out already."""
+    height, width = image.shape[:2]
+    return [Face(0.0, 0.0, width, height, 1.0)]
+
+
 def _sorted(faces: list[Face]) -> list[Face]:
     return sorted(faces, key=lambda face: (-face.score * face.width * face.height, face.x, face.y))
 

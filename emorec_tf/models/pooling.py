@@ -9,6 +9,7 @@ from keras import ops
 from emorec_tf.config.fields import check
 from emorec_tf.models.layers import Tensor, Tokens, attention, mean_and_deviation, present
 
+FAR = 1e4  # beyond any value: excludes missing frames from a maximum
 POOLS: dict[str, Callable[[Tokens], Tensor]] = {
     "attention": attention,
     "mean_std": mean_and_deviation,
@@ -31,6 +32,25 @@ def pooled(tokens: Tokens, pool: str) -> Tokens:
         return tokens
     check(pool in POOLS, "pool", pool, f"{', '.join(POOLS)} or none")
     return one_token(POOLS[pool](tokens), tokens.mask)
+
+
+def pooled_frames(tokens: Tokens, pool: str) -> Tokens:
+    """Frames as they are ("none"), or mean, deviation and largest over them ("statistics").
+
+    Shapes:
+        [B, F, E], mask [B, F] -> the same, or [B, 1, 3 E], [B, 1]
+
+    Raises:
+        UserError: another name.
+    """
+    check(pool in ("none", "statistics"), "pool", pool, "none or statistics")
+    if pool == "none":
+        return tokens
+    values, mask = ops.cast(tokens.values, "float32"), ops.cast(tokens.mask, "float32")
+    real, any_real = mask[..., None], present(mask)
+    largest = ops.max(values * real - FAR * (1.0 - real), axis=1)
+    found = ops.concatenate([mean_and_deviation(Tokens(values, mask)), largest], axis=-1)
+    return one_token(found * any_real, mask)
 
 
 def one_token(features: Tensor, mask: Tensor) -> Tokens:

@@ -8,12 +8,13 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import DataConfig
 from emorec_tf.config.fields import nearest
+from emorec_tf.datasets.corpora import parts_of
 from emorec_tf.datasets.speakers import normal_form
 from emorec_tf.errors import UserError
 
@@ -115,7 +116,8 @@ def make(clips: Sequence[Clip], data: DataConfig, seed: int) -> Split:
     """Make the split that ``data`` asks for.
 
     Without ``test_speakers`` the last quarter of the speakers is held out, with ``none`` no one;
-    without ``validation_speakers`` an eighth of the rest (at least one) is drawn by ``seed``.
+    without ``validation_speakers`` an eighth of the rest (at least one) is drawn by ``seed``. A
+    corpus of people not identified is validated and tested on its own subsets.
 
     Raises:
         UserError: a speaker that is not in the data, one in two subsets, or an empty subset.
@@ -126,6 +128,7 @@ def make(clips: Sequence[Clip], data: DataConfig, seed: int) -> Split:
             f"{len(known)} speaker(s) in the data; training, validating and testing on different "
             f"speakers needs at least 3"
         )
+    data = _with_own_split(data, known)
     untested = (data.test_speakers or "").strip() == NO_SPEAKERS
     if untested and NO_SPEAKERS in map(normal_form, known):
         raise UserError(
@@ -145,6 +148,19 @@ def make(clips: Sequence[Clip], data: DataConfig, seed: int) -> Split:
         validation = tuple(sorted(drawn, key=natural))
         rest = tuple(s for s in rest if s not in validation)
     return Split(rest, validation, test)
+
+
+def _with_own_split(data: DataConfig, known: Sequence[str]) -> DataConfig:
+    """Name the subsets of a corpus's own split, where they stand for speakers and none is named."""
+    parts = parts_of(data.dataset)
+    if not parts or not set(parts) <= set(known):
+        return data
+    _, validation, test = parts
+    return replace(
+        data,
+        validation_speakers=data.validation_speakers or validation,
+        test_speakers=data.test_speakers or test,
+    )
 
 
 def clips_of(clips: Iterable[Clip], speakers: Iterable[str]) -> list[Clip]:

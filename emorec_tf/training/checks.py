@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from emorec_tf.config import choices
 from emorec_tf.config.config import Config, read_yaml, section_of
 from emorec_tf.config.fields import check
+from emorec_tf.datasets import corpora
 from emorec_tf.datasets.labels import classes_by_corpus
 from emorec_tf.errors import UserError
 from emorec_tf.storage import quiet
@@ -35,6 +36,9 @@ def check_settings(settings: Config) -> None:
     Raises:
         UserError: no such config, one that has stages itself, or settings that do not go together.
     """
+    if corpora.parts_of(settings.data.dataset):
+        adapt = settings.data.adapt
+        check(not isinstance(adapt, int), "adapt", adapt, "none where people are not identified")
     stages = pretraining.configs_of(settings)
     _check_own(settings)
     for file, own in stages.items():

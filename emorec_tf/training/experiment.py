@@ -16,6 +16,7 @@ from emorec_tf.config import choices, config
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import Config
 from emorec_tf.config.fields import check
+from emorec_tf.datasets import corpora
 from emorec_tf.datasets.labels import classes_of, labelled, left_out, map_line
 from emorec_tf.errors import UserError
 from emorec_tf.records import joining, prepare_records
@@ -139,6 +140,8 @@ class Experiment:
         """Describe in one line the training data and the test speakers."""
         data, subsets = self.settings.data, self.subsets
         tested = f"test speakers {', '.join(self.split.test)} are held out"
+        if corpora.parts_of(data.dataset):
+            tested = f"{', '.join(self.split.test)} images are held out; people are not identified"
         if not self.split.test:
             tested = "no speaker is held out to test it on"
         if self.split.leaky:

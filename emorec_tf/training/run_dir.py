@@ -261,8 +261,12 @@ def load(folder: str | Path) -> Run:
 
 def save_model(model: keras.Model, path: Path) -> None:
     """Save under a temporary name, then rename: a kill in between loses nothing."""
+    from emorec_tf.models.pretrained import half_precision
+
     with paths.local_draft(path, f"{path.stem}.tmp.keras") as draft:
         model.save(draft)
+        if half_precision.is_useful(model):
+            half_precision.compact(Path(draft))
 
 
 def load_model(path: Path, for_training: bool = False) -> keras.Model:

@@ -87,6 +87,8 @@ def matching(
 def check_trained(settings: Config, untrained: Collection[str]) -> None:
     """Refuse a run that would keep the random weights of a branch.
 
+    Branches without weights, or with loaded weights that are fixed, need no training.
+
     Raises:
         UserError: a branch in ``untrained`` that nothing trains.
     """

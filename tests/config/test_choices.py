@@ -64,6 +64,21 @@ def test_facts_of_fusions():
 
 
 @pytest.mark.parametrize(
+    ("choice", "wanted"),
+    [
+        ("alexnet", True),
+        ("face_statistics(cells=4)", False),
+        ("expression_net", True),
+        ("expression_net(weights='x.keras')", True),
+        ("expression_net(weights='x.keras', frozen=True)", False),
+        ("backbone(weights='imagenet', trainable=False)", False),
+    ],
+)
+def test_what_has_to_be_trained_depends_on_the_arguments(choice, wanted):
+    assert choices.needs_training("face", choice) == wanted
+
+
+@pytest.mark.parametrize(
     ("choice", "parsed"),
     [
         ("lstm", ("lstm", {})),

@@ -29,7 +29,7 @@ from emorec_tf.models.audio.whisper import whisper_encoder
 from emorec_tf.models.audio.whisper_layers import gelu
 from emorec_tf.models.model import build_model
 from emorec_tf.models.pretrained import whisper_files
-from emorec_tf.training import speaker_adaptation
+from emorec_tf.training import band_scale, speaker_adaptation
 
 GOLDEN = ROOT / "tests" / "data" / "whisper_ctranslate2.txt"
 MODEL = "EMOREC_WHISPER"  # a folder with a model of CTranslate2, tiny.en
@@ -298,7 +298,7 @@ def test_the_branch_gets_features_as_they_are(weights):
 def test_speaker_adaptation_takes_the_level_out(weights):
     """The scale of a speaker becomes that of training, still in decibels; padding stays silent."""
     model = network(weights)
-    mean, deviation = speaker_adaptation.standard_of(model)
+    mean, deviation = band_scale.standard_of(model)
     np.testing.assert_allclose(mean, np.linspace(-40, -30, 80), atol=1e-4)
     np.testing.assert_allclose(deviation, np.linspace(5, 9, 80), atol=1e-4)
     found = []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import DataConfig
+from emorec_tf.datasets.image_corpora import PARTS
 from emorec_tf.errors import UserError
 from emorec_tf.splits.splits import Split, clips_of, make, natural, speakers_of
 
@@ -107,3 +109,23 @@ def test_too_few_speakers(people):
 def test_all_speakers_held_out(people):
     with pytest.raises(UserError, match="no speaker is left for train"):
         make(people, DataConfig(test_speakers="1,2,3,4,5,6,7,8"), 0)
+
+
+def test_subsets_of_a_corpus_stand_for_speakers():
+    images = [Clip(f"{part}-{n}", part, "happy") for part in PARTS for n in range(3)]
+    data = DataConfig(dataset="fer2013")
+    for seed in range(4):
+        split = make(images, data, seed)
+        assert (split.train, split.validation, split.test) == (
+            ("train",),
+            ("validation",),
+            ("test",),
+        )
+        final = make(images, replace(data, test_speakers="none"), seed)
+        assert (final.train, final.validation, final.test) == (
+            ("test", "train"),
+            ("validation",),
+            (),
+        )
+    with pytest.raises(UserError, match="in both validation and test"):
+        make(images, replace(data, test_speakers="validation"), 0)

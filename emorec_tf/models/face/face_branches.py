@@ -9,13 +9,17 @@ of its own needs ``keras.saving.register_keras_serializable("emorec_tf")``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 from keras import ops
 
 from emorec_tf.config.entries import Branch
 from emorec_tf.config.fields import check
+from emorec_tf.models.face.backbone import backbone
 from emorec_tf.models.face.expression_nets import mini_xception
+from emorec_tf.models.face.expression_resnet import expression_net
+from emorec_tf.models.face.faceres import faceres
 from emorec_tf.models.face.frames_as_channels import frames_as_channels
 from emorec_tf.models.face.hog import face_hog
 from emorec_tf.models.face.landmark_distances import landmark_distances
@@ -204,13 +208,28 @@ SCALINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "picture": standardised,
     "imagenet": as_imagenet,
 }
+
+
+def is_trained(arguments: Mapping[str, Any]) -> bool:
+    """Whether these arguments of a branch leave weights that training must find."""
+    return not arguments.get("frozen", not arguments.get("trainable", True))
+
+
 FROZEN = ("none", "convolutions", "first_dense", "all")
 
 FACE_BRANCHES = {
     "alexnet": Branch(alexnet, small="width=0.1, dense=8", may_be_zero=("dense_layers",)),
+    "backbone": Branch(backbone, trainable=is_trained, small="pixels=32", may_be_zero=("pixels",)),
+    "expression_net": Branch(expression_net, trainable=is_trained, small="blocks=(8, 16)"),
     "face_hog": Branch(face_hog, small="units=4"),
     "face_mesh": Branch(face_mesh, needs_mesh=True, small="units=4", may_be_zero=("context",)),
     "face_statistics": Branch(face_statistics, trainable=False, small="cells=4, parts=2"),
+    "faceres": Branch(
+        faceres,
+        trainable=is_trained,
+        small="width=0.1, pixels=32",
+        may_be_zero=("pixels",),
+    ),
     "frames_as_channels": Branch(frames_as_channels, small="filters=2"),
     "landmark_distances": Branch(landmark_distances, needs_mesh=True, small="units=8, layers=1"),
     "lrcn": Branch(lrcn, small="width=0.05, units=4"),
