@@ -123,7 +123,7 @@ def test_tables_show_them(
         folder=folder, classes=(LABEL,), task=Classification((LABEL, "b"))
     )
     evaluate.print_table(metrics | {"test_speakers": [LABEL], "temperature": 1, "ece_before": 0.1,
-                                    "ece": 0.1}, loaded)  # fmt: skip
+                                    "ece": 0.1}, loaded, folder)  # fmt: skip
     row = {"differences": {"probabilities": 1e-6}, "tolerance": 1e-4, "bytes": 1,
            "seconds_per_clip": 0.1}  # fmt: skip
     export.print_table({"compared_on": [NAME], "network_seconds_per_clip": 0.1,

@@ -27,6 +27,11 @@ def check(run: run_dir.Run) -> None:
             f"run {run.folder} cannot tell how familiar a clip is (it has no "
             f"{run.familiarity_file.name}); drop --abstain_unfamiliar, or train it again"
         )
+    if run.familiarity is not None and not run.familiarity.threshold:
+        raise UserError(
+            f"run {run.folder} held too few clips out to say which are unlike its own; drop "
+            f"--abstain_unfamiliar"
+        )
 
 
 def answering_of(run: run_dir.Run, model: keras.Model) -> Answering | None:

@@ -183,16 +183,22 @@ def table(
 def conditions(features: FeaturesConfig) -> dict[str, Corruption]:
     """All conditions for clips of these features, by name.
 
-    Noise is left out where the entry of the audio features does not say how they become power.
+    Noise and channels are left out where the entry of the audio features does not say how they become power.
     """
     noises = {f"noise {db} dB": functools.partial(noise, db, features) for db in NOISE_DB}
+    channels: dict[str, Callable[[], Corruption]] = {
+        f"level +{GAIN_DB:.0f} dB": lambda: level(GAIN_DB, features),
+        f"level -{GAIN_DB:.0f} dB": lambda: level(-GAIN_DB, features),
+        "telephone 300-3400 Hz": lambda: telephone(features),
+        f"reverberation {ROOM_SECONDS:g} s (power decay)": lambda: room(ROOM_SECONDS, features),
+    }
     if AUDIO_FEATURES[features.audio_features].powers is None:
         _LOG.info(
             "robustness without %s: audio_features %s has no powers at its entry",
-            ", ".join(noises),
+            ", ".join([*noises, *channels]),
             features.audio_features,
         )
-        noises = {}
+        noises, channels = {}, {}
     return {
         "clean": clean,
         "no face": no_face,
@@ -200,8 +206,5 @@ def conditions(features: FeaturesConfig) -> dict[str, Corruption]:
         **{name: make() for name, make in noises.items()},
         "half the frames": half_the_frames,
         "dark": dark,
-        f"level +{GAIN_DB:.0f} dB": level(GAIN_DB, features),
-        f"level -{GAIN_DB:.0f} dB": level(-GAIN_DB, features),
-        "telephone 300-3400 Hz": telephone(features),
-        f"reverberation {ROOM_SECONDS:g} s (power decay)": room(ROOM_SECONDS, features),
+        **{name: make() for name, make in channels.items()},
     }

@@ -18,6 +18,7 @@ KEPT_FEATURES, LEAST_FEATURES = 0.1, 32  # a share of them, and at least so many
 MOST_REFERENCES = 1000  # training clips that are stored
 MOST_QUANTILES = 512  # of held-out clips that are stored
 UNFAMILIAR_BELOW = 0.02  # of held-out familiar clips, one in fifty is less familiar
+FEWEST_HELD_OUT = 100  # clips; with fewer, the least familiar fiftieth is not known
 SMALLEST = 1e-6
 FOLDS = 4  # of speakers, to hold some out
 
@@ -45,7 +46,7 @@ class Familiarity:
 
     ``held_out`` [P, Q]: sorted unfamiliarity of held-out clips, in row n of those of which n + 1
     branches have something. ``width``: of the embedding. Below ``threshold`` a clip is said to be
-    unlike anything in training.
+    unlike anything in training; 0, so never, where too few clips were held out.
     """
 
     parts: tuple[Part, ...]
@@ -190,7 +191,9 @@ def calibrated(parts: Sequence[Part], logs: np.ndarray, here: np.ndarray) -> Fam
         enough = here.sum(1) >= count
         some = far[here] if count == 1 else np.nanmean(far[enough], axis=1) if enough.any() else []
         rows.append(_quantiles(np.asarray(some) if len(some) else far[here]))
-    return Familiarity(tuple(placed), np.stack(rows), parts[-1].stop)
+    enough = here.any(1).sum() >= FEWEST_HELD_OUT
+    threshold = UNFAMILIAR_BELOW if enough else 0.0
+    return Familiarity(tuple(placed), np.stack(rows), parts[-1].stop, threshold)
 
 
 def _quantiles(values: np.ndarray) -> np.ndarray:

@@ -330,7 +330,9 @@ def test_random_arrays_replace_an_earlier_export(
     greeting = ("port.cc", "absl::InitializeLog")  # TensorFlow 2.21's, whenever it is imported
     assert [s for s in done.stderr.splitlines() if not any(g in s for g in greeting)] == []
     assert "4 random" in done.stdout
-    assert len(done.stdout.splitlines()) == 8
+    lines = done.stdout.splitlines()
+    assert len(lines) == 9, "a line, a table of seven, and where the files are"
+    assert lines[-1].startswith("written: ")
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert "random: no audio" in report["compared_on"]
     assert list(report["formats"]) == ["saved_model", "litert", "litert_int8"]

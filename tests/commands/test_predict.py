@@ -45,7 +45,7 @@ def test_keys_and_folder_search(
     assert predict.main(["--run", str(demo_run), "--json", str(demo_clips)]) == 0
     got = answers(capsys.readouterr().out)
     assert len(got) == 24
-    keys = "clip emotion probabilities audio_present face_present face_coverage seconds"
+    keys = "clip emotion probabilities familiarity audio_present face_present face_coverage seconds"
     assert set(got[0]) == set(keys.split())
     best = max(got[0]["probabilities"].items(), key=lambda item: item[1])  # type: ignore[attr-defined]
     assert got[0]["emotion"] == best[0]

@@ -416,7 +416,7 @@ def test_a_search_under_former_names_of_hyperparameters_resumes(
         assert tune.main(arguments) == 0, capsys.readouterr().err
         rows = table(out)
         assert [row["status"] for row in rows] == ["COMPLETED"] * trials
-        assert len({row["classifier.offsets"] for row in rows}) == trials
+        assert {row["classifier.offsets"] for row in rows} <= {"0.2", "0.6", "0.8"}
     assert (out / "trials" / "0" / "best.keras").stat().st_mtime_ns == first
     best = config.read_yaml(out / "best.yaml")["classifier"]
     assert best.startswith("lda(shrinkage=0.5, pca=4, speaker_shrinkage=0.")

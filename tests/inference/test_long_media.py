@@ -20,7 +20,7 @@ from emorec_tf.media import container
 from emorec_tf.media.container import open_media
 
 ON = Settings(windows="on")
-KEYS = "person start_seconds end_seconds emotion probabilities audio_present speech"
+KEYS = "person start_seconds end_seconds emotion probabilities familiarity audio_present speech"
 KEYS += " face_present face_coverage"
 # Exif orientation as phones write it: a quarter turn clockwise shows it upright.
 ORIENTATION_6 = (

@@ -51,7 +51,7 @@ def test_training_clips_are_at_no_distance_and_noise_is_far(run: run_dir.Run) ->
     raw, ordered, growth, near = answering.logits_of(logits.ClipBatches(records, clips), None)
     assert near is not None
     assert growth == 1.0, "one corpus says nothing about others"
-    assert np.median(near) > 0.5, "they are among those that clips are compared with"
+    assert np.median(near) > 0.25, "they are among those that clips are compared with"
     plain, same = logits.logits_of(answering.model, logits.ClipBatches(records, clips))
     assert same == ordered
     np.testing.assert_allclose(raw, plain, atol=1e-5)
