@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf.config.clip import EMOTIONS
-from emorec_tf.records.joining import corpus_of
+from emorec_tf.config.clip import EMOTIONS, corpus_of
 from emorec_tf.tasks.restriction import restricted
 from emorec_tf.tasks.tasks import Task
 
