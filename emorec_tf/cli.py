@@ -29,7 +29,7 @@ VERBS = {
     "prepare": "decode a corpus once and store its audio features and face crops as TFRecords",
     "train": "train a model on prepared records, or on the built-in demo corpus",
     "evaluate": "score a run on its test speakers, with confidence intervals",
-    "crossval": "train and score every fold of a cross-validation protocol, with several seeds",
+    "crossval": "cross-validate: train and score each fold of a protocol, by several random seeds",
     "crosscorpus": "train on each corpus and test on each: a matrix, with intervals over speakers",
     "tune": "search hyperparameters with KerasTuner; the validation speakers decide",
     "report": "write one HTML page about cross-validated runs: scores, plots, model cards",

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.splits import generic_folds
-from emorec_tf.splits.generic_folds import VALIDATION_SHARE, Fold, sha256
+from emorec_tf.splits.generic_folds import VALIDATION_SHARE, Fold, an_eighth, sexes_of, sha256
 from emorec_tf.splits.splits import speakers_of
 
 FEWEST_GROUPS = 3  # speakers that group_kfold needs
@@ -47,10 +47,7 @@ def whole(name: str, parts: Parts, test: Sequence[Clip] = ()) -> Fold:
         parts: clips of the corpora to train on.
         test: clips of other corpora.
     """
-    drawn = {
-        corpus: generic_folds.an_eighth(generic_folds.sexes_of(clips))
-        for corpus, clips in parts.items()
-    }
+    drawn = {corpus: an_eighth(sexes_of(clips)) for corpus, clips in parts.items()}
     validation = tuple(speaker for speakers in drawn.values() for speaker in speakers)
     every = [speaker for clips in parts.values() for speaker in speakers_of(clips)]
     train = tuple(speaker for speaker in every if speaker not in validation)

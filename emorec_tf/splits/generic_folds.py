@@ -168,9 +168,10 @@ def _leave_one_corpus_out(clips: Sequence[Clip], _: int) -> tuple[list[Fold], li
 
 
 def an_eighth(sexes: Mapping[str, str]) -> list[str]:
-    """Pick about an eighth of {speaker: sex}, at least one, the sexes in turn; none of a single one.
+    """Pick about an eighth of the speakers, at least one, the sexes in turn; none of a single one.
 
-    Speakers are taken by the hash of their names.
+    Args:
+        sexes: {speaker: sex}; speakers are taken by the hash of their names.
     """
     speakers = sorted(sexes, key=sha256)
     turns = _turns(speakers, sexes)
