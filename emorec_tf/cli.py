@@ -45,7 +45,7 @@ EXAMPLES = {
     "train": "--records records/ravdess --fusion concat --epochs 30 --run runs/ravdess-concat",
     "evaluate": "--run runs/ravdess-concat",
     "crossval": "--records records/ravdess --protocol ravdess/contiguous6 --run runs/cv-concat",
-    "crosscorpus": "--records records/ravdess,records/emodb --classifier lda --run runs/matrix",
+    "crosscorpus": "--records records/ravdess,records/emodb --fusion audio_only --run runs/matrix",
     "tune": "--records records/ravdess --trials 20 --out runs/tuned-ravdess",
     "report": "--run runs/cv-concat runs/cv-gated --out report.html",
     "predict": "interview.mp4 --timeline interview.png",

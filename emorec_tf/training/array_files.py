@@ -16,7 +16,7 @@ from emorec_tf.storage.files import write_atomically
 def write(path: Path, arrays: Mapping[str, np.ndarray], compress: bool = False) -> None:
     """Write ``{name: array}`` as an ``.npz`` file."""
     buffer = io.BytesIO()
-    (np.savez_compressed if compress else np.savez)(buffer, **arrays)  # type: ignore[arg-type]
+    (np.savez_compressed if compress else np.savez)(buffer, **arrays)
     write_atomically(path, buffer.getvalue())
 
 
