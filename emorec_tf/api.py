@@ -34,20 +34,10 @@ if TYPE_CHECKING:
 else:
     keras = Deferred("keras")
 
-__all__ = [
-    "Model",
-    "Records",
-    "Run",
-    "build_model",
-    "crosscorpus",
-    "crossval",
-    "evaluate",
-    "list_models",
-    "load",
-    "prepare",
-    "train",
-]
-# settings of a corpus that prepare knows
+__all__ = ["Model", "Records", "Run", "build_model", "crosscorpus", "crossval", "evaluate",
+           "list_models", "load", "prepare", "train"]  # fmt: skip
+# settings that prepare knows: of features, and of a corpus
+_FEATURES = {field.name for field in dataclasses.fields(configs.FeaturesConfig)}
 _CLIPS = ("channel", "classes", "label", "label_map", "modality")
 
 start_quietly()  # TensorFlow is imported later
@@ -132,12 +122,12 @@ def prepare(
     Records('own', folder: 24 clips, 4 speakers, 3 emotions)
     """
     given = settings_of(config, settings)
-    known = {*_features(), *_CLIPS}
+    known = {*_FEATURES, *_CLIPS}
     refuse_others("prepare", settings, known)
     name = dataset or given.get("dataset") or ("folder" if source else "demo")
     if source is None and name == "demo":
         source = prepare_records.demo_source()
-    features = configs.build({k: v for k, v in given.items() if k in _features()}).features
+    features = configs.build({k: v for k, v in given.items() if k in _FEATURES}).features
     values: dict[str, Any] = {
         "dataset": name,
         "source": source and str(source),
@@ -146,14 +136,9 @@ def prepare(
         "mesh_model": mesh_model,
         "overwrite": overwrite,
         **{key: given[key] for key in _CLIPS if key in given},
+        **({} if workers is None else {"workers": workers}),
     }
-    if workers is not None:
-        values["workers"] = workers
     return prepare_records.prepare(Preparation(**values), features)
-
-
-def _features() -> set[str]:
-    return {field.name for field in dataclasses.fields(configs.FeaturesConfig)}
 
 
 def train(
@@ -242,7 +227,7 @@ def crossval(
     overwrite: bool = False,
     **settings: Any,
 ) -> dict[str, Any]:
-    """Train and score every fold of a protocol with several seeds; go on after an interruption.
+    """Train and score each fold of a protocol with several random seeds; go on if interrupted.
 
     Args:
         config: settings: a Config, ``{field: value}``, or the path of a YAML file.
@@ -258,7 +243,7 @@ def crossval(
 
     Returns:
         Scores over all folds that are done, as in ``evaluate``, with ``uar_per_seed`` {seed: 0 to
-        1} and ``uar_spread`` (standard deviation over seeds).
+        1} and ``uar_spread`` (standard deviation over random seeds).
 
     Raises:
         UserError: an unknown setting or protocol, one that does not fit the records, a single

@@ -1,4 +1,4 @@
-"""Command: cross-validation by a protocol's folds and several seeds; resumable, shared out."""
+"""Command: cross-validation by folds and several random seeds; resumable, can be shared."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def print_table(metrics: dict[str, Any], folder: Path) -> None:
         rows.append(("calibration error", crossval_files.calibration_line(folder)))
     folds, seed_count = completeness.whole(facts)[0], len(facts["seeds"])
     rows.append(("folds", f"{len(names)} of {folds}"))
-    rows.append(("folds times seeds", f"{len(facts['done'])} of {folds * seed_count} done"))
+    rows.append(("folds times random seeds", f"{len(facts['done'])} of {folds * seed_count} done"))
     conditions = read_csv(folder / "robustness.csv")
     for condition in dict.fromkeys(row["condition"] for row in conditions):
         values = [float(row[score]) for row in conditions if row["condition"] == condition]

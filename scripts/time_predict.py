@@ -50,8 +50,8 @@ def parts(ready: Any, detect: Any, path: str) -> dict[str, float]:
         )
         return recording, list(recording.distinct_frames())
 
-    (recording, pictures), spent["decode"] = timed(read)
-    looks, spent["face"] = timed(lambda: face_tracks.track(pictures, detect))
+    (recording, frames), spent["decode"] = timed(read)
+    looks, spent["face"] = timed(lambda: face_tracks.track(frames, detect))
     audio = decoded.AudioTrack.of(recording)
     seen = decoded.FaceTrack(looks, recording.seconds)
     (example, _), spent["features"] = timed(lambda: ready.assemble(audio, seen, path))

@@ -74,7 +74,7 @@ def folds() -> list[str]:
         rows.append((f"`{name}`", str(len(found["folds"])), str(found["source"])))
     text = (
         "Fixed protocols of `crossval`. `loso_session`, `group_kfold:K` and, for teaching, "
-        "`leaky_kfold:K` work for any corpus."
+        "`leaky_kfold:K` work for any corpus, `leave_one_corpus_out` for several at once."
     )
     return ["## `--protocol`", text, table(("name", "folds", "source"), rows)]
 

@@ -165,7 +165,7 @@ def test_crossval_says_what_of_its_config_is_not_used(caplog: pytest.LogCaptureF
     with caplog.at_level("INFO", "emorec_tf"):
         left = crossvalidation.without_decided({"seed": 3, "epochs": 2}, {"epochs": 2})
     assert left == {"epochs": 2}
-    assert caplog.messages == ["note: seed of config is not used; protocol and seeds decide"]
+    assert caplog.messages == ["note: seed of config is not used; protocol and random seeds decide"]
 
 
 @pytest.mark.slow

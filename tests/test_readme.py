@@ -15,6 +15,9 @@ from places import ROOT
 from emorec_tf import cli
 from emorec_tf.config import choices, config
 from emorec_tf.config.flags import Parser
+from emorec_tf.inference import corpus_matrix
+from emorec_tf.records import joining
+from emorec_tf.training import checks, experiment
 
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
 PAGES = list(dict.fromkeys([*PAGES, ROOT / "saved_models" / "README.md"]))
@@ -84,6 +87,33 @@ def test_every_command_parses(line: str, monkeypatch: pytest.MonkeyPatch) -> Non
     if "--config" in words:
         path = words[words.index("--config") + 1]
         assert not path.startswith("configs/") or (ROOT / path).is_file()
+
+
+TRAINING = ("train", "crossval", "crosscorpus")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [n for n in COMMANDS if verb_and_words(n)[0] in TRAINING and "--config runs/" not in n]
+    + [f"python -m emorec_tf.{verb} {cli.EXAMPLES[verb]}" for verb in TRAINING],
+)
+def test_settings_of_every_training_go_together(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(given: dict[str, object], **_: object) -> None:
+        checks.check_settings(config.build(given))
+        raise UnderstoodError
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(experiment, "resolve", stop)
+    monkeypatch.setattr(corpus_matrix, "model_row", lambda name, records: None)
+    monkeypatch.setattr(joining, "open_all", stop_opening)
+    verb, words = verb_and_words(line)
+    with pytest.raises(UnderstoodError):
+        importlib.import_module(f"emorec_tf.{verb}").run(words)
+
+
+def stop_opening(folders: str) -> None:
+    """What reads records before it looks at settings trains nothing."""
+    raise UnderstoodError
 
 
 @pytest.mark.parametrize("line", SCRIPTED)

@@ -18,6 +18,8 @@ EMOTIONS = (
     "boredom",
 )
 
+SEPARATOR = "/"  # between the name of a corpus and that of its speaker, where several are joined
+
 # What a media file holds, where a corpus has several of one clip; the order is the preference.
 MODALITIES = ("audio_visual", "video_only", "audio_only")
 
@@ -49,10 +51,20 @@ class Clip:
         return self.traits.get("framing") == "cropped"
 
 
-def corpus_of(speaker: str) -> str:
-    """Name of the corpus of a speaker where several were joined; "" of a single corpus.
+def corpus_of(speaker: str, dataset: str = "") -> str:
+    """Name the corpus of a speaker: that of the prefix, which joined corpora give their speakers.
 
-    Joined corpora prefix their speakers: "ravdess/1". Own clips may do so in their labels.csv.
+    Own clips may have prefixes in their labels.csv too: "kitchen/anna".
+
+    Args:
+        speaker: as in the records, such as "ravdess/1".
+        dataset: of the records, where prefixes count only if it joins several corpora by "+"; "":
+            they always count.
+
+    Returns:
+        Without a prefix: the dataset.
     """
-    name, slash, _ = speaker.partition("/")
-    return name if slash else ""
+    if dataset and "+" not in dataset:
+        return dataset
+    name, separator, _ = speaker.partition(SEPARATOR)
+    return name if separator else dataset

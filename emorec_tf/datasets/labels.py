@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from emorec_tf.config import label_map as label_maps
-from emorec_tf.config.clip import EMOTIONS, Clip, corpus_of
+from emorec_tf.config.clip import EMOTIONS, SEPARATOR, Clip, corpus_of
 from emorec_tf.config.config import DataConfig
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
@@ -182,9 +182,9 @@ def common(parts: Mapping[str, list[Clip]], classes: str | None) -> list[Clip]:
     joined = [
         replace(
             clip,
-            clip_id=f"{name}/{clip.clip_id}",
-            speaker=f"{name}/{clip.speaker}",
-            session=f"{name}/{clip.session}" if clip.session else "",
+            clip_id=f"{name}{SEPARATOR}{clip.clip_id}",
+            speaker=f"{name}{SEPARATOR}{clip.speaker}",
+            session=f"{name}{SEPARATOR}{clip.session}" if clip.session else "",
         )
         for name, part in parts.items()
         for clip in part

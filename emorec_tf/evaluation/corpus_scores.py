@@ -1,4 +1,4 @@
-"""One cell of a matrix of corpora: scores of predictions over the classes of both sides.
+"""One cell of a matrix of corpora: scores over the classes of both corpora.
 
 A model that was trained on other classes than the tested corpus has is asked about those that both
 have: probabilities are restricted to them and renormalised. No TensorFlow.
@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf.config.clip import EMOTIONS
-from emorec_tf.records.joining import corpus_of
+from emorec_tf.config.clip import EMOTIONS, corpus_of
 from emorec_tf.tasks.restriction import restricted
 from emorec_tf.tasks.tasks import Task
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emorec_tf.config.clip import Clip
+from emorec_tf.config.clip import SEPARATOR, Clip
 from emorec_tf.config.config import flat
 from emorec_tf.config.fields import check
 from emorec_tf.datasets.labels import class_names
@@ -25,7 +25,6 @@ from emorec_tf.evaluation import crossvalidation
 from emorec_tf.evaluation.crosscorpus_plan import Answers, ModelRow, Plan, Training
 from emorec_tf.evaluation.environment import machine, versions
 from emorec_tf.evaluation.fold_training import Work, train_fold
-from emorec_tf.records.joining import SEPARATOR
 from emorec_tf.records.records_dir import Records
 from emorec_tf.splits import protocols
 from emorec_tf.splits.generic_folds import sha256

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf.config.clip import Clip
+from emorec_tf.config.clip import Clip, corpus_of
 from emorec_tf.config.config import Config, build
 from emorec_tf.config.fields import check
 from emorec_tf.datasets.labels import class_names, labelled
@@ -16,7 +16,6 @@ from emorec_tf.errors import UserError
 from emorec_tf.evaluation import crosscorpus_files as files
 from emorec_tf.evaluation.corpus_scores import FEWEST_CLASSES
 from emorec_tf.evaluation.crossvalidation import CrossValidation
-from emorec_tf.records.joining import corpus_of
 from emorec_tf.records.records_dir import Records
 from emorec_tf.splits import corpus_folds, leaks
 from emorec_tf.splits.corpus_folds import Parts

@@ -1,4 +1,4 @@
-"""Cross-validation: a protocol's folds times seeds, each an ordinary run that is then scored.
+"""Cross-validation: folds times random seeds, each an ordinary run that is then scored.
 
 Resumable: a finished fold is left alone. Several processes may share the folds of one folder.
 """
@@ -45,7 +45,7 @@ KIND = resumable.Kind(
     rest="seed-*/fold-*/run.json",
     spelled={"config": comparable},
 )
-# settings that a protocol and its seeds decide
+DECIDED = "protocol and random seeds decide"
 SET_BY_PROTOCOL = ("train_speakers", "validation_speakers", "test_speakers", "seed")
 SUBSETS = ("train", "validation", "test")
 PEOPLE = "people are not identified: subsets of the corpus's own split stand for speakers"
@@ -102,7 +102,7 @@ class CrossValidation:
 
 
 def without_decided(given: Mapping[str, Any], single: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out, and log, settings that the protocol and its seeds decide.
+    """Leave out, and log, settings that the protocol and the random seeds decide.
 
     Args:
         given: {setting: value}.
@@ -113,8 +113,8 @@ def without_decided(given: Mapping[str, Any], single: Mapping[str, Any]) -> dict
     """
     for name in [n for n in SET_BY_PROTOCOL if given.get(n) is not None]:
         if single.get(name) is not None:
-            raise UserError(f"crossval takes no {name}: protocol and seeds decide; leave it out")
-        _LOG.info("note: %s of config is not used; protocol and seeds decide", name)
+            raise UserError(f"crossval takes no {name}: {DECIDED}; leave it out")
+        _LOG.info("note: %s of config is not used; %s", name, DECIDED)
     return {name: value for name, value in given.items() if name not in SET_BY_PROTOCOL}
 
 

@@ -1,6 +1,6 @@
 """What a model card says of familiarity: its meaning, its threshold, risk on the corpus and off it.
 
-Off the corpus only what was measured is written: ``compared`` takes the scores of both sides.
+Off the corpus only what was measured is written: ``compared`` takes the predictions of both.
 """
 
 from __future__ import annotations

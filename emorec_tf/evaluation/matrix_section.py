@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from emorec_tf.config.clip import corpus_of
 from emorec_tf.config.config import flat, renamed
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import corpus_tables
 from emorec_tf.evaluation import crosscorpus_files as files
-from emorec_tf.records.joining import corpus_of
 from emorec_tf.training.run_dir import NO_MATTER, Run
 
 HEADING = "## On other corpora"

@@ -113,9 +113,9 @@ def telephone(features: FeaturesConfig) -> Corruption:
 def room(seconds: float, features: FeaturesConfig) -> Corruption:
     """Make the corruption that lets the power of each band decay as in a room: an approximation.
 
-    What was heard in earlier frames is added with a power that falls by 60 dB in ``seconds``, in
+    The power of earlier frames is added, with a level that falls by 60 dB in ``seconds``, in
     all as much as the direct sound (0 dB, a listener at the critical distance). Interference,
-    early reflections and the colour of a room are missing; ``evaluate --source`` has them.
+    early reflections and the room's frequency response are missing; ``evaluate --source`` has them.
 
     Raises:
         UserError: the entry of these audio features does not say how they become power.

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from emorec_tf.config.clip import SEPARATOR
 from emorec_tf.errors import UserError
 from emorec_tf.records.records_dir import Records, open_records
 from emorec_tf.storage.paths import place
-
-SEPARATOR = "/"  # between corpus and speaker
 
 
 def open_all(folders: str | Path, wanted: Mapping[str, Any] | None = None) -> Records:
@@ -69,16 +68,6 @@ def joined(parts: Sequence[Records]) -> Records:
         "shards": [shard for part in parts for shard in part.manifest["shards"]],
     }
     return Records(Path(_folders(parts)), manifest, clips, tuple(parts))
-
-
-def corpus_of(speaker: str, dataset: str) -> str:
-    """Name the corpus that a speaker belongs to.
-
-    Args:
-        speaker: as in the records.
-        dataset: of the records: a corpus, or several joined by "+", which prefix speakers.
-    """
-    return speaker.partition(SEPARATOR)[0] if "+" in dataset else dataset
 
 
 def _corpora(parts: Sequence[Records]) -> list[str]:

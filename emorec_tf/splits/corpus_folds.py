@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.splits import generic_folds
-from emorec_tf.splits.generic_folds import Fold, sha256
+from emorec_tf.splits.generic_folds import VALIDATION_SHARE, Fold, an_eighth, sexes_of, sha256
 from emorec_tf.splits.splits import speakers_of
 
 FEWEST_GROUPS = 3  # speakers that group_kfold needs
-VALIDATION_SHARE = 8  # one in so many
 Parts = Mapping[str, Sequence[Clip]]  # clips by corpus
 
 
@@ -48,7 +47,7 @@ def whole(name: str, parts: Parts, test: Sequence[Clip] = ()) -> Fold:
         parts: clips of the corpora to train on.
         test: clips of other corpora.
     """
-    drawn = {corpus: _an_eighth(clips) for corpus, clips in parts.items()}
+    drawn = {corpus: an_eighth(sexes_of(clips)) for corpus, clips in parts.items()}
     validation = tuple(speaker for speakers in drawn.values() for speaker in speakers)
     every = [speaker for clips in parts.values() for speaker in speakers_of(clips)]
     train = tuple(speaker for speaker in every if speaker not in validation)
@@ -57,15 +56,6 @@ def whole(name: str, parts: Parts, test: Sequence[Clip] = ()) -> Fold:
         spared = tuple(i for clips in parts.values() for i in _some(clips, clips[0].speaker))
     tested = tuple(speakers_of(test))
     return Fold(name, train, validation, tested, validation_clips=spared)
-
-
-def _an_eighth(clips: Sequence[Clip]) -> list[str]:
-    """About an eighth of the speakers, at least one, the sexes in turn; none of a single one."""
-    sexes = {c.speaker: c.traits.get("sex", "") for c in sorted(clips, key=lambda c: c.clip_id)}
-    speakers = sorted(sexes, key=sha256)
-    turns = {s: [r for r in speakers if sexes[r] == sexes[s]].index(s) for s in speakers}
-    count = min(max(1, round(len(speakers) / VALIDATION_SHARE)), len(speakers) - 1)
-    return sorted(speakers, key=lambda s: turns[s])[:count]
 
 
 def _some(clips: Sequence[Clip], speaker: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.splits.splits import Split, natural
 
 DEFAULT_FOLDS = 5
+VALIDATION_SHARE = 8  # one in so many
 LEAKY_NOTE = (
     "LEAKY: clips, not speakers, were assigned to the folds, so every speaker is in all subsets; "
     "the results are inflated by leakage and say nothing about new speakers"
@@ -115,7 +116,7 @@ def _half_sessions(clips: Sequence[Clip], _: int) -> tuple[list[Fold], list[str]
 
 def _group_kfold(clips: Sequence[Clip], count: int) -> tuple[list[Fold], list[str]]:
     """Assign speakers to folds by sex, then by the hash of their names."""
-    sexes = _sexes(clips)
+    sexes = sexes_of(clips)
     speakers = sorted(sexes, key=lambda s: (sexes[s], sha256(s)))
     if len(speakers) < max(count, 3):
         raise UserError(
@@ -126,18 +127,18 @@ def _group_kfold(clips: Sequence[Clip], count: int) -> tuple[list[Fold], list[st
     return _rotated(groups, clips), []
 
 
-def _sexes(clips: Sequence[Clip]) -> dict[str, str]:
+def sexes_of(clips: Sequence[Clip]) -> dict[str, str]:
+    """Return {speaker: sex}; "" where the corpus does not say it."""
     return {c.speaker: c.traits.get("sex", "") for c in sorted(clips, key=lambda c: c.clip_id)}
 
 
 def _rotated(groups: dict[str, list[str]], clips: Sequence[Clip]) -> list[Fold]:
     """Test each group once; validate on an eighth of the rest, from the next group on."""
-    sexes, keys, found = _sexes(clips), list(groups), []
+    sexes, keys, found = sexes_of(clips), list(groups), []
     for at, name in enumerate(keys):
         rest = [s for key in keys[at + 1 :] + keys[:at] for s in groups[key]]
-        # The sexes take turns: first the first of each, then the second of each, ...
-        turns = {s: [r for r in rest if sexes[r] == sexes[s]].index(s) for s in rest}
-        count = min(max(2, len(rest) // 8), max(1, len(rest) // 3))
+        turns = _turns(rest, sexes)
+        count = min(max(2, len(rest) // VALIDATION_SHARE), max(1, len(rest) // 3))
         validation = tuple(sorted(sorted(rest, key=lambda s: turns[s])[:count], key=natural))
         train = tuple(sorted((s for s in rest if s not in validation), key=natural))
         found.append(Fold(name, train, validation, tuple(groups[name])))
@@ -146,7 +147,7 @@ def _rotated(groups: dict[str, list[str]], clips: Sequence[Clip]) -> list[Fold]:
 
 def _leave_one_corpus_out(clips: Sequence[Clip], _: int) -> tuple[list[Fold], list[str]]:
     """Test on one whole corpus; an eighth of the speakers of each other corpus validates."""
-    sexes = _sexes(clips)
+    sexes = sexes_of(clips)
     groups: dict[str, list[str]] = defaultdict(list)
     for speaker in sorted(sexes, key=sha256):
         groups[corpus_of(speaker)].append(speaker)
@@ -155,7 +156,7 @@ def _leave_one_corpus_out(clips: Sequence[Clip], _: int) -> tuple[list[Fold], li
             "leave_one_corpus_out needs records of several corpora (prepare --dataset a+b); use "
             "group_kfold"
         )
-    drawn = {name: _an_eighth(speakers, sexes) for name, speakers in groups.items()}
+    drawn = {name: an_eighth({s: sexes[s] for s in speakers}) for name, speakers in groups.items()}
     found = []
     for name in sorted(groups):
         others = [other for other in sorted(groups) if other != name]
@@ -166,11 +167,21 @@ def _leave_one_corpus_out(clips: Sequence[Clip], _: int) -> tuple[list[Fold], li
     return found, [f"{name} has one speaker, who does not validate" for name in sorted(single)]
 
 
-def _an_eighth(speakers: Sequence[str], sexes: Mapping[str, str]) -> list[str]:
-    """Pick about an eighth, at least one, the sexes in turn; none of a single speaker."""
-    turns = {s: [r for r in speakers if sexes[r] == sexes[s]].index(s) for s in speakers}
-    count = min(max(1, round(len(speakers) / 8)), len(speakers) - 1)
+def an_eighth(sexes: Mapping[str, str]) -> list[str]:
+    """Pick about an eighth of the speakers, at least one, the sexes in turn; none of a single one.
+
+    Args:
+        sexes: {speaker: sex}; speakers are taken by the hash of their names.
+    """
+    speakers = sorted(sexes, key=sha256)
+    turns = _turns(speakers, sexes)
+    count = min(max(1, round(len(speakers) / VALIDATION_SHARE)), len(speakers) - 1)
     return sorted(speakers, key=lambda s: turns[s])[:count]
+
+
+def _turns(speakers: Sequence[str], sexes: Mapping[str, str]) -> dict[str, int]:
+    """Number the speakers of each sex: first come the first of each, then the second, ..."""
+    return {s: [r for r in speakers if sexes[r] == sexes[s]].index(s) for s in speakers}
 
 
 def _leaky_kfold(clips: Sequence[Clip], count: int) -> tuple[list[Fold], list[str]]:
@@ -181,7 +192,7 @@ def _leaky_kfold(clips: Sequence[Clip], count: int) -> tuple[list[Fold], list[st
     found = []
     for at in range(count):
         rest = [i for k in range(1, count) for i in ids[(at + k) % count :: count]]
-        cut = max(1, len(rest) // 8)
+        cut = max(1, len(rest) // VALIDATION_SHARE)
         found.append(
             Fold(str(at + 1), tuple(rest[cut:]), tuple(rest[:cut]), tuple(ids[at::count]), True)
         )

@@ -1,4 +1,4 @@
-"""Protocols: who trains, validates and tests in each fold, fixed before any run.
+"""Protocols: training, validation and test speakers of each fold, fixed before any run.
 
 A corpus's own protocols are manifests: data files with a hash, never drawn at run time. They hold
 the test speakers used in the literature and add validation speakers from the training speakers,

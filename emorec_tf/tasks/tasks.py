@@ -117,11 +117,8 @@ class Classification:
         from emorec_tf.tasks import calibration
 
         del training
-        ids, before, after = (
-            self.truth(clips),
-            self.predictions(raw, None),
-            self.predictions(raw, (temperature or 1.0) * growth),
-        )
+        ids, before = self.truth(clips), self.predictions(raw, None)
+        after = self.predictions(raw, (temperature or 1.0) * growth)
         labels, speakers = [c.emotion for c in clips], [c.speaker for c in clips]
         return {
             **self._all_scores(labels, after, speakers),

@@ -127,7 +127,7 @@ def _check_classifier(settings: Config) -> None:
         balanced == "none" or not by_speaker,
         "balance",
         balanced,
-        "none under lda(speaker_shrinkage=...) with --enrol, which has no weights",
+        "none under lda(speaker_shrinkage=...) with --adapt, which has no weights",
     )
     replaceable = [n for n, e in choices.entries("fusion").items() if e.facts.head_replaceable]
     heads = f"{', '.join(replaceable)} under a classifier, which takes the head's place"

@@ -7,8 +7,6 @@ the spread of those that the head was fitted to. Runs of older versions have no 
 from __future__ import annotations
 
 import dataclasses
-import io
-import zipfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from emorec_tf.config.clip import Clip
-from emorec_tf.errors import UserError
 from emorec_tf.models.classical.set_scale import FeatureStandard, pooled_deviation
-from emorec_tf.storage.files import write_atomically
+from emorec_tf.training import array_files
 from emorec_tf.training.enrolment import set_of
 from emorec_tf.training.run_dir import FEATURE_STANDARD, Run
 
@@ -42,9 +39,8 @@ def measured(features: np.ndarray, clips: Sequence[Clip]) -> FeatureStandard:
 
 def write(run: Run, standard: FeatureStandard) -> None:
     """Keep it in the run's folder."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **dataclasses.asdict(standard))
-    write_atomically(run.folder / FEATURE_STANDARD, buffer.getvalue())
+    arrays = dataclasses.asdict(standard)
+    array_files.write(run.folder / FEATURE_STANDARD, arrays, compress=True)
 
 
 def read(folder: Path) -> FeatureStandard | None:
@@ -53,14 +49,9 @@ def read(folder: Path) -> FeatureStandard | None:
     Raises:
         UserError: a damaged file.
     """
-    path = folder / FEATURE_STANDARD
-    if not path.exists():
-        return None
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
-            return FeatureStandard(**{name: found[name] for name in found.files})
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged ({error}); train the run again") from error
+    names = [field.name for field in dataclasses.fields(FeatureStandard)]
+    found = array_files.read(folder / FEATURE_STANDARD, names)
+    return FeatureStandard(**{name: found[name] for name in names}) if found else None
 
 
 def write_product(run: Run, members: Sequence[Run]) -> None:

@@ -8,8 +8,6 @@ choose a head's settings, fit its temperature, and compare runs without using th
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Collection, Sequence
 from typing import Literal
 
@@ -19,8 +17,8 @@ from scipy.special import log_softmax
 from emorec_tf.config.clip import corpus_of
 from emorec_tf.errors import UserError
 from emorec_tf.models.classical.head_search import Round, Rows
-from emorec_tf.storage.files import write_atomically
 from emorec_tf.tasks import calibration
+from emorec_tf.training import array_files
 from emorec_tf.training.run_dir import INNER_ANSWERS, Run
 
 FILE = INNER_ANSWERS
@@ -65,9 +63,8 @@ def rounds(
 
 def write(run: Run, clip_ids: Sequence[str], logits: np.ndarray, labels: np.ndarray) -> None:
     """Keep answers, logits [N, K] and class ids [N], in the run's folder."""
-    buffer = io.BytesIO()
-    np.savez(buffer, clip_ids=np.array(clip_ids, str), logits=logits, labels=labels)
-    write_atomically(run.folder / FILE, buffer.getvalue())
+    arrays = {"clip_ids": np.array(clip_ids, str), "logits": logits, "labels": labels}
+    array_files.write(run.folder / FILE, arrays)
 
 
 def answers(run: Run) -> tuple[list[str], np.ndarray, np.ndarray] | None:
@@ -76,14 +73,8 @@ def answers(run: Run) -> tuple[list[str], np.ndarray, np.ndarray] | None:
     Raises:
         UserError: a damaged file.
     """
-    path = run.folder / FILE
-    if not path.exists():
-        return None
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
-            return list(found["clip_ids"]), found["logits"], found["labels"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged ({error}); train the run again") from error
+    found = array_files.read(run.folder / FILE, ("clip_ids", "logits", "labels"))
+    return (list(found["clip_ids"]), found["logits"], found["labels"]) if found else None
 
 
 def write_product(run: Run, members: Sequence[Run], temperatures: Sequence[float]) -> None:

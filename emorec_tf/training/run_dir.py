@@ -2,9 +2,8 @@
 
 ``config.yaml`` resolved settings, ``run.json`` classes, split and where the data came from,
 ``history.csv`` one line per epoch, ``best.keras`` and ``last.keras`` models with optimiser state,
-``temperature.json`` what logits are divided by, ``familiarity.npz`` what clips are compared with,
-``logs/`` for TensorBoard; ``metrics.json``,
-``predictions.csv`` and ``robustness.csv`` from ``evaluate``.
+``temperature.json`` what logits are divided by, ``familiarity.npz`` what clips are compared with.
+``evaluate`` adds ``metrics.json``, ``predictions.csv`` and ``robustness.csv``.
 """
 
 from __future__ import annotations
@@ -73,8 +72,7 @@ class Run:
     source: Mapping[str, Any]  # dataset, licence, label meaning
     # pretraining stages by name of their folder: config, folder and, when done, score
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    # modalities that no training clip has; their branches are switched off
-    unused: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()  # modalities that no training clip has: switched off
 
     def __repr__(self) -> str:
         """One line: folder, what it answers, its score."""

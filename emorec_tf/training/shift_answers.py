@@ -6,28 +6,21 @@ called "<corpus>/<speaker>"; with a single corpus there is nothing to learn from
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import log_softmax
 
-from emorec_tf.errors import UserError
+from emorec_tf.config.clip import corpus_of
 from emorec_tf.models.classical import head_search
-from emorec_tf.storage.files import write_atomically
 from emorec_tf.tasks import familiarity
+from emorec_tf.training import array_files
 from emorec_tf.training.run_dir import SHIFT_ANSWERS, Run
 
 if TYPE_CHECKING:
     from emorec_tf.models.classical.classifiers import Search
     from emorec_tf.models.classical.head_search import Rows
-
-
-def corpora_of(speakers: Iterable[str]) -> np.ndarray:
-    """Corpus of each speaker, "" of a single one."""
-    return np.array([s.partition("/")[0] if "/" in s else "" for s in speakers])
 
 
 def collect(run: Run, search: Search, best: Any, rows: Rows, clip_ids: Sequence[str]) -> None:
@@ -40,7 +33,7 @@ def collect(run: Run, search: Search, best: Any, rows: Rows, clip_ids: Sequence[
         rows: of clips, then of their copies, which are used for fitting but never scored.
         clip_ids: of the clips.
     """
-    own = corpora_of(rows.speakers)
+    own = np.array([corpus_of(speaker) for speaker in rows.speakers])
     names = sorted(set(own))
     if len(names) < 2:
         return
@@ -87,11 +80,12 @@ def place(
     if kept is None:
         return
     names = np.asarray(speakers)
+    homes = np.array([corpus_of(speaker) for speaker in speakers])
     _, held = familiarity.across_folds(rows, widths, names)
     far = np.zeros(len(kept["clip_ids"]))
     numbers = {clip_id: n for n, clip_id in enumerate(clip_ids)}
     for name in sorted(set(kept["corpora"])):
-        others, own = corpora_of(speakers) != name, kept["corpora"] == name
+        others, own = homes != name, kept["corpora"] == name
         found, _ = familiarity.across_folds(rows[others], widths, names[others])
         if found is not None:
             far[own] = found.of(rows[[numbers[i] for i in kept["clip_ids"][own]]])[0]
@@ -153,17 +147,8 @@ def write_product(run: Run, members: Sequence[Run], temperatures: Sequence[float
 
 
 def _write(run: Run, **arrays: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomically(run.folder / SHIFT_ANSWERS, buffer.getvalue())
+    array_files.write(run.folder / SHIFT_ANSWERS, arrays)
 
 
 def _read(run: Run) -> dict[str, np.ndarray] | None:
-    path = run.folder / SHIFT_ANSWERS
-    if not path.exists():
-        return None
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
-            return dict(found)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged ({error}); train the run again") from error
+    return array_files.read(run.folder / SHIFT_ANSWERS)

@@ -161,7 +161,7 @@ def present_names(section: Any, base: Config) -> Any:
             now = [row.renamed[own] for row in rows if own in row.renamed]
             name = f"{kind}.{now[0]}" if now else name
         if name in found:
-            raise UserError(f"search: {name} stands there twice, once by its former name")
+            raise UserError(f"search: {name} is given twice, once by its former name")
         found[name] = given
     return found
 

@@ -287,17 +287,17 @@ def test_a_corpus_read_as_own_clips(make, refused):
 
 def test_what_a_folder_holds_instead(make, refused):
     source = make("Actor_01.zip", "Actor_02.zip")
-    told = "it holds 2 archives, such as Actor_01.zip, not unpacked: unpack it"
-    assert told in refused("ravdess", source)
-    assert told in refused("folder", source)
+    expected = "it holds 2 archives, such as Actor_01.zip, not unpacked: unpack it"
+    assert expected in refused("ravdess", source)
+    assert expected in refused("folder", source)
     assert "is an archive that was not unpacked" in refused("ravdess", f"{source}/Actor_01.zip")
 
 
 def test_pointers_and_links_to_nothing(make, tmp_path, refused):
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
     source = make("lfs/03a01Fa.wav", "lfs/03a01Na.wav", text=pointer)
-    told = "2 of 2 files are git-lfs pointers, not recordings, such as"
-    assert told in (message := refused("emodb", f"{source}/lfs"))
+    expected = "2 of 2 files are git-lfs pointers, not recordings, such as"
+    assert expected in (message := refused("emodb", f"{source}/lfs"))
     assert "git lfs pull" in message
     make("annex/03a01Na.wav")
     (tmp_path / "annex/03a01Fa.wav").symlink_to(tmp_path / "gone")

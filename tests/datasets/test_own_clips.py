@@ -94,8 +94,8 @@ def test_two_tables_that_differ_in_case(write, refused):
 def test_missing_files(write, refused):
     table = "path,emotion,speaker\nc.MP4,sad,x\ngone.wav,sad,y\nmedia/b.wav,sad,z\nfar.mp4,sad,z\n"
     source = write(OWN | {"labels.csv": table})
-    told = "labels.csv: 2 of 4 rows name no file, the first in row 3: gone.wav"
-    assert told in refused("folder", source)
+    message = "labels.csv: 2 of 4 rows name no file, the first in row 3: gone.wav"
+    assert message in refused("folder", source)
     write({"media.zip": ""})
     assert refused("folder", source).endswith("it holds media.zip, not unpacked: unpack it")
     found = clips("folder", source, allow_missing=True)
@@ -144,7 +144,7 @@ def test_damaged_tables_are_read_or_refused(write):
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "message"),
     [
         ("path,emotion\nc.MP4,sad\n", "no column speaker"),
         ("path|emotion|speaker\nc.MP4|sad|x\n", "no column path, emotion, speaker among path|emo"),
@@ -174,8 +174,8 @@ def test_damaged_tables_are_read_or_refused(write):
         ("path,emotion,speaker\nc.MP4,sad,x\nc.MP4,sad,x\n", "twice"),
     ],
 )
-def test_csv_mistakes(write, table, told, refused):
-    assert told in refused("folder", write(OWN | {"labels.csv": table}))
+def test_csv_mistakes(write, table, message, refused):
+    assert message in refused("folder", write(OWN | {"labels.csv": table}))
 
 
 def test_csv_in_another_encoding(write, refused):
@@ -215,7 +215,7 @@ def test_folder_of_emotions(write):
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "message"),
     [
         ("fear/01.wav", "the speaker is unknown"),
         ("train/fear/01.wav", "train looks like a split, not a speaker"),
@@ -226,5 +226,5 @@ def test_folder_of_emotions(write):
         ("notes.txt", "no file of folder"),
     ],
 )
-def test_folder_mistakes(write, path, told, refused):
-    assert told in refused("folder", write({path: ""}))
+def test_folder_mistakes(write, path, message, refused):
+    assert message in refused("folder", write({path: ""}))

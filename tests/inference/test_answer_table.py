@@ -115,8 +115,8 @@ def test_ratings_and_empty_answers() -> None:
 def test_familiarity_has_a_column_where_the_run_can_tell(kind: Any) -> None:
     answer = kind("a.mp4")
     assert "familiarity" not in printed([answer], 200)
-    told = [answer, *answer.get("windows", [])]
-    for row, share in zip(told, (0.25, 0.125, None), strict=False):
+    rows = [answer, *answer.get("windows", [])]
+    for row, share in zip(rows, (0.25, 0.125, None), strict=False):
         row["familiarity"] = share
     text = printed([answer], 200)
     cells = [row[-3] for row in rows_of(text)]

@@ -176,7 +176,7 @@ def test_a_kill_after_a_write_chooses_the_same_head(undisturbed, tmp_path: Path)
     search, best, written = undisturbed
     assert len(written) == 2 * search.trials, "when a trial begins and when it ends"
     whole = [t["hyperparameters"]["values"] for t in json.loads(written[-1])["trials"]]
-    for at, text in [*enumerate(written)][::3]:  # of begun and of ended trials
+    for at, text in [*enumerate(written)][::3]:  # of started and of ended trials
         folder = tmp_path / str(at)
         folder.mkdir()
         (folder / "oracle.json").write_text(text)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import two_corpora
 
+from emorec_tf.config.clip import corpus_of
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
 from emorec_tf.records import input_pipeline, joining, records_dir
@@ -53,8 +54,10 @@ def test_one_folder_is_opened_as_it_is(folders: str):
 
 
 def test_corpus_of_a_speaker():
-    assert joining.corpus_of("german/2", "english+german") == "german"
-    assert joining.corpus_of("a/2", "folder") == "folder"
+    assert corpus_of("german/2", "english+german") == "german"
+    assert corpus_of("a/2", "folder") == "folder"
+    assert corpus_of("a/2") == "a"
+    assert corpus_of("2") == ""
 
 
 def test_a_corpus_is_named_by_its_dataset_where_that_is_unique(folders: str):

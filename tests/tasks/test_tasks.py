@@ -176,8 +176,8 @@ def test_predict_and_evaluate_agree_on_ratings(folds, demo_clips, capsys):
     video = str(demo_clips / f"{wanted['clip_id']}.mp4")
     assert predict.main(["--run", str(run), "--json", video]) == 0
     (answer,) = map(json.loads, capsys.readouterr().out.splitlines())
-    keys = ["clip", "target", "value", "audio_present", "face_present", "face_coverage", "seconds"]
-    assert list(answer) == keys
+    keys = "clip target value audio_present face_present face_coverage seconds familiarity"
+    assert list(answer) == keys.split()
     assert answer["target"] == "valence"
     assert answer["value"] == pytest.approx(float(wanted["prediction"]), abs=2e-3)
     assert predict.main(["--run", str(run), video]) == 0
@@ -260,8 +260,8 @@ def test_bins_of_the_demo_corpus(demo_records, demo_clips, tmp_path, capsys):
     capsys.readouterr()
     assert predict.main(["--run", str(run), "--json", video]) == 0
     answer = json.loads(capsys.readouterr().out)
-    keys = "clip emotion probabilities audio_present face_present face_coverage seconds target"
-    assert list(answer) == keys.split()
+    keys = "clip emotion probabilities audio_present face_present face_coverage seconds"
+    assert list(answer) == [*keys.split(), "familiarity", "target"]
     assert answer["emotion"] in answer["probabilities"]
     assert list(answer["probabilities"]) == ["low", "medium", "high"]
 

@@ -23,14 +23,14 @@ THREE = ("neutral", "happy", "sad")
 SPEAKERS = {
     "heard/1": THREE,
     "heard/2": THREE,
-    "films/1": THREE,
-    "films/2": THREE,
-    "films/3": THREE,
+    "videos/1": THREE,
+    "videos/2": THREE,
+    "videos/3": THREE,
     "images/1": ("neutral", "happy"),
     "images/2": ("neutral", "happy"),
 }
-LACKS = {"heard": ("face",), "films": (), "images": ("audio",)}
-SPLIT = ["--test_speakers=films/3", "--validation_speakers=films/2,heard/2,images/2"]
+LACKS = {"heard": ("face",), "videos": (), "images": ("audio",)}
+SPLIT = ["--test_speakers=videos/3", "--validation_speakers=videos/2,heard/2,images/2"]
 FLAGS = [*[flag for flag in TRAIN_FLAGS if "speakers" not in flag], "--epochs=1"]
 
 
@@ -68,7 +68,7 @@ def test_both_branches_learn_from_the_clips_that_have_them(mixed: Path, tmp_path
         assert max(changed) > 1e-5, branch
     rows = read_csv(mixed / records_dir.REPORT)
     audio = {corpus_of(row["speaker"]): row["audio_present"] for row in rows}
-    assert audio == {"heard": "1", "films": "1", "images": "0"}
+    assert audio == {"heard": "1", "videos": "1", "images": "0"}
 
 
 def test_a_branch_is_unused_only_where_no_training_clip_has_it(mixed: Path) -> None:
@@ -78,15 +78,15 @@ def test_a_branch_is_unused_only_where_no_training_clip_has_it(mixed: Path) -> N
                 "records": str(mixed),
                 "train_speakers": train,
                 "validation_speakers": validation,
-                "test_speakers": "films/3",
+                "test_speakers": "videos/3",
             }
         )
         return experiment.make(settings, records).unused
 
-    assert unused("heard/1,films/1,images/1", "films/2") == ()
-    assert unused("heard/1,images/1", "films/2") == (), "one has audio, the other has faces"
-    assert unused("heard/1", "films/2") == ("face",)
-    assert unused("images/1", "films/2") == ("audio",)
+    assert unused("heard/1,videos/1,images/1", "videos/2") == ()
+    assert unused("heard/1,images/1", "videos/2") == (), "one has audio, the other has faces"
+    assert unused("heard/1", "videos/2") == ("face",)
+    assert unused("images/1", "videos/2") == ("audio",)
 
 
 def test_audio_is_standardised_over_the_clips_that_have_some(mixed: Path) -> None:
@@ -105,7 +105,7 @@ def test_clips_of_a_batch_have_the_weights_of_their_corpora(mixed: Path) -> None
     stream = input_pipeline.TrainingStream(records, records.clips, task, settings, mean)
     inputs, labels, weights = next(iter(stream.batches(0)))
     heard, seen = (inputs[f"{kind}_mask"].numpy().any(1) for kind in ("audio", "face"))
-    corpora = np.where(heard & seen, "films", np.where(heard, "heard", "images"))
+    corpora = np.where(heard & seen, "videos", np.where(heard, "heard", "images"))
     clips = records.clips
     every = clip_weights([c.speaker for c in clips], [c.emotion for c in clips])
     for corpus in LACKS:

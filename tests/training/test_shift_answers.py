@@ -11,6 +11,7 @@ from scipy.special import log_softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from untrained_runs import untrained
 
+from emorec_tf.config.clip import corpus_of
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.models.classical.classifiers import Search, lda
 from emorec_tf.models.classical.head_search import Rows
@@ -58,7 +59,7 @@ def test_predictions_equal_scikit_learn(run: Run) -> None:
     assert len(logits) == len(labels) == len(far) == len(ids) + 5, "copies are not scored"
     start = 0
     for name in shift_answers.corpora(run):
-        of = shift_answers.corpora_of(rows.speakers)
+        of = np.array([corpus_of(speaker) for speaker in rows.speakers])
         own = np.flatnonzero(of[: len(ids)] == name)
         mean, scale = rows.features[of != name].mean(0), rows.features[of != name].std(0)
         head = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3)

@@ -123,7 +123,7 @@ class Part(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("emorec_tf")
 class WhisperStem(Part):
-    """Two convolutions, of which the second halves time, and the sines of the positions.
+    """Two convolutions, the second with a stride of two, and the sines of the positions.
 
     Shapes:
         spectrum [B, T, M] -> [B, (T + 1) // 2, width]

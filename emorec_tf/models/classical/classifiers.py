@@ -30,7 +30,7 @@ class Search:
     trials: int
     oracle: str
     # Features [N, P], class ids [N], speakers [N] and the number of enrolment clips, to the fitted
-    # scores; None: under --enrol, the speaker's mean is subtracted from the features.
+    # scores; None: under --adapt, the speaker's mean is subtracted from the features.
     fit_speakers: Callable[[np.ndarray, np.ndarray, np.ndarray, int], Any] | None = None
 
     def __post_init__(self) -> None:
@@ -133,7 +133,7 @@ def lda(
         pca: largest number of components kept of the standardised features; 0: no PCA.
         shrinkage: of the within-class covariance towards a multiple of the identity; None:
             searched, 0.02 to 0.9.
-        speaker_shrinkage: likewise, of the between-speaker covariance, for runs with --enrol K: a
+        speaker_shrinkage: likewise, of the between-speaker covariance, for runs with --adapt K: a
             speaker's mean is then removed as far as K clips determine it (see ``speaker_lda``);
             None: it is removed entirely.
         trials: values of shrinkage that are tried.

@@ -1,4 +1,4 @@
-"""A face branch of a MobileNet that was trained to tell people, their age and sex."""
+"""A face branch of a MobileNet that was trained to recognise people, their age and sex."""
 
 from __future__ import annotations
 
