@@ -183,7 +183,8 @@ def table(
 def conditions(features: FeaturesConfig) -> dict[str, Corruption]:
     """All conditions for clips of these features, by name.
 
-    Noise and channels are left out where the entry of the audio features does not say how they become power.
+    Noise and channels are left out where the entry of the audio features does not say how they
+    become power.
     """
     noises = {f"noise {db} dB": functools.partial(noise, db, features) for db in NOISE_DB}
     channels: dict[str, Callable[[], Corruption]] = {
