@@ -31,14 +31,18 @@ def text(found: Familiarity, slope: float, measured: dict[str, Any] | None = Non
         slope: how fast its temperature grows with unfamiliarity.
         measured: what ``compared`` found, if it was asked.
     """
-    below = f"{found.threshold:g}"
+    flagged = (
+        f"Below {found.threshold:g} `predict` says that a clip is unlike anything the model was "
+        "trained on. The emotion is `unsure` then only with `--abstain_unfamiliar`."
+        if found.threshold
+        else "Too few clips were held out to say which are unlike anything it was trained on."
+    )
     lines = [
         "## Familiarity",
         "Each answer has a `familiarity` from 0 to 1: the share of familiar clips, of speakers "
         "held out of training, that are less like the training clips than this one. It compares "
         f"{sum(len(part.columns) for part in found.parts)} features of the branches with the "
-        f"nearest training clips. Below {below} `predict` says that a clip is unlike anything the "
-        "model was trained on. The emotion is `unsure` then only with `--abstain_unfamiliar`.",
+        f"nearest training clips. {flagged}",
     ]
     if slope:
         lines.append(

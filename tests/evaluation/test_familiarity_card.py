@@ -31,9 +31,12 @@ def test_risk_stands_beside_each_other() -> None:
 
 
 def test_the_section_says_what_was_measured_and_nothing_else() -> None:
-    rows = np.random.default_rng(0).normal(size=(90, 40))
-    made, _ = familiarity.across_folds(rows, [40], np.repeat(["a", "b", "c"], 30))
+    rows = np.random.default_rng(0).normal(size=(120, 40))
+    few, _ = familiarity.across_folds(rows[:90], [40], np.repeat(["a", "b", "c"], 30))
+    made, _ = familiarity.across_folds(rows, [40], np.repeat(["a", "b", "c"], 40))
+    assert few is not None
     assert made is not None
+    assert "Too few clips were held out" in familiarity_card.text(few, 0.0)
     plain = familiarity_card.text(made, 0.0)
     assert "Below 0.02" in plain
     assert "32 features" in plain
