@@ -25,7 +25,7 @@ from emorec_tf.records.prepare_records import Preparation
 from emorec_tf.records.records_dir import Records
 from emorec_tf.storage import paths
 from emorec_tf.storage.deferred import Deferred
-from emorec_tf.storage.quiet import start_quietly
+from emorec_tf.storage.start_notes import leave_notes_out
 from emorec_tf.training import experiment, fresh_model, run_dir, train_run
 from emorec_tf.training.run_dir import Run
 
@@ -40,7 +40,7 @@ __all__ = ["Model", "Records", "Run", "build_model", "crosscorpus", "crossval", 
 _FEATURES = {field.name for field in dataclasses.fields(configs.FeaturesConfig)}
 _CLIPS = ("channel", "classes", "label", "label_map", "modality")
 
-start_quietly()  # TensorFlow is imported later
+leave_notes_out()  # TensorFlow is imported later
 
 
 def list_models() -> list[str]:

@@ -12,8 +12,9 @@ import sys
 import types
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 
-from emorec_tf.storage.quiet import quiet
+from emorec_tf.storage.quiet import quiet, start_quietly
 
 # written by C++ before its logging is set up: information, warnings, and an error that means
 # nothing but that two parts of CUDA registered themselves
@@ -21,6 +22,8 @@ NOTE = re.compile(
     r"WARNING: All log messages before absl::InitializeLog|[IW]0000 00:00:|"
     r"E0000 00:00:.*Unable to register cu\w+ factory"
 )
+NO_GPU = re.compile(r"E0000 00:00:.*failed call to cuInit")  # says nothing where there is none
+DRIVER = Path("/proc/driver/nvidia")
 
 
 @contextlib.contextmanager
@@ -36,6 +39,13 @@ def quiet_start(module: str = "tensorflow") -> Iterator[None]:
     finally:
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
+
+
+def leave_notes_out(module: str = "tensorflow") -> None:
+    """Leave notes out when ``module`` is first imported in this process, if it is not yet."""
+    start_quietly()
+    if module not in sys.modules and not any(isinstance(f, _Finder) for f in sys.meta_path):
+        sys.meta_path.insert(0, _Finder(module))
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -58,9 +68,16 @@ class _Finder(importlib.abc.MetaPathFinder):
             def load_quietly(module: types.ModuleType) -> None:
                 with notes_left_out():
                     load(module)
+                    _look_for_devices(module)
 
             spec.loader.exec_module = load_quietly  # type: ignore[method-assign]
         return spec
+
+
+def _look_for_devices(module: types.ModuleType) -> None:
+    """List the devices now, which nothing is lost by: the notes on them are left out, too."""
+    if hasattr(module, "config") and hasattr(module.config, "list_physical_devices"):
+        module.config.list_physical_devices()
 
 
 @contextlib.contextmanager
@@ -78,7 +95,7 @@ def notes_left_out() -> Iterator[None]:
                 text = held_back()
     finally:
         for line in text.splitlines(keepends=True):
-            if not NOTE.match(line):
+            if not (NOTE.match(line) or (NO_GPU.match(line) and not DRIVER.exists())):
                 sys.stderr.write(line)
         sys.stderr.flush()
 

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from emorec_tf.storage.start_notes import DRIVER
+
 LINES = {
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR": False,
     "I0000 00:00:1752 12 port.cc:153] oneDNN custom operations are on": False,
     "W0000 00:00:1752 12 gpu_device.cc:2344] Cannot dlopen some GPU libraries": False,
     "E0000 00:00:1752 12 cuda_dnn.cc:8579] Unable to register cuDNN factory: Attempting": False,
+    "E0000 00:00:1752.08 12 cuda_platform.cc:52] failed call to cuInit: INTERNAL": DRIVER.exists(),
     "E0000 00:00:1752 12 cuda.cc:1] the driver is broken": True,
     "F0000 00:00:1752 12 cpu.cc:1] compiled to use AVX": True,
     "ImportWarning: something else": True,
