@@ -58,9 +58,20 @@ def read(folder: Path) -> FeatureStandard | None:
         return None
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
-            return FeatureStandard(**{name: found[name] for name in found.files})
+            standard = FeatureStandard(**{name: found[name] for name in found.files})
+            _check(standard)
+            return standard
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is damaged ({error}); train the run again") from error
+
+
+def _check(standard: FeatureStandard) -> None:
+    """Refuse anything but vectors of numbers of one length, and deviations below 0."""
+    vectors = dataclasses.astuple(standard)
+    fits = all(v.ndim == 1 and v.dtype.kind == "f" and len(v) == len(vectors[0]) for v in vectors)
+    fits = fits and all(bool(np.isfinite(v).all()) for v in vectors)
+    if not fits or bool((standard.speaker < 0).any()) or bool((standard.corpus < 0).any()):
+        raise ValueError("its values are out of bounds")
 
 
 def write_product(run: Run, members: Sequence[Run]) -> None:
