@@ -7,11 +7,13 @@ are in the shards. Unlike there, emotions that only some of the corpora have are
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from emorec_tf.datasets.corpora import DATASETS
 from emorec_tf.errors import UserError
 from emorec_tf.records.records_dir import Records, open_records
 from emorec_tf.storage.paths import place
@@ -39,12 +41,14 @@ def joined(parts: Sequence[Records]) -> Records:
     """Join opened records.
 
     Raises:
-        UserError: different features, a folder named twice, or one clip id in two of them.
+        UserError: different features, a folder named twice, one clip id in two of them, or one
+            corpus in two folders that have speakers in common.
     """
     first = parts[0]
     for part in parts[1:]:
         _check_features(first, part)
     names = _corpora(parts)
+    _check_people(parts)
     clips = [
         dataclasses.replace(
             clip,
@@ -96,6 +100,27 @@ def _corpora(parts: Sequence[Records]) -> list[str]:
             "folders of the same dataset under different names"
         )
     return names
+
+
+def _check_people(parts: Sequence[Records]) -> None:
+    """Refuse two folders of one corpus with the same people: prefixes would make them others.
+
+    Speakers of a corpus without a fixed number of them are named by its owner; "1" of two folders
+    may be two people.
+    """
+    for one, other in itertools.combinations(parts, 2):
+        dataset = str(one.manifest["dataset"])
+        corpus = DATASETS.get(dataset)
+        if not corpus or not corpus.speaker_count or other.manifest["dataset"] != dataset:
+            continue
+        both = {clip.speaker for clip in one.clips} & {clip.speaker for clip in other.clips}
+        if both:
+            all_channels = " (--channel all)" if corpus.channels else ""
+            raise UserError(
+                f"records {one.folder} and {other.folder} are both {dataset} and have "
+                f"{len(both)} speakers in common, such as {min(both)}, so that the same people "
+                f"would be trained and tested on; prepare them as one{all_channels}"
+            )
 
 
 def _prefixed(corpus: str, name: str) -> str:
