@@ -41,8 +41,8 @@ def joined(parts: Sequence[Records]) -> Records:
     """Join opened records.
 
     Raises:
-        UserError: different features, a folder named twice, one clip id in two of them, or one
-            corpus in two folders that have speakers in common.
+        UserError: different features, a folder named twice, one clip id in two of them, or two
+            folders of one published corpus.
     """
     first = parts[0]
     for part in parts[1:]:
@@ -103,23 +103,19 @@ def _corpora(parts: Sequence[Records]) -> list[str]:
 
 
 def _check_people(parts: Sequence[Records]) -> None:
-    """Refuse two folders of one corpus with the same people: prefixes would make them others.
+    """Refuse two folders of one published corpus, which would be named by their folders.
 
-    Speakers of a corpus without a fixed number of them are named by its owner; "1" of two folders
-    may be two people.
+    "speech/1" and "song/1" would be two people, on both sides of a split, and no model would be
+    known to have been trained on them. Own folders are joined: "1" of two may be two people.
     """
     for one, other in itertools.combinations(parts, 2):
         dataset = str(one.manifest["dataset"])
         corpus = DATASETS.get(dataset)
-        if not corpus or not corpus.speaker_count or other.manifest["dataset"] != dataset:
-            continue
-        both = {clip.speaker for clip in one.clips} & {clip.speaker for clip in other.clips}
-        if both:
+        if corpus and corpus.speaker_count and other.manifest["dataset"] == dataset:
             all_channels = " (--channel all)" if corpus.channels else ""
             raise UserError(
-                f"records {one.folder} and {other.folder} are both {dataset} and have "
-                f"{len(both)} speakers in common, such as {min(both)}, so that the same people "
-                f"would be trained and tested on; prepare them as one{all_channels}"
+                f"records {one.folder} and {other.folder} are both {dataset}, whose people would "
+                f"count as other people in each; prepare them as one{all_channels}"
             )
 
 
