@@ -216,8 +216,6 @@ def guarded(run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | No
     SIGTERM and Ctrl-C end it with one line and exit code 143 or 130.
     """
     start_quietly()
-    # its advice on retracing is for programmers; models of several kinds in one process cause it
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         return _guarded(run, argv)
     finally:

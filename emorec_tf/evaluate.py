@@ -51,6 +51,8 @@ def run(argv: Sequence[str] | None) -> int:
         raise UserError("evaluate needs --run FOLDER, a run that train wrote")
     loaded = run_dir.load(options.run)
     check(options.adapt is None or options.adapt >= 1, "adapt", options.adapt, "at least 1")
+    if options.adapt is None and options.adapt_by != "speaker":
+        raise UserError("--adapt_by says what the clips of --adapt have in common; add --adapt N")
     metrics = score_run.evaluate(
         loaded,
         options.records,
@@ -58,7 +60,9 @@ def run(argv: Sequence[str] | None) -> int:
         adapt=options.adapt,
         adapt_by=options.adapt_by,
     )
-    folder = loaded.folder if options.adapt is None else loaded.folder / f"adapted-{options.adapt}"
+    folder = loaded.folder
+    if options.adapt is not None:
+        folder = score_run.adapted_folder(loaded, options.adapt, options.adapt_by)
     print_table(metrics, loaded, folder)
     return 0
 

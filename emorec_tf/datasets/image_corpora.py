@@ -40,6 +40,8 @@ FER_CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"
 FER_PIXELS = 48
 FER_FORMS = "<train|validation|test>/<emotion>/<image>, or fer2013.csv (emotion,pixels,Usage)"
 FORMS = "<emotion>/<image> or <train|validation|test>/<emotion>/<image>"
+# what a damaged table raises
+_DAMAGE = (ValueError, LookupError, AttributeError, TypeError, OverflowError, csv.Error, OSError)
 _LOG = logging.getLogger(__name__)
 
 
@@ -174,6 +176,7 @@ def _rows(table: Path) -> Iterator[tuple[int, str, str, np.ndarray]]:
     """Yield the number, subset, emotion and image uint8 [48, 48] of each row."""
     import numpy as np
 
+    number = 0
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -183,12 +186,15 @@ def _rows(table: Path) -> Iterator[tuple[int, str, str, np.ndarray]]:
             for number, row in enumerate(reader, start=1):
                 values = np.array(row["pixels"].split(), int).reshape(FER_PIXELS, FER_PIXELS)
                 if values.min() < 0 or values.max() > 255:
-                    raise ValueError(f"row {number}: a pixel is not from 0 to 255")
+                    raise ValueError("a pixel is not from 0 to 255")
                 emotion = dict(enumerate(FER_CLASSES))[int(row["emotion"])]
                 part = PART_NAMES[row["usage"].strip().lower()]
                 yield number, part, emotion, values.astype(np.uint8)
-    except (ValueError, LookupError, AttributeError, TypeError, csv.Error, OSError) as error:
+            if not number:
+                raise ValueError("it has no rows")
+    except _DAMAGE as error:
+        where = f"row {number}: " if number else ""
         raise UserError(
-            f"{table}: cannot be read as FER-2013's CSV ({' '.join(str(error).split())[:160]}); "
-            f"use {FER_FORMS}"
+            f"{table}: cannot be read as FER-2013's CSV ({where}"
+            f"{' '.join(str(error).split())[:160]}); use {FER_FORMS}"
         ) from error

@@ -25,6 +25,7 @@ from emorec_tf.training import run_dir
 from emorec_tf.training.experiment import Experiment
 from emorec_tf.training.run_dir import Run
 
+FEW = 3  # speakers that the title of a plot names
 ONE_SPLIT = "one split by speakers; test speakers unseen in training and selection"
 Rows = list[dict[str, Any]]
 
@@ -63,7 +64,10 @@ def evaluate(
     trained = experiments.of_run(run, records)
     experiment, folder = trained, run.folder
     if adapt is not None:
-        experiment, folder = _adapted(trained, adapt, adapt_by), run.folder / f"adapted-{adapt}"
+        experiment, folder = (
+            _adapted(trained, adapt, adapt_by),
+            adapted_folder(run, adapt, adapt_by),
+        )
     task = run.task
     if protocol in RESTRICTED:
         task = task.restricted(experiment.subsets["test"])
@@ -83,6 +87,14 @@ def evaluate(
     folder.mkdir(exist_ok=True)
     _write(folder, run.task, metrics, rows, conditions, plot)
     return metrics
+
+
+def adapted_folder(run: Run, adapt: int, by: str) -> Path:
+    """Where scores of an adapted run go: ``adapted-N``, by corpus ``adapted-N-corpus``."""
+    own_rule = isinstance(run.config.data.adapt, int)
+    return run.folder / (
+        f"adapted-{adapt}" + ("-corpus" if by == "corpus" and not own_rule else "")
+    )
 
 
 def _adapted(trained: Experiment, adapt: int, by: str) -> Experiment:
@@ -177,8 +189,9 @@ def _facts(run: Run, protocol: str, clips: Sequence[Clip]) -> dict[str, Any]:
 def _title(run: Run, metrics: dict[str, Any]) -> str:
     """Title of the plot."""
     leaky, score = "LEAKY, " if run.split.leaky else "", run.task.score
-    speakers = summary.speaker_names(metrics)
-    return f"{leaky}{run.folder.name}: {score.upper()} {metrics[score]:.3f}, speakers {speakers}"
+    count = len(metrics["test_speakers"])
+    speakers = f"{count} speakers" if count > FEW else f"speakers {summary.speaker_names(metrics)}"
+    return f"{leaky}{run.folder.name}: {score.upper()} {metrics[score]:.3f}, {speakers}"
 
 
 def _write(

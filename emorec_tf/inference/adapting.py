@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 def check(run: run_dir.Run, clips: Sequence[str] | None) -> None:
     """Refuse a run that needs clips to adapt by without any, and clips for one that cannot."""
     by_clips = isinstance(run.config.data.adapt, int)
+    if clips is not None and not all(clips):
+        raise UserError(
+            "--adapt needs a folder or files of unlabelled recordings, not an empty name"
+        )
     if by_clips and clips is None:
         raise UserError(
             f"run {run.folder} adapts to speakers by their clips; give --adapt FOLDER with "

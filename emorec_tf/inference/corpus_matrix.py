@@ -124,7 +124,8 @@ def model_row(name: str, records: Records) -> ModelRow:
     """Make a trained model a row. Where its features are other ones, clips are decoded again.
 
     Raises:
-        UserError: no such model, or one that estimates ratings.
+        UserError: no such model, one that estimates ratings, or one that adapts to speakers and
+            has other features.
     """
     folder = model_store.folder_of(name)
     model_store.check_sums(folder)
@@ -134,6 +135,11 @@ def model_row(name: str, records: Records) -> ModelRow:
     called = folder.resolve().name
     if run.config.features == records.features:
         return ModelRow(called, run, _of_records(run, records))
+    if isinstance(run.config.data.adapt, int):
+        raise UserError(
+            f"{name} adapts to speakers by their clips, for which the records need its features; "
+            f"prepare them with those, or leave it out"
+        )
     _LOG.info("note: %s has other features than the records; clips are decoded again", called)
     return ModelRow(called, run, _of_files(str(folder)))
 

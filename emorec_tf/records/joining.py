@@ -7,12 +7,14 @@ are in the shards. Unlike there, emotions that only some of the corpora have are
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from emorec_tf.config.clip import SEPARATOR
+from emorec_tf.datasets.corpora import DATASETS
 from emorec_tf.errors import UserError
 from emorec_tf.records.records_dir import Records, open_records
 from emorec_tf.storage.paths import place
@@ -38,12 +40,14 @@ def joined(parts: Sequence[Records]) -> Records:
     """Join opened records.
 
     Raises:
-        UserError: different features, a folder named twice, or one clip id in two of them.
+        UserError: different features, a folder named twice, one clip id in two of them, or two
+            folders of one published corpus.
     """
     first = parts[0]
     for part in parts[1:]:
         _check_features(first, part)
     names = _corpora(parts)
+    _check_people(parts)
     clips = [
         dataclasses.replace(
             clip,
@@ -85,6 +89,23 @@ def _corpora(parts: Sequence[Records]) -> list[str]:
             "folders of the same dataset under different names"
         )
     return names
+
+
+def _check_people(parts: Sequence[Records]) -> None:
+    """Refuse two folders of one published corpus, which would be named by their folders.
+
+    "speech/1" and "song/1" would be two people, on both sides of a split, and no model would be
+    known to have been trained on them. Own folders are joined: "1" of two may be two people.
+    """
+    for one, other in itertools.combinations(parts, 2):
+        dataset = str(one.manifest["dataset"])
+        corpus = DATASETS.get(dataset)
+        if corpus and corpus.speaker_count and other.manifest["dataset"] == dataset:
+            all_channels = " (--channel all)" if corpus.channels else ""
+            raise UserError(
+                f"records {one.folder} and {other.folder} are both {dataset}, whose people would "
+                f"count as other people in each; prepare them as one{all_channels}"
+            )
 
 
 def _prefixed(corpus: str, name: str) -> str:

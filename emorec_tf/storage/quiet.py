@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -30,6 +31,10 @@ def start_quietly() -> None:
     """
     for name, level in QUIET_START.items():
         os.environ.setdefault(name, level)
+    # its advice on retracing is for programmers; models of several kinds in one process cause it
+    tensorflow = logging.getLogger("tensorflow")
+    if tensorflow.level == logging.NOTSET:
+        tensorflow.setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager

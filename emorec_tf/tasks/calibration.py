@@ -8,6 +8,8 @@ from scipy.special import log_softmax, softmax
 BINS = 15
 # Bounds of the search; outside, the softmax saturates or is uniform and the fit has no minimum.
 TEMPERATURE_RANGE = (0.05, 20.0)
+NEAR_CHANCE = 0.95  # share of the likelihood of chance from which on a model knows nothing
+SMALLEST_GAIN = 1e-9  # of likelihood, over all clips, for which the logits are scaled at all
 # Of growth with unfamiliarity, and the unfamiliarity beyond which it stops.
 MOST_SLOPE, MOST_UNFAMILIAR = 5.0, 3.0
 
@@ -36,7 +38,10 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         found = log_softmax(logits / np.exp(log_temperature), axis=1)
         return -float(found[every, labels].sum() + found.mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded")
+    if loss(0.0) - found.fun < SMALLEST_GAIN:
+        return 1.0  # every temperature is as good, as where all is right and certain
+    return float(np.exp(found.x))
 
 
 def at_bound(temperature: float) -> bool:
@@ -44,11 +49,19 @@ def at_bound(temperature: float) -> bool:
     return any(abs(np.log(temperature / bound)) < 0.01 for bound in TEMPERATURE_RANGE)
 
 
-def bound_warning(temperature: float) -> str:
-    """Say in a line what a temperature at a bound means; "" for any other."""
+def bound_warning(temperature: float, nll_after: float, classes: int) -> str:
+    """Say in a line what a temperature at a bound means; "" where it means nothing bad.
+
+    Args:
+        temperature: as fitted.
+        nll_after: mean negative log-likelihood at this temperature, in nats.
+        classes: how many there are.
+    """
     if not at_bound(temperature):
         return ""
     if temperature > 1:
+        if nll_after < NEAR_CHANCE * np.log(classes):
+            return ""  # the logits are large, as those of discriminant analysis
         return (
             f"temperature {temperature:.3g} is the highest that is tried: the validation clips are "
             "predicted no better than by chance, and all probabilities are nearly equal; train "

@@ -56,7 +56,7 @@ def from_bytes(data: bytes) -> Familiarity:
             found = Familiarity(
                 read, kept["held_out"], int(kept["width"]), float(kept["threshold"])
             )
-    except (OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, TypeError, OverflowError, zipfile.BadZipFile) as error:
         raise ValueError(f"it cannot be read ({error})") from error
     _check(found)
     return found

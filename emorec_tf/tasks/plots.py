@@ -7,6 +7,7 @@ transparent and takes the page's text colour, so that it is legible on dark page
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from io import BytesIO, StringIO
 from typing import Any
@@ -29,6 +30,7 @@ BLUE, ORANGE, GREY, RED = (
 )  # legible on any page
 LEAKY = "LEAKY"
 SIZE_INCHES = (3.9, 3.1)
+TITLE_CHARACTERS = 10  # of a line of a title, for each inch of a figure
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -230,7 +232,8 @@ def _figure(
         figure = Figure(figsize=size, dpi=110, layout="constrained")
         axes = figure.subplots(rows, 1, sharex=True)
     first: Axes = axes if rows == 1 else axes[0]
-    first.set_title(title, loc="left", fontsize=10, color=INK)
+    lines = "\n".join(textwrap.wrap(title, round(TITLE_CHARACTERS * size[0])))
+    first.set_title(lines, loc="left", fontsize=10, color=INK)
     if leaky:
         figure.text(
             0.5, 0.5, LEAKY, color=RED, fontsize=34, alpha=0.55, rotation=24, weight="bold",

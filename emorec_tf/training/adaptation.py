@@ -41,6 +41,10 @@ def ready(run: Run, model: keras.Model, wanted: DataConfig) -> tuple[keras.Model
             f"run {run.folder} was trained without --adapt K and keeps no {FEATURE_STANDARD}, as "
             f"runs with a classifier do, so it cannot be adapted; drop --adapt"
         )
+    if len(standard.mean) != set_scale.width_of(model):
+        raise UserError(
+            f"{run.folder / FEATURE_STANDARD} is of another network; train the run again"
+        )
     pooled = getattr(standard, wanted.adapt_by)
     made = set_scale.adaptable(model, standard.mean, pooled)
     return made, SpeakerAdapter(wanted.adapt, None)

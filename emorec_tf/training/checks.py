@@ -185,7 +185,10 @@ def _check_inner_corpora(experiment: Experiment) -> None:
     """Refuse a single corpus, and one without which a class has no clip to fit to."""
     own = classes_by_corpus(experiment.train_and_validation)
     if len(own) < 2:
-        raise UserError("inner_folds corpora needs clips of several corpora; give a number")
+        raise UserError(
+            "inner_folds corpora needs clips of at least two corpora for training and validation "
+            "(three where a protocol tests one of them); give a number"
+        )
     for left in own:
         others = set().union(*(classes for corpus, classes in own.items() if corpus != left))
         if alone := ", ".join(sorted(own[left] - others)):

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from emorec_tf.config.clip import Clip
+from emorec_tf.errors import UserError
 from emorec_tf.models.classical.set_scale import FeatureStandard, pooled_deviation
 from emorec_tf.training import array_files
 from emorec_tf.training.enrolment import set_of
@@ -49,9 +50,26 @@ def read(folder: Path) -> FeatureStandard | None:
     Raises:
         UserError: a damaged file.
     """
+    path = folder / FEATURE_STANDARD
     names = [field.name for field in dataclasses.fields(FeatureStandard)]
-    found = array_files.read(folder / FEATURE_STANDARD, names)
-    return FeatureStandard(**{name: found[name] for name in names}) if found else None
+    found = array_files.read(path, names)
+    if found is None:
+        return None
+    standard = FeatureStandard(**{name: found[name] for name in names})
+    try:
+        _check(standard)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); train the run again") from error
+    return standard
+
+
+def _check(standard: FeatureStandard) -> None:
+    """Refuse anything but vectors of numbers of one length, and deviations below 0."""
+    vectors = dataclasses.astuple(standard)
+    fits = all(v.ndim == 1 and v.dtype.kind == "f" and len(v) == len(vectors[0]) for v in vectors)
+    fits = fits and all(bool(np.isfinite(v).all()) for v in vectors)
+    if not fits or bool((standard.speaker < 0).any()) or bool((standard.corpus < 0).any()):
+        raise ValueError("its values are out of bounds")
 
 
 def write_product(run: Run, members: Sequence[Run]) -> None:

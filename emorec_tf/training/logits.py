@@ -121,9 +121,10 @@ def fit_temperature(
     if shift is not None and run.familiarity_file.exists():
         fitted, slope = calibration.temperature_and_slope(*shift)
         more = {"unfamiliar_slope": slope, "held_out_corpora": shift_answers.corpora(run)}
-    if calibration.at_bound(fitted):
-        _LOG.warning("%s: %s", run.folder, calibration.bound_warning(fitted))
     before, after = (calibration.nll(calibration.scaled(logits, t), truth) for t in (1.0, fitted))
+    warning = calibration.bound_warning(fitted, after, len(run.classes))
+    if warning:
+        _LOG.warning("%s: %s", run.folder, warning)
     facts = {
         "temperature": fitted,
         "epochs": len(run.history),

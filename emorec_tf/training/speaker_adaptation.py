@@ -152,6 +152,8 @@ class SpeakerAdapter:
         """Those that have what is needed; fewer than the run was trained with are said."""
         found = [c for c in clips if all(np.any(c[f"{kind}_mask"]) for kind in needed)]
         what = enrolment.words(needed).replace("audio", "speech")
+        if not clips:
+            raise UserError("none of the enrolment clips can be read; give others with --adapt")
         if not found:
             raise UserError(
                 f"none of the {len(clips)} enrolment clips has {what}; give others with --adapt"

@@ -146,6 +146,10 @@ def test_wrong_calls_are_refused_in_one_line(finished: Path, records: str, tmp_p
         (command(records, out, "--batch_size=500"), "batch_size 500 is more than"),
         (["--run", str(out)], "crosscorpus needs --records"),
         (["--records", records, "--models", "ravdess-odio"], "did you mean"),
+        (
+            ["--records", records, "--models", "ravdess-av-enrolled", "--run", str(out)],
+            "ravdess-av-enrolled adapts to speakers by their clips, for which the records need",
+        ),
         (["--records", f"{first},{second}x"], "do not exist"),
     ):
         assert main(words) == 1, words

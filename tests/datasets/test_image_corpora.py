@@ -99,8 +99,10 @@ def test_the_csv_is_read_as_images(tmp_path: Path, by_folder: bool) -> None:
         (lambda text: text.replace(" 7 ", " 700 "), "a pixel is not from 0 to 255"),
         (lambda text: text.replace(" 7 ", " -7 "), "a pixel is not from 0 to 255"),
         (lambda text: text.replace(" 7 ", " "), "cannot reshape"),
-        (lambda text: text.replace("\n3,", "\n9,"), "FER-2013's CSV (9)"),
-        (lambda text: text.replace("\n3,", "\n-1,"), "FER-2013's CSV (-1)"),
+        (lambda text: text.replace("\n3,", "\n9,"), "FER-2013's CSV (row 4: 9)"),
+        (lambda text: text.replace("\n3,", "\n-1,"), "FER-2013's CSV (row 4: -1)"),
+        (lambda text: text.split("\n")[0] + "\n", "FER-2013's CSV (it has no rows)"),
+        (lambda text: text.replace("\n3,", "\n3,99999999999999999999999 "), "FER-2013's CSV (row "),
         (lambda text: text[: len(text) // 2], "cannot be read as FER-2013's CSV"),
     ],
 )

@@ -84,6 +84,18 @@ def test_mistakes_are_refused(folders: str, features: FeaturesConfig, tmp_path: 
         joining.open_all(f"{first},{tmp_path / 'none'}")
 
 
+def test_a_published_corpus_is_not_joined_with_itself(folders: str):
+    """RAVDESS's speech and song, for instance: "speech/1" and "song/1" are one person."""
+    parts = [records_dir.open_records(folder) for folder in folders.split(",")]
+    named = [dataclasses.replace(p, manifest={**p.manifest, "dataset": "ravdess"}) for p in parts]
+    with pytest.raises(
+        UserError, match=r"are both ravdess, .* prepare them as one \(--channel all"
+    ):
+        joining.joined(named)
+    joined = joining.joined(parts)
+    assert len({clip.speaker for clip in joined.clips}) == 6, "own folders name speakers freely"
+
+
 def test_damage_is_named(folders: str, tmp_path: Path):
     import shutil
 

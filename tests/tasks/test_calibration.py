@@ -64,9 +64,16 @@ def test_few_correct_clips_do_not_give_full_confidence():
     assert many < 0.6
     wrong = temperature(logits, np.array([1, 2, 0]))
     assert wrong == pytest.approx(TEMPERATURE_RANGE[1], rel=0.01)
-    assert "nearly equal" in bound_warning(wrong)
-    assert "0 or 1" in bound_warning(TEMPERATURE_RANGE[0] * 1.001)
-    assert [bound_warning(t) for t in (0.06, 1.0, 19.0)] == ["", "", ""]
+    chance = float(np.log(3))
+    assert "nearly equal" in bound_warning(wrong, chance, 3)
+    assert bound_warning(wrong, 0.7, 3) == "", "large logits that tell the classes apart"
+    assert "0 or 1" in bound_warning(TEMPERATURE_RANGE[0] * 1.001, 0.0, 3)
+    assert [bound_warning(t, chance, 3) for t in (0.06, 1.0, 19.0)] == ["", "", ""]
+
+
+def test_logits_that_no_temperature_changes_are_left_alone():
+    """One class, or scores so far apart that all stay certain and right."""
+    assert temperature(np.zeros((5, 3)), np.arange(5) % 3) == 1.0
 
 
 def test_against_scikit_learn():

@@ -67,6 +67,16 @@ def test_values_out_of_bounds_are_refused(found: Familiarity, change: dict[str, 
         familiarity_file.from_bytes(familiarity_file.to_bytes(damaged))
 
 
+@pytest.mark.parametrize("name", ["width", "parts", "place0"])
+def test_infinite_counts_are_refused(found: Familiarity, name: str) -> None:
+    arrays = dict(np.load(io.BytesIO(familiarity_file.to_bytes(found))))
+    arrays[name] = np.full(arrays[name].shape, np.inf)
+    damaged = io.BytesIO()
+    np.savez(damaged, **arrays)
+    with pytest.raises(ValueError, match="cannot be read"):
+        familiarity_file.from_bytes(damaged.getvalue())
+
+
 def test_nothing_else_is_believed(found: Familiarity, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = familiarity_file.to_bytes(found)
     for data in (b"", b"nonsense", whole[: len(whole) // 2]):

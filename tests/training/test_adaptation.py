@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import keras
 import made_records
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from emorec_tf.records import input_pipeline, records_dir
 from emorec_tf.train import main as train_main
 from emorec_tf.training import feature_standard, run_dir
 from emorec_tf.training.enrolment import enrolment_clips
-from emorec_tf.training.speaker_adaptation import features_model
+from emorec_tf.training.speaker_adaptation import SpeakerAdapter, features_model
 
 HEAD = [
     "--audio=functionals(coefficients=8)",
@@ -141,6 +142,33 @@ def test_a_run_without_the_standard_refuses(records: Path, tmp_path: Path, capsy
     assert "keeps no feature_standard.npz" in said
     assert said.count("\n") == 1
     assert not (folder / "adapted-2").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda one: one * np.nan, "is damaged (its values are out of bounds)"),
+        (lambda one: -1 - one, "is damaged (its values are out of bounds)"),
+        (lambda one: np.full(len(one), "a"), "is damaged (its values are out of bounds)"),
+        (lambda one: np.concatenate([one, one]), "is of another network"),
+    ],
+)
+def test_a_damaged_standard_is_refused(records: Path, tmp_path: Path, change, said, capsys):
+    folder = trained(tmp_path / "run", records, *HEAD)
+    path = folder / run_dir.FEATURE_STANDARD
+    kept = {name: change(array) for name, array in np.load(path).items()}
+    np.savez(path, **kept)
+    assert evaluate_main([f"--run={folder}", "--adapt=2"]) == 1
+    err = capsys.readouterr().err
+    assert f"{path} {said}; train the run again" in err
+    assert err.count("\n") == 1
+
+
+def test_unreadable_recordings_are_said_to_be_unreadable():
+    inputs = {"audio": keras.Input((2, 3), name="audio")}
+    model = keras.Model(inputs, keras.layers.Flatten()(inputs["audio"]))
+    with pytest.raises(UserError, match="none of the enrolment clips can be read"):
+        SpeakerAdapter(None, None).fit_speaker([], model)
 
 
 @pytest.mark.slow
