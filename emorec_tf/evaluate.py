@@ -27,7 +27,8 @@ class EvaluateOptions:
     adapt: int | None = option(
         None,
         "adapt the run by N unlabelled clips of each test speaker, which are not scored; the files "
-        "go to adapted-N in the run's folder (default: as the run was trained)",
+        "go to adapted-N, or adapted-N-corpus, in the run's folder (default: as the run was "
+        "trained)",
     )
     adapt_by: Literal["speaker", "corpus"] = option(
         "speaker", "what the N clips of --adapt have in common, as in train --help", expert=True

@@ -78,14 +78,17 @@ def test_evaluate_adapts_beside_the_scores_as_trained(records: Path, tmp_path: P
     assert evaluate_main([f"--run={folder}", "--adapt=3", f"--adapt_by={by}"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "3 unlabelled clips of each corpus" in said or by == "speaker"
+    assert evaluate_main([f"--run={folder}", "--adapt_by=corpus"]) == 1
+    assert "add --adapt N" in capsys.readouterr().err
     assert (folder / "metrics.json").read_bytes() == before
-    found, plain = scores(folder / "adapted-3"), scores(folder)
+    own = folder / ("adapted-3" if by == "speaker" else "adapted-3-corpus")
+    found, plain = scores(own), scores(folder)
     assert (found["mode"], found["enrol"], found["n"]) == ("enrolled", 3, plain["n"] - 3)
     assert (plain["mode"], plain["enrol"]) == ("unseen", None)
     assert found["parameters"] == plain["parameters"]
     assert found["temperature"] == plain["temperature"]
     assert found.get("adapt_by") == (None if by == "speaker" else "corpus")
-    assert len((folder / "adapted-3" / "robustness.csv").read_text().splitlines()) == 13
+    assert len((own / "robustness.csv").read_text().splitlines()) == 13
 
 
 def test_an_ensemble_is_adapted_in_all_its_members(records: Path, tmp_path: Path):
