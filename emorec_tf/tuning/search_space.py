@@ -148,7 +148,7 @@ def present_names(section: Any, base: Config) -> Any:
     """Give hyperparameters of an older version their present names; see ``read``.
 
     Raises:
-        UserError: one stands there by both names.
+        UserError: one is given by both names.
     """
     if not isinstance(section, dict):
         return section

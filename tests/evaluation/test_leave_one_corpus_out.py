@@ -116,7 +116,7 @@ def test_what_cannot_be_left_out_is_refused(tmp_path: Path, features: FeaturesCo
         checked(alone, **lda, **split)
     checked(alone, **lda, **split, label_map="sad=")
     split["train_speakers"], split["validation_speakers"] = "b/1", "b/2"
-    with pytest.raises(UserError, match="needs clips of several corpora"):
+    with pytest.raises(UserError, match="needs clips of at least two corpora"):
         checked(alone, **lda, **split, label_map="sad=")
     with pytest.raises(UserError, match=r"no training clip is sad; .* --label_map sad="):
         checked(alone, **{**lda, "inner_folds": 0}, **split)

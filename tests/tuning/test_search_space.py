@@ -221,7 +221,7 @@ def test_former_names_of_hyperparameters_are_checked_too():
         ({"classifier.offsets": ["much"]}, "'much'; it must be a number"),
         ({"classifier": ["lda(offsets=0.1)"], "classifier.offsets": [0.2]}, "sets it; drop it"),
         ({"classifier": ["svm"], "classifier.offsets": [0.2]}, "no classifier of svm has"),
-        ({"classifier.offsets": [0.1], "classifier.speaker_shrinkage": [0.1]}, "stands there"),
+        ({"classifier.offsets": [0.1], "classifier.speaker_shrinkage": [0.1]}, "given twice"),
     ):
         with pytest.raises(UserError, match=said) as error:
             search_space.read(search_space.present_names(section, base), base)
