@@ -141,7 +141,10 @@ def test_a_damaged_clip_is_named_and_does_not_count(features, tmp_path: Path, ca
     clips.mkdir()
     enrolling(folder, features, fusion="audio_only")
     (clips / "broken.wav").write_bytes(b"RIFF")
-    with caplog.at_level(logging.WARNING), pytest.raises(UserError, match="none of the enrolment clips can be read"):
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(UserError, match="none of the enrolment clips can be read"),
+    ):
         predictor.load(str(folder), adapt=str(clips))
     assert "broken.wav" in caplog.text
     assert "does not count" in caplog.text
