@@ -61,7 +61,15 @@ RENAMED = {
 }
 # Settings that older runs lack. Fingerprints leave them out while they have their default, so that
 # the same settings have the same fingerprint in every version.
-LATER = ("adapt_audio", "adapt_by", "adapt_spread", "balance", "channel", "label_map")
+LATER = (
+    "adapt_audio",
+    "adapt_by",
+    "adapt_spread",
+    "balance",
+    "channel",
+    "channel_copies",
+    "label_map",
+)
 SECTIONS: dict[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Config)}
 
 

@@ -73,6 +73,12 @@ class TrainConfig:
         "augmented copies per clip (tempo, frequency warp, channel) for the classical classifier",
         expert=True,
     )
+    channel_copies: int = option(
+        0,
+        "copies per clip from other channels (telephone band, reverberation, level, noise) for the "
+        "classical classifier",
+        expert=True,
+    )
     keep: Literal["best", "last"] = option(
         "best",
         "which epoch's weights the run keeps: the best on the validation speakers (UAR; CCC for "
@@ -119,7 +125,8 @@ class TrainConfig:
             "off unless pretrain names configs",
         )
         check(self.patience >= 0, "patience", self.patience, "at least 0")
-        check(self.augmented_copies >= 0, "augmented_copies", self.augmented_copies, "at least 0")
+        for name in ("augmented_copies", "channel_copies"):
+            check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         folds = self.inner_folds
         enough = folds == "corpora" or folds == 0 or folds >= 2
         check(enough, "inner_folds", folds, "at least 2, or 0, or corpora")

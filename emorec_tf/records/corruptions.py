@@ -100,14 +100,23 @@ def telephone(features: FeaturesConfig) -> Corruption:
     Raises:
         UserError: the entry of these audio features does not say how they become power.
     """
-    bands, rate_hz = features.mel_bands, features.sample_rate_hz
-    edges = features.mel_min_hz, features.mel_max_hz
-    filters = filterbanks.htk_matrix(bands, GRID, rate_hz, *edges)
-    hz = np.arange(len(filters)) * rate_hz / GRID
-    inside = (hz >= TELEPHONE_HZ[0]) & (hz <= TELEPHONE_HZ[1])
-    share = filters[inside].sum(0) / np.maximum(filters.sum(0), 1e-9)
-    kept = share + (1 - share) * 10 ** (STOPPED_DB / 10)
+    kept = shares_inside(*TELEPHONE_HZ, features)
     return _of_powers(features, lambda power: power * kept)
+
+
+def shares_inside(low_hz: float, high_hz: float, features: FeaturesConfig) -> np.ndarray:
+    """Share of the power of each mel band that a band-pass filter leaves: [M]."""
+    bands, rate_hz = features.mel_bands, features.sample_rate_hz
+    filters = _filters(bands, rate_hz, features.mel_min_hz, features.mel_max_hz)
+    hz = np.arange(len(filters)) * rate_hz / GRID
+    inside = (hz >= low_hz) & (hz <= high_hz)
+    share = filters[inside].sum(0) / np.maximum(filters.sum(0), 1e-9)
+    return np.asarray(share + (1 - share) * 10 ** (STOPPED_DB / 10))
+
+
+@functools.cache
+def _filters(bands: int, rate_hz: int, low_hz: float, high_hz: float) -> np.ndarray:
+    return filterbanks.htk_matrix(bands, GRID, rate_hz, low_hz, high_hz)
 
 
 def room(seconds: float, features: FeaturesConfig) -> Corruption:
@@ -120,15 +129,17 @@ def room(seconds: float, features: FeaturesConfig) -> Corruption:
     Raises:
         UserError: the entry of these audio features does not say how they become power.
     """
+    return _of_powers(features, lambda power: reverberant(power, seconds, features, axis=1))
+
+
+def reverberant(
+    power: np.ndarray, seconds: float, features: FeaturesConfig, axis: int
+) -> np.ndarray:
+    """Add the decaying power of earlier frames, as ``room`` says, along the axis of time."""
     from scipy.signal import lfilter
 
     decay = 10 ** (-6 * features.hop_seconds / seconds)
-
-    def reverberant(power: np.ndarray) -> np.ndarray:
-        late = lfilter([0.0, 1 - decay], [1.0, -decay], power, axis=1)
-        return np.asarray(power + late)
-
-    return _of_powers(features, reverberant)
+    return np.asarray(power + lfilter([0.0, 1 - decay], [1.0, -decay], power, axis=axis))
 
 
 def _of_powers(features: FeaturesConfig, change: Callable[[np.ndarray], np.ndarray]) -> Corruption:

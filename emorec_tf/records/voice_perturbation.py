@@ -20,6 +20,10 @@ STRETCH, WARP = 0.10, 0.08  # of time, and of the bands, at most
 GAIN_DB = 20.0  # at most, either way
 TILT_DB, TILT_WAVES = 3.0, 3  # spectral tilt: deviation of its first cosine, number of cosines
 NOISE_DB = (10.0, 35.0)  # signal-to-noise ratio
+TELEPHONES, ROOMS = 0.5, 0.5  # shares of the clips
+LOW_HZ, HIGH_HZ = (100.0, 400.0), (3000.0, 4000.0)  # ends of a telephone's band
+ROOM_SECONDS = (0.2, 0.8)  # until reverberation has fallen by 60 dB
+CHANNEL_NOISE_DB = (20.0, 50.0)  # signal-to-noise ratio
 SLOPE = 2.0  # nepers at most by which noise rises or falls from the middle band to the ends
 
 
@@ -73,9 +77,49 @@ def copy(features: FeaturesConfig, number: int) -> Corruption:
     return varied
 
 
-def copies(features: FeaturesConfig, count: int) -> Sequence[Corruption]:
-    """Make ``count`` different ones, every second with noise."""
-    return [copy(features, number) for number in range(count)]
+def channel_copy(features: FeaturesConfig, number: int) -> Corruption:
+    """Make the corruption that turns clips into copies from another room and another channel.
+
+    The draws for a clip depend on its audio and the number alone: half of the clips pass a band
+    like a telephone's, half of them a room, all of them a gain, and some noise. Faces stay as they
+    are.
+
+    Args:
+        features: settings of the audio features.
+        number: from 0.
+
+    Raises:
+        UserError: the entry of these audio features does not say how they become power.
+    """
+    to_power, from_power = corruptions.powers_of(features)
+
+    def of_clip(audio: np.ndarray) -> np.ndarray:
+        random = np.random.default_rng([1 + number, zlib.crc32(audio.tobytes())])
+        power = to_power(audio.astype(np.float64))
+        if random.random() < ROOMS:
+            power = corruptions.reverberant(power, random.uniform(*ROOM_SECONDS), features, 0)
+        if random.random() < TELEPHONES:
+            low, high = (random.uniform(*ends) for ends in (LOW_HZ, HIGH_HZ))
+            power = power * corruptions.shares_inside(low, high, features)
+        level = power.mean() * 10 ** (-random.uniform(*CHANNEL_NOISE_DB) / 10)
+        power = power + level * random.exponential(size=power.shape)
+        return from_power(power * 10 ** (random.uniform(-GAIN_DB, GAIN_DB) / 10))
+
+    def varied(inputs: Inputs) -> Inputs:
+        audio = np.zeros_like(inputs["audio"])
+        for row, real in enumerate(inputs["audio_mask"]):
+            frames = int(np.count_nonzero(real))
+            if frames:
+                audio[row, :frames] = of_clip(inputs["audio"][row, :frames])
+        return {**inputs, "audio": audio}
+
+    return varied
+
+
+def copies(features: FeaturesConfig, count: int, channels: int = 0) -> Sequence[Corruption]:
+    """Make ``count`` different ones, every second with noise, then those of other channels."""
+    varied = [copy(features, number) for number in range(count)]
+    return varied + [channel_copy(features, number) for number in range(channels)]
 
 
 def interpolated(values: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:

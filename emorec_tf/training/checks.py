@@ -61,7 +61,8 @@ def _check_own(settings: Config) -> None:
     _check_adaptation(settings)
     if settings.model.ensemble is None:
         choices.check_mesh(settings.model.face, settings.features.face_mesh)
-    if settings.train.augment_channel or settings.train.augmented_copies:
+    train = settings.train
+    if train.augment_channel or train.augmented_copies or train.channel_copies:
         name = settings.features.audio_features
         choices.facts("audio_features", name).check_powers(name)
     if has_classifier(settings):
@@ -69,7 +70,7 @@ def _check_own(settings: Config) -> None:
         return
     refit = settings.train.refit and settings.model.ensemble is None
     check(not refit, "refit", True, "off unless a classifier or an ensemble is asked for")
-    for name in ("inner_folds", "augmented_copies"):
+    for name in ("inner_folds", "augmented_copies", "channel_copies"):
         given = getattr(settings.train, name)
         check(not given, name, given, "0 without a classifier; ensemble members have their own")
 
@@ -133,9 +134,9 @@ def _check_classifier(settings: Config) -> None:
     heads = f"{', '.join(replaceable)} under a classifier, which takes the head's place"
     check(fusion in replaceable, "fusion", fusion, heads)
     used = choices.facts("fusion", fusion).uses
-    copies = settings.train.augmented_copies
-    heard = "audio" in used or not copies
-    check(heard, "augmented_copies", copies, "0 where the face alone is used")
+    for name in ("augmented_copies", "channel_copies"):
+        copies = getattr(settings.train, name)
+        check("audio" in used or not copies, name, copies, "0 where the face alone is used")
     if settings.train.pretrain is None:
         transfer.check_trained(settings, [f"{kind}_branch" for kind in used])
     scale = settings.data.target_scale

@@ -10,7 +10,7 @@ import numpy as np
 from emorec_tf.config import choices
 from emorec_tf.config.clip import Clip
 from emorec_tf.models.classical import set_scale
-from emorec_tf.training import feature_standard, run_dir
+from emorec_tf.training import feature_standard, kept_rows, run_dir
 from emorec_tf.training.enrolment import set_of
 from emorec_tf.training.run_dir import Run
 
@@ -52,15 +52,29 @@ class FeatureRows:
             self.scales = {n: set_scale.scale_of(rows, self.pooled) for n, rows in sets.items()}
         self.plain: dict[str, np.ndarray] = {}  # features of clips as recorded, by id
         self.balanced = experiment.settings.train.balance == "corpora"
+        train = experiment.settings.train
+        self.copies = train.augmented_copies, train.channel_copies
+        self.keeps = kept_rows.is_possible(experiment.settings)
         self.silent: set[str] = set()  # ids of clips without a face or audio that branches use
 
-    def read(self, clips: Sequence[Clip], copy: Any = None) -> tuple[Rows, list[str]]:
-        """Rows of clips, or of corrupted copies, and their ids in the same order."""
+    def read(
+        self, clips: Sequence[Clip], copy: Any = None, number: int | None = None
+    ) -> tuple[Rows, list[str]]:
+        """Rows of clips, or of their copies of this number, and their ids in the same order."""
         from emorec_tf.models.classical import head_search
         from emorec_tf.training import logits
 
-        batches = logits.ClipBatches(self.experiment.records, clips)
-        values, clips = logits.logits_of(self.features, batches, self.adapter, copy)
+        def compute(some: Sequence[Clip]) -> tuple[np.ndarray, list[Clip]]:
+            batches = logits.ClipBatches(self.experiment.records, some)
+            return logits.logits_of(self.features, batches, self.adapter, copy)
+
+        if self.keeps:
+            key = kept_rows.key_of(
+                self.features, self.experiment.records, f"features, copy {number} of {self.copies}"
+            )
+            values, clips = kept_rows.rows_of(key, clips, compute)
+        else:
+            values, clips = compute(clips)
         ids = [clip.clip_id for clip in clips]
         self.silent.update(i for i, row in zip(ids, values, strict=True) if not row.any())
         speakers = np.array([clip.speaker for clip in clips])
@@ -106,14 +120,15 @@ def with_classifier(
     search = choices.resolve("classifier", settings.model.classifier)(by_class)
     reader = FeatureRows(features, experiment, adapter, search)
     enrolled = reader.enrolled > 0
-    copies = voice_perturbation.copies(settings.features, train.augmented_copies)
+    counts = train.augmented_copies, train.channel_copies
+    copies = voice_perturbation.copies(settings.features, *counts)
     subsets = experiment.train, experiment.scored("validation")
     (training, ids), (validation, later_ids) = (reader.read(clips) for clips in subsets)
-    varied = [reader.read(experiment.train, copy)[0] for copy in copies]
+    varied = [reader.read(experiment.train, copy, n)[0] for n, copy in enumerate(copies)]
     fitting = head_search.joined([training, *varied])
     everything = fitting
     if train.refit:
-        later = [reader.read(subsets[1], copy)[0] for copy in copies]
+        later = [reader.read(subsets[1], copy, n)[0] for n, copy in enumerate(copies)]
         everything = head_search.joined([training, validation, *varied, *later])
     if train.inner_folds:
         best = _best_of_inner_folds(search, run, reader, everything, [*ids, *later_ids])

@@ -14,7 +14,7 @@ from emorec_tf.models import branch_outputs
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.tasks import calibration, familiarity, familiarity_file
 from emorec_tf.tasks.familiarity import Familiarity
-from emorec_tf.training import logits, run_dir, shift_answers
+from emorec_tf.training import kept_rows, logits, run_dir, shift_answers
 from emorec_tf.training.run_dir import Run
 from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
@@ -101,24 +101,51 @@ def fit(run: Run, experiment: Experiment) -> None:
     """
     if run.temperature is not None:
         return
-    model = run_dir.load_model(run.model_file if run.model_file.exists() else run.validated_file)
-    network = branch_outputs.with_branches(model)
-    widths = branch_outputs.widths_of(network)
-
-    def embed(inputs: Any) -> np.ndarray:
-        return branch_outputs.embedding_of(network.predict_on_batch(inputs))
-
-    adapter = SpeakerAdapter.for_model(model, run.config.data.adapt, run.config.data.adapt_audio)
     clips = [*experiment.train, *experiment.scored("validation")]
-    adapter.fit(experiment, clips, model)
-    batches = logits.ClipBatches(experiment.records, clips)
-    rows, clips = logits.logits_of(Predicting(embed), batches, adapter)
+    rows, clips, widths = _embeddings(run, experiment, clips)
     found = fitted(rows, clips, widths, experiment)
     if found is None:
         return
     clip_ids, speakers = zip(*((clip.clip_id, clip.speaker) for clip in clips), strict=True)
     shift_answers.place(run, rows, clip_ids, widths, speakers)
     write_atomically(run.familiarity_file, familiarity_file.to_bytes(found))
+
+
+def _embeddings(
+    run: Run, experiment: Experiment, clips: Sequence[Clip]
+) -> tuple[np.ndarray, list[Clip], tuple[int, ...]]:
+    """Embeddings [N, E] of clips, the clips in the same order, and the widths of their parts.
+
+    Those of an ensemble are the members' side by side, so members with frozen branches need not be
+    read again.
+    """
+    members = [run_dir.load(run.folder / facts["folder"]) for facts in run.steps.values()]
+    if members and run.config.model.ensemble:
+        inner = [experiment.with_settings(member.config) for member in members]
+        if all(kept_rows.is_possible(own.settings) for own in inner):
+            found = [
+                _embeddings(member, own, clips) for member, own in zip(members, inner, strict=True)
+            ]
+            widths = tuple(width for _, _, own in found for width in own)
+            return np.concatenate([rows for rows, _, _ in found], axis=1), found[0][1], widths
+    model = run_dir.load_model(run.model_file if run.model_file.exists() else run.validated_file)
+    network = branch_outputs.with_branches(model)
+    adapter = SpeakerAdapter.for_model(model, run.config.data.adapt, run.config.data.adapt_audio)
+    adapter.fit(experiment, clips, model)
+
+    def embed(inputs: Any) -> np.ndarray:
+        return branch_outputs.embedding_of(network.predict_on_batch(inputs))
+
+    def compute(some: Sequence[Clip]) -> tuple[np.ndarray, list[Clip]]:
+        batches = logits.ClipBatches(experiment.records, some)
+        return logits.logits_of(Predicting(embed), batches, adapter)
+
+    widths = branch_outputs.widths_of(network)
+    if not kept_rows.is_possible(experiment.settings):
+        return *compute(clips), widths
+    branches = keras.Model(network.input, network.output["tokens"])
+    key = kept_rows.key_of(branches, experiment.records, "embedding")
+    return *kept_rows.rows_of(key, clips, compute), widths
 
 
 def fitted(

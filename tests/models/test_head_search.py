@@ -120,6 +120,23 @@ def test_the_same_seed_repeats_the_search(tmp_path: Path):
     assert values(tmp_path / "a") != values(tmp_path / "c")
 
 
+def test_a_given_strength_is_scikit_learns_and_not_searched(tmp_path: Path):
+    from sklearn.linear_model import LogisticRegression
+
+    search = choices.resolve("classifier", "logreg(strength=20.0)")(False)
+    parts = rounds(search)
+    best = head_search.find(search, parts, tmp_path, 0)
+    assert len(values(tmp_path)) == 1
+    _, fit, judged = parts[0]
+    z = (fit.features - fit.features.mean(0)) / fit.features.std(0)
+    theirs = LogisticRegression(C=0.05, max_iter=1000).fit(z, fit.labels)
+    wanted = theirs.decision_function(
+        (judged.features - fit.features.mean(0)) / fit.features.std(0)
+    )
+    found = head_search.answered(search, best, parts[:1])
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
 def test_a_stopped_search_goes_on(tmp_path: Path):
     search = choices.resolve("classifier", "logreg(trials=5)")(True)
     calls = []
@@ -243,6 +260,7 @@ def test_a_full_disk_loses_nothing_once_there_is_space(
         ("logreg(pca=-1)", "pca is -1"),
         ("logreg(trials=0)", "trials is 0"),
         ("logreg(oracle='delphi')", "bayesian or random"),
+        ("logreg(strength=0.0)", "strength is 0.0; it must be above 0, or None: searched"),
         ("lda(shrinkage=1.5)", "shrinkage is 1.5; it must be from 0 to 1"),
     ],
 )

@@ -99,3 +99,48 @@ def test_every_second_copy_has_noise() -> None:
         power = power[found["audio_mask"][0] > 0]
         floors.append(np.median(power.min(0) / power.mean()))
     assert min(floors[1::2]) > 5 * max(floors[::2])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_channel_copies_keep_time_shapes_faces_and_padding(kind: str) -> None:
+    features = FeaturesConfig(audio_features=kind, clip_seconds=2.0)
+    inputs = inputs_of([tone(500, 1.5), np.zeros(0, np.float32)], features)
+    found = [voice_perturbation.channel_copy(features, number)(inputs) for number in range(4)]
+    for copy in found:
+        for name in ("audio_mask", "faces"):
+            np.testing.assert_array_equal(copy[name], inputs[name])
+        assert copy["audio"].shape == inputs["audio"].shape
+        assert np.isfinite(copy["audio"]).all()
+        real = inputs["audio_mask"][0] > 0
+        assert not copy["audio"][0, ~real].any(), "padding stays zero"
+        assert not copy["audio"][1].any(), "no audio stays no audio"
+    assert len({copy["audio"].tobytes() for copy in found}) == 4, "another number, another draw"
+
+
+def test_a_telephone_copy_is_what_filtering_the_waveform_gives(monkeypatch) -> None:
+    from scipy.signal import butter, sosfiltfilt
+
+    monkeypatch.setattr(voice_perturbation, "ROOMS", 0.0)
+    monkeypatch.setattr(voice_perturbation, "TELEPHONES", 1.0)
+    monkeypatch.setattr(voice_perturbation, "LOW_HZ", (300.0, 300.0))
+    monkeypatch.setattr(voice_perturbation, "HIGH_HZ", (3400.0, 3400.0))
+    monkeypatch.setattr(voice_perturbation, "CHANNEL_NOISE_DB", (200.0, 200.0))
+    monkeypatch.setattr(voice_perturbation, "GAIN_DB", 0.0)
+    features = FeaturesConfig(audio_features="mel_db", clip_seconds=2.0)
+    wave = np.random.default_rng(3).normal(size=24000).astype(np.float32) * 0.1
+    found = voice_perturbation.channel_copy(features, 0)(inputs_of([wave], features))["audio"]
+    band = butter(12, (300, 3400), "bandpass", fs=RATE_HZ, output="sos")
+    filtered = inputs_of([sosfiltfilt(band, wave).astype(np.float32)], features)["audio"]
+    loud = filtered > filtered.max() - 15  # inside the band
+    assert loud.mean() > 0.2
+    assert np.abs(found - filtered)[loud].mean() < 0.5  # decibels
+
+
+def test_both_kinds_of_copies_come_in_order() -> None:
+    features = FeaturesConfig(clip_seconds=2.0)
+    inputs = inputs_of([tone(500, 1.5)], features)
+    found = [copy(inputs)["audio"] for copy in voice_perturbation.copies(features, 2, 1)]
+    own = [voice_perturbation.copy(features, n)(inputs)["audio"] for n in (0, 1)]
+    own.append(voice_perturbation.channel_copy(features, 0)(inputs)["audio"])
+    for one, other in zip(found, own, strict=True):
+        np.testing.assert_array_equal(one, other)

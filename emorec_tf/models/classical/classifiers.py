@@ -49,29 +49,39 @@ def none(balanced: bool) -> None:
     del balanced
 
 
-def logreg(balanced: bool, *, pca: int = 0, trials: int = 20, oracle: str = "bayesian") -> Search:
+def logreg(
+    balanced: bool,
+    *,
+    pca: int = 0,
+    strength: float | None = None,
+    trials: int = 20,
+    oracle: str = "bayesian",
+) -> Search:
     """Multinomial logistic regression, C from 1e-10 to 1e10.
 
     Args:
         balanced: give every class the same weight.
         pca: largest number of components kept of the standardised features; 0: no PCA.
+        strength: of the regularisation, scikit-learn's 1 / C; None: C is searched.
         trials: values of C that are tried.
         oracle: bayesian or random search.
     Source:
         Late fusion of the LRCN-and-AlexNet system this zoo implements, which searched the same
         range on its test fold.
     """
+    allowed = "above 0, or None: searched"
+    check(strength is None or strength > 0, "strength", strength, allowed)
 
     def make(hp: Any) -> Any:
         from sklearn.linear_model import LogisticRegression
 
         return LogisticRegression(
-            C=hp.Float("C", 1e-10, 1e10, sampling="log"),
+            C=1 / strength if strength else hp.Float("C", 1e-10, 1e10, sampling="log"),
             class_weight="balanced" if balanced else None,
             max_iter=1000,
         )
 
-    return Search(make, pca, trials, oracle)
+    return Search(make, pca, 1 if strength else trials, oracle)
 
 
 def svm(
