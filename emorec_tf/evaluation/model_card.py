@@ -63,6 +63,7 @@ def model_card(run: FinishedRun, found: Mapping[str, Any]) -> str:
         _headline(run, found),
         _protocol(run),
         *(_table(f"{name} ({_mode(run)})", rows, base) for name, rows in tables.items()),
+        "" if found["robustness"] else "Robustness: not measured.",
         "## Limits of use\n\n" + "\n".join(f"- {line}" for line in LIMITS),
         _made(run),
     ]
