@@ -12,6 +12,7 @@ import numpy as np
 
 from emorec_tf.config import config
 from emorec_tf.config.clip import Clip
+from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import summary
 from emorec_tf.records import joining
@@ -110,6 +111,7 @@ def _adapted(trained: Experiment, adapt: int, by: str) -> Experiment:
     """
     if trained.split.leaky:
         raise UserError("--adapt has no meaning where every speaker is known; drop it")
+    check(isinstance(adapt, int) and adapt >= 1, "adapt", adapt, "a number of clips from 1")
     given: dict[str, Any] = {"adapt": adapt, "adapt_by": by}
     if isinstance(trained.settings.data.adapt, int):
         del given["adapt_by"]  # it has its own rule
