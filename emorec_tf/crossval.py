@@ -12,7 +12,13 @@ from typing import Any
 from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config import config
 from emorec_tf.config.fields import ROBUSTNESS, check, option
-from emorec_tf.evaluation import completeness, crossval_files, crossvalidation, summary
+from emorec_tf.evaluation import (
+    completeness,
+    crossval_files,
+    crossvalidation,
+    shown_names,
+    summary,
+)
 from emorec_tf.storage.files import read_csv
 from emorec_tf.storage.screen import say, show
 from emorec_tf.tasks import tasks
@@ -102,7 +108,7 @@ def print_table(metrics: dict[str, Any], folder: Path) -> None:
     for condition in dict.fromkeys(row["condition"] for row in conditions):
         values = [float(row[score]) for row in conditions if row["condition"] == condition]
         mean = sum(values) / len(values)
-        rows.append((f"{name}, {condition}", f"{mean:.3f} (mean of folds)"))
+        rows.append((f"{name}, {shown_names.corruption(condition)}", f"{mean:.3f} (mean of folds)"))
     if not conditions:
         rows.append(("robustness", summary.NOT_MEASURED))
     title = f"{folder}: {metrics['protocol']}, {summary.speaker_mode(metrics)}"

@@ -110,3 +110,20 @@ def test_report_and_card_say_that_it_was_not_measured(tmp_path: Path):
     assert report.main(words) == 0
     assert shown in page.read_text()
     assert f"{shown}.\n" in (folder / "MODEL_CARD.md").read_text()
+
+
+def test_stored_conditions_are_shown_by_the_names_of_today(tmp_path: Path):
+    folder, page = invent(tmp_path / "cv"), tmp_path / "report.html"
+    table = folder / "robustness.csv"
+    stored = table.read_text().replace("voice gone", "no voice").replace("face gone", "dark")
+    table.write_text(stored)
+    assert report.main(["--run", str(folder), "--out", str(page)]) == 0
+    for text in (page.read_text(), (folder / "MODEL_CARD.md").read_text()):
+        assert text.count("no audio") >= 1
+        assert text.count("low light") >= 1
+        assert "no voice" not in text
+        assert ">dark<" not in text
+        assert "| dark |" not in text
+    assert table.read_text() == stored
+    kept = read_csv(tmp_path / "report_files" / "cv" / "robustness.csv")
+    assert [row["condition"] for row in kept] == ["clean", "dark", "no voice", "noise 0 dB"]
