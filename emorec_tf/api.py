@@ -17,7 +17,7 @@ from emorec_tf.config import choices
 from emorec_tf.config import config as configs
 from emorec_tf.config.given import Given, refuse_others, settings_of
 from emorec_tf.evaluation import crossvalidation, score_run
-from emorec_tf.inference import devices, model_store, predictor
+from emorec_tf.inference import adapting, devices, model_store, predictor
 from emorec_tf.inference.corpus_matrix import crosscorpus
 from emorec_tf.inference.model import Model
 from emorec_tf.records import prepare_records
@@ -78,9 +78,7 @@ def load(
     Model('demo-concat', classes neutral, happy, sad, from audio and face)
     """
     folder = str(_folder(name_or_folder))
-    clips = adapt if adapt is not None else enrol
-    clips = [clips] if isinstance(clips, (str, Path)) else clips
-    names = None if clips is None else [str(name) for name in clips]
+    names = adapting.names_of(adapt, enrol)
     return Model(predictor.load(folder, face_model, mesh_model, adapt=names))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config import config
-from emorec_tf.config.fields import option
+from emorec_tf.config.fields import ROBUSTNESS, option
 from emorec_tf.storage.screen import say, show
 from emorec_tf.training.distributed import cluster
 
@@ -38,6 +38,7 @@ class CrosscorpusOptions:
     overwrite: bool = option(
         False, "delete what an earlier matrix left in that folder and start again"
     )
+    robustness: bool = option(True, ROBUSTNESS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,6 +65,7 @@ def run(argv: Sequence[str] | None) -> int:
         folds=options.folds,
         overwrite=options.overwrite,
         command=shlex.join(words),
+        robustness=options.robustness,
     )
     print_matrix(*corpus_matrix.made(given, wanted))
     return 0

@@ -11,8 +11,14 @@ from typing import Any
 
 from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config import config
-from emorec_tf.config.fields import check, option
-from emorec_tf.evaluation import completeness, crossval_files, crossvalidation, summary
+from emorec_tf.config.fields import ROBUSTNESS, check, option
+from emorec_tf.evaluation import (
+    completeness,
+    crossval_files,
+    crossvalidation,
+    shown_names,
+    summary,
+)
 from emorec_tf.storage.files import read_csv
 from emorec_tf.storage.screen import say, show
 from emorec_tf.tasks import tasks
@@ -42,6 +48,7 @@ class CrossvalOptions:
     overwrite: bool = option(
         False, "delete what an earlier run left in that folder and start again"
     )
+    robustness: bool = option(True, ROBUSTNESS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,6 +75,7 @@ def run(argv: Sequence[str] | None) -> int:
         folds=planned.chosen(options.folds),
         overwrite=options.overwrite,
         command=shlex.join(words),
+        robustness=options.robustness,
     )
     if metrics:
         print_table(metrics, folder)
@@ -95,14 +103,18 @@ def print_table(metrics: dict[str, Any], folder: Path) -> None:
     folds, seed_count = completeness.whole(facts)[0], len(facts["seeds"])
     rows.append(("folds", f"{len(names)} of {folds}"))
     rows.append(("folds times random seeds", f"{len(facts['done'])} of {folds * seed_count} done"))
-    conditions = read_csv(folder / "robustness.csv")
+    table = folder / "robustness.csv"
+    conditions = read_csv(table) if table.exists() else []
     for condition in dict.fromkeys(row["condition"] for row in conditions):
         values = [float(row[score]) for row in conditions if row["condition"] == condition]
         mean = sum(values) / len(values)
-        rows.append((f"{name}, {condition}", f"{mean:.3f} (mean of folds)"))
+        rows.append((f"{name}, {shown_names.corruption(condition)}", f"{mean:.3f} (mean of folds)"))
+    if not conditions:
+        rows.append(("robustness", summary.NOT_MEASURED))
     title = f"{folder}: {metrics['protocol']}, {summary.speaker_mode(metrics)}"
     show(("score", "value"), rows, title, header=False)
-    say(f"written: {folder}/crossval.json, metrics.json, predictions.csv, robustness.csv, ...")
+    more = ", robustness.csv" if conditions else ""
+    say(f"written: {folder}/crossval.json, metrics.json, predictions.csv{more}, ...")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emorec_tf.cli import guarded, parse_options
-from emorec_tf.config.fields import check, option
+from emorec_tf.config.fields import ROBUSTNESS, check, option
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import score_run, summary
 from emorec_tf.storage.screen import say, show
@@ -38,6 +38,7 @@ class EvaluateOptions:
         "folder of the corpus, to corrupt the test clips' waveforms too: telephone, reverberation, "
         "MP3, Opus (default: corruptions of the records alone)",
     )
+    robustness: bool = option(True, ROBUSTNESS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +61,7 @@ def run(argv: Sequence[str] | None) -> int:
         source=options.source,
         adapt=options.adapt,
         adapt_by=options.adapt_by,
+        robustness=options.robustness,
     )
     folder = loaded.folder
     if options.adapt is not None:
@@ -77,8 +79,8 @@ def print_table(metrics: dict[str, Any], loaded: run_dir.Run, folder: Path) -> N
         scaling = f"at temperature {metrics['temperature']:.2f}; {before}"
         rows.append(("calibration error", f"{metrics['ece']:.3f} ({scaling})"))
     show(("score", "value"), rows, f"{loaded.folder}: {speakers}", header=False)
-    names = f"predictions.csv, robustness.csv, {loaded.task.plot_name}.png"
-    say(f"written: {folder}/metrics.json, {names}")
+    names = ["metrics.json", "predictions.csv", "robustness.csv", f"{loaded.task.plot_name}.png"]
+    say(f"written: {folder}/{', '.join(n for n in names if (folder / n).exists())}")
 
 
 if __name__ == "__main__":

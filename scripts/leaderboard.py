@@ -19,7 +19,7 @@ import yaml
 
 from emorec_tf.config import choices
 from emorec_tf.errors import UserError
-from emorec_tf.evaluation import comparison, crossval_files
+from emorec_tf.evaluation import comparison, crossval_files, shown_names
 from emorec_tf.evaluation.crossval_results import FinishedRun, read
 from emorec_tf.evaluation.model_card import between, percent
 from emorec_tf.evaluation.report.published_results import PUBLISHED, modality_of
@@ -36,7 +36,6 @@ EVALUATION = {  # the stored mode of a run, in the words of the field
     "known": "speaker-dependent",
     "unidentified": "people not identified",
 }
-CORRUPTIONS = {"no voice": "no audio", "dark": "low light"}  # others go by their stored names
 
 
 def main() -> int:
@@ -203,7 +202,7 @@ def failures(run: FinishedRun) -> list[str]:
         for condition in conditions:
             lines = [row for row in run.robustness if row["condition"] == condition]
             means = [statistics.mean(float(row[name]) for row in lines) for name in ("war", "uar")]
-            rows.append((CORRUPTIONS.get(condition, condition), *map(percent, means)))
+            rows.append((shown_names.corruption(condition), *map(percent, means)))
         parts.append(table(("corruption", "WAR", "UAR"), rows))
     return parts
 

@@ -18,6 +18,7 @@ from emorec_tf import __version__, cli
 from emorec_tf.cli import EXAMPLES, VERBS, console, guarded, main, parse, parse_options
 from emorec_tf.config import config
 from emorec_tf.config.fields import option
+from emorec_tf.config.given import settings_of
 from emorec_tf.errors import UserError
 
 
@@ -51,6 +52,32 @@ def test_flags_of_an_older_version_still_work(tmp_path):
     (tmp_path / "old.yaml").write_text("search: {augment_microphone: [true, false]}\n")
     read = config.read_mapping(tmp_path / "old.yaml")
     assert read == {"search": {"augment_channel": [True, False]}}
+
+
+@pytest.mark.parametrize(("old", "new"), config.RENAMED.items())
+def test_a_setting_by_both_its_names_is_refused(old, new, tmp_path):
+    said = f"{old} is the former name of {{}}{new}; give one of them"
+    for words in ([f"--{old}=1", f"--{new}=2"], [f"--{new}", "2", f"--{old}", "1"]):
+        with pytest.raises(UserError, match=f"^--{said.format('--')}$"):
+            parse(words, "train", *config.SECTIONS.values())
+    file = tmp_path / "both.yaml"
+    file.write_text(f"{new}: 1\n{old}: 2\n")
+    with pytest.raises(UserError, match=f"both.yaml: {said.format('')}$"):
+        config.read_yaml(file)
+    file.write_text(f"search:\n  {new}: 1\n  {old}: 2\n")
+    with pytest.raises(UserError, match=f"both.yaml: search: {said.format('')}$"):
+        config.read_mapping(file)
+    with pytest.raises(UserError, match=f"^{said.format('')}$"):
+        settings_of({new: 1, old: 2}, {})
+
+
+def test_a_switch_by_its_former_name_can_be_turned_off():
+    found = parse(["--no_frozen", "--no_augment_microphone"], "train", *config.SECTIONS.values())
+    assert found == {"freeze_branches": False, "augment_channel": False}
+    words = ["--freeze_branches", "--no_freeze_branches"]
+    assert not parse(words, "train", *config.SECTIONS.values())["freeze_branches"], "the last one"
+    with pytest.raises(UserError, match="--model is the former name of --run"):
+        parse(["--model=a", "--run=b"], "evaluate", SomeOptions, config_flag=False)
 
 
 def test_parsing_returns_only_the_given_settings():

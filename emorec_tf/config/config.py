@@ -73,8 +73,15 @@ LATER = (
 SECTIONS: dict[str, type] = {f.name: type(f.default) for f in dataclasses.fields(Config)}
 
 
-def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give settings of an older version their present names, and values their present spelling."""
+def renamed(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Give settings of an older version their present names, and values their present spelling.
+
+    Raises:
+        UserError: a setting by both its names; ``before`` says where.
+    """
+    for old, new in RENAMED.items():
+        if old in values and new in values:
+            raise UserError(f"{before}{old} is the former name of {new}; give one of them")
     named = {RENAMED.get(name, name): value for name, value in values.items()}
     return {name: spellings.present(name, value) for name, value in named.items()}
 
@@ -140,9 +147,9 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise UserError(f"config {path} must hold 'name: value' lines, one setting each")
-    values = renamed(values)
+    values = renamed(values, f"config {path}: ")
     if isinstance(values.get("search"), dict):
-        values["search"] = renamed(values["search"])
+        values["search"] = renamed(values["search"], f"config {path}: search: ")
     return values
 
 

@@ -20,6 +20,10 @@ LABEL_MAP = (
     "labels that become others, and labels that are left out: calm=neutral,boredom= (default: "
     "labels stay)"
 )
+ROBUSTNESS = (
+    "score the test clips corrupted, too (no face, noise, telephone, ...); without it, there is no "
+    "robustness.csv"
+)
 FACE_MODEL = (
     "model file of the face detector (default: the detector's own, downloaded once if it is not "
     "part of its package)"

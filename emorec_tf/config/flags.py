@@ -188,15 +188,23 @@ def one_spelling(words: Sequence[str], renamed: Mapping[str, str], switches: set
         words: of a command line.
         renamed: old names of flags to their names now.
         switches: names of the flags that are on or off.
+
+    Raises:
+        UserError: a flag by its old and its present name.
     """
     spelt: list[str] = []
+    spelled: dict[str, str] = {}
     rest = list(words)
     while rest:
         word = rest.pop(0)
         flag, equals, value = word.partition("=")
-        name = flag.removeprefix("--") if flag.startswith("--") else ""
-        name = renamed.get(name, name)
-        unnegated = name.removeprefix("no_")
+        given = flag.removeprefix("--") if flag.startswith("--") else ""
+        base = given.removeprefix("no_")
+        unnegated = renamed.get(base, base)
+        name = unnegated if given == base else f"no_{unnegated}"
+        if base and spelled.setdefault(unnegated, base) != base:
+            old = base if base != unnegated else spelled[unnegated]
+            raise UserError(f"--{old} is the former name of --{unnegated}; give one of them")
         if name in switches:
             if not equals:
                 value = rest.pop(0) if rest and rest[0].lower() in ON_OFF else "true"

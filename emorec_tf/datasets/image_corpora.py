@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import logging
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -168,7 +167,11 @@ def unpacked(table: Path) -> Path:
             place_of = Path(draft, "images", part, emotion)
             place_of.mkdir(parents=True, exist_ok=True)
             (place_of / f"{number:05d}.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
-        shutil.move(Path(draft, "images"), folder)
+        try:
+            Path(draft, "images").rename(folder)
+        except OSError:  # another process was faster; its images are the same
+            if not folder.is_dir():
+                raise
     return folder
 
 

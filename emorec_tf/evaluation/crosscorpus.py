@@ -59,6 +59,7 @@ def crosscorpus(
     seeds: int = 1,
     overwrite: bool = False,
     command: str = "",
+    robustness: bool = True,
 ) -> dict[str, Any]:
     """Train and score what is not done yet, and write the matrix after each run.
 
@@ -68,6 +69,7 @@ def crosscorpus(
         seeds: how often each training set is trained, with random seeds 0, 1, 2, ...
         overwrite: throw away what an earlier matrix left in the folder.
         command: that does the same, to be noted.
+        robustness: measure it in the cross-validations within a corpus.
 
     Returns:
         The matrix, as ``crosscorpus_files.join`` writes it.
@@ -96,7 +98,8 @@ def crosscorpus(
     for training in planned.trainings:
         if training.within:
             place = files.row_folder(folder, training.row) / files.WITHIN
-            crossvalidation.crossval(training.within, place, seeds=seeds, command=command)
+            more: dict[str, Any] = {"command": command, "robustness": robustness}
+            crossvalidation.crossval(training.within, place, seeds=seeds, **more)
             files.join(folder)
     return files.join(folder)
 

@@ -82,7 +82,7 @@ def join(folder: Path) -> dict[str, Any]:
         robustness = [
             {"condition": r["condition"], "seed": p[0], "fold": p[1], **r}
             for p in done
-            for r in _table(folder, p, "robustness")
+            for r in _table(folder, p, "robustness", needed=False)
         ]
         temperatures = [_temperature(metrics[p], *p) for p in done if facts["classes"]]
         facts["done"] = done
@@ -91,7 +91,7 @@ def join(folder: Path) -> dict[str, Any]:
         found = pooled(predictions, facts)
         tables = {PREDICTIONS: predictions, "temperatures": temperatures, "robustness": robustness}
         for name, table in tables.items():
-            if table:  # ratings have no temperature
+            if table:  # ratings have no temperature, and robustness may not have been measured
                 write_atomically(folder / f"{name}.csv", rows_to_csv(table))
         write_atomically(folder / "metrics.json", json.dumps(found, indent=1))
         write_atomically(folder / FACTS, json.dumps(facts, indent=1))
@@ -150,8 +150,11 @@ def _metrics(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _table(folder: Path, pair: tuple[int, str], name: str) -> list[dict[str, str]]:
-    return read_csv(fold_folder(folder, *pair) / f"{name}.csv")
+def _table(
+    folder: Path, pair: tuple[int, str], name: str, needed: bool = True
+) -> list[dict[str, str]]:
+    path = fold_folder(folder, *pair) / f"{name}.csv"
+    return read_csv(path) if needed or path.exists() else []
 
 
 def _seconds(folder: Path) -> float:

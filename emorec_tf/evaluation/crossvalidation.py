@@ -170,6 +170,7 @@ def crossval(
     folds: Sequence[Fold] | None = None,
     overwrite: bool = False,
     command: str = "",
+    robustness: bool = True,
 ) -> dict[str, Any]:
     """Train, score and join one fold after the other, by seeds 0, 1, 2, ...
 
@@ -180,6 +181,7 @@ def crossval(
         folds: those to do here; None: all.
         overwrite: throw away what an earlier cross-validation left in the folder.
         command: that does the same, to be noted in crossval.json.
+        robustness: measure it in the folds that are scored here.
 
     Returns:
         Metrics of all folds that are done.
@@ -198,7 +200,7 @@ def crossval(
         _LOG.info("note: %s", note)
     for seed in range(seeds):
         for fold in folds:
-            _one(planned, fold, seed, folder)
+            _one(planned, fold, seed, folder, robustness)
     return crossval_files.join(folder)
 
 
@@ -219,8 +221,7 @@ def check_folds(
     for number, fold in enumerate(folds):
         experiment = planned.experiment(fold, 0)
         before = stages.plan(experiment, folder.parent / stages.FOLDER)
-        for own in [experiment, *(experiment.with_settings(stage.settings) for stage in before)]:
-            checks.check_clips(own)
+        checks.check_clips(experiment, before)
         if networks and number == 0:
             checks.check_networks(experiment, before)
 
@@ -276,12 +277,12 @@ def _stored(folder: Path) -> dict[str, Any]:
     return {**found, "config": {**flat(Config()), **found["config"]}}  # and fewer settings
 
 
-def _one(planned: CrossValidation, fold: Fold, seed: int, folder: Path) -> None:
+def _one(planned: CrossValidation, fold: Fold, seed: int, folder: Path, robustness: bool) -> None:
     """Train and score one fold by one seed, and join; nothing if that was done."""
     label = planned.label(fold)
 
     def score(run: Run) -> None:
-        metrics = score_run.evaluate(run, planned.records, planned.protocol)
+        metrics = score_run.evaluate(run, planned.records, planned.protocol, robustness=robustness)
         score = f"{run.task.score.upper()} {metrics[run.task.score]:.3f}"
         _LOG.info("seed %d, %s: %s %s", seed, label, summary.speaker_mode(metrics), score)
 

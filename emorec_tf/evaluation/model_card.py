@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from emorec_tf.evaluation import shown_names
 from emorec_tf.evaluation.completeness import NOT_COMPARABLE, whole
 from emorec_tf.evaluation.crossval_results import FinishedRun
 
@@ -24,11 +25,6 @@ MODE_MEANING = {
     "known": "the model was trained on clips of the test speakers",
     "enrolled": "features were normalised by unlabelled enrolment clips of each test speaker",
     "unidentified": "the corpus's own split was used, and one person may be in two of its subsets",
-}
-MODALITIES = {  # by the value that is stored in coverage.csv
-    "voice and face": "audio and face",
-    "voice, no face": "audio, no face",
-    "face, no voice": "face, no audio",
 }
 LIMITS = (
     "It predicts the expression that was labelled in its corpus. It cannot tell what anyone feels.",
@@ -54,7 +50,7 @@ def model_card(run: FinishedRun, found: Mapping[str, Any]) -> str:
         "Corpora": [_with_interval(row) for row in found["corpora"]],
         "Coverage": [_coverage(row) for row in found["coverage"]],
         "Subgroups": [_slice(row) for row in found.get("slices", [])],
-        "Robustness": found["robustness"],
+        "Robustness": [_robustness(row) for row in found["robustness"]],
     }
     if run.task.rating:
         tables = {name: [_rated(row) for row in rows] for name, rows in tables.items()}
@@ -63,6 +59,7 @@ def model_card(run: FinishedRun, found: Mapping[str, Any]) -> str:
         _headline(run, found),
         _protocol(run),
         *(_table(f"{name} ({_mode(run)})", rows, base) for name, rows in tables.items()),
+        "" if found["robustness"] else "Robustness: not measured.",
         "## Limits of use\n\n" + "\n".join(f"- {line}" for line in LIMITS),
         _made(run),
     ]
@@ -212,9 +209,12 @@ def _rated(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _coverage(row: Mapping[str, Any]) -> dict[str, Any]:
-    kind = row["clips that have"]
     rest = {k: v for k, v in row.items() if k != "clips that have"}
-    return {"modalities present": MODALITIES.get(kind, kind), **rest}
+    return {"modalities present": shown_names.modality(row["clips that have"]), **rest}
+
+
+def _robustness(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "condition": shown_names.corruption(row["condition"])}
 
 
 def _with_interval(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from emorec_tf.config import config
 from emorec_tf.config.clip import Clip
+from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import summary
 from emorec_tf.records import joining
@@ -26,6 +27,7 @@ from emorec_tf.training.experiment import Experiment
 from emorec_tf.training.run_dir import Run
 
 FEW = 3  # speakers that the title of a plot names
+ROBUSTNESS = "robustness.csv"
 ONE_SPLIT = "one split by speakers; test speakers unseen in training and selection"
 Rows = list[dict[str, Any]]
 
@@ -38,6 +40,7 @@ def evaluate(
     source: str | None = None,
     adapt: int | None = None,
     adapt_by: str = "speaker",
+    robustness: bool = True,
 ) -> dict[str, Any]:
     """Write metrics.json, predictions.csv, robustness.csv and a plot; return the metrics.
 
@@ -51,6 +54,7 @@ def evaluate(
             scored; the files are then written to ``adapted-N`` in the run's folder. None: as the
             run was trained.
         adapt_by: speaker or corpus: what a set is, with ``adapt``.
+        robustness: measure it; False: an earlier robustness.csv is removed.
 
     Raises:
         UserError: no such run or records, records of other settings, no test speakers, a source
@@ -71,7 +75,9 @@ def evaluate(
     task = run.task
     if protocol in RESTRICTED:
         task = task.restricted(experiment.subsets["test"])
-    found, clips, answers, conditions = _scored(run, trained, experiment, task, source)
+    if source is not None and not robustness:
+        raise UserError("--source corrupts waveforms for the robustness table; drop one of them")
+    found, clips, answers, conditions = _scored(run, trained, experiment, task, source, robustness)
     run = dataclasses.replace(run, config=experiment.settings)
     rows = _prediction_rows(run, experiment, clips, answers)
     default = LEAKY_NOTE if run.split.leaky else ONE_SPLIT
@@ -105,6 +111,7 @@ def _adapted(trained: Experiment, adapt: int, by: str) -> Experiment:
     """
     if trained.split.leaky:
         raise UserError("--adapt has no meaning where every speaker is known; drop it")
+    check(isinstance(adapt, int) and adapt >= 1, "adapt", adapt, "a number of clips from 1")
     given: dict[str, Any] = {"adapt": adapt, "adapt_by": by}
     if isinstance(trained.settings.data.adapt, int):
         del given["adapt_by"]  # it has its own rule
@@ -114,11 +121,16 @@ def _adapted(trained: Experiment, adapt: int, by: str) -> Experiment:
 
 
 def _scored(
-    run: Run, trained: Experiment, experiment: Experiment, task: Task, source: str | None
+    run: Run,
+    trained: Experiment,
+    experiment: Experiment,
+    task: Task,
+    source: str | None,
+    robustness: bool,
 ) -> tuple[dict[str, Any], list[Clip], np.ndarray, Rows]:
-    """Metrics, the scored clips, their answers [N, K] or [N], and the robustness table."""
+    """Metrics, the scored clips, their answers [N, K] or [N], and the robustness table or []."""
+    from emorec_tf.evaluation import robustness as tables
     from emorec_tf.evaluation import source_audio
-    from emorec_tf.records import corruptions
     from emorec_tf.training import adaptation, clip_familiarity, logits
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
@@ -143,12 +155,14 @@ def _scored(
     metrics = task.scores(clips, raw, temperature, trained.scored("train"), growth)
     metrics |= answering.summary(familiar)
     metrics["parameters"] = parameters
-    features, truth = experiment.settings.features, task.truth(clips)
-    conditions = corruptions.table(lambda c: answer(batches, c), truth, task.metrics, features)
+    answers = task.predictions(raw, (temperature or 1.0) * growth)
+    if not robustness:
+        return metrics, clips, answers, []
+    clean = tables.Clean(batches, answers, task.truth(clips), run.modalities)
+    features, audio = experiment.settings.features, None
     if source is not None:
         audio = source_audio.decoded(run.config, experiment.records, source, clips)
-        conditions += source_audio.rows(audio, batches, answer, truth, task.metrics)
-    return metrics, clips, task.predictions(raw, (temperature or 1.0) * growth), conditions
+    return metrics, clips, answers, tables.rows(clean, answer, task.metrics, features, audio)
 
 
 def _prediction_rows(
@@ -198,7 +212,10 @@ def _write(
     folder: Path, task: Task, metrics: dict[str, Any], rows: Rows, conditions: Rows, plot: bytes
 ) -> None:
     """Write the files of the scores; metrics.json comes last: then the others are whole."""
-    for name, table in (("predictions", rows), ("robustness", conditions)):
-        write_atomically(folder / f"{name}.csv", rows_to_csv(table))
+    write_atomically(folder / "predictions.csv", rows_to_csv(rows))
+    if conditions:
+        write_atomically(folder / ROBUSTNESS, rows_to_csv(conditions))
+    else:  # an earlier table may be that of other epochs
+        (folder / ROBUSTNESS).unlink(missing_ok=True)
     write_atomically(folder / f"{task.plot_name}.png", plot)
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=1))

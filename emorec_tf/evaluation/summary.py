@@ -7,6 +7,7 @@ from typing import Any
 from emorec_tf.datasets import corpora
 
 MOST_NAMES = 12
+NOT_MEASURED = "not measured"
 
 
 def speaker_names(metrics: dict[str, Any]) -> str:

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from emorec_tf.config import fields
 from emorec_tf.errors import UserError
+from emorec_tf.storage.paths import place
 from emorec_tf.training import run_dir
 
 if TYPE_CHECKING:
     import keras
 
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
+
+
+def names_of(adapt: Any, enrol: Any = None) -> list[str] | None:
+    """Name the recordings that a caller gave: a folder, a file, or several; None: none were given.
+
+    Args:
+        adapt: text, a path, or a list of them.
+        enrol: the same, by the argument's former name.
+
+    Raises:
+        UserError: something else, or both.
+    """
+    if adapt is not None and enrol is not None:
+        raise UserError("enrol is the former name of adapt; give one of them")
+    given = enrol if adapt is None else adapt
+    if given is None:
+        return None
+    names = [given] if isinstance(given, (str, Path)) else given
+    fits = isinstance(names, Iterable) and not isinstance(names, bytes)
+    names = list(names) if fits else [names]
+    for name in names:
+        what = "a folder or files of recordings; how many is asked of train and evaluate"
+        fields.check(isinstance(name, (str, Path)), "adapt", given, what)
+    return [str(name) for name in names]
 
 
 def check(run: run_dir.Run, clips: Sequence[str] | None) -> None:
@@ -21,6 +48,9 @@ def check(run: run_dir.Run, clips: Sequence[str] | None) -> None:
         raise UserError(
             "--adapt needs a folder or files of unlabelled recordings, not an empty name"
         )
+    for name in clips or ():
+        if not place(name).exists():
+            raise UserError(f"--adapt {name}: no such file or folder")
     if by_clips and clips is None:
         raise UserError(
             f"run {run.folder} adapts to speakers by their clips; give --adapt FOLDER with "
@@ -32,6 +62,12 @@ def check(run: run_dir.Run, clips: Sequence[str] | None) -> None:
             f"run {run.folder} was trained without --adapt K and keeps no "
             f"{run_dir.FEATURE_STANDARD}, so it cannot use {', '.join(clips[:3])}; drop --adapt"
         )
+
+
+def unreadable(errors: Sequence[UserError]) -> UserError:
+    """One error for recordings of which none can be read; it names the first."""
+    count = f"the {len(errors)} enrolment clips" if errors[1:] else "the enrolment clips"
+    return UserError(f"none of {count} can be read ({errors[0]}); give others with --adapt")
 
 
 def adapter(run: run_dir.Run, model: keras.Model) -> SpeakerAdapter:

@@ -41,6 +41,7 @@ class Wanted:
         folds: of the cross-validation within a corpus.
         overwrite: remove an earlier matrix in that folder.
         command: that does the same.
+        robustness: measure it in the cross-validations within a corpus.
     """
 
     run: str | Path | None = None
@@ -49,6 +50,7 @@ class Wanted:
     folds: int = 5
     overwrite: bool = False
     command: str = ""
+    robustness: bool = True
 
 
 def crosscorpus(
@@ -116,6 +118,7 @@ def made(given: Mapping[str, Any], wanted: Wanted) -> tuple[dict[str, Any], Path
         seeds=wanted.seeds,
         overwrite=wanted.overwrite,
         command=wanted.command,
+        robustness=wanted.robustness,
     )
     return matrix, folder
 

@@ -17,6 +17,7 @@ from emorec_tf.evaluation import run_card
 from emorec_tf.features import face_tracks
 from emorec_tf.features.decoded import AudioTrack, FaceTrack
 from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TRACK_SECONDS, TrackFrame
+from emorec_tf.inference import adapting
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.media_answer import answer_media
 from emorec_tf.inference.model_inputs import Inputs, batch_of
@@ -111,8 +112,7 @@ class Model:
         >>> adapted = model.adapt("clips/of-one-person")
         """
         check(by in ("speaker", "corpus"), "by", by, "speaker or corpus")
-        names = [clips] if isinstance(clips, (str, Path)) else clips
-        return Model(self.predictor.adapted([str(name) for name in names], by))
+        return Model(self.predictor.adapted(adapting.names_of(clips) or [], by))
 
     def predict_clip(
         self, path: str | Path, windows: Literal["auto", "on", "off"] = "auto"

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
 KINDS = ("audio", "face")
-
 log = logging.getLogger(__name__)
 
 
@@ -181,14 +180,18 @@ class Predictor:
         from emorec_tf.training import adaptation
 
         adapting.check(self.run, names)
-        clips = []
+        clips, unread = [], []
         for path in found(names):
             try:
                 clips.append(batch_of(self._heard(path)))
             except SetupError:
                 raise
             except UserError as error:
-                log.warning("%s; this enrolment clip does not count", error)
+                unread.append(error)
+        if unread and not clips:
+            raise adapting.unreadable(unread)
+        for error in unread:
+            log.warning("%s; this enrolment clip does not count", error)
         base = self.base or self.model
         model, own = adaptation.ready(self.run, base, DataConfig(adapt_by=by))
         fitted = own.fit_speaker(clips, model)

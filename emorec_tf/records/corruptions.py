@@ -191,6 +191,17 @@ def table(
     ]
 
 
+def modalities_changed(corruption: Corruption, inputs: Inputs) -> set[str]:
+    """Name the modalities whose arrays a corruption makes again, "audio" or "face".
+
+    It is tried on the first clip of ``inputs``; arrays that it hands through are unchanged.
+    """
+    one = {name: array[:1] for name, array in inputs.items()}
+    found = corruption(one)
+    changed = [name for name in one if found[name] is not one[name]]
+    return {"audio" if name.startswith("audio") else "face" for name in changed}
+
+
 def conditions(features: FeaturesConfig) -> dict[str, Corruption]:
     """All conditions for clips of these features, by name.
 

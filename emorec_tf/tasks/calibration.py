@@ -7,7 +7,11 @@ from scipy.special import log_softmax, softmax
 
 BINS = 15
 # Bounds of the search; outside, the softmax saturates or is uniform and the fit has no minimum.
-TEMPERATURE_RANGE = (0.05, 20.0)
+TEMPERATURE_RANGE = (0.05, 1000.0)
+# Logits of networks are fitted in this part, which is searched first and decides alone where it
+# holds the minimum. Beyond it are those of discriminant analysis of many features.
+FIRST_RANGE = (0.05, 20.0)
+PAST_BOUND = 0.01  # of the logarithm of a temperature
 NEAR_CHANCE = 0.95  # share of the likelihood of chance from which on a model knows nothing
 SMALLEST_GAIN = 1e-9  # of likelihood, over all clips, for which the logits are scaled at all
 # Of growth with unfamiliarity, and the unfamiliarity beyond which it stops.
@@ -31,7 +35,7 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     from scipy.optimize import minimize_scalar  # takes half a second, predict does not need it
 
     logits, labels = _checked(logits, labels)
-    low, high = np.log(TEMPERATURE_RANGE)
+    low, high = np.log(FIRST_RANGE)
     every = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
@@ -39,34 +43,32 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return -float(found[every, labels].sum() + found.mean())
 
     found = minimize_scalar(loss, bounds=(low, high), method="bounded")
+    if loss(high + PAST_BOUND) < found.fun:  # the loss has one minimum, which lies beyond
+        bounds = (high, np.log(TEMPERATURE_RANGE[1]))
+        found = minimize_scalar(loss, bounds=bounds, method="bounded")
     if loss(0.0) - found.fun < SMALLEST_GAIN:
         return 1.0  # every temperature is as good, as where all is right and certain
     return float(np.exp(found.x))
 
 
-def at_bound(temperature: float) -> bool:
-    """Whether a fit ended at a bound of the search, where it has no minimum."""
-    return any(abs(np.log(temperature / bound)) < 0.01 for bound in TEMPERATURE_RANGE)
-
-
 def bound_warning(temperature: float, nll_after: float, classes: int) -> str:
-    """Say in a line what a temperature at a bound means; "" where it means nothing bad.
+    """Say in a line what a temperature at or near a bound means; "" where it means nothing bad.
 
     Args:
         temperature: as fitted.
         nll_after: mean negative log-likelihood at this temperature, in nats.
         classes: how many there are.
     """
-    if not at_bound(temperature):
-        return ""
-    if temperature > 1:
-        if nll_after < NEAR_CHANCE * np.log(classes):
-            return ""  # the logits are large, as those of discriminant analysis
+    low, high = TEMPERATURE_RANGE[0] * np.exp(PAST_BOUND), FIRST_RANGE[1] / np.exp(PAST_BOUND)
+    if temperature > high and nll_after >= NEAR_CHANCE * np.log(classes):
+        # otherwise the logits are large, as those of discriminant analysis
         return (
-            f"temperature {temperature:.3g} is the highest that is tried: the validation clips are "
-            "predicted no better than by chance, and all probabilities are nearly equal; train "
-            "longer, or on more clips"
+            f"temperature {temperature:.3g} is very high: the validation clips are predicted no "
+            "better than by chance, and all probabilities are nearly equal; train longer, or on "
+            "more clips"
         )
+    if temperature >= low:
+        return ""
     return (
         f"temperature {temperature:.3g} is the lowest that is tried: nearly all probabilities are "
         "0 or 1; validate on more clips"
@@ -94,8 +96,13 @@ def temperature_and_slope(
         return nll(scaled(logits, np.exp(values[0]) * growth(values[1], unfamiliarity)), labels)
 
     start = [np.log(temperature(logits, labels)), 0.0]
-    bounds = [tuple(np.log(TEMPERATURE_RANGE)), (0, MOST_SLOPE)]
-    found = minimize(loss, start, bounds=bounds, method="L-BFGS-B").x
+    for low, high in (FIRST_RANGE, TEMPERATURE_RANGE):
+        if start[0] > np.log(high):
+            continue
+        bounds = [(np.log(low), np.log(high)), (0, MOST_SLOPE)]
+        found = minimize(loss, start, bounds=bounds, method="L-BFGS-B").x
+        if found[0] < np.log(high) - PAST_BOUND:
+            break
     return float(np.exp(found[0])), float(found[1])
 
 

@@ -20,7 +20,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.storage import quiet
 from emorec_tf.training import enrolment, transfer
 from emorec_tf.training import stages as pretraining
-from emorec_tf.training.stages import Stage, has_classifier
+from emorec_tf.training.stages import Stage, has_classifier, naming
 
 if TYPE_CHECKING:
     import keras
@@ -42,10 +42,8 @@ def check_settings(settings: Config) -> None:
     stages = pretraining.configs_of(settings)
     _check_own(settings)
     for file, own in stages.items():
-        try:
+        with naming(file):
             _check_own(own)
-        except UserError as error:
-            raise UserError(f"{file}: {error}") from error
 
 
 def note_ignored_features(settings: Config) -> None:
@@ -143,13 +141,20 @@ def _check_classifier(settings: Config) -> None:
     check(scale == "bins", "target_scale", scale, "bins under a classifier")
 
 
-def check_clips(experiment: Experiment) -> None:
-    """Refuse data that the settings cannot train on.
+def check_clips(experiment: Experiment, stages: Sequence[Stage] = ()) -> None:
+    """Refuse data that the settings of a run, or of its stages, cannot train on.
 
     Raises:
         UserError: one class, a class without training clips, none with what the network uses, less
             than one batch, or too few clips or speakers for enrolment or inner folds.
     """
+    _check_own_clips(experiment)
+    for stage in stages:
+        with naming(stage.file):
+            _check_own_clips(experiment.with_settings(stage.settings))
+
+
+def _check_own_clips(experiment: Experiment) -> None:
     classes, training = experiment.classes, experiment.train
     if len(classes) == 1:
         raise UserError(f"all clips are {classes[0]}; there is nothing to tell apart")
@@ -221,9 +226,13 @@ def check_networks(experiment: Experiment, stages: Sequence[Stage]) -> None:
     import keras
 
     try:
-        built = {s: _network(experiment.with_settings(s.settings)) for s in stages}
+        built = {}
+        for stage in stages:
+            with naming(stage.file):
+                built[stage] = _network(experiment.with_settings(stage.settings))
         for stage, network in built.items():
-            _check_trained(experiment.with_settings(stage.settings), network)
+            with naming(stage.file):
+                _check_trained(experiment.with_settings(stage.settings), network)
         settings = experiment.settings
         if settings.model.ensemble:
             return

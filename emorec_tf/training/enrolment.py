@@ -6,7 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from emorec_tf.config.clip import Clip
+from emorec_tf.config.clip import Clip, corpus_of
 from emorec_tf.config.config import DataConfig
 from emorec_tf.errors import UserError
 
@@ -20,7 +20,7 @@ def set_of(clip: Clip, by: str) -> str:
         clip: of any speaker.
         by: speaker, or corpus: "ravdess" of speaker "ravdess/01", "" of speakers without a prefix.
     """
-    return clip.speaker if by == "speaker" else clip.speaker.rpartition("/")[0]
+    return clip.speaker if by == "speaker" else corpus_of(clip.speaker)
 
 
 def named(name: str, by: str) -> str:

@@ -8,12 +8,13 @@ each other share them.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,15 @@ class Stage:
 def has_classifier(settings: Config) -> bool:
     """Whether a classical head is asked for."""
     return choices.parse(settings.model.classifier)[0] != "none"
+
+
+@contextlib.contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Put the config of a stage or an ensemble member before what is refused of it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
 
 
 def configs_of(settings: Config) -> dict[Path, Config]:
@@ -142,12 +152,15 @@ def of_file(file: Path, settings: Config) -> Config:
     """
     values = read_yaml(file)
     given = {k: v for k, v in values.items() if section_of(k) in ("model", "train")}
-    own = build(checked(given, file, ModelConfig, TrainConfig))
+    given = checked(given, file, ModelConfig, TrainConfig)
+    with naming(file):
+        own = build(given)
     classifier = has_classifier(own) and settings.model.ensemble is None
     if own.train.pretrain or own.model.ensemble or classifier:
         raise UserError(f"pretrain: {file} has stages of its own; name those here instead")
-    for kind in choices.NETWORK:
-        choices.check(kind, getattr(own.model, kind))
+    with naming(file):
+        for kind in choices.NETWORK:
+            choices.check(kind, getattr(own.model, kind))
     same = {name: getattr(settings.train, name) for name in ("seed", "precision", "jit")}
     if settings.model.ensemble and "precision" in values:
         same["precision"] = own.train.precision  # a network of its own

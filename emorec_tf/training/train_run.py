@@ -87,9 +87,11 @@ def start(experiment: Experiment, folder: Path, before: Sequence[Stage], overwri
     """
     from emorec_tf.training.distributed import sync
 
-    for own in [experiment, *(experiment.with_settings(stage.settings) for stage in before)]:
-        checks.check_clips(own)
-        cluster.check_batch(own.settings.train.batch_size, sync.replicas())
+    checks.check_clips(experiment, before)
+    cluster.check_batch(experiment.settings.train.batch_size, sync.replicas())
+    for stage in before:
+        with stages.naming(stage.file):
+            cluster.check_batch(stage.settings.train.batch_size, sync.replicas())
     wanted = Run(
         folder,
         experiment.settings,

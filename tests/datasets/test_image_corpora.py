@@ -91,6 +91,24 @@ def test_the_csv_is_read_as_images(tmp_path: Path, by_folder: bool) -> None:
     assert image_corpora.unpacked(path) == image_corpora.unpacked(path)
 
 
+def test_two_that_unpack_at_once_leave_one_folder(tmp_path: Path, monkeypatch) -> None:
+    path = table(tmp_path / "fer2013.csv", rows(9, np.random.default_rng(5)))
+    read, others = image_corpora._rows, []
+
+    def slower(table: Path):
+        if not others:  # another process starts and ends meanwhile
+            others.append("")
+            others.append(image_corpora.unpacked(table))
+        yield from read(table)
+
+    monkeypatch.setattr(image_corpora, "_rows", slower)
+    folder = image_corpora.unpacked(path)
+    assert folder == others[1]
+    assert len(list(folder.rglob("*.png"))) == 9
+    assert sorted(p.name for p in folder.iterdir()) == ["test", "train", "validation"]
+    assert not list(folder.parent.glob(".unpacking-*"))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 from sklearn.metrics import brier_score_loss, log_loss
 
 from emorec_tf.tasks import calibration
@@ -18,6 +19,7 @@ from emorec_tf.tasks.calibration import (
     risk_coverage,
     scaled,
     temperature,
+    temperature_and_slope,
 )
 
 
@@ -63,12 +65,41 @@ def test_few_correct_clips_do_not_give_full_confidence():
     many = temperature(np.tile(logits, (1000, 1)), np.tile(np.arange(3), 1000))
     assert many < 0.6
     wrong = temperature(logits, np.array([1, 2, 0]))
+    assert wrong > 900
     assert wrong == pytest.approx(TEMPERATURE_RANGE[1], rel=0.01)
     chance = float(np.log(3))
     assert "nearly equal" in bound_warning(wrong, chance, 3)
     assert bound_warning(wrong, 0.7, 3) == "", "large logits that tell the classes apart"
     assert "0 or 1" in bound_warning(TEMPERATURE_RANGE[0] * 1.001, 0.0, 3)
     assert [bound_warning(t, chance, 3) for t in (0.06, 1.0, 19.0)] == ["", "", ""]
+    assert "nearly equal" in bound_warning(19.99, chance, 3)
+    assert "nearly equal" in bound_warning(60.0, chance, 3)
+    assert bound_warning(60.0, 0.7, 3) == ""
+
+
+@pytest.mark.parametrize("true", [25.0, 140.0, 600.0])
+def test_large_scores_are_scaled_down(true):
+    """Discriminant analysis of many features gives logarithms of odds of hundreds."""
+    logits, labels = simulated(5_000, 6, seed=1)
+    assert temperature(logits * true, labels) == pytest.approx(true, rel=0.06)
+    fitted, slope = temperature_and_slope(logits * true, labels, np.zeros(len(labels)))
+    assert (fitted, slope) == (pytest.approx(true, rel=0.06), pytest.approx(0, abs=1e-6))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("true", [0.1, 0.9, 6.0, 17.0])
+def test_temperatures_within_the_former_bounds_are_those_of_before(seed, true):
+    """They were once searched from 0.05 to 20."""
+    logits, labels = simulated(200, 5, seed)
+    rows, every = logits * true, np.arange(len(labels))
+
+    def loss(log_temperature: float) -> float:
+        found = log_softmax(rows / np.exp(log_temperature), axis=1)
+        return -float(found[every, labels].sum() + found.mean())
+
+    before = minimize_scalar(loss, bounds=tuple(np.log((0.05, 20.0))), method="bounded")
+    assert np.exp(before.x) < 19.9
+    assert temperature(rows, labels) == pytest.approx(np.exp(before.x), rel=1e-6)
 
 
 def test_logits_that_no_temperature_changes_are_left_alone():

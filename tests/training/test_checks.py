@@ -12,6 +12,7 @@ import pytest
 import emorec_tf
 from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig, build
+from emorec_tf.crossval import main as crossval_main
 from emorec_tf.errors import UserError
 from emorec_tf.records import prepare_records
 from emorec_tf.train import main as train_main
@@ -69,6 +70,32 @@ def test_nothing_is_trained_before_a_wrong_member_is_refused(
     assert "wrong.yaml: refit is True" in capsys.readouterr().err
     left = sorted(p.name for p in tmp_path.iterdir())
     assert left == ["both.yaml", "voice.yaml", "wrong.yaml"]
+
+
+LDA = "classifier: lda\nrefit: true\ninner_folds: 9\nbatch_size: 4\n"
+
+
+@pytest.mark.parametrize("text", [
+    (FACE + LDA, "inner_folds is 9, but there are 3 speakers"),
+    (FACE + "batch_size: 99\n", "batch_size 99 is more than the 12 training clips"),
+    ("face: frames_as_channels(depth=0)\n", "face 'frames_as_channels' has no argument"),
+])  # fmt: skip
+def test_a_member_that_the_clips_refuse_is_named(
+    text: tuple[str, str], records: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, said = text
+    (tmp_path / "voice.yaml").write_text(AUDIO)
+    (tmp_path / "wrong.yaml").write_text(config)
+    (tmp_path / "both.yaml").write_text("ensemble: voice.yaml, wrong.yaml\n")
+    where = ["--records", str(records), "--run", str(tmp_path / "run"), "--batch_size=4"]
+    flags = [f"--{name}={value}" for name, value in SPLIT.items()]
+    assert train_main(["--config", str(tmp_path / "both.yaml"), *where, *flags]) == 1
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"{tmp_path / 'wrong.yaml'}: {said}" in line
+    assert not (tmp_path / "run").exists()
+    planned = ["--protocol=group_kfold:2", "--seeds=1"]
+    assert crossval_main(["--config", str(tmp_path / "both.yaml"), *where, *planned]) == 1
+    assert f"{tmp_path / 'wrong.yaml'}: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from emorec_tf.config.clip import corpus_of
 from emorec_tf.config.config import DataConfig
 from emorec_tf.errors import UserError
 from emorec_tf.training.enrolment import enrolment_clips, scored_clips, set_of, usable
@@ -41,6 +42,8 @@ def test_a_set_is_a_speaker_or_a_corpus(people):
     assert {set_of(c, "speaker") for c in prefixed} == {c.speaker for c in prefixed}
     assert {set_of(c, "corpus") for c in prefixed} == {"ravdess", "emodb"}
     assert {set_of(c, "corpus") for c in people} == {""}, "a corpus alone has no prefix"
+    nested = dataclasses.replace(people[0], speaker="own/kitchen/anna")
+    assert set_of(nested, "corpus") == corpus_of(nested.speaker) == "own", "one rule for all"
     data = DataConfig(adapt=5, adapt_by="corpus")
     drawn = enrolment_clips(prefixed, data, seed=0)
     assert sorted(set_of(c, "corpus") for c in drawn) == ["emodb"] * 5 + ["ravdess"] * 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import types
 import wave
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import pytest
 from conftest import TRAIN_FLAGS
 from untrained_runs import untrained
 
+import emorec_tf
 from emorec_tf.config import config
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import DataConfig, FeaturesConfig
 from emorec_tf.errors import UserError
 from emorec_tf.inference import predictor
+from emorec_tf.predict import main as predict_main
 from emorec_tf.train import main as train_main
 from emorec_tf.training import run_dir, speaker_adaptation
 from emorec_tf.training.enrolment import enrolment_clips, usable
@@ -135,7 +138,7 @@ def test_files_without_speech_do_not_count(features, tmp_path: Path):
     predictor.load(str(folder), adapt=str(clips), speech_check=False)
 
 
-def test_a_damaged_clip_is_named_and_does_not_count(features, tmp_path: Path, caplog):
+def test_what_cannot_be_read_is_said_once(features, tmp_path: Path, caplog, capsys):
     folder, clips = tmp_path / "run", tmp_path / "clips"
     folder.mkdir()
     clips.mkdir()
@@ -143,8 +146,49 @@ def test_a_damaged_clip_is_named_and_does_not_count(features, tmp_path: Path, ca
     (clips / "broken.wav").write_bytes(b"RIFF")
     with (
         caplog.at_level(logging.WARNING),
-        pytest.raises(UserError, match="none of the enrolment clips can be read"),
+        pytest.raises(
+            UserError, match=r"clips can be read \(.*broken\.wav.*\); give others"
+        ) as one,
     ):
         predictor.load(str(folder), adapt=str(clips))
+    assert not caplog.records
+    assert str(one.value).count("broken.wav") == 1
+    missing = tmp_path / "missing"
+    with pytest.raises(UserError, match=f"--adapt {missing}: no such file or folder"):
+        predictor.load(str(folder), adapt=str(missing))
+    words = [f"--run={folder}", f"--adapt={missing}", str(clips / "broken.wav")]
+    assert predict_main(words) == 1
+    assert capsys.readouterr().err == f"error: --adapt {missing}: no such file or folder\n"
+    assert not caplog.records
+
+
+def test_a_damaged_clip_among_others_is_named_and_does_not_count(features, tmp_path: Path, caplog):
+    folder, clips = tmp_path / "run", tmp_path / "clips"
+    folder.mkdir()
+    clips.mkdir()
+    enrolling(folder, features, fusion="audio_only")
+    (clips / "broken.wav").write_bytes(b"RIFF")
+    noise = np.random.default_rng(0).normal(0, 3000, 16000).astype("<i2")
+    with wave.open(str(clips / "noise.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", "not compressed"))
+        file.writeframes(noise.tobytes())
+    with caplog.at_level(logging.WARNING):
+        predictor.load(str(folder), adapt=str(clips), speech_check=False)
     assert "broken.wav" in caplog.text
     assert "does not count" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", [3, 2.5, b"clips", [3], ""])
+def test_recordings_are_named_by_text_or_paths(features, tmp_path: Path, wrong):
+    enrolling(tmp_path, features, fusion="audio_only")
+    with pytest.raises(UserError, match="adapt") as error:
+        emorec_tf.load(tmp_path, adapt=wrong)
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match="enrol is the former name of adapt"):
+        emorec_tf.load(tmp_path, adapt=str(tmp_path), enrol=str(tmp_path))
+
+
+def test_an_open_model_is_not_adapted_by_a_number():
+    model = emorec_tf.Model(types.SimpleNamespace(adapted=None))
+    with pytest.raises(UserError, match="adapt is 3; it must be a folder or files of recordings"):
+        model.adapt(3)

@@ -25,7 +25,7 @@ from emorec_tf.storage.files import write_atomically
 TEMPLATE = Path(__file__).with_name("report_page.html.j2")
 NO_FACE = ("voice, no face", "neither")
 ABSENT = {
-    "robustness": "No robustness.csv: the run was not evaluated with missing modalities.",
+    "robustness": "Robustness: not measured (no robustness.csv).",
     "training": "No history.csv: there are no training curves.",
     "slices": "No subgroups: the clips' traits are unknown; --records FOLDER gives sex, age, ...",
 }

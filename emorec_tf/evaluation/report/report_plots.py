@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from emorec_tf.evaluation.crossval_results import FinishedRun
 from emorec_tf.evaluation.model_card import MODE_NAMES, baseline
+from emorec_tf.evaluation.shown_names import corruption
 from emorec_tf.tasks import plots
 
 
@@ -76,7 +77,7 @@ def _optional(run: FinishedRun, found: Mapping[str, Any]) -> dict[str, tuple[Fig
     if found["robustness"] and run.classes:
         names, uars = ([row[k] for row in found["robustness"]] for k in ("condition", "uar"))
         drawn["robustness"] = (
-            plots.conditions_figure(names, uars, scores["chance_uar"], leaky),
+            plots.conditions_figure([*map(corruption, names)], uars, scores["chance_uar"], leaky),
             f"UAR with missing or corrupted modalities, {MODE_NAMES[run.mode]}. {base}",
         )
     if histories:

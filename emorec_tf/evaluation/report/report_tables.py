@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from emorec_tf.evaluation import shown_names
 from emorec_tf.evaluation.crossval_results import FinishedRun
-from emorec_tf.evaluation.model_card import MODALITIES, baseline, between, percent, plain
+from emorec_tf.evaluation.model_card import baseline, between, percent, plain
 from emorec_tf.evaluation.subgroups import INCONCLUSIVE
 from emorec_tf.storage.files import rows_to_csv
 
@@ -17,6 +18,7 @@ SLICES_NOTE = (
 )
 HEADINGS = {"uar": "UAR", "war": "WAR", "ccc": "CCC", "pcc": "PCC", "rmse": "RMSE"}
 HEADINGS |= {"clips that have": "modalities present", "follows": "conclusion", "figure": "metric"}
+SHOWN = {"clips that have": shown_names.modality, "condition": shown_names.corruption}
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -127,7 +129,7 @@ def _shown(row: Mapping[str, Any], rated: bool) -> dict[str, str]:
         elif isinstance(value, float) or value is None:
             words[key] = percent(value)
         else:
-            words[key] = MODALITIES.get(value, str(value))
+            words[key] = SHOWN.get(key, str)(value)
         if row.get(f"{key}_ci95") and key != "gap":
             words[key] += f" ({between(row[f'{key}_ci95'])})"
     return words
