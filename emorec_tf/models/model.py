@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 AUDIO_INPUTS = ("audio", "audio_mask")
 
+STANDARDISE = "standardise"  # name of the layer
+
 
 def input_tensors(features: FeaturesConfig, any_frames: bool = False) -> dict[str, Tensor]:
     """One Keras input per array of the schema; masks are float32, the rest as stored.
@@ -139,7 +141,7 @@ def standardising(mean: np.ndarray, deviation: np.ndarray, scalar: bool) -> kera
         mean, variance = np.full_like(mean, mean.mean()), variance + np.square(mean - mean.mean())
         variance = np.full_like(mean, variance.mean())
     return keras.layers.Normalization(
-        mean=mean, variance=variance, dtype="float32", name="standardise"
+        mean=mean, variance=variance, dtype="float32", name=STANDARDISE
     )
 
 

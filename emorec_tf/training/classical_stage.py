@@ -69,9 +69,9 @@ class FeatureRows:
             return logits.logits_of(self.features, batches, self.adapter, copy)
 
         if self.keeps:
-            key = kept_rows.key_of(
-                self.features, self.experiment.records, f"features, copy {number} of {self.copies}"
-            )
+            purpose = "clips" if copy is None else f"copy {number} of {self.copies}"
+            given = self.experiment.settings, self.experiment.records
+            key = kept_rows.key_of(self.features, *given, purpose)
             values, clips = kept_rows.rows_of(key, clips, compute)
         else:
             values, clips = compute(clips)

@@ -143,8 +143,12 @@ def _embeddings(
     widths = branch_outputs.widths_of(network)
     if not kept_rows.is_possible(experiment.settings):
         return *compute(clips), widths
-    branches = keras.Model(network.input, network.output["tokens"])
-    key = kept_rows.key_of(branches, experiment.records, "embedding")
+    tokens = network.output["tokens"]
+    # With one token per clip, the embedding is what a classical head is fitted to.
+    what = "clips" if all(values.shape[1] == 1 for values, _ in tokens) else "embeddings"
+    key = kept_rows.key_of(
+        keras.Model(network.input, tokens), experiment.settings, experiment.records, what
+    )
     return *kept_rows.rows_of(key, clips, compute), widths
 
 

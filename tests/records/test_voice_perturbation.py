@@ -133,7 +133,8 @@ def test_a_telephone_copy_is_what_filtering_the_waveform_gives(monkeypatch) -> N
     filtered = inputs_of([sosfiltfilt(band, wave).astype(np.float32)], features)["audio"]
     loud = filtered > filtered.max() - 15  # inside the band
     assert loud.mean() > 0.2
-    assert np.abs(found - filtered)[loud].mean() < 0.5  # decibels
+    difference = np.abs(found - filtered)[loud]
+    assert np.quantile(difference, 0.9) < 0.1  # decibels; ends of the band differ more
 
 
 def test_both_kinds_of_copies_come_in_order() -> None:

@@ -49,9 +49,9 @@ def test_later_folds_compute_only_what_is_new_and_give_the_same(
     kept = crossvalidated(tmp_path, demo_records, "kept")
     assert read
     assert len(read) == len(set(read))  # no clip twice for the same purpose
-    # Features, a copy and embeddings of audio in each fold, whose standardisation differs; of the
-    # face features and embeddings, the same in both folds.
-    assert len({key for key, _ in read}) == 2 * 3 + 2
+    # A fold has its own audio features, as their standardisation differs, and copies of them; the
+    # face features are the same in both. Embeddings are the same as features.
+    assert len({key for key, _ in read}) == 2 * 2 + 1
     monkeypatch.setattr(kept_rows, "is_possible", lambda settings: False)
     fresh = crossvalidated(tmp_path, demo_records, "fresh")
     for name in ("predictions.csv", "temperatures.csv"):
@@ -74,9 +74,10 @@ def test_only_frozen_branches_that_are_not_adapted_are_kept() -> None:
     assert not kept_rows.is_possible(build({"audio": "conv1d"}, fixed))
 
 
-def test_what_was_used_longest_ago_is_forgotten_first(
-    people: list[Clip], monkeypatch: pytest.MonkeyPatch
+def test_what_memory_forgets_is_on_disk_and_damage_only_costs_time(
+    people: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("EMOREC_CACHE", str(tmp_path))
     kept_rows.clear()
     asked: list[str] = []
 
@@ -84,10 +85,30 @@ def test_what_was_used_longest_ago_is_forgotten_first(
         asked.extend(clip.clip_id for clip in clips)
         return np.ones((len(clips), 4)), list(clips)
 
-    monkeypatch.setattr(kept_rows, "LIMIT_BYTES", 2 * 32 * 3)
+    file_bytes = 1000
+    monkeypatch.setattr(kept_rows, "LIMIT_BYTES", file_bytes)
     for key in "a", "b", "a", "c", "a", "b":
         rows, clips = kept_rows.rows_of(key, people[:3], compute)
         assert rows.shape == (3, 4)
         assert [c.clip_id for c in clips] == sorted(c.clip_id for c in people[:3])
-    assert len(asked) == 3 * 4  # a, b, c, and b again
+    assert len(asked) == 3 * 3
+    kept_rows.clear()
+    (file,) = (tmp_path / "features").glob("c.npz")  # the others were above the limit
+    kept_rows.rows_of("c", people[:4], compute)
+    assert len(asked) == 3 * 3 + 1  # the one that is new
+    file.write_bytes(b"damaged")
+    kept_rows.clear()
+    kept_rows.rows_of("c", people[:3], compute)
+    assert len(asked) == 3 * 4 + 1
+    kept_rows.clear()
+
+
+def test_a_cache_folder_that_cannot_be_written_is_done_without(
+    people: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EMOREC_CACHE", str(tmp_path / "file"))
+    kept_rows.clear()
+    rows, _ = kept_rows.rows_of("x", people[:2], lambda clips: (np.ones((2, 3)), list(clips)))
+    assert rows.shape == (2, 3)
     kept_rows.clear()
