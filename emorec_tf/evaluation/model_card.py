@@ -66,6 +66,15 @@ def model_card(run: FinishedRun, found: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def mode_meaning(run: FinishedRun) -> str:
+    """Say what the model knew of its test speakers."""
+    if run.mode == "enrolled" and run.facts.get("enrol") == "self":
+        return "the audio of each clip was normalised by the clip itself, without enrolment clips"
+    if run.mode == "enrolled" and run.facts.get("adapt_by") == "corpus":
+        return MODE_MEANING[run.mode].replace("speaker", "corpus")
+    return MODE_MEANING[run.mode]
+
+
 def percent(value: float | None) -> str:
     """Write a share with one decimal: 0.1234 is 12.3 %."""
     return "-" if value is None else f"{100 * value:.1f} %"
@@ -192,7 +201,7 @@ def _protocol(run: FinishedRun) -> str:
     return (
         f"## Protocol\n\n`{facts['protocol']}`, {_folds(run)}, fingerprint "
         f"`{facts['protocol_stamp']}`. {MODE_NAMES[run.mode].capitalize()}: "
-        f"{MODE_MEANING[run.mode]}. "
+        f"{mode_meaning(run)}. "
         f"{'Epoch was' if run.task.rating else 'Epoch and temperature were'} selected on {on}."
         + (f"\n{notes}" if notes else "")
     )

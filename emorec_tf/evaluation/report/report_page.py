@@ -113,7 +113,7 @@ def section(run: FinishedRun, found: Mapping[str, Any], folder: Path) -> dict[st
         "scope": run.scope,
         "not_comparable": NOT_COMPARABLE,
         "mode": model_card.MODE_NAMES[run.mode],
-        "mode_meaning": model_card.MODE_MEANING[run.mode],
+        "mode_meaning": model_card.mode_meaning(run),
         "protocol": facts["protocol"],
         "fingerprint": facts["protocol_stamp"],
         "notes": facts["notes"],
