@@ -122,6 +122,7 @@ def section(run: FinishedRun, found: Mapping[str, Any], folder: Path) -> dict[st
         "scores": found["scores"],
         "calibration": found.get("calibration"),
         "no_face": sum(faceless),
+        "tested": model_card.tested(run),
         "seed_count": len(found["seeds"]),
         "fold_count": f"{len(found['folds'])} of {whole(facts)[0]} folds",
         "plots": plots,
