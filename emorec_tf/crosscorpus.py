@@ -77,10 +77,8 @@ def print_matrix(matrix: dict[str, Any], folder: Path) -> None:
 
     title, head, rows = corpus_tables.overview(matrix)
     show(head, rows, f"{folder}: {title}")
-    for cell in matrix["cells"]:
-        say(corpus_tables.line(cell))
-    for train, test in matrix["missing"]:
-        say(f"{train} on {test}: no score")
+    for line in corpus_tables.lines(matrix):
+        say(line)
     say(f"written: {folder}/matrix.csv, matrix.json, matrix.png, predictions/")
 
 

@@ -72,7 +72,7 @@ def run(argv: Sequence[str] | None) -> int:
 
 def print_table(metrics: dict[str, Any], loaded: run_dir.Run, folder: Path) -> None:
     """Print scores and recalls, and where the files are."""
-    speakers = f"{summary.speaker_mode(metrics)}, speakers {summary.speaker_names(metrics)}"
+    speakers = f"{summary.speaker_mode(metrics)}, {summary.tested_on(metrics)}"
     rows = summary.score_rows(metrics)
     if loaded.classes:
         before = f"without {metrics['ece_before']:.3f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from emorec_tf.evaluation.crosscorpus_files import left_out_line
 from emorec_tf.evaluation.model_card import between, percent
 
 MEAN = "mean elsewhere"
@@ -21,15 +22,18 @@ def overview(matrix: Mapping[str, Any]) -> Words:
     """Rows are training sets, columns tested corpora; the last row is chance."""
     columns = list(matrix["columns"])
     cells = {(cell["train"], cell["test"]): cell for cell in matrix["cells"]}
+    lacking = {(one["train"], one["test"]): one["lacks"] for one in matrix.get("unusable", ())}
     rows = []
     for name in matrix["rows"]:
         mean = matrix["means"].get(name)
-        shown = [_score(cells.get((name, column))) for column in columns]
-        rows.append([name, *shown, "-" if mean is None else percent(mean)])
+        shown = [
+            _score(cells.get((name, column)), lacking.get((name, column))) for column in columns
+        ]
+        rows.append([_label(matrix, name), *shown, "-" if mean is None else f"{100 * mean:.1f}"])
     chance = [_chance(matrix["chance"].get(column, [])) for column in columns]
     return (
-        f"UAR in the matrix of corpora ({WITHIN} within the corpus)",
-        ["trained on", *columns, MEAN],
+        f"UAR in %, rows: trained on; columns: tested on ({WITHIN} within the corpus)",
+        ["trained on", *(f"on {column}" for column in columns), MEAN],
         [*rows, ["chance", *chance, ""]],
     )
 
@@ -43,7 +47,7 @@ def details(matrix: Mapping[str, Any], row: str | None = None) -> Words:
     """
     rows = [
         [
-            *([cell["train"]] if row is None else []),
+            *([_label(matrix, cell["train"])] if row is None else []),
             cell["test"] + WITHIN * cell["within"],
             f"{cell['n']} ({cell['speakers']})",
             percent(cell["war"]),
@@ -80,13 +84,46 @@ def row_of(matrix: Mapping[str, Any], row: str) -> Words:
     return row, [*head, "ECE", "predicted most", "recalls in %"], rows
 
 
-def line(cell: Mapping[str, Any]) -> str:
-    """Say in one line what a cell predicts."""
-    pair = f"{cell['train']} on {cell['test']}{WITHIN * cell['within']}"
+def lines(matrix: Mapping[str, Any]) -> list[str]:
+    """Say in a line what each cell predicts, or that it has no score."""
+    found = [f"{_pair(matrix, cell)}: {_line(cell)}" for cell in matrix["cells"]]
+    return found + [f"{one}: no score{why}" for one, why in _missing(matrix)]
+
+
+def missing(matrix: Mapping[str, Any]) -> list[str]:
+    """Name the pairs without a score, and why where all clips lack what the model uses."""
+    return [f"{one}{why}" for one, why in _missing(matrix)]
+
+
+def _missing(matrix: Mapping[str, Any]) -> list[tuple[str, str]]:
+    lacking = {(one["train"], one["test"]): one for one in matrix.get("unusable", ())}
+    found = []
+    for train, test in matrix.get("missing", ()):
+        one, why = lacking.get((train, test)), ""
+        if one:
+            why = f" ({left_out_line(one['left_out'], one['lacks'], one['left_out'])})"
+        found.append((_pair(matrix, {"train": train, "test": test, "within": False}), why))
+    return found
+
+
+def _pair(matrix: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
+    trained = matrix.get("labels", {}).get(cell["train"], cell["train"])
+    before = "" if "trained on" in trained else "trained on "
+    return f"{before}{trained}, tested on {cell['test']}{WITHIN * cell['within']}"
+
+
+def _label(matrix: Mapping[str, Any], row: str) -> str:
+    """A row's name, of a trained model with its corpora."""
+    return str(matrix.get("labels", {}).get(row, row))
+
+
+def _line(cell: Mapping[str, Any]) -> str:
+    count = cell.get("left_out", 0)
+    rest = f"; {left_out_line(count, cell['lacks'], cell['n'] + count)}" if count else ""
     return (
-        f"{pair}: {cell['n']} clips, {cell['speakers']} speakers, accuracy {percent(cell['war'])}, "
+        f"{cell['n']} clips, {cell['speakers']} speakers, accuracy {percent(cell['war'])}, "
         f"calibration error {percent(cell['ece'])}, says {cell['most_predicted']} in "
-        f"{100 * cell['share']:.0f} %; recalls in %: {recalls(cell)}"
+        f"{100 * cell['share']:.0f} %; recalls in %: {recalls(cell)}{rest}"
     )
 
 
@@ -96,9 +133,9 @@ def recalls(cell: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {100 * recall:.0f}" for name, recall in found)
 
 
-def _score(cell: Mapping[str, Any] | None) -> str:
+def _score(cell: Mapping[str, Any] | None, lacks: str | None) -> str:
     if cell is None:
-        return "-"
+        return f"no {lacks}" if lacks else "-"
     low_high = cell["uar_ci95"]
     interval = f" ({100 * low_high[0]:.0f} to {100 * low_high[1]:.0f})" if low_high else ""
     return f"{100 * cell['uar']:.1f}{interval}{WITHIN * cell['within']}"

@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from emorec_tf.config.clip import SEPARATOR, Clip
 from emorec_tf.config.config import flat
 from emorec_tf.config.fields import check
@@ -21,7 +23,8 @@ from emorec_tf.datasets.labels import class_names
 from emorec_tf.datasets.speakers import normal_form
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import crosscorpus_files as files
-from emorec_tf.evaluation import crossvalidation
+from emorec_tf.evaluation import crossval_files, crossvalidation
+from emorec_tf.evaluation.cell_progress import Progress
 from emorec_tf.evaluation.crosscorpus_plan import Answers, ModelRow, Plan, Training
 from emorec_tf.evaluation.environment import machine, versions
 from emorec_tf.evaluation.fold_training import Work, train_fold
@@ -90,14 +93,18 @@ def crosscorpus(
         write_atomically(folder / files.FACTS, json.dumps(facts, indent=1))
     for note in planned.notes:
         _LOG.info("note: %s", note)
+    progress = Progress(planned, seeds)
     for model in planned.models:
-        _score_model(planned, model, folder)
+        _score_model(planned, model, folder, progress)
     for seed in range(seeds):
         for training in planned.trainings:
-            _train_whole(planned, training, seed, folder)
+            _train_whole(planned, training, seed, folder, progress)
     for training in planned.trainings:
         if training.within:
             place = files.row_folder(folder, training.row) / files.WITHIN
+            names = [fold.name for fold in training.within.folds]
+            if not crossval_files.all_done(place, seeds, names):
+                progress.say(training.row, training.row)
             more: dict[str, Any] = {"command": command, "robustness": robustness}
             crossvalidation.crossval(training.within, place, seeds=seeds, **more)
             files.join(folder)
@@ -171,7 +178,9 @@ def _model_facts(run: Run) -> dict[str, Any]:
     return {"dataset": run.source["dataset"], "classes": run.classes, "stamp": sha256(text)[:8]}
 
 
-def _train_whole(planned: Plan, training: Training, seed: int, folder: Path) -> None:
+def _train_whole(
+    planned: Plan, training: Training, seed: int, folder: Path, progress: Progress
+) -> None:
     """Train on all of a training set and score the other corpora; nothing if that was done."""
     row, left = training.row, training.held_out
     target = files.run_folder(folder, row, left, seed)
@@ -186,6 +195,7 @@ def _train_whole(planned: Plan, training: Training, seed: int, folder: Path) -> 
     def score(run: Run) -> None:
         answers = run_answers(run, records)
         for corpus in training.tested:
+            progress.say(row, corpus, seed)
             clips = [c for c in planned.parts[corpus] if c.emotion in run.classes]
             _write(files.scored_on(run.folder, corpus), run, seed, clips, answers)
 
@@ -207,12 +217,15 @@ def run_answers(run: Run, records: Records) -> Answers:
     Args:
         run: trained and calibrated.
         records: of the run's features.
+
+    Returns:
+        The function; rows of clips that have nothing of what the model uses are NaN.
     """
     from emorec_tf.training import clip_familiarity, logits
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
     model = run_dir.load_model(run.model_file)
-    answering = clip_familiarity.Answering(model, run)
+    answering, used = clip_familiarity.Answering(model, run), set(run.modalities)
 
     def answers(clips: Sequence[Clip]) -> Any:
         subsets = {"train": (), "validation": (), "test": clips}
@@ -224,12 +237,14 @@ def run_answers(run: Run, records: Records) -> Answers:
         adapter.fit(experiment, scored, model)
         batches = logits.ClipBatches(records, scored)
         raw, ordered, growth, _ = answering.logits_of(batches, adapter)
-        return run.task.predictions(raw, (run.temperature or 1.0) * growth), ordered
+        found = np.array(run.task.predictions(raw, (run.temperature or 1.0) * growth))
+        found[[not records.modalities[clip.clip_id] & used for clip in ordered]] = np.nan
+        return found, ordered
 
     return answers
 
 
-def _score_model(planned: Plan, model: ModelRow, folder: Path) -> None:
+def _score_model(planned: Plan, model: ModelRow, folder: Path, progress: Progress) -> None:
     """Score a trained model on each corpus, without the speakers that it was trained on."""
     run = model.run
     for corpus, part in planned.parts.items():
@@ -240,7 +255,7 @@ def _score_model(planned: Plan, model: ModelRow, folder: Path) -> None:
         if not clips:
             _LOG.info("note: %s was trained on all speakers of %s: no score", model.name, corpus)
             continue
-        _LOG.info("%s on %s: %d clips", model.name, corpus, len(clips))
+        progress.say(model.name, corpus)
         target.parent.mkdir(parents=True, exist_ok=True)
         _write(target, run, run.config.train.seed, clips, model.answers)
     files.join(folder)
@@ -269,11 +284,16 @@ def _datasets(run: Run) -> list[str]:
 
 
 def _write(path: Path, run: Run, seed: int, clips: Sequence[Clip], answers: Answers) -> None:
-    """Write predictions on one corpus."""
+    """Write predictions on one corpus; without what the model uses, a clip has none."""
     probabilities, ordered = answers(clips)
+    unusable = np.isnan(probabilities).any(1)
+    lacks = " or ".join(run.modalities)
     rows = [
         {"clip_id": clip.clip_id, "speaker": clip.speaker, "label": clip.emotion, "seed": seed}
-        | run.task.columns(shares)
-        for clip, shares in zip(ordered, probabilities, strict=True)
+        | ({files.LACKS: lacks * bool(lacking)} if unusable.any() else {})
+        | (dict.fromkeys(run.classes, "") if lacking else run.task.columns(shares))
+        for clip, shares, lacking in zip(ordered, probabilities, unusable, strict=True)
     ]
+    if unusable.any():
+        _LOG.info("note: %s", files.left_out_line(int(unusable.sum()), lacks, len(rows)))
     write_atomically(path, rows_to_csv(rows))

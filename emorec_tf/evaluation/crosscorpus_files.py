@@ -25,6 +25,7 @@ MATRIX = "matrix.json"
 CORPUS, OTHERS, MODEL = "corpus", "others", "model"  # kinds of rows
 ALL_OTHERS = "all others"
 WITHIN = "within"
+LACKS = "lacks"  # column of predictions, where some clips have nothing of what the model uses
 Row = dict[str, Any]
 Table = list[Row]
 
@@ -101,12 +102,12 @@ def join(folder: Path) -> dict[str, Any]:
     with alone(folder / ".lock"):
         facts = planned(folder)
         columns = list(facts["corpora"])
-        cells = []
+        cells, unusable = [], []
         for row in facts["rows"]:
             for column in columns:
                 found = _cell(folder, facts, row, column)
                 if found:
-                    cells.append(found)
+                    (cells if "uar" in found else unusable).append(found)
         rows = [row["name"] for row in facts["rows"]]
         means = {row: mean_elsewhere(cells, row) for row in rows}
         matrix: dict[str, Any] = {
@@ -116,11 +117,14 @@ def join(folder: Path) -> dict[str, Any]:
             "means": means,
             "chance": {column: _chance(cells, column) for column in columns},
             "missing": _missing(facts, cells),
+            "labels": {row["name"]: _label(facts, row) for row in facts["rows"]},
+            **({"unusable": unusable} if unusable else {}),
         }
         if not cells:
             return matrix
         write_atomically(folder / "matrix.csv", rows_to_csv([*map(corpus_scores.flat, cells)]))
-        figure = matrix_plot.matrix_figure(rows, columns, cells, means)
+        drawn = (rows, columns, cells, means, matrix["labels"], unusable)
+        figure = matrix_plot.matrix_figure(*drawn)
         write_atomically(folder / "matrix.png", plots.png(figure))
         write_atomically(folder / MATRIX, json.dumps(matrix, indent=1))
         return matrix
@@ -133,8 +137,16 @@ def mean_elsewhere(cells: Sequence[Row], row: str) -> float | None:
 
 
 def _cell(folder: Path, facts: dict[str, Any], row: Row, column: str) -> Row | None:
-    """Score a pair and write its predictions; None where nothing is there to score."""
-    rows = _rows(folder, facts, row, column)
+    """Score a pair and write its predictions; None where nothing is there to score.
+
+    Where all clips lack what the model uses, only their number and what they lack.
+    """
+    every = _rows(folder, facts, row, column)
+    lacking = {line["clip_id"]: line[LACKS] for line in every if line.get(LACKS)}
+    rows = [{k: v for k, v in one.items() if k != LACKS} for one in every if not one.get(LACKS)]
+    left_out = {"left_out": len(lacking), LACKS: next(iter(lacking.values()))} if lacking else {}
+    if lacking and not rows:
+        return {"train": row["name"], "test": column, **left_out}
     found = corpus_scores.cell(rows)
     if found is None:
         return None
@@ -143,7 +155,26 @@ def _cell(folder: Path, facts: dict[str, Any], row: Row, column: str) -> Row | N
     write_atomically(path, rows_to_csv(rows))
     within = column in row["trained_on"]
     marks = {"train": row["name"], "test": column, "kind": row["kind"], "within": within}
-    return {**marks, **found}
+    return {**marks, **found, **left_out}
+
+
+def left_out_line(count: int, lacks: str, clips: int) -> str:
+    """Say how many clips have nothing of what a model uses."""
+    if count == clips:
+        return f"no clip of {clips} has {'a face' if lacks == 'face' else lacks}"
+    verb, left = ("has", "is") if count == 1 else ("have", "are")
+    return f"{count} of {clips} clips {verb} no {lacks} and {left} left out"
+
+
+def _label(facts: dict[str, Any], row: Row) -> str:
+    """Say what a row was trained on: "ravdess", "mine (trained on ravdess)", "all others"."""
+    if row["kind"] != MODEL:
+        return str(row["name"])
+    dataset = str(facts["models"].get(row["name"], {}).get("dataset", ""))
+    # A corpus of the matrix counts where speakers of it were trained on.
+    unknown = set(facts["corpora"]) - set(row["trained_on"])
+    names = [name for name in dataset.split("+") if name and name not in unknown]
+    return f"{row['name']} (trained on {'+'.join(names)})" if names else str(row["name"])
 
 
 def _rows(folder: Path, facts: dict[str, Any], row: Row, column: str) -> Table:

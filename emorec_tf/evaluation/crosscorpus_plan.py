@@ -25,7 +25,8 @@ from emorec_tf.training.run_dir import Run
 
 ALL_SPEAKERS = "all speakers"
 LEAVE_ONE_OUT = "leave_one_corpus_out"
-# a model's probabilities [N, K] of clips, and the clips in the same order
+# a model's probabilities [N, K] of clips, NaN of those that have nothing of what it uses, and the
+# clips in the same order
 Answers = Callable[[Sequence[Clip]], tuple[np.ndarray, Sequence[Clip]]]
 
 

@@ -9,6 +9,7 @@ TensorFlow here: what is joined was written by ``evaluate``.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,12 @@ def is_done(folder: Path) -> bool:
     except ValueError:  # damaged: evaluate writes it again
         return False
     return run.is_finished() and scored.get("epochs") == len(run.history)
+
+
+def all_done(folder: Path, seeds: int, folds: Sequence[str]) -> bool:
+    """Whether every fold is done, by each random seed."""
+    pairs = [(seed, fold) for seed in range(seeds) for fold in folds]
+    return all(is_done(fold_folder(folder, *pair)) for pair in pairs)
 
 
 def planned(folder: Path) -> dict[str, Any]:

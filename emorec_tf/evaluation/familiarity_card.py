@@ -96,8 +96,9 @@ def _table(measured: dict[str, Any]) -> str:
     ]
     return (
         f"Familiarity separates clips of the corpus from clips of another with AUROC "
-        f"{measured['auroc']:.3f}. Calibration error (ECE) {measured['ece_on']:.3f} on the corpus, "
-        f"{measured['ece_off']:.3f} off it. Error rate of the most confident clips:\n\n"
+        f"{measured['auroc']:.3f}. Calibration error (ECE) {100 * measured['ece_on']:.1f} % on the "
+        f"corpus, {100 * measured['ece_off']:.1f} % off it. Error rate of the most confident "
+        "clips:\n\n"
         "| share of clips answered | on the corpus | off the corpus | both together |\n"
         "|---|---|---|---|\n" + "\n".join(lines)
     )

@@ -8,6 +8,7 @@ from typing import Any
 from emorec_tf.evaluation import shown_names
 from emorec_tf.evaluation.completeness import NOT_COMPARABLE, whole
 from emorec_tf.evaluation.crossval_results import FinishedRun
+from emorec_tf.evaluation.summary import part_of
 
 LEAKY_WARNING = (
     "LEAKY: the same speakers are in all subsets. These results are inflated by leakage; they say "
@@ -63,7 +64,26 @@ def model_card(run: FinishedRun, found: Mapping[str, Any]) -> str:
         "## Limits of use\n\n" + "\n".join(f"- {line}" for line in LIMITS),
         _made(run),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    if run.mode == "unidentified":
+        return text.replace(ONE_SPEAKER, "no interval (people not identified)")
+    return text
+
+
+def tested(run: FinishedRun) -> str:
+    """Count the test speakers, or name the part of images of people not identified."""
+    names = sorted(set(map(str, run.speakers)))
+    part = part_of(str(run.facts["dataset"]), names) if run.mode == "unidentified" else ""
+    return f"the {part}" if part else f"{len(names)} speakers"
+
+
+def mode_meaning(run: FinishedRun) -> str:
+    """Say what the model knew of its test speakers."""
+    if run.mode == "enrolled" and run.facts.get("enrol") == "self":
+        return "the audio of each clip was normalised by the clip itself, without enrolment clips"
+    if run.mode == "enrolled" and run.facts.get("adapt_by") == "corpus":
+        return MODE_MEANING[run.mode].replace("speaker", "corpus")
+    return MODE_MEANING[run.mode]
 
 
 def percent(value: float | None) -> str:
@@ -150,7 +170,7 @@ def _headline(run: FinishedRun, found: Mapping[str, Any]) -> str:
         f"## Results ({_mode(run)})\n\n"
         "| metric | value | 95 % interval over speakers | chance or majority |\n|---|---|---|---|\n"
         + "\n".join(lines)
-        + f"\n\n{scores['n']} clips of {scores['speakers']} speakers, all evaluated, also those "
+        + f"\n\n{scores['n']} clips of {tested(run)}, all evaluated, also those "
         f"without a face; {run.task.score.upper()} of seeds ({len(run.facts['seeds'])}) "
         f"{seeds}.{calibration}"
     )
@@ -189,10 +209,12 @@ def _protocol(run: FinishedRun) -> str:
     on = "validation clips"
     if not run.leaky:
         on = "validation speakers, never on test speakers"
+        if run.mode == "unidentified":
+            on = "the validation part, never on the test part"
     return (
         f"## Protocol\n\n`{facts['protocol']}`, {_folds(run)}, fingerprint "
         f"`{facts['protocol_stamp']}`. {MODE_NAMES[run.mode].capitalize()}: "
-        f"{MODE_MEANING[run.mode]}. "
+        f"{mode_meaning(run)}. "
         f"{'Epoch was' if run.task.rating else 'Epoch and temperature were'} selected on {on}."
         + (f"\n{notes}" if notes else "")
     )

@@ -204,7 +204,7 @@ def _title(run: Run, metrics: dict[str, Any]) -> str:
     """Title of the plot."""
     leaky, score = "LEAKY, " if run.split.leaky else "", run.task.score
     count = len(metrics["test_speakers"])
-    speakers = f"{count} speakers" if count > FEW else f"speakers {summary.speaker_names(metrics)}"
+    speakers = f"{count} speakers" if count > FEW else summary.tested_on(metrics)
     return f"{leaky}{run.folder.name}: {score.upper()} {metrics[score]:.3f}, {speakers}"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from emorec_tf.datasets import corpora
+from emorec_tf.splits import protocols
 
 MOST_NAMES = 12
 NOT_MEASURED = "not measured"
@@ -15,6 +17,20 @@ def speaker_names(metrics: dict[str, Any]) -> str:
     names = metrics["test_speakers"]
     more = f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else ""
     return ", ".join(names[:MOST_NAMES]) + more
+
+
+def part_of(dataset: str, names: Sequence[str]) -> str:
+    """Name the subsets that stand for speakers: "official test part"; "" of other corpora."""
+    if not corpora.parts_of(dataset):
+        return ""
+    official = "official " if f"{dataset}/official" in protocols.names() else ""
+    return f"{official}{' and '.join(names)} part"
+
+
+def tested_on(metrics: dict[str, Any]) -> str:
+    """Name the speakers that were tested, or the subset of images of people not identified."""
+    part = "" if metrics["leaky"] else part_of(metrics["dataset"], metrics["test_speakers"])
+    return part or f"speakers {speaker_names(metrics)}"
 
 
 def speaker_mode(metrics: dict[str, Any]) -> str:
@@ -38,9 +54,11 @@ def score_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     def with_interval(name: str) -> str:
         low_high = metrics[f"{name}_ci95"]
         if not low_high:
-            return f"{metrics[name]:.3f} (one speaker: no interval)"
+            why = "people not identified" if unidentified else "one speaker"
+            return f"{metrics[name]:.3f} ({why}: no interval)"
         return f"{metrics[name]:.3f} (95 % over speakers {low_high[0]:.3f} to {low_high[1]:.3f})"
 
+    unidentified = bool(corpora.parts_of(metrics.get("dataset", "")))
     coverage = metrics["coverage"]
     lacks = f"{coverage['without_face']} without a face, {coverage['without_voice']} without audio"
     clips = [("clips", f"{coverage['clips']} ({lacks})")]

@@ -21,6 +21,7 @@ from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import familiarity_card, run_card
 from emorec_tf.evaluation.matrix_section import matrix_section, with_section
+from emorec_tf.exporting.local_paths import without_local_paths
 from emorec_tf.inference.model_store import SUMS
 from emorec_tf.storage import paths
 from emorec_tf.storage.files import put_in_place, remove, write_atomically
@@ -110,8 +111,7 @@ def fill(
     corpora: str = "",
 ) -> None:
     """Write all files; the checksums last."""
-    data = dataclasses.replace(trained.config.data, records=None)
-    settings = dataclasses.replace(trained.config, data=data)
+    settings = without_local_paths(trained.config)
     write_atomically(folder / "config.yaml", to_yaml(settings))
     write_atomically(folder / "labels.txt", "".join(f"{label}\n" for label in trained.classes))
     packaged = dataclasses.replace(trained, folder=folder, config=settings, steps={})

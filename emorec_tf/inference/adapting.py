@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emorec_tf.config import fields
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import place
-from emorec_tf.training import run_dir
+from emorec_tf.training import enrolment, run_dir
 
 if TYPE_CHECKING:
     import keras
@@ -56,6 +56,8 @@ def check(run: run_dir.Run, clips: Sequence[str] | None) -> None:
             f"run {run.folder} adapts to speakers by their clips; give --adapt FOLDER with "
             f"unlabelled clips of the speaker"
         )
+    if clips is not None and not by_clips:
+        enrolment.check_takes_clips(run)
     there = (run.folder / run_dir.FEATURE_STANDARD).exists() and run.config.data.adapt is None
     if clips is not None and not by_clips and not there:
         raise UserError(

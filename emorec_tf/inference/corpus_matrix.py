@@ -174,9 +174,9 @@ def _of_files(folder: str) -> Answers:
 
 
 def _answer(model: Predictor, clip: Clip) -> list[float]:
-    """Probabilities of one clip, decoded from its file; uniform where nothing is of use."""
+    """Probabilities of one clip, decoded from its file; NaN where nothing is of use."""
     heard = model.modalities == ("audio",)
     path = (clip.audio or clip.video) if heard else (clip.video or clip.audio)
     shares = model.answer_clip(str(path), speech_check=False).probabilities
     classes = model.run.classes
-    return [shares[name] for name in classes] if shares else [1 / len(classes)] * len(classes)
+    return [shares[name] for name in classes] if shares else [np.nan] * len(classes)

@@ -21,6 +21,8 @@ def matrix_figure(
     columns: Sequence[str],
     cells: Sequence[Mapping[str, Any]],
     means: Mapping[str, float | None],
+    labels: Mapping[str, str] | None = None,
+    unusable: Sequence[Mapping[str, Any]] = (),
 ) -> Figure:
     """Draw UAR with its interval; the shade runs from chance (none) to 1. Framed: the same corpus.
 
@@ -29,14 +31,21 @@ def matrix_figure(
         columns: tested corpora.
         cells: with train, test, uar, uar_ci95, chance_uar and within.
         means: of each row, over the corpora that it was not trained on.
+        labels: what rows are called; None: as they are.
+        unusable: pairs without a score, with train, test and what all clips of the corpus lack.
     """
-    width = 1.2 + 0.085 * max(map(len, rows), default=0) + CELL_INCHES[0] * (len(columns) + 1)
+    named = [(labels or {}).get(row, row).replace(" (", "\n(") for row in rows]
+    longest = max((len(line) for name in named for line in name.split("\n")), default=0)
+    width = 1.2 + 0.085 * longest + CELL_INCHES[0] * (len(columns) + 1)
     with mpl.rc_context(STYLE):
         size = (width, 1.35 + CELL_INCHES[1] * len(rows))
         figure = Figure(figsize=size, dpi=110, layout="constrained")
         axes = figure.subplots()
     for cell in cells:
         _draw(axes, columns.index(cell["test"]), rows.index(cell["train"]), cell)
+    for one in unusable:
+        at_cell, text = (columns.index(one["test"]), rows.index(one["train"])), f"no {one['lacks']}"
+        axes.text(*at_cell, text, ha="center", va="center", color=INK, fontsize=8)
     for at, row in enumerate(rows):
         mean = means.get(row)
         text = "-" if mean is None else f"{100 * mean:.0f}"
@@ -45,7 +54,7 @@ def matrix_figure(
     axes.set(xlim=(-0.5, len(columns) + 0.5), ylim=(len(rows) - 0.5, -0.5))
     axes.set(xlabel="tested on", ylabel="trained on")
     axes.set_xticks(range(len(columns) + 1), [*columns, MEAN])
-    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set_yticks(range(len(rows)), named)
     axes.tick_params(length=0)
     title = "UAR in %, below: 95 % over speakers\nFramed: cross-validation within the corpus"
     axes.set_title(title, loc="left", fontsize=9, color=INK)

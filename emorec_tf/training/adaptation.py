@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from emorec_tf.config.config import DataConfig
 from emorec_tf.errors import UserError
 from emorec_tf.models.classical import set_scale
-from emorec_tf.training import feature_standard
+from emorec_tf.training import enrolment, feature_standard
 from emorec_tf.training.run_dir import FEATURE_STANDARD, Run
 from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
@@ -35,7 +35,8 @@ def ready(run: Run, model: keras.Model, wanted: DataConfig) -> tuple[keras.Model
     if isinstance(data.adapt, int):
         clips = data.adapt if wanted.adapt is None else wanted.adapt
         return model, SpeakerAdapter.for_model(model, clips, data.adapt_audio)
-    standard = feature_standard.read(run.folder) if data.adapt is None else None
+    enrolment.check_takes_clips(run)
+    standard = feature_standard.read(run.folder)
     if standard is None:
         raise UserError(
             f"run {run.folder} was trained without --adapt K and keeps no {FEATURE_STANDARD}, as "

@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from emorec_tf.config.clip import Clip, corpus_of
 from emorec_tf.config.config import DataConfig
 from emorec_tf.errors import UserError
+
+if TYPE_CHECKING:
+    from emorec_tf.training.run_dir import Run
 
 NAMES = {"audio": "audio", "face": "a face"}  # modalities, in words
 
@@ -26,6 +30,15 @@ def set_of(clip: Clip, by: str) -> str:
 def named(name: str, by: str) -> str:
     """Name a set in a message: "speaker 3", "corpus ravdess"."""
     return f"{by} {name}" if name else "the corpus"
+
+
+def check_takes_clips(run: Run) -> None:
+    """Refuse enrolment clips for a run that adapts to each clip by itself."""
+    if run.config.data.adapt == "self":
+        raise UserError(
+            f"run {run.folder} was trained with --adapt self: it adapts to each clip by the clip "
+            f"alone, so it takes no others; drop --adapt"
+        )
 
 
 def enrolment_clips(clips: Iterable[Clip], data: DataConfig, seed: int) -> list[Clip]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import shutil
 import signal
@@ -42,10 +43,33 @@ def records(features: FeaturesConfig, tmp_path_factory: pytest.TempPathFactory) 
     return two_corpora.make(tmp_path_factory.mktemp("corpora"), features)
 
 
+class Lines(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
 @pytest.fixture(scope="module")
 def finished(records: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("matrix") / "matrix"
-    assert main(command(records, folder)) == 0
+    folder, lines = tmp_path_factory.mktemp("matrix") / "matrix", Lines()
+    package = logging.getLogger("emorec_tf")
+    package.addHandler(lines)
+    try:
+        assert main(command(records, folder)) == 0
+    finally:
+        package.removeHandler(lines)
+    said = [line for line in lines.said if " -> " in line]
+    assert said == [
+        "english -> german 1/4",
+        "german -> english 2/4",
+        "english -> english 3/4",
+        "german -> german 4/4",
+    ]
     return folder
 
 
@@ -103,7 +127,8 @@ def test_a_finished_matrix_is_left_alone(finished: Path, records: str, capsys):
     assert {p: p.stat().st_mtime_ns for p in finished.rglob("*.keras")} == before
     assert (finished / "matrix.json").read_text() == text
     out = capsys.readouterr().out
-    assert "english on german: 16 clips, 2 speakers, accuracy" in out
+    assert "trained on english, tested on german: 16 clips, 2 speakers, accuracy" in out
+    assert " -> " not in out, "nothing is computed again"
     assert "mean elsewhere" in out
 
 
@@ -205,7 +230,10 @@ def test_trained_models_are_rows(finished: Path, records: str, tmp_path: Path, c
     folder = tmp_path / "models"
     words = ["--records", records, "--models", str(model), "--run", str(folder)]
     assert main(words) == 0, capsys.readouterr().err
-    assert "mine was trained on all speakers of english: no score" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "mine was trained on all speakers of english: no score" in out
+    assert "mine -> german 2/2" in out
+    assert "mine (trained on english), tested on german: 16 clips" in out
     found, trained = cell(folder, "mine", "german"), cell(finished, "english", "german")
     differ = {key for key in found if found[key] != trained[key]}
     assert differ == {"train", "kind"}

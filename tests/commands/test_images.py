@@ -86,6 +86,9 @@ def test_train_uses_the_own_split_and_says_so(
     said = capsys.readouterr().out
     assert "people not identified" in said
     assert "speaker-independent" not in said
+    assert "people not identified, official test part" in " ".join(said.split())
+    assert "speakers test" not in said
+    assert "one speaker" not in said
     assert json.loads((folder / "metrics.json").read_text())["n"] == 12
 
 
@@ -106,6 +109,9 @@ def test_crossval_by_the_official_protocol(
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "people not identified" in card.lower()
     assert "speaker-independent" not in card
+    assert "12 clips of the official test part, all evaluated" in card
+    assert "12 clips of the official test part, 12" in (tmp_path / "report.html").read_text()
+    assert "one speaker" not in card
 
 
 def test_enrolment_has_no_meaning(records: Path, capsys: pytest.CaptureFixture[str]) -> None:

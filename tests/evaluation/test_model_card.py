@@ -47,6 +47,19 @@ def test_card_states_protocol_scores_limits_and_training(text):
     assert "UNFINISHED" not in text
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"enrol": 5}, "normalised by unlabelled enrolment clips of each test speaker"),
+        ({"enrol": 5, "adapt_by": "corpus"}, "unlabelled enrolment clips of each test corpus"),
+        ({"enrol": "self"}, "each clip was normalised by the clip itself, without enrolment"),
+    ],
+)
+def test_a_card_says_what_a_run_was_adapted_by(facts, said, tmp_path):
+    text = card(invent(tmp_path / "cv", mode="enrolled", **facts))
+    assert said in text
+
+
 def test_table_rows_have_equal_columns(text):
     tables = re.findall(r"(?:^\|.*\|\n)+", text, flags=re.MULTILINE)
     assert len(tables) == 5

@@ -137,6 +137,25 @@ def test_what_does_not_go_together_is_refused(records: Path, tmp_path: Path, fla
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_that_adapts_to_each_clip_takes_no_others(records: Path, tmp_path: Path, capsys):
+    conv = ["--audio=conv1d(filters=8, blocks=1)", "--fusion=audio_only", "--adapt=self"]
+    folder = trained(tmp_path / "run", records, *conv)
+    (tmp_path / "own").mkdir()
+    capsys.readouterr()
+    refusing = (
+        lambda: evaluate_main([f"--run={folder}", "--adapt=2"]),
+        lambda: predict.main([f"--run={folder}", f"--adapt={tmp_path / 'own'}", "a.wav"]),
+    )
+    for refuse in refusing:
+        assert refuse() == 1
+        said = capsys.readouterr().err
+        assert "was trained with --adapt self: it adapts to each clip by the clip alone" in said
+        assert said.count("\n") == 1
+    assert not (folder / "adapted-2").exists()
+    assert evaluate_main([f"--run={folder}", "--no_robustness"]) == 0
+    assert "speaker-adapted by the clip alone" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_run_without_the_standard_refuses(records: Path, tmp_path: Path, capsys):
     folder = trained(tmp_path / "run", records, *HEAD)
     (folder / run_dir.FEATURE_STANDARD).unlink()

@@ -36,26 +36,27 @@ def section(matrix: Mapping[str, Any]) -> Section:
     """
     name = str(matrix["name"])
     drawn = (matrix["rows"], matrix["columns"], matrix["cells"], matrix["means"])
-    figure = matrix_plot.matrix_figure(*drawn)
+    more = (matrix.get("labels", {}), matrix.get("unusable", ()))
+    figure = matrix_plot.matrix_figure(*drawn, *more)
     svg = plots.svg(figure, f"matrix of corpora {name}")
     return Section(
         name=name,
         columns=tuple(matrix["columns"]),
         plot=Plot(f"{name}/matrix.png", plots.png(figure), svg, CAPTION),
         tables=(_overview(name, matrix), _details(name, matrix)),
-        missing=tuple(f"{train} on {test}" for train, test in matrix.get("missing", ())),
+        missing=tuple(corpus_tables.missing(matrix)),
         notes=tuple(matrix.get("notes", ())),
         command=str(matrix.get("command", "")),
     )
 
 
 def _overview(name: str, matrix: Mapping[str, Any]) -> Table:
-    _, head, rows = corpus_tables.overview(matrix)
+    title, head, rows = corpus_tables.overview(matrix)
     csv = rows_to_csv([dict(zip(head, row, strict=True)) for row in rows])
     cells = tuple(Row(tuple(row)) for row in rows)
     numbers = tuple(range(1, len(head)))
     file = f"{name}/overview.csv"
-    return Table("UAR in %", file, tuple(head), cells, csv, corpus_tables.NOTE, numbers)
+    return Table(title, file, tuple(head), cells, csv, corpus_tables.NOTE, numbers)
 
 
 def _details(name: str, matrix: Mapping[str, Any]) -> Table:
