@@ -202,7 +202,6 @@ def frame_mask(samples: tf.Tensor, features: FeaturesConfig) -> tf.Tensor:
         int32 [B] -> float32 [B, T]
     """
     samples = tf.clip_by_value(samples, 0, features.clip_samples)
-    reach = 0 if features.centred else features.window_samples
-    whole = tf.maximum(1 + (samples - reach) // features.hop_samples, 1)
+    whole = tf.maximum(1 + (samples - features.reach_samples) // features.hop_samples, 1)
     frames = tf.where(samples > 0, whole, 0)
     return tf.cast(tf.range(features.audio_frames)[None] < frames[:, None], "float32")

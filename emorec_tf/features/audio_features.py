@@ -130,8 +130,40 @@ class Mfcc(MelDecibels):
         return (*super().compute_output_shape(input_shape)[:2], self.settings["count"])
 
 
+@keras.saving.register_keras_serializable("emorec_tf")
+class WaveformBlocks(keras.layers.Layer):
+    """The samples themselves, cut into blocks of one hop; samples behind the last are left out.
+
+    Shapes:
+        waveform float32 [B, samples] -> float32 [B, samples // hop, hop]
+    """
+
+    def __init__(self, hop_samples: int, **kwargs: object) -> None:
+        """``hop_samples``: length of a block."""
+        super().__init__(trainable=False, dtype="float32", **kwargs)
+        self.hop_samples = hop_samples
+
+    def call(self, waveform: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the blocks."""
+        blocks = waveform.shape[1] // self.hop_samples
+        whole = waveform[:, : blocks * self.hop_samples]
+        return ops.reshape(whole, (-1, blocks, self.hop_samples))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the output shape."""
+        samples = input_shape[1]
+        blocks = None if samples is None else samples // self.hop_samples
+        return (input_shape[0], blocks, self.hop_samples)
+
+    def get_config(self) -> dict[str, object]:
+        """Return the arguments of the constructor."""
+        config = super().get_config()
+        del config["trainable"], config["dtype"]  # fixed by the constructor
+        return {**config, "hop_samples": self.hop_samples}
+
+
 def settings(features: FeaturesConfig) -> dict[str, Any]:
-    """Return the arguments that every layer has."""
+    """Return the arguments that every layer of mel bands has."""
     names = "sample_rate_hz window_samples hop_samples mel_bands mel_min_hz mel_max_hz"
     return {name: getattr(features, name) for name in names.split()}
 
@@ -172,6 +204,15 @@ def mfcc(features: FeaturesConfig) -> keras.layers.Layer:
     return Mfcc(features.mfcc_count, **settings(features))
 
 
+def waveform(features: FeaturesConfig) -> keras.layers.Layer:
+    """The samples themselves in blocks of one hop, for encoders that take a waveform.
+
+    Source:
+        Baevski et al. 2020, wav2vec 2.0, NeurIPS, section 2: an encoder of the raw waveform.
+    """
+    return WaveformBlocks(features.hop_samples)
+
+
 def layer_of(features: FeaturesConfig) -> keras.layers.Layer:
     """Make the layer that ``features`` describes: waveform [B, samples] -> [B, T, width]."""
     layer: keras.layers.Layer = AUDIO_FEATURES[features.audio_features].function(features)
@@ -190,8 +231,7 @@ def fit_length(waveform: np.ndarray, features: FeaturesConfig) -> tuple[np.ndarr
     waveform = waveform[: features.clip_samples]
     padded = np.zeros(features.clip_samples, np.float32)
     padded[: len(waveform)] = waveform
-    reach = 0 if features.centred else features.window_samples
-    whole = 1 + (len(waveform) - reach) // features.hop_samples
+    whole = 1 + (len(waveform) - features.reach_samples) // features.hop_samples
     mask = np.zeros(features.audio_frames, np.uint8)
     if len(waveform):
         mask[: max(whole, 1)] = 1
@@ -215,5 +255,15 @@ AUDIO_FEATURES = {
     ),
     "mel_db": AudioFeature(
         mel_db, centred=True, width="mel_bands", powers=decibel_powers, loudness_step=3.0
+    ),
+    "waveform": AudioFeature(
+        waveform,
+        centred=False,
+        window="hop_samples",
+        width="hop_samples",
+        powers=None,
+        loudness_step=0.0,
+        spectral=False,
+        samples=True,
     ),
 }
