@@ -24,6 +24,7 @@ class Row:
     # arguments of older configs, by the names they have now
     renamed: Mapping[str, str] = field(default_factory=dict)
     may_be_zero: tuple[str, ...] = ()  # arguments that 0 turns off, though their default does not
+    required: tuple[str, ...] = ()  # arguments that every choice has to give: files of the user
 
 
 @dataclass(frozen=True)

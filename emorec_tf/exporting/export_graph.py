@@ -20,6 +20,7 @@ from emorec_tf.config.schema import Spec, schema
 from emorec_tf.errors import UserError
 from emorec_tf.exporting import familiarity_graph
 from emorec_tf.features import audio_features
+from emorec_tf.models.audio.embedding import OnnxEncoder
 from emorec_tf.models.branch_outputs import BRANCHES, EXPERT, with_branches
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import Tokens
@@ -56,9 +57,11 @@ def serving(run: Run, model: keras.Model) -> Serving:
         is 0, and beyond ``samples``, inputs are ignored.
 
     Raises:
-        UserError: a run that needs other clips of the speaker.
+        UserError: a run that needs other clips of the speaker, or an encoder that does not run in
+            TensorFlow.
     """
     check_alone(run)
+    check_portable(run, model)
     model = in_float32(model)
     network = with_branches(model)
     inputs = input_specs(run.config.features, arrays_used(model))
@@ -91,6 +94,15 @@ def check_alone(run: Run) -> None:
         raise UserError(
             f"run {run.folder} needs {run.config.data.adapt} enrolment clips of each speaker, but "
             f"an exported file gets one clip at a time; train with --adapt self, or without --adapt"
+        )
+
+
+def check_portable(run: Run, model: keras.Model) -> None:
+    """Refuse networks of which a part does not run in TensorFlow."""
+    if any(isinstance(layer, OnnxEncoder) for layer in model._flatten_layers()):
+        raise UserError(
+            f"run {run.folder} cannot be exported, because its audio branch embedding(...) runs in "
+            f"ONNX Runtime; use predict, serve or emorec_tf.load, or train with another --audio"
         )
 
 
