@@ -17,7 +17,7 @@ def encoder(
     *,
     shape: Shape = ("batch", "samples"),
     name: str = "input_values",
-    mask: bool = False,
+    mask: str = "",
     further: Shape | None = None,
     domain: str = "",
     token_axis: bool = True,
@@ -29,7 +29,7 @@ def encoder(
     Args:
         shape: of the waveform; names are free axes.
         name: of the waveform.
-        mask: also take an attention_mask, by which the samples are multiplied.
+        mask: "attention_mask" or "padding_mask": also take it, by which the samples are masked.
         further: shape of another input of floats, which is not used.
         domain: of the last operation; another than "" is one that no runtime has.
         token_axis: False: the mean over time, [batch, width], is the first output.
@@ -41,7 +41,9 @@ def encoder(
     kernel = np.random.default_rng(0).normal(size=(WIDTH, 1, window)).astype(np.float32) / 20
     axis = numpy_helper.from_array(np.array([1], np.int64), "axis")
     masked = [
-        helper.make_node("Cast", ["attention_mask"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", [mask], ["ones"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["one", "ones"], ["zeros"]),
+        helper.make_node("Identity", ["ones" if "att" in mask else "zeros"], ["real"]),
         helper.make_node("Mul", [name, "real"], ["heard"]),
     ]
     nodes = [
@@ -55,7 +57,8 @@ def encoder(
     ]
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)]
     if mask:
-        inputs += [helper.make_tensor_value_info("attention_mask", TensorProto.INT64, shape)]
+        kind = TensorProto.INT64 if mask == "attention_mask" else TensorProto.BOOL
+        inputs += [helper.make_tensor_value_info(mask, kind, shape)]
     if further is not None:
         inputs += [helper.make_tensor_value_info("further", TensorProto.FLOAT, further)]
     outputs = [
@@ -68,7 +71,8 @@ def encoder(
         helper.make_tensor_value_info("channel", TensorProto.FLOAT, None),
         helper.make_tensor_value_info("sizes", TensorProto.INT64, (2,)),
     ]
-    constants = [axis, numpy_helper.from_array(kernel, "kernel")]
+    one = numpy_helper.from_array(np.float32(1), "one")
+    constants = [axis, one, numpy_helper.from_array(kernel, "kernel")]
     graph = helper.make_graph(nodes, "encoder", inputs, outputs, constants)
     sets = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
     return helper.make_model(graph, opset_imports=sets, ir_version=8)

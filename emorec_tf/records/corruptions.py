@@ -201,7 +201,9 @@ def conditions(features: FeaturesConfig) -> dict[str, Corruption]:
     Noise and channels are left out where the entry of the audio features does not say how they
     become power; of the waveform itself, channels alone.
     """
-    noises = {f"noise {db} dB": functools.partial(noise, db, features) for db in NOISE_DB}
+    noises: dict[str, Callable[[], Corruption]] = {
+        f"noise {db} dB": functools.partial(noise, db, features) for db in NOISE_DB
+    }
     channels: dict[str, Callable[[], Corruption]] = {
         f"level +{GAIN_DB:.0f} dB": lambda: level(GAIN_DB, features),
         f"level -{GAIN_DB:.0f} dB": lambda: level(-GAIN_DB, features),

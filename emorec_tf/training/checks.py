@@ -59,8 +59,9 @@ def note_unchanged_audio(settings: Config) -> None:
     """Log that augmentation leaves the audio of these records as it is."""
     uses = choices.facts("fusion", settings.model.fusion).uses
     name = settings.features.audio_features
-    trained = settings.train.augment and not has_classifier(settings) and "audio" in uses
-    if trained and choices.facts("audio_features", name).samples:
+    by_gradient = not (has_classifier(settings) or settings.model.ensemble)
+    samples = choices.facts("audio_features", name).samples
+    if samples and settings.train.augment and by_gradient and "audio" in uses:
         _LOG.info("note: augmentation leaves audio_features %s as they are", name)
 
 

@@ -48,7 +48,7 @@ SHAPES = {
     "whisper(layers='concat', pool='none')": (24, 3 * 8),
     "embedding()": (1, 2 * 6),
     "embedding(pool='none')": (23, 6),  # 768 samples, 64 every 32
-    "embedding(output='mean')": (1, 2 * 6),
+    "embedding(output='mean')": (1, 6),
 }
 
 

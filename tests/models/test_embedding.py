@@ -76,9 +76,9 @@ def whole_blocks(waveform: np.ndarray) -> np.ndarray:
 LENGTHS = (1.0, 0.7031, 0.31, 0.025)
 KINDS: list[dict[str, Any]] = [
     {},
-    {"mask": True},
+    {"mask": "attention_mask"},
     {"shape": (1, "samples"), "name": "wav"},
-    {"shape": (None, None), "mask": True},
+    {"shape": (None, None), "mask": "padding_mask"},
 ]
 
 
@@ -105,8 +105,8 @@ def test_each_clip_is_encoded_as_onnx_runtime_does_alone(
         assert not values[row, len(wanted) :].any()
 
 
-@pytest.mark.parametrize("mask", [False, True])
-def test_padding_changes_nothing(mask: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mask", ["", "attention_mask", "padding_mask"])
+def test_padding_changes_nothing(mask: str, tmp_path: Path) -> None:
     path = onnx_made.written(tmp_path / "encoder.onnx", mask=mask)
     longer = dataclasses.replace(FEATURES, clip_seconds=2.0)
     waveform = clip(0.6)
@@ -126,10 +126,8 @@ def test_level_does_not_matter_where_clips_are_normalised(tmp_path: Path) -> Non
     assert not silence.values.any()
 
 
-@pytest.mark.parametrize("mask", [False, True])
-def test_an_encoder_of_a_fixed_length_gets_zeros_behind_the_clip(
-    mask: bool, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("mask", ["", "attention_mask", "padding_mask"])
+def test_an_encoder_of_a_fixed_length_gets_zeros_behind_the_clip(mask: str, tmp_path: Path) -> None:
     path = onnx_made.written(tmp_path / "encoder.onnx", shape=(1, RATE), mask=mask)
     plain = onnx_made.written(tmp_path / "plain.onnx")
     waveform = clip(0.5)
@@ -175,7 +173,7 @@ def test_decoded_files_reach_the_encoder_unchanged(tmp_path: Path) -> None:
 
 
 def test_a_saved_model_needs_no_file(tmp_path: Path, reloaded: Any) -> None:
-    path = onnx_made.written(tmp_path / "encoder.onnx", mask=True)
+    path = onnx_made.written(tmp_path / "encoder.onnx", mask="attention_mask")
     data, model, given = path.read_bytes(), branch(path), inputs([clip(0.5), clip(1.0)])
     (layer,) = [x for x in model._flatten_layers() if isinstance(x, OnnxEncoder)]
     path.unlink()

@@ -127,14 +127,15 @@ def embedding(
     'emorec-tf[onnx]'``), which computes it on the CPU: the branch does not run in TensorFlow, so
     ``export`` refuses it, while ``predict``, ``serve`` and the Python API run it. The file is
     stored in the saved model and not needed later. Its one input of floats [batch, samples] gets
-    the samples, and an ``attention_mask``, if there is one, says which are real. Clips are encoded
+    the samples, and an ``attention_mask`` (or ``padding_mask``), if there is one, says which are
+    real. Clips are encoded
     one by one at their own length, because many encoders (wav2vec2-base) give other answers to a
     padded clip, even with a mask. Where the number of samples is fixed, zeros follow the clip. The
     last block of a clip that is not whole (less than 10 ms) is not used.
 
     Shapes:
         audio [B, T, samples of a block], audio_mask [B, T] -> [B, 1, 2 E]; pool="none": [B, S, E],
-        with S and E of the output [1, S, E], or [1, E] for S = 1
+        with S and E of the output [1, S, E]; [B, 1, E] whatever the pool where it is [1, E]
 
     Args:
         inputs: as every audio branch takes them, not standardised.
@@ -155,7 +156,7 @@ def embedding(
     audio, mask = inputs["audio"], inputs["audio_mask"]
     layout = encoder.layout(output, audio.shape[1] * audio.shape[2])
     layer = OnnxEncoder(encoder.sha256, **vars(layout), normalise=normalise)
-    return pooled(Tokens(*layer(audio, mask)), pool)
+    return pooled(Tokens(*layer(audio, mask)), pool if layout.tokens > 1 else "none")
 
 
 def learns_pooling(arguments: Mapping[str, Any]) -> bool:

@@ -22,7 +22,8 @@ from emorec_tf.storage.downloads import import_package
 
 FLOATS = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 MASKS = {**FLOATS, "tensor(int64)": "int64", "tensor(int32)": "int32", "tensor(bool)": "bool"}
-MASK = "attention_mask"  # 1 for real samples, as Hugging Face's encoders take it
+# Names of a mask, and what it has for real samples: Hugging Face's encoders, fairseq's.
+MASK_NAMES = {"attention_mask": True, "padding_mask": False}
 EPSILON = 1e-7  # of the variance, as in Hugging Face's feature extractor
 FATAL_ONLY = 4  # log severity of ONNX Runtime: its errors are raised, too
 # ONNX Runtime looks for weights in further files here, not in the current folder.
@@ -150,7 +151,7 @@ class Encoder:
         """Run it on one clip: [samples], of which ``real`` are not padding -> [S, width]."""
         given = {self._waveform.name: waveform[None].astype(FLOATS[self._waveform.type])}
         if self._mask is not None:
-            mask = np.arange(len(waveform)) < real
+            mask = (np.arange(len(waveform)) < real) == MASK_NAMES[self._mask.name]
             given[self._mask.name] = mask[None].astype(MASKS[self._mask.type])
         found = np.asarray(self._session.run([output], given)[0])
         if found.ndim not in (2, 3) or len(found) != 1:
@@ -248,14 +249,14 @@ def inputs_of(session: Any, name: str) -> tuple[Any, Any | None]:
         UserError: no waveform [batch, samples], several, or an input that cannot be filled.
     """
     inputs = session.get_inputs()
-    mask = next((i for i in inputs if i.name == MASK and i.type in MASKS), None)
+    mask = next((i for i in inputs if i.name in MASK_NAMES and i.type in MASKS), None)
     others = [one for one in inputs if one is not mask]
     fitting = [one for one in others if one.type in FLOATS and len(one.shape) == 2]
     shown = ", ".join(f"{one.name} {one.type} {list(one.shape)}" for one in inputs) or "none"
     if len(fitting) != 1 or len(others) > 1:
         raise UserError(
             f"{name} has the inputs {shown}; an encoder has one waveform of floats [batch, "
-            f"samples], and at most an {MASK} beside it"
+            f"samples], and at most an {' or '.join(MASK_NAMES)} beside it"
         )
     batch = fitting[0].shape[0]
     if isinstance(batch, int) and batch != 1:
