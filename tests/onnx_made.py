@@ -71,7 +71,7 @@ def encoder(
         helper.make_tensor_value_info("channel", TensorProto.FLOAT, None),
         helper.make_tensor_value_info("sizes", TensorProto.INT64, (2,)),
     ]
-    one = numpy_helper.from_array(np.float32(1), "one")
+    one = numpy_helper.from_array(np.array(1, np.float32), "one")
     constants = [axis, one, numpy_helper.from_array(kernel, "kernel")]
     graph = helper.make_graph(nodes, "encoder", inputs, outputs, constants)
     sets = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]

@@ -20,7 +20,7 @@ from emorec_tf.config.schema import Spec, schema
 from emorec_tf.errors import UserError
 from emorec_tf.exporting import familiarity_graph
 from emorec_tf.features import audio_features
-from emorec_tf.models.audio.embedding import OnnxEncoder
+from emorec_tf.models.audio.embedding import encoders_of
 from emorec_tf.models.branch_outputs import BRANCHES, EXPERT, with_branches
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import Tokens
@@ -99,7 +99,7 @@ def check_alone(run: Run) -> None:
 
 def check_portable(run: Run, model: keras.Model) -> None:
     """Refuse networks of which a part does not run in TensorFlow."""
-    if any(isinstance(layer, OnnxEncoder) for layer in model._flatten_layers()):
+    if encoders_of(model):
         raise UserError(
             f"run {run.folder} cannot be exported, because its audio branch embedding(...) runs in "
             f"ONNX Runtime; use predict, serve or emorec_tf.load, or train with another --audio"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from emorec_tf.crossval import main as crossval_main
 from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.inference import predictor
 from emorec_tf.prepare import main as prepare_main
+from emorec_tf.report import main as report_main
 from emorec_tf.serving import app
 from emorec_tf.storage.files import read_csv
 from emorec_tf.train import main as train_main
@@ -64,7 +66,8 @@ def test_evaluate_and_predict_agree(
     arguments: str, flags: list[str], records: Path, demo_clips: Path, tmp_path: Path, capsys
 ) -> None:
     run = trained(records, tmp_path / "run", arguments, *flags)
-    assert evaluate_main(["--run", str(run)]) == 0
+    source = ["--source", str(demo_clips)] if not arguments else []
+    assert evaluate_main(["--run", str(run), *source]) == 0
     row = read_csv(run / "predictions.csv")[0]
     (clip,) = demo_clips.glob(f"{row['clip_id']}.mp4")
     capsys.readouterr()
@@ -72,9 +75,14 @@ def test_evaluate_and_predict_agree(
     found = json.loads(capsys.readouterr().out)["probabilities"]
     for name, share in found.items():
         assert share == pytest.approx(float(row[name]), abs=2e-3)
+    scores = json.loads((run / "metrics.json").read_text())
+    (encoder,) = scores["onnx_encoders"]
+    assert len(encoder["sha256"]) == 64
+    assert encoder["bytes"] > 4 * onnx_made.WIDTH * onnx_made.WINDOW  # its kernel
     conditions = {row["condition"]: row for row in read_csv(run / "robustness.csv")}
     assert "noise 0 dB" in conditions
     assert "telephone 300-3400 Hz" not in conditions
+    assert ("telephone 8 kHz (waveform)" in conditions) == bool(source)
     # the encoder sees clips of one level, whatever the recording's
     levels = {conditions[name]["uar"] for name in ("clean", "level +20 dB", "level -20 dB")}
     assert len(levels) == 1
@@ -92,6 +100,7 @@ def test_every_way_answers_alike_and_export_refuses(
     with reached(app.app(predictor.load(str(run)))) as client:
         answer = client.post("/predict", files={"clip": (clip.name, clip.read_bytes())}).json()
     assert answer["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-5)
+    assert model.predict_clip(clip, windows="on")["emotion"] in model.classes
     assert len(model.embedding(clip)) == 2 * onnx_made.WIDTH
     given = model.inputs([clip])
     logits = np.asarray(model.network.predict_on_batch(given))
@@ -136,7 +145,12 @@ def test_an_ensemble_and_a_cross_validation(records: Path, tmp_path: Path, capsy
     where = ["--records", str(records), "--run", str(folds), "--protocol=group_kfold:2"]
     words = [*where, "--seeds=1", f"--audio={audio}", HEARD, LDA, "--batch_size=4"]
     assert crossval_main(words) == 0
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    size = file.stat().st_size / 1e6
     file.unlink()
+    assert report_main(["--run", str(folds), "--out", str(tmp_path / "report.html")]) == 0
+    card = (folds / "MODEL_CARD.md").read_text()
+    assert f"parameters and an ONNX encoder of {size:.1f} MB (SHA-256 {digest})." in card
     assert evaluate_main(["--run", str(run)]) == 0
     assert len(read_csv(run / "predictions.csv")) == 6
     assert export.main(["--run", str(run), "--out", str(tmp_path / "out")]) == 1

@@ -113,6 +113,13 @@ class OnnxEncoder(keras.layers.Layer):
         return {**config, **own, **vars(self.layout)}
 
 
+def encoders_of(model: keras.Model) -> list[dict[str, Any]]:
+    """Name the ONNX files inside a network, once each: ``sha256`` and ``bytes``."""
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, OnnxEncoder)]
+    found = {layer.sha256: layer.encoder for layer in layers}
+    return [{"sha256": name, "bytes": len(e.data) if e else 0} for name, e in found.items()]
+
+
 def embedding(
     inputs: Mapping[str, Tensor],
     *,
