@@ -24,6 +24,7 @@ from emorec_tf.storage.files import read_csv
 from emorec_tf.train import main as train_main
 from emorec_tf.training import run_dir, token_cache
 
+pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
 pytestmark = pytest.mark.slow
 
 SPLIT = ["--test_speakers=actor04", "--validation_speakers=actor03", "--batch_size=4"]
