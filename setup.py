@@ -11,10 +11,11 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
+ONNX = ["onnxruntime>=1.20"]
 EXPORT = [
     "ai-edge-litert>=2.0",
     "onnx>=1.16.2",  # after 1.16 it needs a newer ml_dtypes than TensorFlow 2.16 admits
-    "onnxruntime>=1.20",
+    *ONNX,
     "tf2onnx>=1.17",
 ]
 SERVE = ["fastapi>=0.115", "prometheus-client>=0.21", "python-multipart>=0.0.20", "uvicorn>=0.34"]
@@ -106,6 +107,7 @@ setup(
     ],
     extras_require={
         "export": EXPORT,
+        "onnx": ONNX,
         "serve": SERVE,
         "beam": BEAM,
         "test": TEST,

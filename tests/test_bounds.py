@@ -59,6 +59,8 @@ def test_what_zero_turns_off_may_be_zero():
     for kind in choices.TABLES:  # the defaults keep their own bounds
         for name, entry in choices.entries(kind).items():
             given = {k: v for k, v in entry.arguments.items() if v is not None}
+            small = choices.parse(f"{name}({entry.facts.small})")[1]
+            given |= {k: small[k] for k in entry.facts.required}
             choices.check(kind, f"{name}({', '.join(f'{k}={v!r}' for k, v in given.items())})")
 
 

@@ -176,6 +176,10 @@ def check(kind: str, choice: str) -> tuple[str, dict[str, Any]]:
         allowed = _bounds(argument, value, defaults[argument], found.facts.may_be_zero)
         if allowed:
             raise UserError(f"{kind} {name!r}: {argument} is {value!r}; it must be {allowed}")
+    for argument in found.facts.required:
+        if not given.get(argument):
+            example = f"{name}({found.facts.small})"
+            raise UserError(f'{kind} {name!r} needs {argument}, as in "{example}"')
     return name, given
 
 

@@ -24,6 +24,7 @@ class Row:
     # arguments of older configs, by the names they have now
     renamed: Mapping[str, str] = field(default_factory=dict)
     may_be_zero: tuple[str, ...] = ()  # arguments that 0 turns off, though their default does not
+    required: tuple[str, ...] = ()  # arguments that every choice has to give: files of the user
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,15 @@ class AudioFeature(Row):
 
     _: KW_ONLY
     centred: bool  # frames lie around their moment, past both ends, as in librosa; else inside
+    window: str = "window_samples"  # setting: how many samples a frame covers that is not centred
     width: str | int  # values of one frame: a number, or the setting that holds it
     # (features, math) to functions from values [..., width] to mel powers [..., M] and back;
     # None: there is no way, so noise and other channels cannot be simulated
     powers: Any
     loudness_step: float  # what 3 dB more add to each value; 0: augmentation leaves loudness alone
     spectral: bool = True  # values are bands of frequency, which augmentation may warp
+    # values are those of the waveform: level and noise are simulated on them, nothing is augmented
+    samples: bool = False
 
     def check_powers(self, name: str) -> None:
         """Refuse a feature that does not say how it becomes power.

@@ -98,10 +98,15 @@ class FeaturesConfig:
         return bool(choices.entry("audio_features", self.audio_features).facts.centred)
 
     @property
+    def reach_samples(self) -> int:
+        """Samples that a clip needs for its first audio frame; 0 where frames are centred."""
+        facts = choices.entry("audio_features", self.audio_features).facts
+        return 0 if facts.centred else int(getattr(self, facts.window))
+
+    @property
     def audio_frames(self) -> int:
         """Spectra of one example (T); where not centred, the last window ends within the clip."""
-        reach = 0 if self.centred else self.window_samples
-        return 1 + (self.clip_samples - reach) // self.hop_samples
+        return 1 + (self.clip_samples - self.reach_samples) // self.hop_samples
 
     @property
     def audio_width(self) -> int:
@@ -123,6 +128,12 @@ class FeaturesConfig:
             self.window_samples <= self.clip_samples,
             "window_seconds",
             self.window_seconds,
+            f"at most clip_seconds ({self.clip_seconds})",
+        )
+        check(
+            self.reach_samples <= self.clip_samples,
+            "hop_seconds",
+            self.hop_seconds,
             f"at most clip_seconds ({self.clip_seconds})",
         )
         check(

@@ -94,6 +94,8 @@ def join(folder: Path) -> dict[str, Any]:
         temperatures = [_temperature(metrics[p], *p) for p in done if facts["classes"]]
         facts["done"] = done
         facts["parameters"] = metrics[done[0]]["parameters"]
+        if "onnx_encoders" in metrics[done[0]]:
+            facts["onnx_encoders"] = metrics[done[0]]["onnx_encoders"]
         facts["seconds"] = round(sum(_seconds(fold_folder(folder, *p)) for p in done), 1)
         found = pooled(predictions, facts)
         tables = {PREDICTIONS: predictions, "temperatures": temperatures, "robustness": robustness}

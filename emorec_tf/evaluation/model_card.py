@@ -151,7 +151,13 @@ def _does(run: FinishedRun) -> str:
 
 
 def _parameters(facts: Mapping[str, Any]) -> str:
-    return f"{facts['parameters']:,} parameters. " if facts.get("parameters") else ""
+    if not facts.get("parameters"):
+        return ""
+    beside = "".join(
+        f" and an ONNX encoder of {one['bytes'] / 1e6:,.1f} MB (SHA-256 {one['sha256']})"
+        for one in facts.get("onnx_encoders", ())
+    )
+    return f"{facts['parameters']:,} parameters{beside}. "
 
 
 def _headline(run: FinishedRun, found: Mapping[str, Any]) -> str:

@@ -131,12 +131,15 @@ def _scored(
     """Metrics, the scored clips, their answers [N, K] or [N], and the robustness table or []."""
     from emorec_tf.evaluation import robustness as tables
     from emorec_tf.evaluation import source_audio
+    from emorec_tf.models.audio.embedding import encoders_of
     from emorec_tf.training import adaptation, clip_familiarity, logits
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
     test, data = experiment.scored("test"), experiment.settings.data
     model = run_dir.load_model(run.model_file)
-    parameters = model.count_params()
+    size: dict[str, Any] = {"parameters": model.count_params()}
+    if encoders := encoders_of(model):  # whose parameters are not counted
+        size["onnx_encoders"] = encoders
     temperature = logits.fit_temperature(run, trained, model)
     if experiment is trained:
         adapter = SpeakerAdapter.for_model(model, data.adapt, data.adapt_audio)
@@ -154,7 +157,7 @@ def _scored(
     raw, clips, growth, familiar = answering.logits_of(batches, adapter)
     metrics = task.scores(clips, raw, temperature, trained.scored("train"), growth)
     metrics |= answering.summary(familiar)
-    metrics["parameters"] = parameters
+    metrics |= size
     answers = task.predictions(raw, (temperature or 1.0) * growth)
     if not robustness:
         return metrics, clips, answers, []

@@ -20,6 +20,7 @@ from emorec_tf.config.schema import Spec, schema
 from emorec_tf.errors import UserError
 from emorec_tf.exporting import familiarity_graph
 from emorec_tf.features import audio_features
+from emorec_tf.models.audio.embedding import encoders_of
 from emorec_tf.models.branch_outputs import BRANCHES, EXPERT, with_branches
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import Tokens
@@ -56,9 +57,11 @@ def serving(run: Run, model: keras.Model) -> Serving:
         is 0, and beyond ``samples``, inputs are ignored.
 
     Raises:
-        UserError: a run that needs other clips of the speaker.
+        UserError: a run that needs other clips of the speaker, or an encoder that does not run in
+            TensorFlow.
     """
     check_alone(run)
+    check_portable(run, model)
     model = in_float32(model)
     network = with_branches(model)
     inputs = input_specs(run.config.features, arrays_used(model))
@@ -91,6 +94,15 @@ def check_alone(run: Run) -> None:
         raise UserError(
             f"run {run.folder} needs {run.config.data.adapt} enrolment clips of each speaker, but "
             f"an exported file gets one clip at a time; train with --adapt self, or without --adapt"
+        )
+
+
+def check_portable(run: Run, model: keras.Model) -> None:
+    """Refuse networks of which a part does not run in TensorFlow."""
+    if encoders_of(model):
+        raise UserError(
+            f"run {run.folder} cannot be exported, because its audio branch embedding(...) runs in "
+            f"ONNX Runtime; use predict, serve or emorec_tf.load, or train with another --audio"
         )
 
 
@@ -202,7 +214,6 @@ def frame_mask(samples: tf.Tensor, features: FeaturesConfig) -> tf.Tensor:
         int32 [B] -> float32 [B, T]
     """
     samples = tf.clip_by_value(samples, 0, features.clip_samples)
-    reach = 0 if features.centred else features.window_samples
-    whole = tf.maximum(1 + (samples - reach) // features.hop_samples, 1)
+    whole = tf.maximum(1 + (samples - features.reach_samples) // features.hop_samples, 1)
     frames = tf.where(samples > 0, whole, 0)
     return tf.cast(tf.range(features.audio_frames)[None] < frames[:, None], "float32")

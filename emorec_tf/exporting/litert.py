@@ -43,7 +43,8 @@ def write(served: Serving, path: Path) -> None:
 def write_int8(served: Serving, path: Path) -> None:
     """Write it with 8-bit weights, except for the spectra and a classical head."""
     front = layer_of(served.run.config.features)
-    spectra = [front.fourier, front.mel, getattr(front, "cosines", front.mel)]
+    matrices = ("fourier", "mel", "cosines")
+    spectra = [getattr(front, name) for name in matrices if hasattr(front, name)]
     heads = [layer for layer in served.model._flatten_layers() if layer.name in CLASSICAL]
     kept = [np.asarray(weight) for layer in heads for weight in layer.weights]
     model = editable(served)

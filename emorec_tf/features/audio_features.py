@@ -15,6 +15,7 @@ from keras import ops
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.entries import AudioFeature
 from emorec_tf.features import filterbanks
+from emorec_tf.features.mel_power import MelPower, power_of_two
 from emorec_tf.features.powers import (
     POWER_FLOOR,
     cepstral_powers,
@@ -26,88 +27,6 @@ from emorec_tf.features.powers import (
 KALDI_FLOOR = float(np.finfo(np.float32).eps)
 DECIBEL_FLOOR = 1e-10  # librosa's amin
 DECIBEL_RANGE = 80.0  # librosa's top_db
-
-
-class MelPower(keras.layers.Layer):
-    """Mel power spectrogram without RFFT or complex numbers; subclasses scale it.
-
-    The spectrum is a convolution, because LiteRT and ONNX have no RFFT; the layer therefore runs
-    unchanged inside every exported format. (``keras.layers.STFTSpectrogram`` does the same with
-    kernels accurate to 5e-5 only, which shows 50 dB below the loudest band.)
-
-    Shapes:
-        waveform float32 [B, samples] -> float32 [B, T, M]
-    """
-
-    centred = False
-
-    def __init__(
-        self,
-        sample_rate_hz: int,
-        window_samples: int,
-        hop_samples: int,
-        mel_bands: int,
-        mel_min_hz: float,
-        mel_max_hz: float,
-        **kwargs: object,
-    ) -> None:
-        """Keep the settings and make the two fixed matrices."""
-        super().__init__(trainable=False, dtype="float32", **kwargs)
-        self.settings: dict[str, Any] = {
-            "sample_rate_hz": sample_rate_hz,
-            "window_samples": window_samples,
-            "hop_samples": hop_samples,
-            "mel_bands": mel_bands,
-            "mel_min_hz": mel_min_hz,
-            "mel_max_hz": mel_max_hz,
-        }
-        fourier, mel = self.matrices()
-        used = mel.any(axis=1)  # bins outside all bands are not computed: at 48 kHz two thirds
-        self.fourier, self.mel = fourier[..., np.tile(used, 2)], mel[used]
-
-    def matrices(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the kernel [window, 1, 2 bins] and the mel filters [bins, M]."""
-        raise NotImplementedError
-
-    def scaled(self, power: keras.KerasTensor) -> keras.KerasTensor:
-        """Bring mel powers [B, T, M] to the scale of the features."""
-        raise NotImplementedError
-
-    def call(self, waveform: keras.KerasTensor) -> keras.KerasTensor:
-        """Return the features."""
-        window = self.settings["window_samples"]
-        if self.centred:
-            waveform = ops.pad(waveform, ((0, 0), (window // 2, window - window // 2)))
-        spectrum = ops.conv(
-            ops.expand_dims(waveform, -1), self.fourier, strides=self.settings["hop_samples"]
-        )  # [B, T, 2 * bins]
-        real, imaginary = ops.split(spectrum, 2, axis=-1)
-        power = ops.square(real) + ops.square(imaginary)  # [B, T, bins]
-        return self.scaled(ops.matmul(power, self.mel))
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the output shape."""
-        samples, reach = input_shape[1], 0 if self.centred else self.settings["window_samples"]
-        frames = None if samples is None else 1 + (samples - reach) // self.settings["hop_samples"]
-        return (input_shape[0], frames, self.settings["mel_bands"])
-
-    def get_config(self) -> dict[str, object]:
-        """Return the arguments of the constructor."""
-        config = super().get_config()
-        del config["trainable"], config["dtype"]  # fixed by the constructor
-        return {**config, **self.settings}
-
-    def filters(self, mel_matrix: filterbanks.MelMatrix, fft_length: int) -> np.ndarray:
-        """Make mel filters of these settings."""
-        names = ("sample_rate_hz", "mel_min_hz", "mel_max_hz")
-        return mel_matrix(
-            self.settings["mel_bands"], fft_length, *[self.settings[name] for name in names]
-        )
-
-
-def power_of_two(samples: int) -> int:
-    """Return the smallest power of two that is at least ``samples``."""
-    return 1 << (samples - 1).bit_length()
 
 
 @keras.saving.register_keras_serializable("emorec_tf")
@@ -211,8 +130,40 @@ class Mfcc(MelDecibels):
         return (*super().compute_output_shape(input_shape)[:2], self.settings["count"])
 
 
+@keras.saving.register_keras_serializable("emorec_tf")
+class WaveformBlocks(keras.layers.Layer):
+    """The samples themselves, cut into blocks of one hop; samples behind the last are left out.
+
+    Shapes:
+        waveform float32 [B, samples] -> float32 [B, samples // hop, hop]
+    """
+
+    def __init__(self, hop_samples: int, **kwargs: object) -> None:
+        """``hop_samples``: length of a block."""
+        super().__init__(trainable=False, dtype="float32", **kwargs)
+        self.hop_samples = hop_samples
+
+    def call(self, waveform: keras.KerasTensor) -> keras.KerasTensor:
+        """Return the blocks."""
+        blocks = waveform.shape[1] // self.hop_samples
+        whole = waveform[:, : blocks * self.hop_samples]
+        return ops.reshape(whole, (-1, blocks, self.hop_samples))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the output shape."""
+        samples = input_shape[1]
+        blocks = None if samples is None else samples // self.hop_samples
+        return (input_shape[0], blocks, self.hop_samples)
+
+    def get_config(self) -> dict[str, object]:
+        """Return the arguments of the constructor."""
+        config = super().get_config()
+        del config["trainable"], config["dtype"]  # fixed by the constructor
+        return {**config, "hop_samples": self.hop_samples}
+
+
 def settings(features: FeaturesConfig) -> dict[str, Any]:
-    """Return the arguments that every layer has."""
+    """Return the arguments that every layer of mel bands has."""
     names = "sample_rate_hz window_samples hop_samples mel_bands mel_min_hz mel_max_hz"
     return {name: getattr(features, name) for name in names.split()}
 
@@ -253,6 +204,15 @@ def mfcc(features: FeaturesConfig) -> keras.layers.Layer:
     return Mfcc(features.mfcc_count, **settings(features))
 
 
+def waveform(features: FeaturesConfig) -> keras.layers.Layer:
+    """The samples themselves in blocks of one hop, for encoders that take a waveform.
+
+    Source:
+        Baevski et al. 2020, wav2vec 2.0, NeurIPS, section 2: an encoder of the raw waveform.
+    """
+    return WaveformBlocks(features.hop_samples)
+
+
 def layer_of(features: FeaturesConfig) -> keras.layers.Layer:
     """Make the layer that ``features`` describes: waveform [B, samples] -> [B, T, width]."""
     layer: keras.layers.Layer = AUDIO_FEATURES[features.audio_features].function(features)
@@ -271,8 +231,7 @@ def fit_length(waveform: np.ndarray, features: FeaturesConfig) -> tuple[np.ndarr
     waveform = waveform[: features.clip_samples]
     padded = np.zeros(features.clip_samples, np.float32)
     padded[: len(waveform)] = waveform
-    reach = 0 if features.centred else features.window_samples
-    whole = 1 + (len(waveform) - reach) // features.hop_samples
+    whole = 1 + (len(waveform) - features.reach_samples) // features.hop_samples
     mask = np.zeros(features.audio_frames, np.uint8)
     if len(waveform):
         mask[: max(whole, 1)] = 1
@@ -296,5 +255,15 @@ AUDIO_FEATURES = {
     ),
     "mel_db": AudioFeature(
         mel_db, centred=True, width="mel_bands", powers=decibel_powers, loudness_step=3.0
+    ),
+    "waveform": AudioFeature(
+        waveform,
+        centred=False,
+        window="hop_samples",
+        width="hop_samples",
+        powers=None,
+        loudness_step=0.0,
+        spectral=False,
+        samples=True,
     ),
 }

@@ -240,7 +240,7 @@ def compile_model(
         or keras.optimizers.AdamW(schedule, weight_decay=train.weight_decay, clipnorm=5.0),
         loss=task.loss(train),
         weighted_metrics=[task.metric()],
-        jit_compile=use_jit(train.jit),
+        jit_compile=use_jit(train.jit) and all(n.supports_jit for n in model._flatten_layers()),
     )
 
 

@@ -74,7 +74,7 @@ def augmented(
     uses: Collection[str] = ("audio", "face"),
     rows: Rows | None = None,
 ) -> Batch:
-    """Augment a training batch.
+    """Augment a training batch; audio that is the waveform itself stays as it is.
 
     Args:
         inputs: of the model.
@@ -87,7 +87,7 @@ def augmented(
     rows = rows or rows_of(inputs["audio"])
     seeds = tf.random.split(seed, 3)
     inputs = dict(inputs)
-    if "audio" in uses:
+    if "audio" in uses and not choices.facts("audio_features", kind).samples:
         audio = inputs["audio"], inputs["audio_mask"]
         inputs.update(augmented_audio(*audio, mean, seeds[0], kind, rows))
     if "face" in uses and inputs["faces"].shape[1]:

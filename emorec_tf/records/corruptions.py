@@ -64,11 +64,13 @@ def noise(snr_db: float, features: FeaturesConfig) -> Corruption:
     The noise power in a band and frame is the clip's mean power over its real frames and bands,
     less ``snr_db``, times a draw from the exponential distribution, which is that of the power of
     Gaussian noise. The draws are the same in every call. For cepstral coefficients, noise is added
-    to the smooth spectrum that they hold.
+    to the smooth spectrum that they hold; to samples, white Gaussian noise.
 
     Raises:
         UserError: the entry of these audio features does not say how they become power.
     """
+    if AUDIO_FEATURES[features.audio_features].samples:
+        return functools.partial(_white_noise, snr_db)
     to_power, from_power = powers_of(features)
 
     def noisy(inputs: Inputs) -> Inputs:
@@ -83,12 +85,25 @@ def noise(snr_db: float, features: FeaturesConfig) -> Corruption:
     return noisy
 
 
+def _white_noise(snr_db: float, inputs: Inputs) -> Inputs:
+    """Add Gaussian noise to the real samples: audio [B, T, samples of a block]."""
+    real, audio = inputs["audio_mask"][..., None], inputs["audio"].astype(np.float64)
+    count = np.maximum(real.sum((1, 2), keepdims=True), 1) * audio.shape[2]
+    power = (np.square(audio) * real).sum((1, 2), keepdims=True) / count  # [B, 1, 1]
+    drawn = np.random.default_rng(0).normal(size=audio.shape)
+    noisy = audio + np.sqrt(power * 10 ** (-snr_db / 10)) * drawn
+    return {**inputs, "audio": (noisy * real).astype(np.float32)}
+
+
 def level(decibels: float, features: FeaturesConfig) -> Corruption:
     """Make the corruption that changes the level by these decibels; nothing is clipped.
 
     Raises:
         UserError: the entry of these audio features does not say how they become power.
     """
+    if AUDIO_FEATURES[features.audio_features].samples:
+        factor = np.float32(10 ** (decibels / 20))
+        return lambda inputs: {**inputs, "audio": inputs["audio"] * factor}
     return _of_powers(features, lambda power: power * 10 ** (decibels / 10))
 
 
@@ -206,22 +221,30 @@ def conditions(features: FeaturesConfig) -> dict[str, Corruption]:
     """All conditions for clips of these features, by name.
 
     Noise and channels are left out where the entry of the audio features does not say how they
-    become power.
+    become power; of the waveform itself, channels alone.
     """
-    noises = {f"noise {db} dB": functools.partial(noise, db, features) for db in NOISE_DB}
+    noises: dict[str, Callable[[], Corruption]] = {
+        f"noise {db} dB": functools.partial(noise, db, features) for db in NOISE_DB
+    }
     channels: dict[str, Callable[[], Corruption]] = {
         f"level +{GAIN_DB:.0f} dB": lambda: level(GAIN_DB, features),
         f"level -{GAIN_DB:.0f} dB": lambda: level(-GAIN_DB, features),
         "telephone 300-3400 Hz": lambda: telephone(features),
         f"reverberation {ROOM_SECONDS:g} s (power decay)": lambda: room(ROOM_SECONDS, features),
     }
-    if AUDIO_FEATURES[features.audio_features].powers is None:
+    entry = AUDIO_FEATURES[features.audio_features]
+    if entry.powers is None:
+        kept = ("noise", "level") if entry.samples else ()
+        left_out = [name for name in (*noises, *channels) if not name.startswith(kept)]
         _LOG.info(
             "robustness without %s: audio_features %s has no powers at its entry",
-            ", ".join([*noises, *channels]),
+            ", ".join(left_out),
             features.audio_features,
         )
-        noises, channels = {}, {}
+        noises, channels = (
+            {name: made for name, made in own.items() if name not in left_out}
+            for own in (noises, channels)
+        )
     return {
         "clean": clean,
         "no face": no_face,

@@ -53,6 +53,16 @@ def note_ignored_features(settings: Config) -> None:
             _LOG.info("note: %s has %s", file, line)
 
 
+def note_unchanged_audio(settings: Config) -> None:
+    """Log that augmentation leaves the audio of these records as it is."""
+    uses = choices.facts("fusion", settings.model.fusion).uses
+    name = settings.features.audio_features
+    by_gradient = not (has_classifier(settings) or settings.model.ensemble)
+    samples = choices.facts("audio_features", name).samples
+    if samples and settings.train.augment and by_gradient and "audio" in uses:
+        _LOG.info("note: augmentation leaves audio_features %s as they are", name)
+
+
 def _check_own(settings: Config) -> None:
     """Refuse settings of one run that do not go together."""
     _check_ensemble(settings)
@@ -75,7 +85,11 @@ def _check_own(settings: Config) -> None:
 
 def _check_adaptation(settings: Config) -> None:
     """Refuse ways of adapting that need a classical head, and sets that do not fit the head."""
-    data = settings.data
+    data, audio_features = settings.data, settings.features.audio_features
+    if choices.facts("audio_features", audio_features).samples and data.adapt is not None:
+        uses = choices.facts("fusion", settings.model.fusion).uses
+        wanted = f"false under a classifier, else drop --adapt: {audio_features} has no bands"
+        check(not data.adapt_audio or "audio" not in uses, "adapt_audio", True, wanted)
     headed = has_classifier(settings) or settings.model.ensemble is not None
     fits = headed or not data.adapt_spread
     check(fits, "adapt_spread", data.adapt_spread, "off unless there is a classifier")

@@ -186,6 +186,7 @@ def resolve(given: Mapping[str, Any], *, show_progress: bool = False) -> tuple[C
     settings = dataclasses.replace(settings, features=records.features)
     checks.check_settings(settings)
     checks.note_ignored_features(settings)
+    checks.note_unchanged_audio(settings)
     return settings, records
 
 

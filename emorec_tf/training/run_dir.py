@@ -9,11 +9,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import importlib
 import json
 import math
-import pkgutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,12 +30,11 @@ from emorec_tf.storage import paths, resumable
 from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
 from emorec_tf.tasks import familiarity_file, tasks
 from emorec_tf.tasks.familiarity import Familiarity
+from emorec_tf.training import saved_layers
 
 if TYPE_CHECKING:
     import keras
 
-# modules and packages that may define layers or losses of a saved model
-WITH_LAYERS = ("models", "features.audio_features", "tasks.losses")
 NO_MATTER = ("cache",)  # settings that do not affect the result
 OTHER_DATA = "the records hold other speakers or classes"
 KIND = resumable.Kind(
@@ -271,28 +267,21 @@ def load_model(path: Path, for_training: bool = False) -> keras.Model:
     """Read a saved model; nothing in the file can run code of its own.
 
     Raises:
-        UserError: no such file, or a damaged one.
+        UserError: no such file, a damaged one, or one with an encoder that cannot run here.
     """
     import keras
 
-    register_layers()
+    saved_layers.register()
     if not path.exists():
         raise UserError(f"{path} does not exist; train the run first (the same command goes on)")
     try:
         with paths.local_copy(path) as file:
-            return keras.saving.load_model(file, compile=for_training, safe_mode=True)
+            model = keras.saving.load_model(file, compile=for_training, safe_mode=True)
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
         line = " ".join(str(error).split())[:200]
         raise UserError(f"model {path} is damaged: {line}") from error
-
-
-@functools.cache
-def register_layers() -> None:
-    """Import every module that may define a layer or a loss, so that Keras finds it by its name."""
-    for name in WITH_LAYERS:
-        module = importlib.import_module(f"emorec_tf.{name}")
-        for inner in pkgutil.walk_packages(getattr(module, "__path__", ()), f"{module.__name__}."):
-            importlib.import_module(inner.name)
+    saved_layers.refuse_problems(model, path)
+    return model
 
 
 def write_history(run: Run, rows: list[dict[str, Any]]) -> None:

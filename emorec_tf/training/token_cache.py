@@ -24,7 +24,9 @@ def is_possible(settings: Config) -> bool:
     """
     train, model = settings.train, settings.model
     uses = choices.facts("fusion", model.fusion).uses
-    varied = train.augment or train.augment_channel
+    samples = choices.facts("audio_features", settings.features.audio_features).samples
+    changed = [kind for kind in uses if not (kind == "audio" and samples)]  # by augmentation
+    varied = (train.augment and changed) or train.augment_channel
     drawn = varied or train.train_frames or (model.modality_dropout and len(uses) > 1)
     trained = [kind for kind in uses if choices.needs_training(kind, getattr(model, kind))]
     return not drawn and (train.freeze_branches or not trained)

@@ -110,6 +110,13 @@ def test_parse_refuses(choice):
         ("face", "vgg", "unknown face 'vgg'; known are alexnet"),
         ("audio_features", "mfccs", "unknown audio_features 'mfccs'; did you mean 'mfcc'"),
         ("fusion", "concat(units=True)", "units is True"),
+        (
+            "audio",
+            "embedding",
+            "'embedding' needs model, as in \"embedding(model=",
+        ),
+        ("audio", "embedding(model='')", "'embedding' needs model"),
+        ("audio", "embedding(modell='x')", "has no argument 'modell'; did you mean 'model'"),
     ],
 )
 def test_check_refuses(kind, choice, message):

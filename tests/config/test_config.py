@@ -111,7 +111,18 @@ def test_audio_features_are_those_of_the_table():
     assert FeaturesConfig(audio_features="mfcc").audio_width == 20
     names = choices.entries("audio_features")
     centred = {name: FeaturesConfig(audio_features=name).centred for name in names}
-    assert centred == {"log_mel": False, "fbank": False, "mfcc": True, "mel_db": True}
+    expected = {"log_mel": False, "fbank": False, "mfcc": True, "mel_db": True}
+    assert centred == {**expected, "waveform": False}
+
+
+def test_blocks_of_the_waveform():
+    features = FeaturesConfig(audio_features="waveform", clip_seconds=0.5)
+    assert (features.audio_frames, features.audio_width) == (50, 160)
+    features = FeaturesConfig(audio_features="waveform", clip_seconds=0.055, hop_seconds=0.02)
+    assert (features.audio_frames, features.audio_width) == (2, 320)
+    with pytest.raises(UserError, match=r"hop_seconds is 0\.06; it must be at most clip_seconds"):
+        FeaturesConfig(audio_features="waveform", clip_seconds=0.05, hop_seconds=0.06)
+    assert FeaturesConfig(clip_seconds=0.05, hop_seconds=0.06).audio_frames == 1
 
 
 def test_fingerprints_match_older_records():

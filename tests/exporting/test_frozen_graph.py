@@ -84,7 +84,7 @@ def with_all_entries(written: list[Network]) -> list[Network]:
     for place, kind in enumerate(("audio", "face", "fusion")):
         covered = {network[:3][place].partition("(")[0] for network in written}
         for name, entry in choices.entries(kind).items():
-            if name not in covered:
+            if name not in covered and not entry.facts.required:  # of a file: exports refuse it
                 model = [SMALL["audio"], SMALL["face"], SMALL["fusion"]]
                 model[place] = f"{name}({entry.facts.small})"
                 made.append((*model, MESH if kind == "face" else {}, {}))

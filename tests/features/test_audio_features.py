@@ -287,6 +287,19 @@ def test_fit_length():
         )
 
 
+@pytest.mark.parametrize("samples", [1, 159, 160, 16000, 16085])
+def test_blocks_hold_the_samples_themselves(samples):
+    features = dataclasses.replace(FEATURES, audio_features="waveform", clip_seconds=1.005)
+    waveform = np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
+    padded, mask = fit_length(waveform, features)
+    blocks = features_of(padded, features)
+    assert blocks.shape == (100, 160)
+    assert mask.sum() == max(1, min(samples, 16080) // 160)  # whole blocks, of a click one
+    real = blocks[mask > 0].ravel()
+    np.testing.assert_array_equal(real[:samples], waveform[: len(real)])
+    assert not real[samples:].any()
+
+
 def test_fit_length_of_centred_frames():
     for samples in (0, 1, 511, 512, 143999, 144000, 150000):
         padded, mask = fit_length(np.ones(samples, np.float32), MFCC)

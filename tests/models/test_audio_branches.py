@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_made
 import pytest
 import tensorflow as tf
 from audio_nets import answered, batch, built
@@ -12,7 +13,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.models.audio.audio_branches import AUDIO_BRANCHES, never_empty
 
 ENTRIES = choices.entries("audio")
-SMALL = {name: entry.facts.small for name, entry in ENTRIES.items()}
+SMALL = {name: onnx_made.placed(entry.facts.small) for name, entry in ENTRIES.items()}
 # "none" keeps one token per frame
 POOLED = [name for name, entry in ENTRIES.items() if entry.arguments.get("pool") == "attention"]
 CASES = [f"{name}({arguments})" for name, arguments in SMALL.items()]
@@ -26,6 +27,7 @@ CASES += [
     "functionals(coefficients=6, parts=2, modulations=True)",
     "whisper(size='test', weights='none', layers='all', pool='attention')",
     "whisper(size='test', weights='none', layers='concat', pool='none')",
+    *(f"embedding({SMALL['embedding']}, pool='{pool}')" for pool in ("attention", "none")),
 ]
 # as the docstrings say, for the small arguments; other entries need no line here
 SHAPES = {
@@ -44,6 +46,9 @@ SHAPES = {
     "whisper()": (1, 2 * 8),
     "whisper(layers='concat')": (1, 2 * 3 * 8),
     "whisper(layers='concat', pool='none')": (24, 3 * 8),
+    "embedding()": (1, 2 * 6),
+    "embedding(pool='none')": (23, 6),  # 768 samples, 64 every 32
+    "embedding(output='mean')": (1, 6),
 }
 
 

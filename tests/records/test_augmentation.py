@@ -280,3 +280,20 @@ def test_another_channel_moves_level_and_adds_noise_as_documented(kind: str) -> 
     if kind == "log_mel":  # a level without noise keeps the power of each band
         ratio = (after / before).std(axis=1).mean(1) / (after / before).mean((1, 2))
         assert 0.3 < np.mean(ratio > 0.02) < 0.7, "half of them are in noise"
+
+
+def test_the_waveform_itself_stays_as_it_is() -> None:
+    import tensorflow as tf
+
+    random = np.random.default_rng(0)
+    inputs = {
+        "audio": tf.constant(random.normal(size=(2, 40, 16)), tf.float32),
+        "audio_mask": tf.ones((2, 40)),
+        "faces": tf.constant(random.integers(1, 255, (2, 3, 16, 16, 1)), tf.uint8),
+        "face_mask": tf.ones((2, 3)),
+    }
+    mean, seed = np.zeros(16, np.float32), tf.constant([3, 4], tf.int64)
+    varied = augmentation.augmented(inputs, mean, seed, "waveform")
+    for name in ("audio", "audio_mask"):
+        np.testing.assert_array_equal(varied[name], inputs[name])
+    assert not np.array_equal(varied["faces"], inputs["faces"])

@@ -147,6 +147,38 @@ def test_without_powers_every_other_condition_is_scored(features, inputs, monkey
     assert "log_mel" in line
 
 
+@pytest.mark.parametrize("condition", ["noise 10 dB", "noise 0 dB", "level +20 dB", "level -20 dB"])
+def test_level_and_noise_of_samples(condition: str):
+    features = FeaturesConfig(audio_features="waveform", clip_seconds=0.5)
+    wave = hiss(features)
+    drawn = spectra_of(wave, features)
+    found = conditions(features)[condition](drawn)
+    real = drawn["audio_mask"][0] > 0
+    before, after = drawn["audio"][0, real].ravel(), found["audio"][0, real].ravel()
+    assert not found["audio"][0, ~real].any()
+    decibels = float(condition.split()[1])
+    if condition.startswith("level"):
+        np.testing.assert_allclose(after, before * 10 ** (decibels / 20), rtol=1e-6)
+    else:
+        ratio = 10 * np.log10(np.square(before).mean() / np.square(after - before).mean())
+        assert ratio == pytest.approx(decibels, abs=0.2)
+        again = conditions(features)[condition](drawn)["audio"]
+        np.testing.assert_array_equal(again, found["audio"])
+
+
+def test_channels_are_left_out_for_samples(caplog):
+    features = FeaturesConfig(audio_features="waveform")
+    with caplog.at_level("INFO", "emorec_tf"):
+        found = conditions(features)
+    assert [n for n in conditions(FeaturesConfig()) if n not in found] == [
+        "telephone 300-3400 Hz",
+        "reverberation 0.6 s (power decay)",
+    ]
+    (line,) = caplog.messages
+    assert "without telephone 300-3400 Hz, reverberation" in line
+    assert "waveform has no powers" in line
+
+
 def spectra_of(waveform: np.ndarray, features: FeaturesConfig) -> dict[str, np.ndarray]:
     padded, mask = fit_length(waveform.astype(np.float32), features)
     audio = np.asarray(layer_of(features)(padded[None])) * mask[None, :, None]

@@ -135,3 +135,31 @@ def test_the_entry_says_which_branches_need_a_mesh(
     checks.check_settings(build({"face": "mini_xception", "face_mesh": True}))
     with pytest.raises(UserError, match=said):
         emorec_tf.build_model(["a", "b"], face="mini_xception")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"adapt": "self"}, "adapt_audio is True; it must be false under a classifier, else drop"),
+        ({"adapt": 2, "classifier": "lda"}, "waveform has no bands"),
+        ({"augment_channel": True}, "audio_features 'waveform' has no powers at its entry"),
+        ({"classifier": "lda", "augmented_copies": 1}, "'waveform' has no powers at its entry"),
+    ],
+)
+def test_what_needs_bands_is_refused_for_a_waveform(settings: dict[str, Any], said: str) -> None:
+    wanted = {"audio_features": "waveform", "audio": "functionals", "fusion": "audio_only"}
+    with pytest.raises(UserError, match=said):
+        checks.check_settings(build({**wanted, **settings}))
+    checks.check_settings(build({**wanted, "adapt": 2, "fusion": "face_only"}))
+    checks.check_settings(build({**wanted, "adapt": 2, "classifier": "lda", "adapt_audio": False}))
+
+
+def test_a_note_says_that_augmentation_leaves_a_waveform_alone(caplog) -> None:
+    heard = {"audio_features": "waveform", "fusion": "audio_only"}
+    caplog.set_level("INFO", "emorec_tf")
+    for settings in ({**heard, "augment": False}, {**heard, "classifier": "lda"}, {}):
+        checks.note_unchanged_audio(build(settings))
+    checks.note_unchanged_audio(build({**heard, "fusion": "face_only"}))
+    assert not caplog.messages
+    checks.note_unchanged_audio(build(heard))
+    assert "augmentation leaves audio_features waveform as they are" in caplog.text

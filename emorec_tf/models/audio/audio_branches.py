@@ -16,6 +16,7 @@ from keras import ops
 
 from emorec_tf.config.entries import Branch
 from emorec_tf.config.fields import check
+from emorec_tf.models.audio.embedding import embedding, learns_pooling
 from emorec_tf.models.audio.functionals import functionals
 from emorec_tf.models.audio.image_nets import logmel_image, mfcc_cnn, resnet_se
 from emorec_tf.models.audio.whisper import is_trained, whisper
@@ -198,5 +199,13 @@ AUDIO_BRANCHES = {
             "mel_min_hz": 0.0,
             "mel_max_hz": 8000.0,
         },
+    ),
+    "embedding": Branch(
+        embedding,
+        trainable=learns_pooling,
+        small="model='encoder.onnx'",
+        required=("model",),
+        standardised=False,
+        features={"audio_features": "waveform", "sample_rate_hz": 16000},
     ),
 }
