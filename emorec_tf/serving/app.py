@@ -194,8 +194,8 @@ async def page(server: Server, _: Request) -> Response:
     }
     card = run_card.as_html(run_card.card_of(run))
     name = run.folder.resolve().name
-    shown = {"name": name, "classes": run.classes, "rating": run.task.rating, "card": card}
-    shown["can_tell"] = bool(server.model.unlike_below)
+    shown = {"name": name, "classes": run.classes, "rating": run.task.rating, "card": card,
+             "can_tell": bool(server.model.unlike_below)}  # fmt: skip
     return HTMLResponse(template("page.html.j2").render(facts=json.dumps(facts), **shown))
 
 

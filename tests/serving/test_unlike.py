@@ -116,7 +116,7 @@ def test_in_a_browser(model: predictor.Predictor, clip: Path, talk: Path, tmp_pa
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = started.chromium.launch(executable_path=str(CHROMIUM), args=flags)
 
-        def sent(of: predictor.Predictor, path: Path, width: int, scheme: str) -> tuple[str, str]:
+        def sent(of: predictor.Predictor, path: Path, width: int, scheme: str) -> tuple[str, ...]:
             with reached(app.app(of)) as opened:
                 page = browser.new_page(
                     viewport={"width": width, "height": 900}, color_scheme=scheme
