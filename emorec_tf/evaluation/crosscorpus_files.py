@@ -102,7 +102,8 @@ def join(folder: Path) -> dict[str, Any]:
     with alone(folder / ".lock"):
         facts = planned(folder)
         columns = list(facts["corpora"])
-        cells, unusable = [], []
+        cells: Table = []
+        unusable: Table = []
         for row in facts["rows"]:
             for column in columns:
                 found = _cell(folder, facts, row, column)

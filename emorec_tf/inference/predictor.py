@@ -190,8 +190,8 @@ class Predictor:
                 unread.append(error)
         if unread and not clips:
             raise adapting.unreadable(unread)
-        for error in unread:
-            log.warning("%s; this enrolment clip does not count", error)
+        for problem in unread:
+            log.warning("%s; this enrolment clip does not count", problem)
         base = self.base or self.model
         model, own = adaptation.ready(self.run, base, DataConfig(adapt_by=by))
         fitted = own.fit_speaker(clips, model)

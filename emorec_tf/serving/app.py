@@ -189,10 +189,13 @@ async def page(server: Server, _: Request) -> Response:
         "upload_mb": limits.upload_mb,
         "hop_seconds": server.settings.hop_seconds or run.config.features.clip_seconds / 2,
         "rating": run.task.rating,
+        "unlike_below": server.model.unlike_below,
+        "unsure_below": server.model.unfamiliar_below,
     }
     card = run_card.as_html(run_card.card_of(run))
     name = run.folder.resolve().name
-    shown = {"name": name, "classes": run.classes, "rating": run.task.rating, "card": card}
+    shown = {"name": name, "classes": run.classes, "rating": run.task.rating, "card": card,
+             "can_tell": bool(server.model.unlike_below)}  # fmt: skip
     return HTMLResponse(template("page.html.j2").render(facts=json.dumps(facts), **shown))
 
 

@@ -93,11 +93,11 @@ def test_the_csv_is_read_as_images(tmp_path: Path, by_folder: bool) -> None:
 
 def test_two_that_unpack_at_once_leave_one_folder(tmp_path: Path, monkeypatch) -> None:
     path = table(tmp_path / "fer2013.csv", rows(9, np.random.default_rng(5)))
-    read, others = image_corpora._rows, []
+    read, others = image_corpora._rows, list[Path]()
 
     def slower(table: Path):
         if not others:  # another process starts and ends meanwhile
-            others.append("")
+            others.append(table)
             others.append(image_corpora.unpacked(table))
         yield from read(table)
 

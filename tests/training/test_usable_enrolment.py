@@ -6,6 +6,7 @@ import logging
 import types
 import wave
 from pathlib import Path
+from typing import Any
 
 import made_records
 import numpy as np
@@ -189,6 +190,7 @@ def test_recordings_are_named_by_text_or_paths(features, tmp_path: Path, wrong):
 
 
 def test_an_open_model_is_not_adapted_by_a_number():
-    model = emorec_tf.Model(types.SimpleNamespace(adapted=None))
+    loaded: Any = types.SimpleNamespace(adapted=None)
+    model: Any = emorec_tf.Model(loaded)
     with pytest.raises(UserError, match="adapt is 3; it must be a folder or files of recordings"):
         model.adapt(3)
