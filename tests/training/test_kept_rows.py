@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +35,11 @@ def crossvalidated(folder: Path, records: Path, name: str) -> Path:
 def test_later_folds_compute_only_what_is_new_and_give_the_same(
     demo_records: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[tuple[str, int]] = []
+    read: list[tuple[str, str]] = []
     plain = kept_rows.rows_of
 
-    def counted(key: str, clips: list[Clip], compute: kept_rows.Read) -> tuple:
-        def noted(some: list[Clip]) -> tuple[np.ndarray, list[Clip]]:
+    def counted(key: str, clips: Sequence[Clip], compute: kept_rows.Read) -> tuple:
+        def noted(some: Sequence[Clip]) -> tuple[np.ndarray, list[Clip]]:
             read.extend((key, clip.clip_id) for clip in some)
             return compute(some)
 
@@ -81,7 +82,7 @@ def test_what_memory_forgets_is_on_disk_and_damage_only_costs_time(
     kept_rows.clear()
     asked: list[str] = []
 
-    def compute(clips: list[Clip]) -> tuple[np.ndarray, list[Clip]]:
+    def compute(clips: Sequence[Clip]) -> tuple[np.ndarray, list[Clip]]:
         asked.extend(clip.clip_id for clip in clips)
         return np.ones((len(clips), 4)), list(clips)
 
