@@ -125,5 +125,7 @@ def test_stored_conditions_are_shown_by_the_names_of_today(tmp_path: Path):
         assert ">dark<" not in text
         assert "| dark |" not in text
     assert table.read_text() == stored
+    shown = page.read_text().partition("expected calibration error (ECE)</td>")[2]
+    assert "%" in shown.partition("</tr>")[0], "as everywhere on the page"
     kept = read_csv(tmp_path / "report_files" / "cv" / "robustness.csv")
     assert [row["condition"] for row in kept] == ["clean", "dark", "no voice", "noise 0 dB"]

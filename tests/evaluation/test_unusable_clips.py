@@ -16,6 +16,7 @@ from untrained_runs import on_disk
 from emorec_tf import report
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.crosscorpus import main
+from emorec_tf.evaluation import corpus_tables
 from emorec_tf.evaluation import crosscorpus_files as files
 from emorec_tf.evaluation.crosscorpus_files import left_out_line
 from emorec_tf.inference import corpus_matrix
@@ -74,6 +75,11 @@ def test_clips_without_a_face(records: Path, model: Path, tmp_path: Path, capsys
     wanted = balanced_accuracy_score([row["label"] for row in rows], guesses)
     assert cells["mixed"]["uar"] == pytest.approx(wanted)
     assert matplotlib.image.imread(folder / "matrix.png").std() > 0.01
+    title, head, table = corpus_tables.overview(matrix)
+    assert (title[:8], head[:2]) == ("UAR in %", ["trained on", "on seen"])
+    assert table[0][0] == "facial (trained on demo)"
+    assert table[0][head.index("on heard")] == "no face"
+    assert "%" not in str(table), "the title has it"
     page = tmp_path / "report.html"
     assert report.main(["--crosscorpus", str(folder), "--out", str(page)]) == 0
     assert "no clip of 12 has a face" in page.read_text()

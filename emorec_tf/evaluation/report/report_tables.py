@@ -124,8 +124,8 @@ def _shown(row: Mapping[str, Any], rated: bool) -> dict[str, str]:
             words[key] = f"{value:+.3f}" if key == "change" else plain(value)
         elif key in ("gap", "change"):
             words[key] = points(value, row.get(f"{key}_ci95"))
-        elif key == "value" and isinstance(value, float):
-            words[key] = f"{value:.3f}"
+        elif key == "value" and isinstance(value, float):  # ECE as everywhere on the page
+            words[key] = percent(value) if "ECE" in row["figure"] else f"{value:.3f}"
         elif isinstance(value, float) or value is None:
             words[key] = percent(value)
         else:
