@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import PureWindowsPath
 from typing import Any
 
@@ -10,6 +11,8 @@ from emorec_tf.config import choices, spellings
 from emorec_tf.config.config import Config
 
 DOWNLOAD = "download"  # default of an argument that gives a file
+# From the root or a drive, not after a letter, which would be a relative path or an address.
+ABSOLUTE = re.compile(r"(?<![\w./:])(?:/[\w.+~-]+){2,}|(?<!\w)[A-Za-z]:\\[\w.+~\\-]+")
 LISTS = (("model", "ensemble"), ("train", "pretrain"))  # comma lists of files
 
 
@@ -33,6 +36,15 @@ def without_local_paths(settings: Config) -> Config:
         for section, values in changed.items()
     }
     return dataclasses.replace(settings, **parts)
+
+
+def shortened(text: str) -> str:
+    r"""Reduce absolute paths in a text to the names of files or folders, as in model cards.
+
+    >>> shortened("train --run /home/me/runs/one --audio \"whisper(weights='/home/me/model.bin')\"")
+    'train --run one --audio "whisper(weights=\'model.bin\')"'
+    """
+    return ABSOLUTE.sub(lambda found: PureWindowsPath(found.group()).name, text)
 
 
 def _choice(kind: str, choice: str) -> str:

@@ -21,7 +21,7 @@ from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import familiarity_card, run_card
 from emorec_tf.evaluation.matrix_section import matrix_section, with_section
-from emorec_tf.exporting.local_paths import without_local_paths
+from emorec_tf.exporting.local_paths import shortened, without_local_paths
 from emorec_tf.inference.model_store import SUMS
 from emorec_tf.storage import paths
 from emorec_tf.storage.files import put_in_place, remove, write_atomically
@@ -138,7 +138,7 @@ def fill(
         card = with_sections(evaluated_card(trained, evaluated), familiarity_card.section(trained))
     rest = card.partition("\n")[2].lstrip()  # its first line is the run's name
     paragraphs = [f"# {name}", *([note] if note else []), with_section(rest, corpora)]
-    write_atomically(folder / run_card.CARD, "\n\n".join(paragraphs))
+    write_atomically(folder / run_card.CARD, shortened("\n\n".join(paragraphs)))
     write_atomically(folder / "LICENSE.txt", licence(name, trained))
     sums = [
         f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"

@@ -10,7 +10,7 @@ from untrained_runs import untrained
 from emorec_tf.config import choices
 from emorec_tf.config.config import Config, build, flat, to_yaml
 from emorec_tf.exporting import package_model
-from emorec_tf.exporting.local_paths import without_local_paths
+from emorec_tf.exporting.local_paths import shortened, without_local_paths
 from emorec_tf.training import run_dir
 
 
@@ -72,3 +72,18 @@ def test_a_package_holds_the_config_without_paths(features, tmp_path):
     assert "expression_net(weights='net.keras', blocks=(8, 8))" in (out / "config.yaml").read_text()
     assert "/home/x" not in (out / "config.yaml").read_text()
     assert run_dir.load(out).config.model.face.startswith("expression_net(weights='net.keras'")
+
+
+@pytest.mark.parametrize(
+    ("text", "packaged"),
+    [
+        ("--run /home/x/runs/one --records /data/a,/data/b", "--run one --records a,b"),
+        ("audio: whisper(weights='/home/x/model.bin')", "audio: whisper(weights='model.bin')"),
+        (r"--source C:\\films\\RAVDESS", "--source RAVDESS"),
+        ("configs/a.yaml, ravdess/contiguous6, 1/2", "configs/a.yaml, ravdess/contiguous6, 1/2"),
+        ("https://zenodo.org/records/1188976", "https://zenodo.org/records/1188976"),
+        ("[zoo](../docs/zoo.md), UAR and/or WAR", "[zoo](../docs/zoo.md), UAR and/or WAR"),
+    ],
+)
+def test_cards_hold_names_of_files_only(text, packaged):
+    assert shortened(text.replace("\\\\", "\\")) == packaged
