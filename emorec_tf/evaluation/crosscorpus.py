@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -205,13 +205,29 @@ def run_answers(run: Run, records: Records) -> Answers:
         run: trained and calibrated.
         records: of the run's features.
     """
-    from emorec_tf.training import clip_familiarity, logits
-    from emorec_tf.training.speaker_adaptation import SpeakerAdapter
-
-    model = run_dir.load_model(run.model_file)
-    answering = clip_familiarity.Answering(model, run)
+    asked = _asking(run, records)
 
     def answers(clips: Sequence[Clip]) -> Any:
+        raw, ordered, growth = asked(clips)
+        return run.task.predictions(raw, (run.temperature or 1.0) * growth), ordered
+
+    return answers
+
+
+def run_logits(run: Run, records: Records, clips: Sequence[Clip]) -> Any:
+    """Logits [N, K] of clips of the records by a run, and the clips in the same order."""
+    return _asking(run, records)(clips)[:2]
+
+
+def _asking(run: Run, records: Records) -> Callable[[Sequence[Clip]], Any]:
+    """Load a run; the function gives logits [N, K], clips and growth of the temperature."""
+    from emorec_tf.training import clip_familiarity, ensemble, logits
+    from emorec_tf.training.speaker_adaptation import SpeakerAdapter
+
+    model = ensemble.model_of(run)
+    answering = clip_familiarity.Answering(model, run)
+
+    def asked(clips: Sequence[Clip]) -> Any:
         subsets = {"train": (), "validation": (), "test": clips}
         experiment = Experiment(run.config, records, run.split, clips, subsets, run.classes)
         scored = experiment.scored("test")
@@ -221,9 +237,9 @@ def run_answers(run: Run, records: Records) -> Answers:
         adapter.fit(experiment, scored, model)
         batches = logits.ClipBatches(records, scored)
         raw, ordered, growth, _ = answering.logits_of(batches, adapter)
-        return run.task.predictions(raw, (run.temperature or 1.0) * growth), ordered
+        return raw, ordered, growth
 
-    return answers
+    return asked
 
 
 def _score_model(planned: Plan, model: ModelRow, folder: Path) -> None:

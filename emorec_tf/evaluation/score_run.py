@@ -119,11 +119,11 @@ def _scored(
     """Metrics, the scored clips, their answers [N, K] or [N], and the robustness table."""
     from emorec_tf.evaluation import source_audio
     from emorec_tf.records import corruptions
-    from emorec_tf.training import adaptation, clip_familiarity, logits
+    from emorec_tf.training import adaptation, clip_familiarity, ensemble, logits
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
     test, data = experiment.scored("test"), experiment.settings.data
-    model = run_dir.load_model(run.model_file)
+    model = ensemble.model_of(run)
     parameters = model.count_params()
     temperature = logits.fit_temperature(run, trained, model)
     if experiment is trained:

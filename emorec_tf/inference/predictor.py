@@ -253,9 +253,10 @@ def load(
         log.warning("%s is not calibrated; evaluate does it", run_folder)
     devices.import_quickly()
     from emorec_tf.features import decoded, examples, face_detection
+    from emorec_tf.training import ensemble
 
     face_detection.single_thread()
-    model = run_dir.load_model(run.model_file)
+    model = ensemble.model_of(run)
     reader = decoded.Reader(run.config.features, face_model)
     assembler = examples.Assembler(run.config.features, mesh_model)
     own = adapting.adapter(run, model)

@@ -10,11 +10,30 @@ from keras import ops
 
 from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.models.absent import absent
 from emorec_tf.models.classical.set_scale import SPEAKER_FEATURES, SPEAKER_SCALE
 from emorec_tf.models.layers import Tensor, present
-from emorec_tf.models.model import input_tensors
-from emorec_tf.training import feature_standard, inner_cv, run_dir, shift_answers
+from emorec_tf.models.model import AUDIO_INPUTS, input_tensors
+from emorec_tf.training import (
+    feature_standard,
+    inner_cv,
+    packaged_members,
+    run_dir,
+    shift_answers,
+)
 from emorec_tf.training.run_dir import Run
+
+
+def model_of(run: Run) -> keras.Model:
+    """The network of a run: that of its file, or composed of the packaged models it refers to.
+
+    Raises:
+        UserError: no such file, or a damaged one; a member that is missing or another one.
+    """
+    if not run.members:
+        return run_dir.load_model(run.model_file)
+    members = packaged_members.opened(run)
+    return product(run.config.features, members, own_temperatures=True)
 
 
 def product_model(run: Run) -> keras.Model:
@@ -33,7 +52,10 @@ def product_model(run: Run) -> keras.Model:
 
 
 def product(
-    features: FeaturesConfig, members: Sequence[Run], validated: bool = False
+    features: FeaturesConfig,
+    members: Sequence[Run],
+    validated: bool = False,
+    own_temperatures: bool = False,
 ) -> keras.Model:
     """Multiply the members' calibrated probabilities; nothing is left to train.
 
@@ -41,9 +63,11 @@ def product(
     alone for a clip without a face: the others decide as if they were the whole ensemble.
 
     Args:
-        features: of the records, which all members share.
+        features: of the records, which all members share; of packaged members those of the
+            modalities that each uses.
         members: trained runs.
         validated: use the members before ``refit``, which have not seen the validation speakers.
+        own_temperatures: each member keeps its own temperature, as packaged; see ``temperatures``.
 
     Shapes:
         ``{array name: [B, ...]} -> logits [B, K]``, sums of logarithms of probabilities
@@ -62,8 +86,10 @@ def product(
         inputs[name] = keras.Input((sum(widths),), name=name)
     total = None
     temperature = temperatures(members)
+    if own_temperatures:
+        temperature = [member.temperature or 1.0 for member in members]
     for number, (member, model) in enumerate(zip(members, models, strict=True)):
-        given = dict(inputs)
+        given = fitting(inputs, member, model)
         if widths[number]:
             begin = sum(widths[:number])
             for name in adapted:
@@ -74,6 +100,31 @@ def product(
     whole = keras.Model(inputs, total, name="emorec_product")
     whole.trainable = False
     return whole
+
+
+def fitting(inputs: dict[str, Tensor], member: Run, model: keras.Model) -> dict[str, Tensor]:
+    """Inputs as one member takes them: zeros where it has other features of what it does not use.
+
+    Args:
+        inputs: of the ensemble.
+        member: with its modalities.
+        model: its network.
+    """
+    found, like = dict(inputs), next(iter(inputs.values()))
+    for name, wanted in model.input.items():
+        kind = "audio" if name in AUDIO_INPUTS else "face"
+        if name in (SPEAKER_FEATURES, SPEAKER_SCALE) or kind in member.modalities:
+            continue
+        if not _serves(inputs.get(name), wanted):
+            found[name] = absent(wanted, like, f"{member.folder.name}_without_{name}")
+    return found
+
+
+def _serves(given: Tensor | None, wanted: Tensor) -> bool:
+    """Whether an input has the type and shape of another; None is any number of frames."""
+    if given is None or given.dtype != wanted.dtype:
+        return False
+    return all(b in (None, a) for a, b in zip(given.shape, wanted.shape, strict=True))
 
 
 def temperatures(members: Sequence[Run]) -> list[float]:
