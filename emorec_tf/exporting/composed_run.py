@@ -10,6 +10,7 @@ from typing import Any
 from emorec_tf.config import joined_features
 from emorec_tf.config.clip import SEPARATOR
 from emorec_tf.config.config import Config, DataConfig, ModelConfig, TrainConfig
+from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
 from emorec_tf.inference import model_store
 from emorec_tf.splits.splits import Split
@@ -36,8 +37,7 @@ def opened(names: str, out: Path) -> dict[str, Run]:
         raise UserError(f"--members is {names!r}; it must name two packaged models or more")
     found: dict[str, Run] = {}
     for name in listed:
-        beside = out.parent / name
-        folder = beside if (beside / "run.json").exists() else model_store.folder_of(name)
+        folder = _folder_of(name, out)
         if not (folder / model_store.SUMS).exists():
             raise UserError(f"member {name} ({folder}) is not packaged; package it with ship first")
         if folder.resolve().parent != out.resolve().parent:
@@ -49,6 +49,16 @@ def opened(names: str, out: Path) -> dict[str, Run]:
         found[folder.resolve().name] = run_dir.load(folder)
     _check(found)
     return found
+
+
+def _folder_of(name: str, out: Path) -> Path:
+    """Find a model beside ``out``, else by the name that zoo lists, else by its folder."""
+    beside = {file.parent.name: file.parent for file in out.parent.glob("*/run.json")}
+    known = {**model_store.found(), **beside}
+    folder = known.get(name, Path(name))
+    if not (folder / "run.json").exists():
+        raise UserError(f"no model {name!r} beside {out}; {nearest(name, known)}")
+    return folder
 
 
 def _check(members: Mapping[str, Run]) -> None:

@@ -47,5 +47,5 @@ def absent(wanted: Tensor, like: Tensor, name: str) -> Tensor:
         like: an input that gives the number of clips.
         name: of the layer.
     """
-    shape = [size or 1 for size in wanted.shape[1:]]  # of any number of frames, one
+    shape = [1 if size is None else size for size in wanted.shape[1:]]  # None: of frames
     return Absent(shape, str(wanted.dtype), name=name)(like)
