@@ -25,7 +25,7 @@ from emorec_tf.exporting.export_run import export
 from emorec_tf.exporting.formats import FORMATS
 from emorec_tf.inference import model_store, predictor, zoo_contents
 from emorec_tf.inference.predictor import Predictor
-from emorec_tf.tasks import calibration, familiarity
+from emorec_tf.tasks import familiarity
 from emorec_tf.training import ensemble, run_dir
 
 Draw = Callable[..., dict[str, np.ndarray]]
@@ -295,9 +295,3 @@ def test_an_ensemble_says_nothing_of_familiarity_where_a_member_cannot(
     assert "familiarity" not in model.answer(drawn(inputs, features))[0]
     with pytest.raises(UserError, match="cannot tell how familiar a clip is"):
         predictor.load(str(copied), abstain_unfamiliar=True)
-
-
-def test_temperature_one_changes_nothing(both: Path) -> None:
-    logits = np.log([[0.2, 0.3, 0.5]])
-    assert run_dir.load(both).temperature == 1.0
-    np.testing.assert_allclose(calibration.scaled(logits, 1.0), [[0.2, 0.3, 0.5]])
