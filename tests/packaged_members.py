@@ -18,8 +18,8 @@ from emorec_tf.tasks import familiarity, familiarity_file
 from emorec_tf.training import run_dir
 
 SLOPE = 0.7
-AUDIO = {"fusion": "audio_only", "audio": "conv1d(filters=8, blocks=2)"}
-FACE = {"fusion": "face_only", "face": "alexnet(width=0.1, dense=8)"}
+AUDIO: dict[str, Any] = {"fusion": "audio_only", "audio": "conv1d(filters=8, blocks=2)"}
+FACE: dict[str, Any] = {"fusion": "face_only", "face": "alexnet(width=0.1, dense=8)"}
 HEARD = {"dataset": "ravdess+tess", "licence": "CC BY-NC-SA 4.0 + CC BY-NC-ND 4.0"}
 SEEN = {"dataset": "emodb", "licence": "free, listed as CC BY 4.0"}
 

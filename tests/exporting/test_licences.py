@@ -70,11 +70,10 @@ def test_networks_and_their_corpora_are_named(tmp_path: Path, features: Features
 def test_stages_of_an_ensemble_name_theirs(tmp_path: Path, features: FeaturesConfig) -> None:
     stages = {}
     for name, audio in (("a", "whisper(size='base', weights='download')"), ("b", "lstm")):
-        (tmp_path / name).mkdir()
-        run, _ = untrained(tmp_path / name, features, fusion="audio_only")
+        run, _ = untrained(tmp_path, features, fusion="audio_only")
         model = dataclasses.replace(run.config.model, audio=audio)
-        own = dataclasses.replace(run, config=dataclasses.replace(run.config, model=model))
-        run_dir.create(own)
+        config = dataclasses.replace(run.config, model=model)
+        own = run_dir.create(dataclasses.replace(run, folder=tmp_path / name, config=config))
         stages[name] = {"config": name, "folder": name}
     whole = dataclasses.replace(
         own,

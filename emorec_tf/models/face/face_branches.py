@@ -264,7 +264,15 @@ FACE_BRANCHES = {
     ),
     "frames_as_channels": Branch(frames_as_channels, small="filters=2"),
     "landmark_distances": Branch(landmark_distances, needs_mesh=True, small="units=8, layers=1"),
-    "lrcn": Branch(lrcn, small="width=0.05, units=4"),
+    "lrcn": Branch(
+        lrcn,
+        small="width=0.05, units=4",
+        pretrained={
+            "*": "{cnn} expression net, of DeepFace (https://github.com/serengil/deepface) or of "
+            "Arriaga et al. (https://github.com/oarriaga/face_classification): MIT licence"
+        },
+        pretrained_on=("fer2013",),
+    ),
     "mini_xception": Branch(
         mini_xception,
         pretrained={
