@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from emorec_tf.config.schema import FRAME_ARRAYS
 from emorec_tf.models.layers import Tensor
+
+ARRAYS = {"audio": ("audio", "audio_mask"), "face": FRAME_ARRAYS}  # inputs of each modality
 
 
 @keras.saving.register_keras_serializable("emorec_tf")
@@ -39,13 +42,29 @@ class Absent(keras.layers.Layer):
         return {**found, "shape": self.shape, "kind": self.kind}
 
 
-def absent(wanted: Tensor, like: Tensor, name: str) -> Tensor:
-    """Zeros in the place of an input: with the shape and type of ``wanted``.
+def fitted(
+    inputs: Mapping[str, Tensor], wanted: Mapping[str, Tensor], uses: Collection[str], name: str
+) -> dict[str, Tensor]:
+    """Inputs of an ensemble as one member takes them: zeros in place of what it does not use.
 
     Args:
-        wanted: an input of a model.
-        like: an input that gives the number of clips.
-        name: of the layer.
+        inputs: of the ensemble, by name.
+        wanted: of the member.
+        uses: "audio", "face", or both: what the member uses.
+        name: of the member, for its layers.
     """
-    shape = [1 if size is None else size for size in wanted.shape[1:]]  # None: of frames
-    return Absent(shape, str(wanted.dtype), name=name)(like)
+    found, like = dict(inputs), next(iter(inputs.values()))
+    for key, its in wanted.items():
+        kind = next((k for k, names in ARRAYS.items() if key in names), None)
+        if kind is None or kind in uses or _serves(inputs.get(key), its):
+            continue
+        shape = [1 if size is None else size for size in its.shape[1:]]  # None: of frames
+        found[key] = Absent(shape, str(its.dtype), name=f"no_{key}_for_{name}")(like)
+    return found
+
+
+def _serves(given: Tensor | None, wanted: Tensor) -> bool:
+    """Whether an input has the type and shape of another; None is any number of frames."""
+    if given is None or given.dtype != wanted.dtype:
+        return False
+    return all(b in (None, a) for a, b in zip(given.shape, wanted.shape, strict=True))

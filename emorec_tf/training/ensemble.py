@@ -10,10 +10,10 @@ from keras import ops
 
 from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.models.absent import absent
+from emorec_tf.models.absent import fitted
 from emorec_tf.models.classical.set_scale import SPEAKER_FEATURES, SPEAKER_SCALE
 from emorec_tf.models.layers import Tensor, present
-from emorec_tf.models.model import AUDIO_INPUTS, input_tensors
+from emorec_tf.models.model import input_tensors
 from emorec_tf.training import (
     feature_standard,
     inner_cv,
@@ -89,7 +89,7 @@ def product(
     if own_temperatures:
         temperature = [member.temperature or 1.0 for member in members]
     for number, (member, model) in enumerate(zip(members, models, strict=True)):
-        given = fitting(inputs, member, model)
+        given = fitted(inputs, model.input, member.modalities, f"expert_{number + 1}")
         if widths[number]:
             begin = sum(widths[:number])
             for name in adapted:
@@ -100,31 +100,6 @@ def product(
     whole = keras.Model(inputs, total, name="emorec_product")
     whole.trainable = False
     return whole
-
-
-def fitting(inputs: dict[str, Tensor], member: Run, model: keras.Model) -> dict[str, Tensor]:
-    """Inputs as one member takes them: zeros where it has other features of what it does not use.
-
-    Args:
-        inputs: of the ensemble.
-        member: with its modalities.
-        model: its network.
-    """
-    found, like = dict(inputs), next(iter(inputs.values()))
-    for name, wanted in model.input.items():
-        kind = "audio" if name in AUDIO_INPUTS else "face"
-        if name in (SPEAKER_FEATURES, SPEAKER_SCALE) or kind in member.modalities:
-            continue
-        if not _serves(inputs.get(name), wanted):
-            found[name] = absent(wanted, like, f"{member.folder.name}_without_{name}")
-    return found
-
-
-def _serves(given: Tensor | None, wanted: Tensor) -> bool:
-    """Whether an input has the type and shape of another; None is any number of frames."""
-    if given is None or given.dtype != wanted.dtype:
-        return False
-    return all(b in (None, a) for a, b in zip(given.shape, wanted.shape, strict=True))
 
 
 def temperatures(members: Sequence[Run]) -> list[float]:

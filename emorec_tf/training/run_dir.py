@@ -76,11 +76,13 @@ class Run:
         return f"Run({str(self.folder)!r}, {what}, {self._score()})"
 
     def _score(self) -> str:
-        name = self.task.score
+        name, parts = self.task.score, ", ".join(facts["name"] for facts in self.members)
         try:
             found = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
             return f"test {name.upper()} {found[name]:.2f}"
         except (OSError, ValueError, KeyError, TypeError):  # not scored yet
+            if parts:
+                return f"made of {parts}"
             scores = self.scores(self.history)
         last = scores[-1:] if self.config.train.keep == "last" else [max(scores, default=0)]
         return f"validation {name.upper()} {last[0]:.2f}" if scores else "not trained yet"

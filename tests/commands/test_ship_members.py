@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TRAIN_FLAGS
+from conftest import FEATURE_FLAGS, TRAIN_FLAGS
 
 from emorec_tf import predict, ship
 from emorec_tf.api import load
 from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.evaluation import crosscorpus
+from emorec_tf.prepare import main as prepare_main
 from emorec_tf.records import records_dir
 from emorec_tf.splits import splits
 from emorec_tf.tasks import calibration
@@ -57,6 +58,26 @@ def both(whole: run_dir.Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def without_frames(
+    both: Path, whole: run_dir.Run, demo_clips: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same ensemble, whose audio model was trained on records that hold no frames."""
+    folder = tmp_path_factory.mktemp("without_frames")
+    audio = [flag for flag in FEATURE_FLAGS if not flag.startswith("--face")]
+    where = ["--source", str(demo_clips), "--records", str(folder / "records"), "--face_frames=0"]
+    assert prepare_main(["--dataset=demo", "--workers=1", *where, *audio]) == 0
+    (folder / "heard.yaml").write_text(AUDIO)
+    config = ["--config", str(folder / "heard.yaml"), "--records", str(folder / "records")]
+    assert train_main([*config, "--run", str(folder / "run"), *COMMON]) == 0
+    models = both.parent
+    heard = ["--run", str(folder / "run"), "--out", str(models / "heard-alone")]
+    assert ship.main(heard) == 0
+    out = models / "without-frames"
+    assert ship.main(["--members", "heard-alone,seen", "--out", str(out)]) == 0
+    return out
+
+
 @pytest.fixture
 def clips(demo_clips: Path) -> list[Path]:
     return sorted((demo_clips / "clips").glob("actor04*.mp4"))
@@ -83,6 +104,21 @@ def test_it_adapts_as_the_trained_ensemble(
     assert list(found.values()) == pytest.approx(list(wanted.values()), abs=2e-4)
     unadapted = list(plain.predict_clip(clips[0])["probabilities"].values())
     assert np.abs(np.subtract(unadapted, list(found.values()))).max() > 1e-3
+
+
+def test_a_member_of_records_without_frames_is_none_the_worse(
+    both: Path, without_frames: Path, clips: list[Path]
+) -> None:
+    assert run_dir.load(both.with_name("heard-alone")).config.features.face_frames == 0
+    made, wanted = load(without_frames), load(both)
+    assert made.run.config.features == wanted.run.config.features
+    assert repr(made.run).endswith("made of heard-alone, seen)")
+    temperature = wanted.run.temperature
+    for one, other in ((made, wanted), (made.adapt(clips[1:]), wanted.adapt(clips[1:]))):
+        shares = np.array(list(one.predict_clip(clips[0])["probabilities"].values()))
+        scaled = shares ** (1 / temperature) / (shares ** (1 / temperature)).sum()
+        found = other.predict_clip(clips[0])["probabilities"]
+        assert list(scaled) == pytest.approx(list(found.values()), abs=2e-3)
 
 
 def test_its_card_has_the_results_of_the_run(both: Path, whole: run_dir.Run) -> None:

@@ -26,6 +26,7 @@ from emorec_tf.exporting.formats import FORMATS
 from emorec_tf.inference import model_store, predictor, zoo_contents
 from emorec_tf.inference.predictor import Predictor
 from emorec_tf.tasks import familiarity
+from emorec_tf.tasks.joint_familiarity import JointFamiliarity
 from emorec_tf.training import ensemble, run_dir
 
 Draw = Callable[..., dict[str, np.ndarray]]
@@ -106,7 +107,7 @@ def test_the_temperature_of_a_member_grows_with_unfamiliarity(
 
 def test_a_threshold_of_a_member_is_brought_to_that_of_the_ensemble(both: Path) -> None:
     found = run_dir.load(both).familiarity
-    assert found is not None
+    assert isinstance(found, JointFamiliarity)
     never = [
         dataclasses.replace(m, familiarity=dataclasses.replace(m.familiarity, threshold=t))
         for m, t in zip(found.members, (0.0, familiarity.UNFAMILIAR_BELOW), strict=True)
