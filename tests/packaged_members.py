@@ -35,9 +35,14 @@ def of_faces(features: FeaturesConfig) -> FeaturesConfig:
 
 
 def member(
-    folder: Path, features: FeaturesConfig, source: dict[str, Any], slope: float = 0.0, **model: Any
+    folder: Path,
+    features: FeaturesConfig,
+    source: dict[str, Any],
+    slope: float = 0.0,
+    network: Any = None,
+    **model: Any,
 ) -> Path:
-    """Write a packaged model that can say how familiar a clip is."""
+    """Write a packaged model that can say how familiar a clip is; ``network``: in its file."""
     on_disk(folder, features, **model)
     facts = json.loads((folder / "run.json").read_text())
     facts["source"] |= source
@@ -46,6 +51,8 @@ def member(
     said |= {"unfamiliar_slope": slope} if slope else {}
     (folder / "temperature.json").write_text(json.dumps(said))
     run = run_dir.load(folder)
+    if network is not None:
+        run_dir.save_model(network, run.model_file)
     network = branch_outputs.with_branches(run_dir.load_model(run.model_file))
     random = np.random.default_rng(len(folder.name))
     widths = branch_outputs.widths_of(network)

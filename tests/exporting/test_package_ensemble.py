@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import packaged_members
 import pytest
-from packaged_members import changed, member, of_faces, pair
+from packaged_members import SLOPE, changed, member, of_faces, pair
 from untrained_runs import on_disk
 
 from emorec_tf import ship
@@ -296,3 +296,31 @@ def test_an_ensemble_says_nothing_of_familiarity_where_a_member_cannot(
     assert "familiarity" not in model.answer(drawn(inputs, features))[0]
     with pytest.raises(UserError, match="cannot tell how familiar a clip is"):
         predictor.load(str(copied), abstain_unfamiliar=True)
+
+
+def test_a_member_may_be_an_ensemble_that_holds_its_weights(
+    features: FeaturesConfig, inputs: Draw, tmp_path: Path
+) -> None:
+    """Two audio models in one file, and a model of faces beside it."""
+    own = packaged_members.of_audio(features)
+    audio = [{**packaged_members.AUDIO, "audio": f"conv1d(filters={n}, blocks=2)"} for n in (4, 8)]
+    parts = [run_dir.load(on_disk(tmp_path / f"part{n}", own, **m)) for n, m in enumerate(audio)]
+    network = ensemble.product(own, parts)
+    model = {**packaged_members.AUDIO, "ensemble": "part0,part1"}
+    heard = member(tmp_path / "heard", own, packaged_members.HEARD, SLOPE, network, **model)
+    changed(heard, "run.json", unused=["face"])
+    member(tmp_path / "seen", of_faces(features), packaged_members.SEEN, **packaged_members.FACE)
+    both = shipped(tmp_path, "heard,seen", "both")
+    run = run_dir.load(both)
+    assert run.config.features == features
+    assert isinstance(run.familiarity, JointFamiliarity)
+    assert [len(m.familiarity.parts) for m in run.familiarity.members] == [2, 1]
+    assert zoo_contents.model("heard", heard)[1] == "audio"
+    models = {name: predictor.load(str(tmp_path / name)) for name in ("heard", "seen", "both")}
+    given = drawn(inputs, features, 300.0)
+    shares = {n: probabilities(m.answer(own_inputs(m, given))) for n, m in models.items()}
+    wanted = shares["heard"] * shares["seen"]
+    wanted[1], wanted[2] = shares["heard"][1], shares["seen"][2]
+    np.testing.assert_allclose(shares["both"], wanted / wanted.sum(1, keepdims=True), atol=1e-5)
+    row = export(run, ["saved_model"], tmp_path / "exported")["formats"]["saved_model"]
+    assert row["differences"]["probabilities"] < parity.TOLERANCE
