@@ -19,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 NOT_FITTED = {
     "temperature": 1.0,
     "epochs": 0,
-    "fitted_to": "nothing: the product of the members' calibrated probabilities as it is",
+    "fitted_to": "no clips: the members' calibrated probabilities are multiplied as they are",
 }
 
 

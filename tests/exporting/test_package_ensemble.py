@@ -144,7 +144,7 @@ def test_source_licence_card_and_listing(both: Path) -> None:
     assert card.startswith("# both\n\nTwo of them.\n\nPredicts one of a, b, c")
     for said in ("[heard](../heard/MODEL_CARD.md)", "## Familiarity", "## Limits of use"):
         assert card.count(said) == 1
-    assert "Temperature of the product: 1.000, fitted to nothing" in card
+    assert "Temperature of the product: 1.000, fitted to no clips: " in card
     row = zoo_contents.model("both", both)
     assert row[1:3] == ("audio, face", "ravdess+tess+emodb, 2 speakers")
 
