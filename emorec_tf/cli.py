@@ -122,7 +122,7 @@ def parse(
     add_groups(parser, verb, groups)
     words = sys.argv[1:] if argv is None else argv
     known = set(parser.values)
-    renamed = dict(config.RENAMED)
+    renamed = {old: new for old, new in config.RENAMED.items() if old not in known}
     if "run" in known and not known & {"model", "fusion"}:  # a command that uses a trained model
         renamed["model"] = "run"
     words = one_spelling(words, renamed, parser.switches())

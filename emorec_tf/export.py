@@ -22,7 +22,8 @@ class ExportOptions:
 
     run: str | None = option(
         None,
-        f"run folder that train wrote, or a model that zoo lists (default: {model_store.DEFAULT})",
+        f"run folder that train wrote, or a model that zoo lists (default: "
+        f"{model_store.DEFAULT_TEXT})",
         metavar="MODEL",
     )
     format: str = option(

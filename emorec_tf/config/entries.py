@@ -39,6 +39,16 @@ class Branch(Row):
     # settings of the features without which it is refused
     features: Mapping[str, Any] = field(default_factory=dict)
     needs_mesh: bool = False  # of face branches: whether records without mesh points are refused
+    # by the argument "weights" (* stands for any file): whose pretrained network is inside, with
+    # its licence; "{name}" is the argument of that name
+    pretrained: Mapping[str, str] = field(default_factory=dict)
+    pretrained_on: tuple[str, ...] = ()  # corpora that files of such weights were trained on
+
+    def inside(self, arguments: Mapping[str, Any]) -> str:
+        """Say whose pretrained network these arguments put inside; "" for none."""
+        weights = str(arguments.get("weights", "none"))
+        text = self.pretrained.get(weights, self.pretrained.get("*", ""))
+        return text.format(**arguments) if weights != "none" else ""
 
     def check_mesh(self, name: str, face_mesh: bool) -> None:
         """Refuse a branch of mesh points for records without them.

@@ -28,6 +28,9 @@ class Corpus:
     label_meaning: str
     emotions: tuple[str, ...]  # in the order of EMOTIONS
     example: str  # a path below the source
+    # what its licence lets others do with weights trained on it, one of ``terms.USES``; whoever
+    # does not say, says the strictest
+    use: str = "research"
     clip_count: int | None = None  # of the complete corpus; None: any
     speaker_count: int | None = None
     labels: tuple[str, ...] = ()  # kinds of label, the default first; (): one kind

@@ -23,12 +23,11 @@ from emorec_tf.datasets.labels import class_names
 from emorec_tf.datasets.speakers import normal_form
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import crosscorpus_files as files
-from emorec_tf.evaluation import crossval_files, crossvalidation
+from emorec_tf.evaluation import crossval_files, crossvalidation, run_answers
 from emorec_tf.evaluation.cell_progress import Progress
 from emorec_tf.evaluation.crosscorpus_plan import Answers, ModelRow, Plan, Training
 from emorec_tf.evaluation.environment import machine, versions
 from emorec_tf.evaluation.fold_training import Work, train_fold
-from emorec_tf.records.records_dir import Records
 from emorec_tf.splits import protocols
 from emorec_tf.splits.generic_folds import sha256
 from emorec_tf.splits.splits import speakers_of
@@ -36,7 +35,6 @@ from emorec_tf.storage import resumable
 from emorec_tf.storage.files import rows_to_csv, write_atomically
 from emorec_tf.storage.locks import alone
 from emorec_tf.training import run_dir, stages
-from emorec_tf.training.experiment import Experiment
 from emorec_tf.training.run_dir import Run
 
 OTHER_CLIPS = "the records hold other corpora, clips or speakers"
@@ -193,7 +191,7 @@ def _train_whole(
         return (run / "run.json").exists() and run_dir.load(run).is_finished()
 
     def score(run: Run) -> None:
-        answers = run_answers(run, records)
+        answers = run_answers.run_answers(run, records)
         for corpus in training.tested:
             progress.say(row, corpus, seed)
             clips = [c for c in planned.parts[corpus] if c.emotion in run.classes]
@@ -209,39 +207,6 @@ def _train_whole(
     )
     train_fold(lambda: training.whole.experiment(fold, seed), work)
     files.join(folder)
-
-
-def run_answers(run: Run, records: Records) -> Answers:
-    """Make a function that gives a run's probabilities of clips of the records.
-
-    Args:
-        run: trained and calibrated.
-        records: of the run's features.
-
-    Returns:
-        The function; rows of clips that have nothing of what the model uses are NaN.
-    """
-    from emorec_tf.training import clip_familiarity, logits
-    from emorec_tf.training.speaker_adaptation import SpeakerAdapter
-
-    model = run_dir.load_model(run.model_file)
-    answering, used = clip_familiarity.Answering(model, run), set(run.modalities)
-
-    def answers(clips: Sequence[Clip]) -> Any:
-        subsets = {"train": (), "validation": (), "test": clips}
-        experiment = Experiment(run.config, records, run.split, clips, subsets, run.classes)
-        scored = experiment.scored("test")
-        adapter = SpeakerAdapter.for_model(
-            model, run.config.data.adapt, run.config.data.adapt_audio
-        )
-        adapter.fit(experiment, scored, model)
-        batches = logits.ClipBatches(records, scored)
-        raw, ordered, growth, _ = answering.logits_of(batches, adapter)
-        found = np.array(run.task.predictions(raw, (run.temperature or 1.0) * growth))
-        found[[not records.modalities[clip.clip_id] & used for clip in ordered]] = np.nan
-        return found, ordered
-
-    return answers
 
 
 def _score_model(planned: Plan, model: ModelRow, folder: Path, progress: Progress) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from emorec_tf.tasks import calibration
 from emorec_tf.tasks.familiarity import Familiarity
+from emorec_tf.tasks.joint_familiarity import JointFamiliarity
 from emorec_tf.training.run_dir import Run
 
 COVERAGES = (1.0, 0.8, 0.6, 0.5, 0.4, 0.2)
@@ -20,7 +21,34 @@ COVERAGES = (1.0, 0.8, 0.6, 0.5, 0.4, 0.2)
 def section(run: Run) -> list[str]:
     """The section of a run's card; [] of a run that cannot tell how familiar a clip is."""
     found = run.familiarity
+    if isinstance(found, JointFamiliarity):
+        return [joint_text(found)]
     return [text(found, run.unfamiliar_slope)] if found else []
+
+
+def joint_text(found: JointFamiliarity) -> str:
+    """Write the section of an ensemble of packaged models."""
+    lines = [
+        "## Familiarity",
+        "Each answer has a `familiarity` from 0 to 1: that of the member which the clip is least "
+        "familiar to, among the members whose modality it has; their cards say what it means. "
+        + _flagged(found.threshold),
+    ]
+    if found.grows:
+        lines.append(
+            "The temperature of a member grows with the clip's unfamiliarity to it, so a member "
+            "that does not know such clips has less of a say in the product."
+        )
+    return "\n\n".join(lines)
+
+
+def _flagged(threshold: float) -> str:
+    if not threshold:
+        return "Too few clips were held out to say which are unlike anything it was trained on."
+    return (
+        f"Below {threshold:g} `predict` says that a clip is unlike anything the model was "
+        "trained on. The emotion is `unsure` then only with `--abstain_unfamiliar`."
+    )
 
 
 def text(found: Familiarity, slope: float, measured: dict[str, Any] | None = None) -> str:
@@ -31,18 +59,12 @@ def text(found: Familiarity, slope: float, measured: dict[str, Any] | None = Non
         slope: how fast its temperature grows with unfamiliarity.
         measured: what ``compared`` found, if it was asked.
     """
-    flagged = (
-        f"Below {found.threshold:g} `predict` says that a clip is unlike anything the model was "
-        "trained on. The emotion is `unsure` then only with `--abstain_unfamiliar`."
-        if found.threshold
-        else "Too few clips were held out to say which are unlike anything it was trained on."
-    )
     lines = [
         "## Familiarity",
         "Each answer has a `familiarity` from 0 to 1: the share of familiar clips, of speakers "
         "held out of training, that are less like the training clips than this one. It compares "
         f"{sum(len(part.columns) for part in found.parts)} features of the branches with the "
-        f"nearest training clips. {flagged}",
+        f"nearest training clips. {_flagged(found.threshold)}",
     ]
     if slope:
         lines.append(

@@ -132,11 +132,11 @@ def _scored(
     from emorec_tf.evaluation import robustness as tables
     from emorec_tf.evaluation import source_audio
     from emorec_tf.models.audio.embedding import encoders_of
-    from emorec_tf.training import adaptation, clip_familiarity, logits
+    from emorec_tf.training import adaptation, clip_familiarity, ensemble, logits
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
     test, data = experiment.scored("test"), experiment.settings.data
-    model = run_dir.load_model(run.model_file)
+    model = ensemble.model_of(run)
     size: dict[str, Any] = {"parameters": model.count_params()}
     if encoders := encoders_of(model):  # whose parameters are not counted
         size["onnx_encoders"] = encoders

@@ -24,6 +24,7 @@ from emorec_tf.models.audio.embedding import encoders_of
 from emorec_tf.models.branch_outputs import BRANCHES, EXPERT, with_branches
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import Tokens
+from emorec_tf.tasks.joint_familiarity import JointFamiliarity
 from emorec_tf.training import band_scale
 from emorec_tf.training.run_dir import Run
 
@@ -76,14 +77,16 @@ def serving(run: Run, model: keras.Model) -> Serving:
     def serve(arrays: Tensors) -> Tensors:
         found = network(prepared(arrays), training=False)
         embedding = joined([Tokens(*one) for one in found["tokens"]])
-        outputs, divisor = {"embedding": embedding}, temperature
+        outputs, divisor, logits = {"embedding": embedding}, temperature, found["logits"]
+        if isinstance(compared, JointFamiliarity):
+            logits = familiarity_graph.tempered(compared, logits, found["experts"], embedding)
         if compared is not None:
             far, outputs["familiarity"] = familiarity_graph.scores(compared, embedding)
             divisor = temperature * familiarity_graph.growth(slope, far) if slope else temperature
         if run.task.rating:
-            return {"value": found["logits"], **outputs}
-        shares = tf.nn.softmax(found["logits"] / divisor)
-        return {"probabilities": shares, "logits": found["logits"], **outputs}
+            return {"value": logits, **outputs}
+        shares = tf.nn.softmax(logits / divisor)
+        return {"probabilities": shares, "logits": logits, **outputs}
 
     return Serving(run, model, inputs, serve)
 

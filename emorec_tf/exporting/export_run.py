@@ -74,8 +74,9 @@ def export(
             do the formats written before it.
     """
     from emorec_tf.exporting.export_graph import serving
+    from emorec_tf.training import ensemble
 
-    model = run_dir.load_model(run.model_file)
+    model = ensemble.model_of(run)
     served = serving(run, model)
     cases = (
         parity.clip_cases(served, clips, face_model, mesh_model)

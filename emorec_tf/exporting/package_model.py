@@ -10,17 +10,17 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emorec_tf.config.config import comparable, flat, to_yaml
-from emorec_tf.datasets import corpora
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import familiarity_card, run_card
 from emorec_tf.evaluation.matrix_section import matrix_section, with_section
+from emorec_tf.exporting import licences
 from emorec_tf.exporting.local_paths import shortened, without_local_paths
 from emorec_tf.inference.model_store import SUMS
 from emorec_tf.storage import paths
@@ -65,8 +65,26 @@ def package(
         raise UserError(
             f"run {trained.folder} is not finished; repeat the train command to resume it"
         )
+    if trained.members:
+        raise UserError(f"run {trained.folder} refers to packaged models; name them with --members")
     check_same(trained, evaluated)
     corpora = matrix_section(trained, out.name, matrix) if matrix else ""
+    write_folder(
+        out, overwrite, lambda draft: fill(draft, out.name, trained, evaluated, note, corpora)
+    )
+
+
+def write_folder(out: Path, overwrite: bool, fill: Callable[[Path], None]) -> None:
+    """Write a package under a temporary name, then rename it.
+
+    Args:
+        out: the folder.
+        overwrite: replace an earlier package there, never anything else.
+        fill: writes all files but the checksums into the folder that it is given.
+
+    Raises:
+        UserError: ``out`` exists.
+    """
     if out.exists() and not (overwrite and (out / SUMS).exists()):
         more = "add --overwrite" if (out / SUMS).exists() else "give another --out"
         raise UserError(f"{out} exists; {more}")
@@ -74,7 +92,8 @@ def package(
     remove(draft)
     draft.mkdir(parents=True)
     try:
-        fill(draft, out.name, trained, evaluated, note, corpora)
+        fill(draft)
+        write_sums(draft)
         put_in_place(draft, out)
     finally:
         remove(draft)
@@ -110,11 +129,18 @@ def fill(
     note: str | None,
     corpora: str = "",
 ) -> None:
-    """Write all files; the checksums last."""
+    """Write all files but the checksums."""
     settings = without_local_paths(trained.config)
     write_atomically(folder / "config.yaml", to_yaml(settings))
     write_atomically(folder / "labels.txt", "".join(f"{label}\n" for label in trained.classes))
-    packaged = dataclasses.replace(trained, folder=folder, config=settings, steps={})
+    packaged = dataclasses.replace(
+        trained,
+        folder=folder,
+        config=settings,
+        steps={},
+        source=with_pretrained(trained),
+        unused=unused(trained),
+    )
     run_dir.write_facts(packaged)
     run_dir.write_history(packaged, trained.history)
     model = run_dir.load_model(trained.model_file)  # not compiled, so without the optimiser's state
@@ -139,7 +165,11 @@ def fill(
     rest = card.partition("\n")[2].lstrip()  # its first line is the run's name
     paragraphs = [f"# {name}", *([note] if note else []), with_section(rest, corpora)]
     write_atomically(folder / run_card.CARD, shortened("\n\n".join(paragraphs)))
-    write_atomically(folder / "LICENSE.txt", licence(name, trained))
+    write_atomically(folder / "LICENSE.txt", licences.text(name, packaged.source))
+
+
+def write_sums(folder: Path) -> None:
+    """Write the checksums of all files."""
     sums = [
         f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
         for file in sorted(folder.iterdir())
@@ -180,11 +210,17 @@ def evaluated_card(trained: Run, evaluated: FinishedRun) -> str:
     return f"{head}\n\n{explained}\n{rest}"
 
 
-def licence(name: str, trained: Run) -> str:
-    """Write the licences of the corpora that the weights were trained on."""
-    lines = [f"The weights in this folder ({name}) were trained on the corpora below and keep "
-             f"their licences, which differ from the licence of emorec_tf's code."]  # fmt: skip
-    for key in str(trained.source["dataset"]).split("+"):
-        corpus = corpora.DATASETS.get(key, corpora.DATASETS["folder"])
-        lines.append(f"{key}: {corpus.licence}\n{corpus.citation}\n{corpus.homepage}")
-    return "\n\n".join(lines) + "\n"
+def with_pretrained(trained: Run) -> Mapping[str, Any]:
+    """The source of a run, with the pretrained networks inside it, which its stages name."""
+    inside = licences.pretrained(trained)
+    return {**trained.source, **({"pretrained": inside} if inside else {})}
+
+
+def unused(trained: Run) -> tuple[str, ...]:
+    """Modalities that a run does not use; of an ensemble, that none of its stages uses."""
+    stages = [trained.folder / str(facts["folder"]) for facts in trained.steps.values()]
+    there = bool(stages) and all((stage / "run.json").exists() for stage in stages)
+    if not trained.config.model.ensemble or not there:
+        return trained.unused
+    uses = {kind for stage in stages for kind in run_dir.load(stage).modalities}
+    return tuple(kind for kind in trained.modalities if kind not in uses)

@@ -14,6 +14,7 @@ from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
 from emorec_tf.inference import adapting, model_inputs
 from emorec_tf.tasks import calibration
+from emorec_tf.tasks.joint_familiarity import JointFamiliarity
 
 if TYPE_CHECKING:
     from emorec_tf.exporting.export_graph import Serving
@@ -112,6 +113,8 @@ def reference(served: Serving) -> Answer:
         raw, embedding = np.asarray(found["logits"]), branch_outputs.embedding_of(found)
         outputs = {"embedding": embedding}
         temperature: float | np.ndarray = run.temperature or 1.0
+        if isinstance(compared, JointFamiliarity):
+            raw = compared.tempered(raw, found["experts"], embedding)
         if compared is not None:
             far, familiar = compared.of(embedding)
             outputs["familiarity"] = familiar[:, None]

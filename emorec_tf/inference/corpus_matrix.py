@@ -14,7 +14,7 @@ from emorec_tf.config.clip import Clip
 from emorec_tf.config.given import Given, settings_of
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import crosscorpus as matrices
-from emorec_tf.evaluation import crosscorpus_plan
+from emorec_tf.evaluation import crosscorpus_plan, run_answers
 from emorec_tf.evaluation.crosscorpus_plan import Answers, ModelRow
 from emorec_tf.inference import model_store
 from emorec_tf.records import joining
@@ -152,7 +152,7 @@ def _of_records(run: Run, records: Records) -> Answers:
 
     def answers(clips: Sequence[Clip]) -> tuple[np.ndarray, Sequence[Clip]]:
         if not found:  # opened only if there is something to score
-            found.append(matrices.run_answers(run, records))
+            found.append(run_answers.run_answers(run, records))
         return found[0](clips)
 
     return answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import emorec_tf
@@ -18,7 +19,8 @@ PLACES = (
     Path("runs"),
     Path("saved_models"),
 )
-DEFAULT = "ravdess-av"
+DEFAULTS = ("general-av", "ravdess-av")  # the first that is found is the default
+DEFAULT_TEXT = f"{DEFAULTS[0]} where it is found, else {' or '.join(DEFAULTS[1:])}"
 SUMS = "SHA256SUMS"  # as sha256sum writes it; a folder with it was made by ``ship``
 
 
@@ -44,14 +46,27 @@ def folder_of(name_or_folder: str | Path) -> Path:
 
 
 def chosen(run: str | None, verb: str) -> str:
-    """Take the run that a command was given; none: the package's own.
+    """Take the run that a command was given; none: the first of ``DEFAULTS`` that is there.
 
     Raises:
-        UserError: none given, and the package's own is not there.
+        UserError: none given, and none of them is there.
     """
-    if run is None and DEFAULT not in found():
+    if run is not None:
+        return run
+    known = found()
+    default = next((name for name in DEFAULTS if name in known), None)
+    if default is None:
         raise UserError(f"{verb} needs --run FOLDER, a run that train wrote")
-    return run or DEFAULT
+    return default
+
+
+def members_of(folder: Path) -> list[Path]:
+    """Folders of the packaged models that a packaged ensemble refers to; [] of any other run."""
+    try:
+        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return [folder / str(member["folder"]) for member in facts.get("members", ())]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # said when it is opened
+        return []
 
 
 def check_sums(folder: Path) -> None:
@@ -59,13 +74,18 @@ def check_sums(folder: Path) -> None:
 
     A damaged weight would be loaded, and give wrong answers silently.
 
+    The same is done with the models that an ensemble refers to.
+
     Raises:
         UserError: a file that is missing or not as it was.
     """
-    sums = folder / SUMS
-    if not sums.exists():
-        return
-    for line in sums.read_text(encoding="utf-8").splitlines():
+    for place in (folder, *members_of(folder)):  # a missing member is named when it is opened
+        if (place / SUMS).exists():
+            _check_folder(place)
+
+
+def _check_folder(folder: Path) -> None:
+    for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
         digest, _, name = line.partition("  ")
         file = folder / name
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:

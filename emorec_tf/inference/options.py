@@ -18,7 +18,8 @@ class ModelOptions:
 
     run: str | None = option(
         None,
-        f"run folder that train wrote, or a model that zoo lists (default: {model_store.DEFAULT})",
+        f"run folder that train wrote, or a model that zoo lists (default: "
+        f"{model_store.DEFAULT_TEXT})",
         metavar="MODEL",
     )
     speech_check: bool = option(

@@ -75,7 +75,7 @@ class Predictor:
         Of a run that can tell, also the clip's ``familiarity``, 0 to 1.
         """
         task, adapted = self.run.task, self.adapt(inputs, None)
-        familiar, temperature = None, self.temperature or 1.0
+        familiar, temperature = None, self.run.temperature or 1.0
         if self.answering is None:
             raw = np.asarray(self.model.predict_on_batch(adapted))
             rows = task.predictions(raw, temperature)
@@ -251,14 +251,14 @@ def load(
         raise UserError(f"run {run_folder} estimates {run.task.rating}; drop --abstain_below")
     if abstain_unfamiliar:
         unfamiliar.check(run)
-    temperature = run.temperature
-    if temperature is None and not run.task.rating:
+    if run.temperature is None and not run.task.rating:
         log.warning("%s is not calibrated; evaluate does it", run_folder)
     devices.import_quickly()
     from emorec_tf.features import decoded, examples, face_detection
+    from emorec_tf.training import ensemble
 
     face_detection.single_thread()
-    model = run_dir.load_model(run.model_file)
+    model = ensemble.model_of(run)
     reader = decoded.Reader(run.config.features, face_model)
     assembler = examples.Assembler(run.config.features, mesh_model)
     own = adapting.adapter(run, model)
@@ -268,7 +268,7 @@ def load(
         reader,
         assembler,
         own,
-        temperature,
+        run.temperature,
         abstain_below,
         unfamiliar.answering_of(run, model),
         speech_check=speech_check,

@@ -22,12 +22,13 @@ def check(run: run_dir.Run) -> None:
     """Refuse ``--abstain_unfamiliar`` where there is nothing to go by, or nothing to leave open."""
     if run.task.rating:
         raise UserError(f"run {run.folder} estimates {run.task.rating}; drop --abstain_unfamiliar")
-    if not run.familiarity_file.exists():
+    found = run.familiarity
+    if found is None:
         raise UserError(
             f"run {run.folder} cannot tell how familiar a clip is (it has no "
             f"{run.familiarity_file.name}); drop --abstain_unfamiliar, or train it again"
         )
-    if run.familiarity is not None and not run.familiarity.threshold:
+    if not found.threshold:
         raise UserError(
             f"run {run.folder} held too few clips out to say which are unlike its own; drop "
             f"--abstain_unfamiliar"
@@ -36,11 +37,12 @@ def check(run: run_dir.Run) -> None:
 
 def answering_of(run: run_dir.Run, model: keras.Model) -> Answering | None:
     """What tells how familiar clips are; None of a run that cannot."""
-    if not run.familiarity_file.exists():
-        return None
+    if not run.members and not run.familiarity_file.exists():
+        return None  # without loading anything
     from emorec_tf.training.clip_familiarity import Answering
 
-    return Answering(model, run)
+    made = Answering(model, run)
+    return made if made.found else None
 
 
 def mark(answer: dict[str, Any], share: np.floating[Any], unsure_below: float) -> None:

@@ -65,7 +65,8 @@ def model(name: str, folder: Path) -> tuple[str, ...]:
     speakers = len(split["train"]) + (len(split["validation"]) if settings.get("refit") else 0)
     fusion = str(settings["fusion"]).partition("(")[0]
     known = None if settings.get("ensemble") else choices.entries("fusion").get(fusion)
-    uses = ", ".join(known.facts.uses) if known else "audio, face"
+    kinds = known.facts.uses if known else ("audio", "face")
+    uses = ", ".join(kind for kind in kinds if kind not in facts.get("unused", ()))
     adapt = settings.get("adapt")
     if isinstance(adapt, int):
         uses += f"; {adapt} enrolment clips"

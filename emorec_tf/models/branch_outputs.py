@@ -17,14 +17,17 @@ def with_branches(model: keras.Model) -> keras.Model:
 
     Returns:
         A model ``-> {"logits": [B, K], "tokens": [Tokens, ...]}``, one of each branch of the
-        network, audio first; of an ensemble, those of each member.
+        network, audio first; of an ensemble, those of each member, and ``experts``, the logits of
+        each [B, K].
     """
     found: dict[str, list[Any]] = {}
+    experts: dict[str, Any] = {}
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         if layer.name.startswith(EXPERT):
             member = with_branches(layer)(*args, **kwargs)
             found[layer.name] = member["tokens"]
+            experts[layer.name] = member["logits"]
             return member["logits"]
         output = layer(*args, **kwargs)
         if layer.name in BRANCHES:
@@ -34,7 +37,10 @@ def with_branches(model: keras.Model) -> keras.Model:
     same = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
     tokens = [one for name in sorted(found) for one in found[name]]  # audio comes before face
     # No operation is added to the graph: its name could clash with a loaded operation.
-    return keras.Model(same.input, {"logits": same.output, "tokens": tokens})
+    outputs = {"logits": same.output, "tokens": tokens}
+    if experts:
+        outputs["experts"] = [experts[name] for name in sorted(experts)]
+    return keras.Model(same.input, outputs)
 
 
 def mean_of(values: np.ndarray, mask: np.ndarray) -> np.ndarray:

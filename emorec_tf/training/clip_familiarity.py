@@ -14,6 +14,7 @@ from emorec_tf.models import branch_outputs
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.tasks import calibration, familiarity, familiarity_file
 from emorec_tf.tasks.familiarity import Familiarity
+from emorec_tf.tasks.joint_familiarity import JointFamiliarity
 from emorec_tf.training import kept_rows, logits, run_dir, shift_answers
 from emorec_tf.training.run_dir import Run
 from emorec_tf.training.speaker_adaptation import SpeakerAdapter
@@ -48,7 +49,10 @@ class Answering:
         if self.found is None or self.network is None:
             return np.asarray(self.model.predict_on_batch(inputs)), 1.0, None
         found = self.network.predict_on_batch(inputs)
-        far, familiar = self.found.of(branch_outputs.embedding_of(found))
+        embedding = branch_outputs.embedding_of(found)
+        far, familiar = self.found.of(embedding)
+        if isinstance(self.found, JointFamiliarity):  # each member has a temperature of its own
+            return self.found.tempered(found["logits"], found["experts"], embedding), 1.0, familiar
         grown = calibration.growth(self.slope, far) if self.slope else 1.0
         return np.asarray(found["logits"]), grown, familiar
 

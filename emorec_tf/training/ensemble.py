@@ -10,11 +10,30 @@ from keras import ops
 
 from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.models.absent import fitted
 from emorec_tf.models.classical.set_scale import SPEAKER_FEATURES, SPEAKER_SCALE
 from emorec_tf.models.layers import Tensor, present
 from emorec_tf.models.model import input_tensors
-from emorec_tf.training import feature_standard, inner_cv, run_dir, shift_answers
+from emorec_tf.training import (
+    feature_standard,
+    inner_cv,
+    packaged_members,
+    run_dir,
+    shift_answers,
+)
 from emorec_tf.training.run_dir import Run
+
+
+def model_of(run: Run) -> keras.Model:
+    """The network of a run: that of its file, or composed of the packaged models it refers to.
+
+    Raises:
+        UserError: no such file, or a damaged one; a member that is missing or another one.
+    """
+    if not run.members:
+        return run_dir.load_model(run.model_file)
+    members = packaged_members.opened(run)
+    return product(run.config.features, members, own_temperatures=True)
 
 
 def product_model(run: Run) -> keras.Model:
@@ -33,7 +52,10 @@ def product_model(run: Run) -> keras.Model:
 
 
 def product(
-    features: FeaturesConfig, members: Sequence[Run], validated: bool = False
+    features: FeaturesConfig,
+    members: Sequence[Run],
+    validated: bool = False,
+    own_temperatures: bool = False,
 ) -> keras.Model:
     """Multiply the members' calibrated probabilities; nothing is left to train.
 
@@ -41,9 +63,11 @@ def product(
     alone for a clip without a face: the others decide as if they were the whole ensemble.
 
     Args:
-        features: of the records, which all members share.
+        features: of the records, which all members share; of packaged members those of the
+            modalities that each uses.
         members: trained runs.
         validated: use the members before ``refit``, which have not seen the validation speakers.
+        own_temperatures: each member keeps its own temperature, as packaged; see ``temperatures``.
 
     Shapes:
         ``{array name: [B, ...]} -> logits [B, K]``, sums of logarithms of probabilities
@@ -62,8 +86,10 @@ def product(
         inputs[name] = keras.Input((sum(widths),), name=name)
     total = None
     temperature = temperatures(members)
+    if own_temperatures:
+        temperature = [member.temperature or 1.0 for member in members]
     for number, (member, model) in enumerate(zip(members, models, strict=True)):
-        given = dict(inputs)
+        given = fitted(inputs, model.input, member.modalities, f"expert_{number + 1}")
         if widths[number]:
             begin = sum(widths[:number])
             for name in adapted:

@@ -31,8 +31,9 @@ def build(config: Config, classes: tuple[str, ...], run: run_dir.Run | None) -> 
     """
     check(len(set(classes)) == len(classes) >= 2, "classes", classes, "two or more, once each")
     from emorec_tf.models.model import build_model
+    from emorec_tf.training import ensemble
 
-    trained = run_dir.load_model(run.model_file) if run else None
+    trained = ensemble.model_of(run) if run else None
     mean, variance = _standard(trained, config.features.audio_width)
     model = build_model(config, classes, mean, np.sqrt(variance))
     theirs = {layer.name: layer for layer in trained.layers} if trained is not None else {}

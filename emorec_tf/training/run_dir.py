@@ -11,11 +11,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -30,10 +29,9 @@ from emorec_tf.storage import paths, resumable
 from emorec_tf.storage.files import read_csv, rows_to_csv, write_atomically
 from emorec_tf.tasks import familiarity_file, tasks
 from emorec_tf.tasks.familiarity import Familiarity
-from emorec_tf.training import saved_layers
-
-if TYPE_CHECKING:
-    import keras
+from emorec_tf.tasks.joint_familiarity import JointFamiliarity, joint
+from emorec_tf.training.model_files import load_model as load_model
+from emorec_tf.training.model_files import save_model as save_model
 
 NO_MATTER = ("cache",)  # settings that do not affect the result
 OTHER_DATA = "the records hold other speakers or classes"
@@ -69,6 +67,8 @@ class Run:
     # pretraining stages by name of their folder: config, folder and, when done, score
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unused: tuple[str, ...] = ()  # modalities that no training clip has: switched off
+    # packaged models that it is made of, in place of weights of its own: name, folder, sha256
+    members: tuple[Mapping[str, str], ...] = ()
 
     def __repr__(self) -> str:
         """One line: folder, what it answers, its score."""
@@ -76,11 +76,13 @@ class Run:
         return f"Run({str(self.folder)!r}, {what}, {self._score()})"
 
     def _score(self) -> str:
-        name = self.task.score
+        name, parts = self.task.score, ", ".join(facts["name"] for facts in self.members)
         try:
             found = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
             return f"test {name.upper()} {found[name]:.2f}"
         except (OSError, ValueError, KeyError, TypeError):  # not scored yet
+            if parts:
+                return f"made of {parts}"
             scores = self.scores(self.history)
         last = scores[-1:] if self.config.train.keep == "last" else [max(scores, default=0)]
         return f"validation {name.upper()} {last[0]:.2f}" if scores else "not trained yet"
@@ -92,10 +94,10 @@ class Run:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What the network uses of a clip: audio, face, or both; both of an ensemble."""
-        if self.config.model.ensemble:
-            return ("audio", "face")
-        uses = choices.facts("fusion", self.config.model.fusion).uses
+        """What the network uses of a clip: audio, face, or both; of an ensemble mostly both."""
+        uses: tuple[str, ...] = ("audio", "face")
+        if not self.config.model.ensemble:
+            uses = choices.facts("fusion", self.config.model.fusion).uses
         return tuple(kind for kind in uses if kind not in self.unused)
 
     @property
@@ -144,12 +146,20 @@ class Run:
         return self.folder / FAMILIARITY
 
     @property
-    def familiarity(self) -> Familiarity | None:
+    def familiarity(self) -> Familiarity | JointFamiliarity | None:
         """What clips are compared with; None of a run that has none; damage is a UserError."""
-        return familiarity_file.of_file(self.familiarity_file)
+        if not self.members:
+            return familiarity_file.of_file(self.familiarity_file)
+        runs = [load(self.folder / facts["folder"]) for facts in self.members]
+        return joint(
+            (familiarity_file.of_file(r.familiarity_file), r.temperature or 1.0, r.unfamiliar_slope)
+            for r in runs
+        )
 
     def is_finished(self, epochs: int | None = None) -> bool:
         """Whether training is over after this many epochs (None: all finished ones)."""
+        if self.members:
+            return True  # nothing of it was trained
         history = self.history[:epochs]
         done, settings = len(history), self.config.train
         if done >= settings.epochs or (history and "loss" not in history[-1]):
@@ -215,7 +225,7 @@ def _stored(folder: Path) -> dict[str, Any]:
 
 def write_facts(run: Run) -> None:
     """Write run.json."""
-    facts = {
+    facts: dict[str, Any] = {
         "emorec_tf": __version__,
         "classes": run.classes,
         "split": run.split.facts,
@@ -224,6 +234,8 @@ def write_facts(run: Run) -> None:
     }
     if run.unused:
         facts["unused"] = run.unused
+    if run.members:
+        facts["members"] = run.members
     write_atomically(run.folder / "run.json", json.dumps(facts, indent=1))
 
 
@@ -247,41 +259,20 @@ def load(folder: str | Path) -> Run:
         split = Split(train, validation, test, bool(names.get("leaky", False)), *chosen)
         classes, steps = tuple(facts["classes"]), facts.get("steps", {})
         unused = tuple(facts.get("unused", ()))
-        return Run(folder, build(settings), classes, split, facts["source"], steps, unused)
+        members = tuple(map(_member, facts.get("members", ())))
+        return Run(folder, build(settings), classes, split, facts["source"], steps, unused, members)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         line = " ".join(str(error).split())[:200]
         raise UserError(f"run {folder} is damaged ({line}); train it again") from error
 
 
-def save_model(model: keras.Model, path: Path) -> None:
-    """Save under a temporary name, then rename: a kill in between loses nothing."""
-    from emorec_tf.models.pretrained import half_precision
-
-    with paths.local_draft(path, f"{path.stem}.tmp.keras") as draft:
-        model.save(draft)
-        if half_precision.is_useful(model):
-            half_precision.compact(Path(draft))
-
-
-def load_model(path: Path, for_training: bool = False) -> keras.Model:
-    """Read a saved model; nothing in the file can run code of its own.
-
-    Raises:
-        UserError: no such file, a damaged one, or one with an encoder that cannot run here.
-    """
-    import keras
-
-    saved_layers.register()
-    if not path.exists():
-        raise UserError(f"{path} does not exist; train the run first (the same command goes on)")
-    try:
-        with paths.local_copy(path) as file:
-            model = keras.saving.load_model(file, compile=for_training, safe_mode=True)
-    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        line = " ".join(str(error).split())[:200]
-        raise UserError(f"model {path} is damaged: {line}") from error
-    saved_layers.refuse_problems(model, path)
-    return model
+def _member(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Check what run.json says of a model that a packaged ensemble refers to."""
+    found = {name: str(facts[name]) for name in ("name", "folder", "sha256")}
+    beside = found["folder"].removeprefix("../")
+    if beside in ("", "..", found["folder"]) or Path(beside).name != beside:
+        raise ValueError(f"member {found['name']} is not beside it")
+    return found
 
 
 def write_history(run: Run, rows: list[dict[str, Any]]) -> None:

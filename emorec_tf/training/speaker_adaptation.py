@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
+from emorec_tf.models.absent import fitted
 from emorec_tf.models.classical import set_scale
 from emorec_tf.models.classical.set_scale import SPEAKER_FEATURES, SPEAKER_SCALE
 from emorec_tf.records import input_pipeline
@@ -248,7 +249,10 @@ def features_model(model: keras.Model) -> keras.Model | None:
     if not experts:
         return keras.Model(inputs, model.get_layer("features").output)
     parts = [part for part in map(features_model, experts) if part is not None]
-    found = [part({n: inputs[n] for n in part.input}) for part in parts]
+    found = []
+    for number, part in enumerate(parts, 1):
+        given = fitted(inputs, part.input, branches_of(part), f"expert_{number}")
+        found.append(part({n: given[n] for n in part.input}))
     return keras.Model(inputs, keras.ops.concatenate(found, axis=-1) if found[1:] else found[0])
 
 

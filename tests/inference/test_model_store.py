@@ -23,15 +23,18 @@ def test_without_a_run_the_default_model_is_taken(
     for command in (predict, serve, export):
         assert command.main([]) == 1
         assert "needs --run FOLDER" in capsys.readouterr().err
-    (tmp_path / model_store.DEFAULT).mkdir()
-    (tmp_path / model_store.DEFAULT / "run.json").write_text("{}")
-    assert model_store.chosen(None, "predict") == model_store.DEFAULT
+    for name in reversed(model_store.DEFAULTS):  # each goes before those that are there already
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+        assert model_store.chosen(None, "predict") == name
+    assert model_store.DEFAULTS == ("general-av", "ravdess-av")
+    assert model_store.DEFAULT_TEXT == "general-av where it is found, else ravdess-av"
     assert model_store.chosen("other", "predict") == "other"
-    assert model_store.folder_of(model_store.DEFAULT) == tmp_path / model_store.DEFAULT
+    assert model_store.folder_of("ravdess-av") == tmp_path / "ravdess-av"
     monkeypatch.chdir(tmp_path.parent)
-    (tmp_path.parent / model_store.DEFAULT).mkdir()  # not a run, so not a candidate
-    assert model_store.folder_of(model_store.DEFAULT) == tmp_path / model_store.DEFAULT
-    with pytest.raises(UserError, match=f"did you mean '{model_store.DEFAULT}'"):
+    (tmp_path.parent / "ravdess-av").mkdir()  # not a run, so not a candidate
+    assert model_store.folder_of("ravdess-av") == tmp_path / "ravdess-av"
+    with pytest.raises(UserError, match="did you mean 'ravdess-av'"):
         model_store.folder_of("ravdes-av")
 
 

@@ -58,6 +58,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> predictor.Predictor:
 def never_unlike(model: predictor.Predictor) -> predictor.Predictor:
     """The same model without a threshold, as where too few clips were held out."""
     answering = predictor.unfamiliar.answering_of(model.run, model.model)
+    assert isinstance(answering.found, familiarity.Familiarity)
     answering.found = dataclasses.replace(answering.found, threshold=0.0)
     return dataclasses.replace(model, answering=answering)
 

@@ -17,6 +17,7 @@ from emorec_tf.inference.media_answer import answer_media
 from emorec_tf.inference.windows import UNSURE
 from emorec_tf.records import records_dir
 from emorec_tf.tasks import familiarity_file
+from emorec_tf.tasks.familiarity import Familiarity
 from emorec_tf.train import main as train_main
 from emorec_tf.training import clip_familiarity, logits, run_dir
 
@@ -73,7 +74,7 @@ def test_the_answer_says_it_and_abstains_only_when_asked(
     answer = answer_media(ready, clip, short).answer
     assert 0 <= answer["familiarity"] <= 1
     found = run.familiarity
-    assert found is not None
+    assert isinstance(found, Familiarity)
     assert found.threshold == 0, "two held-out speakers of a demo are too few to flag any clip"
     held_out = found.held_out * 0 - 1e6  # all clips are nearer
     never = dataclasses.replace(found, held_out=held_out, threshold=0.02)

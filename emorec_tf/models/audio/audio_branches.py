@@ -190,6 +190,9 @@ AUDIO_BRANCHES = {
         trainable=is_trained,
         small="size='test', weights='none'",
         standardised=False,
+        pretrained={
+            "*": "encoder of Whisper {size} by OpenAI: MIT licence, https://github.com/openai/whisper"
+        },
         features={
             "audio_features": "mel_db",
             "sample_rate_hz": 16000,

