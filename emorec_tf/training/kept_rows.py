@@ -35,11 +35,16 @@ _kept: OrderedDict[str, dict[str, np.ndarray]] = OrderedDict()  # the last used 
 
 
 def is_possible(settings: Config) -> bool:
-    """Whether the features of a clip are the same in every fold: nothing is trained or adapted."""
+    """Whether the features of a clip are the same in every fold.
+
+    That is so if nothing is trained, and if speakers are adapted by features alone, which follows.
+    """
     model = settings.model
     used = choices.facts("fusion", model.fusion).uses
     trained = any(choices.needs_training(kind, getattr(model, kind)) for kind in used)
-    return not trained and settings.data.adapt is None
+    data = settings.data
+    adapted = data.adapt == "self" or (data.adapt is not None and data.adapt_audio)
+    return not trained and not adapted
 
 
 def key_of(model: keras.Model, settings: Config, records: Records, what: str) -> str:

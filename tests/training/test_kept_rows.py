@@ -72,6 +72,8 @@ def test_only_frozen_branches_that_are_not_adapted_are_kept() -> None:
     fixed = build({"audio": "functionals", "fusion": "audio_only"}, Config())
     assert kept_rows.is_possible(fixed)
     assert not kept_rows.is_possible(build({"adapt": 3}, fixed))
+    assert not kept_rows.is_possible(build({"adapt": "self"}, fixed))
+    assert kept_rows.is_possible(build({"adapt": 3, "adapt_audio": False}, fixed))
     assert not kept_rows.is_possible(build({"audio": "conv1d"}, fixed))
 
 
