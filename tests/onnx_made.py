@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -94,14 +95,16 @@ def asked(path: Path, waveform: np.ndarray, output: str = "last_hidden_state") -
 
 
 @functools.cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="emorec_onnx_")
-
-
-@functools.cache
 def small_file() -> Path:
-    """An encoder for the tests that go over all branches; it lives as long as the process."""
-    return written(Path(_folder().name) / "encoder.onnx", window=64, stride=32)
+    """An encoder for the tests that go over all branches.
+
+    Its path is in their names, so all processes of a test run use the same.
+    """
+    folder = Path(tempfile.gettempdir(), f"emorec_onnx_{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    file = folder / "encoder.onnx"
+    written(file.with_suffix(f".{os.getpid()}"), window=64, stride=32).replace(file)
+    return file
 
 
 def placed(arguments: str) -> str:
