@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import librosa
 import numpy as np
 import pytest
+from median_pitch import median_pitch
 
 from emorec_tf.datasets.demo.synthetic_voices import SAMPLE_RATE_HZ, Prosody, Voice, blend, speak
 from emorec_tf.datasets.demo.takes import PROSODIES, voice_of
@@ -20,8 +20,7 @@ def say(voice: Voice, prosody: Prosody, seconds: float = 2.0, seed: int = 0) -> 
 
 
 def median_f0(wave: np.ndarray) -> float:
-    f0, voiced, _ = librosa.pyin(wave, fmin=60, fmax=600, sr=SAMPLE_RATE_HZ, hop_length=1024)
-    return float(np.median(f0[voiced]))
+    return median_pitch(wave, SAMPLE_RATE_HZ)
 
 
 @pytest.mark.parametrize("f0_hz", [100.0, 200.0])
