@@ -7,6 +7,7 @@ refused, and so are weights in further files.
 from __future__ import annotations
 
 import bisect
+import copy
 import hashlib
 import os
 import weakref
@@ -69,6 +70,12 @@ class Encoder:
         length = self._waveform.shape[1]
         self.samples = length if isinstance(length, int) else None
         self._layouts: dict[tuple[str, int], Layout] = {}
+
+    def renamed(self, name: str) -> Encoder:
+        """The same encoder, in the same memory, under another name for messages."""
+        other = copy.copy(self)
+        other._name = name
+        return other
 
     def layout(self, output: str, samples: int) -> Layout:
         """Find out what comes out, by running it on silence.
@@ -173,11 +180,15 @@ def is_open(sha256: str) -> Encoder | None:
 def of_bytes(data: bytes, name: str) -> Encoder:
     """Load an encoder; copies of one in a process share its memory.
 
+    Each has the name it was loaded by, so that a message names the file that was given.
+
     Raises:
         UserError: see ``Encoder``.
     """
-    found = _OPEN.get(hashlib.sha256(data).hexdigest()) or Encoder(data, name)
-    return _OPEN.setdefault(found.sha256, found)
+    found = _OPEN.get(hashlib.sha256(data).hexdigest())
+    encoder = found.renamed(name) if found else Encoder(data, name)
+    _OPEN[encoder.sha256] = encoder
+    return encoder
 
 
 def of_file(path: str) -> Encoder:
