@@ -41,6 +41,12 @@ class ShipOptions:
         "temperature of the product is fitted (default: that of --crossval or --run, else 1)",
         metavar="FOLDER",
     )
+    share: str = option(
+        "",
+        "comma list of packaged models beside --out: weights that they have, too, such as those of "
+        "a frozen encoder, are not stored again (default: none)",
+        metavar="LIST",
+    )
     note: str | None = option(
         None, "paragraph for the model card, such as how the model was selected"
     )
@@ -60,6 +66,8 @@ def run(argv: Sequence[str] | None) -> int:
         raise UserError("ship needs --run FOLDER and --out FOLDER (see --help)")
     if options.calibrate and not options.members:
         raise UserError("--calibrate needs --members; evaluate calibrates a single run")
+    if options.share and options.members:
+        raise UserError("--members stores no weights of its own; drop --share")
     from emorec_tf.evaluation import crosscorpus_files, crossval_results
     from emorec_tf.exporting import package_ensemble, package_model
     from emorec_tf.training import run_dir
@@ -73,7 +81,9 @@ def run(argv: Sequence[str] | None) -> int:
         )
         package_ensemble.package(options.members, out, evidence, options.overwrite)
     elif trained:
-        package_model.package(trained, out, evaluated, options.note, options.overwrite, matrix)
+        package_model.package(
+            trained, out, evaluated, options.note, options.overwrite, matrix, options.share
+        )
     size = sum(file.stat().st_size for file in out.iterdir())
     say(f"{out}: {', '.join(sorted(f.name for f in out.iterdir()))}; {size / 1e6:.2f} MB")
     return 0

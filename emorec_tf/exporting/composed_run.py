@@ -15,8 +15,8 @@ from emorec_tf.errors import UserError
 from emorec_tf.inference import model_store
 from emorec_tf.splits.splits import Split
 from emorec_tf.training import run_dir
-from emorec_tf.training.packaged_members import digest_of
 from emorec_tf.training.run_dir import Run
+from emorec_tf.training.shared_weights import digest_of
 
 TOGETHER = " + "  # between licences, and between meanings of labels, of several corpora
 
@@ -32,22 +32,37 @@ def opened(names: str, out: Path) -> dict[str, Run]:
         UserError: fewer than two, one that is no packaged model or not beside ``out``, or models
             that cannot be multiplied.
     """
-    listed = [name.strip() for name in names.split(",") if name.strip()]
-    if len(listed) < 2 or len(set(listed)) < len(listed):
+    found = beside(names, out)
+    if len(found) < 2:
         raise UserError(f"--members is {names!r}; it must name two packaged models or more")
+    _check(found)
+    return found
+
+
+def beside(names: str, out: Path) -> dict[str, Run]:
+    """Open packaged models that lie beside ``out``, by the names of their folders.
+
+    Args:
+        names: comma list, as of ``opened``.
+        out: folder of the package that refers to them.
+
+    Raises:
+        UserError: one that is no packaged model, not beside ``out``, damaged or named twice.
+    """
     found: dict[str, Run] = {}
-    for name in listed:
+    for name in [name.strip() for name in names.split(",") if name.strip()]:
         folder = _folder_of(name, out)
         if not (folder / model_store.SUMS).exists():
-            raise UserError(f"member {name} ({folder}) is not packaged; package it with ship first")
+            raise UserError(f"model {name} ({folder}) is not packaged; package it with ship first")
         if folder.resolve().parent != out.resolve().parent:
             raise UserError(
-                f"member {name} is in {folder.resolve().parent}, but members must lie beside the "
-                f"ensemble; package both in one folder, such as {folder.parent / out.name}"
+                f"model {name} is in {folder.resolve().parent}, but must lie beside {out.name}; "
+                f"package both in one folder, such as {folder.parent / out.name}"
             )
         model_store.check_sums(folder)
+        if folder.resolve().name in found:
+            raise UserError(f"{names!r} names {name} twice")
         found[folder.resolve().name] = run_dir.load(folder)
-    _check(found)
     return found
 
 

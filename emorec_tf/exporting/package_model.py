@@ -20,13 +20,13 @@ from emorec_tf.config.config import comparable, flat, to_yaml
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import familiarity_card, run_card
 from emorec_tf.evaluation.matrix_section import matrix_section, with_section
-from emorec_tf.exporting import licences
+from emorec_tf.exporting import composed_run, licences
 from emorec_tf.exporting.local_paths import shortened, without_local_paths
 from emorec_tf.inference.model_store import SUMS
 from emorec_tf.storage import paths
 from emorec_tf.storage.files import put_in_place, remove, write_atomically
 from emorec_tf.tasks import calibration
-from emorec_tf.training import run_dir
+from emorec_tf.training import run_dir, shared_weights
 from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def package(
     note: str | None = None,
     overwrite: bool = False,
     matrix: Mapping[str, Any] | None = None,
+    share: str = "",
 ) -> None:
     """Write the package under a temporary name, then rename it.
 
@@ -56,10 +57,13 @@ def package(
         note: a paragraph for the card.
         overwrite: replace an earlier package there, never anything else.
         matrix: of corpora (``crosscorpus_files.read``), whose row of this model goes into the card.
+        share: comma list of packaged models beside ``out``, whose files keep the weights that this
+            model has in common with them.
 
     Raises:
         UserError: a run that is not finished or not calibrated, a cross-validation of other
-            settings, with leaks or without its card, or ``out`` exists.
+            settings, with leaks or without its card, models to share with that are not beside
+            ``out``, or ``out`` exists.
     """
     if not trained.is_finished():
         raise UserError(
@@ -69,9 +73,14 @@ def package(
         raise UserError(f"run {trained.folder} refers to packaged models; name them with --members")
     check_same(trained, evaluated)
     corpora = matrix_section(trained, out.name, matrix) if matrix else ""
-    write_folder(
-        out, overwrite, lambda draft: fill(draft, out.name, trained, evaluated, note, corpora)
-    )
+    others = [run.model_file for run in composed_run.beside(share, out).values()]
+
+    def fill_and_share(draft: Path) -> None:
+        fill(draft, out.name, trained, evaluated, note, corpora)
+        if others:
+            shared_weights.share(draft / trained.model_file.name, others)
+
+    write_folder(out, overwrite, fill_and_share)
 
 
 def write_folder(out: Path, overwrite: bool, fill: Callable[[Path], None]) -> None:

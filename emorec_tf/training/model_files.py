@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from emorec_tf.errors import UserError
 from emorec_tf.storage import paths
-from emorec_tf.training import saved_layers
+from emorec_tf.training import saved_layers, shared_weights
 
 if TYPE_CHECKING:
     import keras
@@ -28,7 +28,8 @@ def load_model(path: Path, for_training: bool = False) -> keras.Model:
     """Read a saved model; nothing in the file can run code of its own.
 
     Raises:
-        UserError: no such file, a damaged one, or one with an encoder that cannot run here.
+        UserError: no such file, a damaged one, one with an encoder that cannot run here, or one
+            whose weights are in another model that is not beside it.
     """
     import keras
 
@@ -36,7 +37,7 @@ def load_model(path: Path, for_training: bool = False) -> keras.Model:
     if not path.exists():
         raise UserError(f"{path} does not exist; train the run first (the same command goes on)")
     try:
-        with paths.local_copy(path) as file:
+        with paths.local_copy(path) as local, shared_weights.whole(local, path) as file:
             model = keras.saving.load_model(file, compile=for_training, safe_mode=True)
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
         line = " ".join(str(error).split())[:200]

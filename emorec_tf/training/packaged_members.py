@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 from emorec_tf.errors import UserError
 from emorec_tf.training import run_dir
 from emorec_tf.training.run_dir import Run
+from emorec_tf.training.shared_weights import digest_of
 
 
 def opened(run: Run) -> list[Run]:
@@ -32,8 +30,3 @@ def opened(run: Run) -> list[Run]:
             )
         found.append(member)
     return found
-
-
-def digest_of(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -60,6 +60,28 @@ def test_a_run_with_its_own_test_speakers(demo_run: Path, demo_clips: Path, tmp_
     assert out.joinpath("best.keras").stat().st_size < (demo_run / "best.keras").stat().st_size
 
 
+def test_weights_of_a_model_beside_it_are_not_stored_again(
+    demo_run: Path, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    command = ["--run", str(demo_run), "--out"]
+    assert ship.main([*command, str(first)]) == 0
+    assert ship.main([*command, str(second), "--share", "first"]) == 0
+    assert second.joinpath("best.keras").stat().st_size < (first / "best.keras").stat().st_size
+    clip = min((demo_clips / "clips").glob("actor04*.mp4"))
+    assert load(second).predict_clip(clip) == load(first).predict_clip(clip)
+    capsys.readouterr()
+    for share, said in (
+        (["--share", "absent"], "no model 'absent' beside"),
+        (["--share", str(demo_run)], "is not packaged; package it with ship first"),
+        (["--share", "first,first"], "names first twice"),
+        (["--share", "first", "--members", "first,second"], "drop --share"),
+    ):
+        assert ship.main([*command, str(tmp_path / "third"), *share]) == 1
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "third").exists()
+
+
 def test_a_run_trained_on_all_speakers(
     final: Path, evaluated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -256,7 +256,7 @@ def test_models_that_cannot_be_multiplied_are_refused_in_one_line(
     changed(mixed, "run.json", split=leaky)
     for names, said in (
         ("heard", "must name two packaged models or more"),
-        ("heard,heard", "must name two packaged models or more"),
+        ("heard,heard", "names heard twice"),
         ("heard,sene", "did you mean 'seen'"),
         ("heard,plain", "is not packaged; package it with ship first"),
         ("heard,both", "refers to members itself; name heard,seen instead"),

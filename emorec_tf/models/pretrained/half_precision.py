@@ -6,20 +6,18 @@ with its own copy of a pretrained net stays small. It is computed with in the ru
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emorec_tf.models.pretrained import keras_archive
+
 if TYPE_CHECKING:
     import keras
 
 FEWEST = 1024  # numbers of an array that is worth it; scales and variances stay as they are
-INSIDE = "model.weights.h5"  # of a .keras file
-LAYERS = "layers/"  # in it, beside the optimiser's state
 
 
 def freeze(layers: Iterable[keras.layers.Layer]) -> None:
@@ -46,37 +44,17 @@ def compact(path: Path) -> None:
 
     Keras reads them into weights of the type that the layers have.
     """
-    import h5py
-
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    smaller = io.BytesIO()
-    with h5py.File(io.BytesIO(parts[INSIDE])) as source, h5py.File(smaller, "w") as target:
-        _copy(source, target)
-    parts[INSIDE] = smaller.getvalue()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in parts.items():
-            archive.writestr(name, data)
+    parts = keras_archive.parts_of(path)
+    weights = keras_archive.INSIDE
+    parts[weights] = keras_archive.changed(parts[weights], lambda _, item: _half(item))
+    keras_archive.write_parts(path, parts)
 
 
-def _copy(source: Any, target: Any) -> None:
-    """Copy a group of an HDF5 file, with all attributes."""
-    for name, value in source.attrs.items():
-        target.attrs[name] = value
-    for name, item in source.items():
-        if hasattr(item, "items"):
-            _copy(item, target.create_group(name))
-        elif item.name.removeprefix("/").startswith(LAYERS) and _is_half(item):
-            copied = target.create_dataset(name, data=item[()].astype(np.float16))
-            copied.attrs.update(item.attrs)
-        else:
-            source.copy(item, target, name)
-
-
-def _is_half(item: Any) -> bool:
-    """Whether half precision holds an array exactly."""
+def _half(item: Any) -> np.ndarray | None:
+    """An array in half precision; None where that does not hold it exactly."""
     if item.dtype != np.float32 or item.size < FEWEST:
-        return False
+        return None
     values = item[()]
     with np.errstate(over="ignore"):
-        return bool(np.array_equal(values, values.astype(np.float16).astype(np.float32)))
+        half = values.astype(np.float16)
+    return half if np.array_equal(values, half.astype(np.float32)) else None

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emorec_tf.errors import UserError
+from emorec_tf.models.pretrained.keras_archive import INSIDE
 
 if TYPE_CHECKING:
     import keras
 
-INSIDE = "model.weights.h5"  # of a .keras file
 DAMAGED = (
     AttributeError,
     LookupError,
