@@ -70,10 +70,15 @@ setup(
         "keras",
     ],
     license="Apache-2.0; the weights in emorec_tf/saved_models keep the licences of their corpora",
-    packages=[*find_packages(include=["emorec_tf", "emorec_tf.*"]), "emorec_tf.saved_models"],
-    package_dir={"emorec_tf.saved_models": "saved_models"},
+    packages=[
+        *find_packages(include=["emorec_tf", "emorec_tf.*"]),
+        "emorec_tf.configs",
+        "emorec_tf.saved_models",
+    ],
+    package_dir={"emorec_tf.configs": "configs", "emorec_tf.saved_models": "saved_models"},
     package_data={
         "emorec_tf": ["py.typed"],
+        "emorec_tf.configs": ["*.yaml"],
         "emorec_tf.evaluation": ["report/*.yaml", "report/*.j2"],
         "emorec_tf.serving": ["templates/*.j2"],
         "emorec_tf.splits": ["manifests/*.yaml"],

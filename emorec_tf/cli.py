@@ -117,7 +117,10 @@ def parse(
         allow_abbrev=False,
     )
     if config_flag:
-        text = "YAML file of settings, one 'name: value' a line; flags override it"
+        text = (
+            "YAML file of settings, one 'name: value' a line, or a config that zoo lists, by its "
+            "name; flags override it"
+        )
         parser.add_argument("--config", type=str, metavar="FILE", help=text)
     add_groups(parser, verb, groups)
     words = sys.argv[1:] if argv is None else argv

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from emorec_tf.config import spellings
+from emorec_tf.config import config_files, spellings
 from emorec_tf.config.fields import check, nearest, option
 from emorec_tf.config.sections import DataConfig, FeaturesConfig, ModelConfig, TrainConfig
 from emorec_tf.errors import UserError
@@ -133,11 +133,15 @@ def flat(config: Config) -> dict[str, Any]:
 def read_mapping(path: str | Path) -> dict[str, Any]:
     """Read a YAML file of settings as it is, with its ``search:`` section if it has one.
 
+    Args:
+        path: the file, or the name of a config that comes with the package.
+
     Raises:
         UserError: no such file, not YAML, or not a mapping.
     """
+    path = config_files.file_of(path)
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read config {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -156,9 +160,13 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a flat YAML file of settings; ``search:`` in it is left to ``tune``.
 
+    Args:
+        path: the file, or the name of a config that comes with the package.
+
     Raises:
         UserError: no such file, not YAML, not a mapping, or a misspelt key.
     """
+    path = config_files.file_of(path)
     values = read_mapping(path)
     values.pop("search", None)
     for name in values:
@@ -169,7 +177,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     for key in ("pretrain", "ensemble"):  # these name files beside this one
         if isinstance(values.get(key), str):
             names = [n.strip() for n in values[key].split(",") if n.strip()]
-            values[key] = ",".join(str(Path(path).parent / name) for name in names)
+            values[key] = ",".join(str(path.parent / name) for name in names)
     return values
 
 

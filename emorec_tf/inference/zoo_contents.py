@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 import emorec_tf
-from emorec_tf.config import choices
+from emorec_tf.config import choices, config_files
 from emorec_tf.config.config import renamed
 from emorec_tf.datasets import corpora
 from emorec_tf.inference import model_store
@@ -39,6 +39,7 @@ class Listing:
 def contents() -> Iterator[Listing]:
     """All tables, shipped models first."""
     yield models()
+    yield configs()
     yield datasets()
     for kind in choices.TABLES:
         yield options(kind)
@@ -73,6 +74,13 @@ def model(name: str, folder: Path) -> tuple[str, ...]:
     trained_on = f"{source['dataset']}, {speakers} speakers"
     classes = str(len(facts["classes"])) if facts["classes"] else settings["target"]
     return name, uses, trained_on, classes, source["licence"]
+
+
+def configs() -> Listing:
+    """Configs that ``--config NAME`` finds, by the first sentence of their comments."""
+    found = sorted(config_files.found().items())
+    rows = tuple((name, config_files.summary_of(path)) for name, path in found)
+    return Listing("configs", ("config", "description"), rows)
 
 
 def datasets() -> Listing:

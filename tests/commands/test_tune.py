@@ -332,7 +332,7 @@ def test_failures_in_a_row_end_the_search_in_one_line(demo_records: Path, tmp_pa
         (["--protocol=group_kfold:2", "--fold=1"], "test_speakers was"),
         (["--test_speakers=actor99"], "actor99"),
         (["--validation_speakers=actor04"], "both validation and test"),
-        (["--config=nowhere.yaml"], "cannot read config nowhere.yaml"),
+        (["--config=nowhere.yaml"], "there is no config nowhere.yaml"),
     ],
 )
 def test_mistakes_are_refused_in_one_line(more, said, finished: Path, demo_records: Path, capsys):

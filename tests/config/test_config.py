@@ -212,7 +212,7 @@ def test_damaged_yaml(tmp_path: Path, text, message):
 
 
 def test_a_missing_yaml_file_is_refused(tmp_path: Path):
-    with pytest.raises(UserError, match="cannot read config"):
+    with pytest.raises(UserError, match="there is no config"):
         read_yaml(tmp_path / "c.yaml")
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(UserError, match="not valid YAML"):

@@ -40,7 +40,7 @@ def test_keyword_settings_override_and_take_python_values() -> None:
         ({"epochs": "many"}, "epochs is 'many'; it must be a whole number"),
         ({"augment": "maybe"}, "augment is 'maybe'; it must be true or false"),
         ({"cache": "disc"}, "cache is 'disc'; it must be memory, disk or none"),
-        ("missing.yaml", "cannot read config missing.yaml"),
+        ("missing.yaml", "there is no config missing.yaml; known are"),
     ],
 )
 def test_wrong_settings(given: object, message: str) -> None:
