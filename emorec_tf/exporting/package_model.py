@@ -25,7 +25,7 @@ from emorec_tf.exporting.local_paths import shortened, without_local_paths
 from emorec_tf.storage import paths
 from emorec_tf.storage.files import put_in_place, remove, write_atomically
 from emorec_tf.tasks import calibration
-from emorec_tf.training import run_dir
+from emorec_tf.training import networks_inside, run_dir
 from emorec_tf.training.model_store import SUMS
 from emorec_tf.training.run_dir import Run
 
@@ -212,7 +212,7 @@ def evaluated_card(trained: Run, evaluated: FinishedRun) -> str:
 
 def with_pretrained(trained: Run) -> Mapping[str, Any]:
     """The source of a run, with the pretrained networks inside it, which its stages name."""
-    inside = licences.pretrained(trained)
+    inside = networks_inside.pretrained(trained)
     return {**trained.source, **({"pretrained": inside} if inside else {})}
 
 
