@@ -17,7 +17,7 @@ from emorec_tf.config import choices
 from emorec_tf.config import config as configs
 from emorec_tf.config.given import Given, refuse_others, settings_of
 from emorec_tf.evaluation import crossvalidation, score_run
-from emorec_tf.inference import adapting, devices, model_store, predictor
+from emorec_tf.inference import adapting, devices, predictor
 from emorec_tf.inference.corpus_matrix import crosscorpus
 from emorec_tf.inference.model import Model
 from emorec_tf.records import prepare_records
@@ -26,7 +26,7 @@ from emorec_tf.records.records_dir import Records
 from emorec_tf.storage import paths
 from emorec_tf.storage.deferred import Deferred
 from emorec_tf.storage.start_notes import leave_notes_out
-from emorec_tf.training import experiment, fresh_model, run_dir, train_run
+from emorec_tf.training import experiment, fresh_model, model_store, run_dir, train_run
 from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:

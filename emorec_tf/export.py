@@ -12,8 +12,8 @@ from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import FACE_MODEL, MESH_MODEL, option
 from emorec_tf.datasets.discovery import found
 from emorec_tf.exporting.formats import FORMATS, chosen
-from emorec_tf.inference import model_store
 from emorec_tf.storage.screen import say, show
+from emorec_tf.training import model_store
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import check, option
 from emorec_tf.datasets.discovery import found
 from emorec_tf.errors import SetupError, UserError
-from emorec_tf.inference import answer_table, model_store, timeline
+from emorec_tf.inference import answer_table, timeline
 from emorec_tf.inference.options import ModelOptions
 from emorec_tf.storage.ending import Stopped
 from emorec_tf.storage.screen import console, printable, say
+from emorec_tf.training import model_store
 
 if TYPE_CHECKING:
     from emorec_tf.inference.answers import MediaAnswer

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from emorec_tf.cli import guarded, parse_options
 from emorec_tf.config.fields import check, option
 from emorec_tf.errors import SetupError
-from emorec_tf.inference import model_store
 from emorec_tf.inference.options import ModelOptions
 from emorec_tf.serving.listening import address_of, listening
 from emorec_tf.storage.screen import say
+from emorec_tf.training import model_store
 
 NEEDED = ("fastapi", "multipart", "prometheus_client", "uvicorn")
 

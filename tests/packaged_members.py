@@ -12,10 +12,9 @@ from untrained_runs import TEMPERATURE, on_disk
 
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.exporting.package_model import write_sums
-from emorec_tf.inference import model_store
 from emorec_tf.models import branch_outputs
 from emorec_tf.tasks import familiarity, familiarity_file
-from emorec_tf.training import run_dir
+from emorec_tf.training import model_store, run_dir
 
 SLOPE = 0.7
 AUDIO: dict[str, Any] = {"fusion": "audio_only", "audio": "conv1d(filters=8, blocks=2)"}

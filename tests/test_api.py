@@ -31,10 +31,11 @@ from emorec_tf import api
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import crossvalidation
-from emorec_tf.inference import media_answer, model_store
+from emorec_tf.inference import media_answer
 from emorec_tf.prepare import main as prepare_main
 from emorec_tf.records import local_runner
 from emorec_tf.storage.quiet import QUIET_START
+from emorec_tf.training import model_store
 
 DOCS = ROOT / "docs"
 

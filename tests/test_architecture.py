@@ -73,7 +73,7 @@ def test_field_names_are_unique_over_all_sections():
 
 
 def test_commands_answer_without_loading_anything_heavy():
-    commands = (*VERBS, "datasets.corpora", "config.choices", "inference.model_store")
+    commands = (*VERBS, "datasets.corpora", "config.choices", "training.model_store")
     code = (
         f"import importlib, sys\n"
         f"for name in {commands}: importlib.import_module('emorec_tf.' + name)\n"

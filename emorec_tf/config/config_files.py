@@ -22,8 +22,12 @@ def found() -> dict[str, Path]:
     return {file.stem: file for file in files}
 
 
-def file_of(name: str | Path) -> Path:
+def file_of(name: str | Path, what: str = "config") -> Path:
     """Find a config: a file, with or without ``.yaml``, else a name.
+
+    Args:
+        name: of the file, or of a config that comes with the package.
+        what: is looked for, for the message.
 
     Raises:
         UserError: neither; it has the nearest names.
@@ -37,7 +41,7 @@ def file_of(name: str | Path) -> Path:
     stem = given.name.removesuffix(SUFFIX)
     if given.parent in (Path(), Path(FOLDER)) and stem in known:
         return known[stem]
-    raise UserError(f"there is no config {name}; {nearest(stem, known)}")
+    raise UserError(f"there is no {what} {name}; {nearest(stem, known)}")
 
 
 def summary_of(path: Path) -> str:

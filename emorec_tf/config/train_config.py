@@ -47,8 +47,9 @@ class TrainConfig:
     )
     pretrain: str | None = option(
         None,
-        "comma list of configs (YAML files beside this one); each is trained first, and its "
-        "branches are the start of this run (default: none)",
+        "comma list of configs (YAML files beside this one), each trained first, and of finished "
+        "runs or models (folder or name); their matching branches are the start of this run "
+        "(default: none)",
         metavar="LIST",
         expert=True,
     )
@@ -122,7 +123,7 @@ class TrainConfig:
             not self.freeze_branches or self.pretrain is not None,
             "freeze_branches",
             self.freeze_branches,
-            "off unless pretrain names configs",
+            "off unless pretrain names configs or runs",
         )
         check(self.patience >= 0, "patience", self.patience, "at least 0")
         for name in ("augmented_copies", "channel_copies"):

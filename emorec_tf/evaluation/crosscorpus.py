@@ -34,7 +34,7 @@ from emorec_tf.splits.splits import speakers_of
 from emorec_tf.storage import resumable
 from emorec_tf.storage.files import rows_to_csv, write_atomically
 from emorec_tf.storage.locks import alone
-from emorec_tf.training import run_dir, stages
+from emorec_tf.training import run_dir, source_runs, stages
 from emorec_tf.training.run_dir import Run
 
 OTHER_CLIPS = "the records hold other corpora, clips or speakers"
@@ -47,7 +47,7 @@ KIND = resumable.Kind(
         "config": "",
         "corpora": OTHER_CLIPS,
         "fingerprint": "other folds",
-        "steps": "a config of pretrain has changed",
+        "steps": "a config or run of pretrain has changed",
     },
 )
 _LOG = logging.getLogger(__name__)
@@ -112,6 +112,7 @@ def crosscorpus(
 def _check(training: Training, folder: Path, networks: bool) -> None:
     """Refuse what a training would refuse; networks are the same in all of them."""
     place = files.row_folder(folder, training.row)
+    source_runs.check_corpora(stages.sources_of(training.whole.settings), training.tested)
     for planned in filter(None, (training.whole, training.within)):
         crossvalidation.check_folds(planned, planned.folds, place, networks=networks)
         networks = False

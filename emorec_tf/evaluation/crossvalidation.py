@@ -40,7 +40,7 @@ KIND = resumable.Kind(
     {
         "config": "",
         "protocol_stamp": "protocol {protocol} of other folds",
-        "steps": "a config of pretrain has changed",
+        "steps": "a config or run of pretrain has changed",
     },
     rest="seed-*/fold-*/run.json",
     spelled={"config": comparable},

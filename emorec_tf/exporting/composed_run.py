@@ -12,9 +12,8 @@ from emorec_tf.config.clip import SEPARATOR
 from emorec_tf.config.config import Config, DataConfig, ModelConfig, TrainConfig
 from emorec_tf.config.fields import nearest
 from emorec_tf.errors import UserError
-from emorec_tf.inference import model_store
 from emorec_tf.splits.splits import Split
-from emorec_tf.training import run_dir
+from emorec_tf.training import model_store, run_dir
 from emorec_tf.training.run_dir import Run
 from emorec_tf.training.shared_weights import digest_of
 

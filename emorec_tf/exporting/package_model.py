@@ -22,11 +22,11 @@ from emorec_tf.evaluation import familiarity_card, run_card
 from emorec_tf.evaluation.matrix_section import matrix_section, with_section
 from emorec_tf.exporting import composed_run, licences
 from emorec_tf.exporting.local_paths import shortened, without_local_paths
-from emorec_tf.inference.model_store import SUMS
 from emorec_tf.storage import paths
 from emorec_tf.storage.files import put_in_place, remove, write_atomically
 from emorec_tf.tasks import calibration
-from emorec_tf.training import run_dir, shared_weights
+from emorec_tf.training import networks_inside, run_dir, shared_weights
+from emorec_tf.training.model_store import SUMS
 from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def evaluated_card(trained: Run, evaluated: FinishedRun) -> str:
 
 def with_pretrained(trained: Run) -> Mapping[str, Any]:
     """The source of a run, with the pretrained networks inside it, which its stages name."""
-    inside = licences.pretrained(trained)
+    inside = networks_inside.pretrained(trained)
     return {**trained.source, **({"pretrained": inside} if inside else {})}
 
 

@@ -16,10 +16,9 @@ from emorec_tf.errors import UserError
 from emorec_tf.evaluation import crosscorpus as matrices
 from emorec_tf.evaluation import crosscorpus_plan, run_answers
 from emorec_tf.evaluation.crosscorpus_plan import Answers, ModelRow
-from emorec_tf.inference import model_store
 from emorec_tf.records import joining
 from emorec_tf.records.records_dir import Records
-from emorec_tf.training import experiment, run_dir
+from emorec_tf.training import experiment, model_store, run_dir
 from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:

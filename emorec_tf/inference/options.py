@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from emorec_tf.config.fields import FACE_MODEL, MESH_MODEL, option
-from emorec_tf.inference import devices, model_store
+from emorec_tf.inference import devices
+from emorec_tf.training import model_store
 
 if TYPE_CHECKING:
     from emorec_tf.inference.predictor import Predictor

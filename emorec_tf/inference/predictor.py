@@ -12,11 +12,11 @@ import numpy as np
 from emorec_tf.config.config import DataConfig, FeaturesConfig
 from emorec_tf.datasets.discovery import found
 from emorec_tf.errors import SetupError, UserError
-from emorec_tf.inference import adapting, devices, model_store, unfamiliar
+from emorec_tf.inference import adapting, devices, unfamiliar
 from emorec_tf.inference.answers import ClipAnswer
 from emorec_tf.inference.model_inputs import Inputs, batch_of, clip_of, is_seen, mute
 from emorec_tf.inference.windows import UNSURE
-from emorec_tf.training import run_dir
+from emorec_tf.training import model_store, run_dir
 
 if TYPE_CHECKING:
     import keras

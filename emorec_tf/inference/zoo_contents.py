@@ -15,10 +15,10 @@ import emorec_tf
 from emorec_tf.config import choices, config_files
 from emorec_tf.config.config import renamed
 from emorec_tf.datasets import corpora
-from emorec_tf.inference import model_store
 from emorec_tf.splits import protocols
 from emorec_tf.splits.generic_folds import GENERIC_PROTOCOLS
 from emorec_tf.tasks.metric_names import METRICS
+from emorec_tf.training import model_store
 
 # Tables of plain functions beside those of ``choices``.
 FUNCTIONS = {

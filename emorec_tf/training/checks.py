@@ -8,7 +8,7 @@ and ensemble members of a run as at the run itself.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from emorec_tf.config import choices
@@ -18,7 +18,7 @@ from emorec_tf.datasets import corpora
 from emorec_tf.datasets.labels import classes_by_corpus
 from emorec_tf.errors import UserError
 from emorec_tf.storage import quiet
-from emorec_tf.training import enrolment, transfer
+from emorec_tf.training import enrolment, source_runs, transfer
 from emorec_tf.training import stages as pretraining
 from emorec_tf.training.stages import Stage, has_classifier, naming
 
@@ -51,6 +51,9 @@ def note_ignored_features(settings: Config) -> None:
     for file, own in pretraining.configs_of(settings).items():
         for line in _ignored_features(read_yaml(file), own, settings):
             _LOG.info("note: %s has %s", file, line)
+    for run in pretraining.sources_of(settings):
+        for line in source_runs.other_features(settings, run):
+            _LOG.info("note: %s was trained with %s", run.folder, line)
 
 
 def note_unchanged_audio(settings: Config) -> None:
@@ -180,6 +183,7 @@ def _check_own_clips(experiment: Experiment) -> None:
             f"{','.join(f'{name}=' for name in sorted(missing))}"
         )
     _check_modalities(experiment)
+    source_runs.check_speakers(experiment, pretraining.sources_of(experiment.settings))
     batch_size = experiment.settings.train.batch_size
     if len(training) < batch_size:
         raise UserError(
@@ -246,17 +250,17 @@ def check_networks(experiment: Experiment, stages: Sequence[Stage]) -> None:
                 built[stage] = _network(experiment.with_settings(stage.settings))
         for stage, network in built.items():
             with naming(stage.file):
-                _check_trained(experiment.with_settings(stage.settings), network)
+                _check_trained(experiment.with_settings(stage.settings), network, ())
         settings = experiment.settings
         if settings.model.ensemble:
             return
         model = _network(experiment)
-        untrained = _untrained(experiment, model)
         own = transfer.branch_layers(model)
+        taken: set[str] = set()
         for stage, network in built.items():
             trained = transfer.branch_layers(network)
-            untrained -= transfer.matching(settings, own, stage.settings, trained, str(stage.file))
-        transfer.check_trained(settings, untrained)
+            taken |= transfer.matching(settings, own, stage.settings, trained, str(stage.file))
+        _check_trained(experiment, model, taken)
     finally:
         keras.utils.clear_session()  # layers are numbered from the start in what is trained
 
@@ -267,9 +271,15 @@ def _untrained(experiment: Experiment, model: keras.Model) -> set[str]:
     return transfer.with_weights(model.layers) - switched_off
 
 
-def _check_trained(experiment: Experiment, network: keras.Model) -> None:
-    """Refuse a stage that would keep the random weights of a branch."""
-    transfer.check_trained(experiment.settings, _untrained(experiment, network))
+def _check_trained(experiment: Experiment, network: keras.Model, taken: Iterable[str]) -> None:
+    """Refuse a run or a stage that would keep the random weights of a branch.
+
+    ``taken``: names of layers that have the weights of stages; those of source runs are added.
+    """
+    settings, own = experiment.settings, transfer.branch_layers(network)
+    given = transfer.from_sources(settings, experiment.classes, own)
+    untrained = _untrained(experiment, network) - {*taken, *given}
+    transfer.check_trained(settings, untrained)
 
 
 def _network(experiment: Experiment) -> keras.Model:

@@ -125,7 +125,7 @@ def _network(run: Run, experiment: Experiment, adapter: SpeakerAdapter) -> keras
     assert adapter.standard is not None
     frames = audio_frames(experiment)
     model = models.build_model(run.config, run.classes, *adapter.standard, frames, run.unused)
-    if run.steps:
+    if run.steps or run.started_from:
         transfer.load_matching_weights(model, run)
     else:
         transfer.check_trained(run.config, transfer.with_weights(model.layers))

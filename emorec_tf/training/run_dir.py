@@ -43,7 +43,7 @@ KIND = resumable.Kind(
         "config": "",
         "split": OTHER_DATA,
         "classes": OTHER_DATA,
-        "stages": "a config of pretrain has changed",
+        "stages": "a config or run of pretrain has changed",
     },
 )
 INNER_ANSWERS = "inner_answers.npz"  # of inner cross-validation
@@ -69,6 +69,8 @@ class Run:
     unused: tuple[str, ...] = ()  # modalities that no training clip has: switched off
     # packaged models that it is made of, in place of weights of its own: name, folder, sha256
     members: tuple[Mapping[str, str], ...] = ()
+    # finished runs whose branches were its first weights: see ``source_runs.facts``
+    started_from: tuple[Mapping[str, Any], ...] = ()
 
     def __repr__(self) -> str:
         """One line: folder, what it answers, its score."""
@@ -215,7 +217,7 @@ def _plan(run: Run) -> dict[str, Any]:
         "config": {k: v for k, v in comparable(flat(run.config)).items() if k not in NO_MATTER},
         "split": run.split.facts,
         "classes": run.classes,
-        "stages": sorted(run.steps),
+        "stages": [*sorted(run.steps), *sorted(facts["sha256"] for facts in run.started_from)],
     }
 
 
@@ -236,6 +238,8 @@ def write_facts(run: Run) -> None:
         facts["unused"] = run.unused
     if run.members:
         facts["members"] = run.members
+    if run.started_from:
+        facts["started_from"] = run.started_from
     write_atomically(run.folder / "run.json", json.dumps(facts, indent=1))
 
 
@@ -260,7 +264,9 @@ def load(folder: str | Path) -> Run:
         classes, steps = tuple(facts["classes"]), facts.get("steps", {})
         unused = tuple(facts.get("unused", ()))
         members = tuple(map(_member, facts.get("members", ())))
-        return Run(folder, build(settings), classes, split, facts["source"], steps, unused, members)
+        started_from = tuple(facts.get("started_from", ()))
+        more = steps, unused, members, started_from
+        return Run(folder, build(settings), classes, split, facts["source"], *more)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         line = " ".join(str(error).split())[:200]
         raise UserError(f"run {folder} is damaged ({line}); train it again") from error

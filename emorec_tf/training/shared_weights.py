@@ -25,8 +25,9 @@ FEWEST = 1024  # numbers of an array that is worth it
 
 
 def digest_of(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    """SHA-256 of a file of any size, in hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def share(path: Path, others: Sequence[Path]) -> int:

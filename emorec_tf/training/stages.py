@@ -3,7 +3,7 @@
 A stage takes model and training from its own config; data, features, split and seed from the run
 that needs it, so no stage is trained on a speaker that the run is tested on. Stages lie in
 ``first/`` beside the run (or the cross-validation), named by all that decides them: runs beside
-each other share them.
+each other share them. A finished run in their list is not trained again: see ``source_runs``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf.config import choices, spellings
+from emorec_tf.config import choices, config_files, spellings
 from emorec_tf.config.config import (
     LATER,
     RENAMED,
@@ -31,12 +31,11 @@ from emorec_tf.config.config import (
     read_yaml,
     section_of,
 )
-from emorec_tf.config.fields import nearest
 from emorec_tf.config.flags import checked
 from emorec_tf.errors import UserError
 from emorec_tf.storage.locks import alone
 from emorec_tf.storage.paths import copy
-from emorec_tf.training import run_dir
+from emorec_tf.training import run_dir, source_runs
 from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:
@@ -79,8 +78,22 @@ def configs_of(settings: Config) -> dict[Path, Config]:
     Raises:
         UserError: no such config, or one that has stages itself.
     """
-    names = settings.model.ensemble or settings.train.pretrain or ""
-    return {file: of_file(file, settings) for file in files_of(names)}
+    files = [path for path in files_of(settings.train.pretrain or "") if path.is_file()]
+    if settings.model.ensemble:
+        files = files_of(settings.model.ensemble, "ensemble")
+    return {file: of_file(file, settings) for file in files}
+
+
+def sources_of(settings: Config) -> list[Run]:
+    """Open the finished runs that a run starts from.
+
+    Raises:
+        UserError: no such run, or one that is not finished.
+    """
+    if settings.model.ensemble:
+        return []
+    names = files_of(settings.train.pretrain or "")
+    return source_runs.opened(path for path in names if not path.is_file())
 
 
 def plan(experiment: Experiment, folder: Path) -> list[Stage]:
@@ -97,13 +110,21 @@ def plan(experiment: Experiment, folder: Path) -> list[Stage]:
 
 
 def fingerprints(settings: Config) -> dict[str, str]:
-    """Fingerprint of model and training of each stage, by the file of its config."""
-    return {
+    """Fingerprint of model and training of each stage by its config, of source runs by name."""
+    found = {
         str(file): fingerprint(
-            first_named(vars(own.model)), first_named({**vars(own.train), "seed": 0})
+            first_named(vars(own.model)),
+            first_named({**vars(own.train), "seed": 0}),
+            *_source_fingerprints(own),
         )
         for file, own in configs_of(settings).items()
     }
+    return found | dict(_source_fingerprints(settings))
+
+
+def _source_fingerprints(settings: Config) -> list[tuple[str, str]]:
+    """Name and checksum of each source run."""
+    return [*source_runs.fingerprints(sources_of(settings)).items()]
 
 
 def run_fingerprint(experiment: Experiment) -> str:
@@ -111,7 +132,8 @@ def run_fingerprint(experiment: Experiment) -> str:
     split = experiment.split.facts
     settings, defaults = flat(experiment.settings), flat(Config())
     known = {k: v for k, v in settings.items() if k not in LATER or v != defaults[k]}
-    return fingerprint(first_named(known), list(experiment.classes), split)
+    sources = _source_fingerprints(experiment.settings)
+    return fingerprint(first_named(known), list(experiment.classes), split, *sources)
 
 
 def first_named(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,21 +147,24 @@ def fingerprint(*facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def files_of(names: str) -> list[Path]:
-    """Find the configs of a comma list: as given, else in ``configs``, with or without .yaml.
+def files_of(names: str, setting: str = "pretrain") -> list[Path]:
+    """Find the configs of a comma list: files, or names of configs that come with the package.
+
+    ``pretrain`` may also name runs, by folder or as a model; their folders are returned.
 
     Raises:
-        UserError: no such file.
+        UserError: no such file or run.
     """
     found = []
     for name in [n.strip() for n in names.split(",") if n.strip()]:
-        places = [Path(name), Path("configs", Path(name).name)]
-        tries = [path for p in places for path in (p, p.with_name(f"{p.name}.yaml"))]
-        file = next((path for path in tries if path.is_file()), None)
-        if file is None:
-            known = [p.stem for place in places for p in place.parent.glob("[!.]*.yaml")]
-            hint = nearest(Path(name).stem, known) if known else "give the file's path"
-            raise UserError(f"pretrain: there is no config {name}; {hint}")
+        source = source_runs.folder_of(name) if setting == "pretrain" else None
+        try:
+            what = "config or run" if setting == "pretrain" else "config"
+            file = config_files.file_of(name, what)
+        except UserError as error:
+            if source is None:
+                raise UserError(f"{setting}: {error}") from error
+            file = source
         found.append(file)
     return found
 
@@ -156,7 +181,8 @@ def of_file(file: Path, settings: Config) -> Config:
     with naming(file):
         own = build(given)
     classifier = has_classifier(own) and settings.model.ensemble is None
-    if own.train.pretrain or own.model.ensemble or classifier:
+    staged = any(path.is_file() for path in files_of(own.train.pretrain or ""))
+    if staged or own.model.ensemble or classifier:
         raise UserError(f"pretrain: {file} has stages of its own; name those here instead")
     with naming(file):
         for kind in choices.NETWORK:

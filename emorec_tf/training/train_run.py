@@ -10,7 +10,7 @@ from pathlib import Path
 
 from emorec_tf.config import config
 from emorec_tf.records import records_dir
-from emorec_tf.training import checks, enrolment, run_dir, stages
+from emorec_tf.training import checks, enrolment, run_dir, source_runs, stages
 from emorec_tf.training.distributed import cluster, rendezvous
 from emorec_tf.training.experiment import Experiment
 from emorec_tf.training.run_dir import Run
@@ -88,6 +88,7 @@ def start(experiment: Experiment, folder: Path, before: Sequence[Stage], overwri
     from emorec_tf.training.distributed import sync
 
     checks.check_clips(experiment, before)
+    sources = stages.sources_of(experiment.settings)
     cluster.check_batch(experiment.settings.train.batch_size, sync.replicas())
     for stage in before:
         with stages.naming(stage.file):
@@ -100,6 +101,7 @@ def start(experiment: Experiment, folder: Path, before: Sequence[Stage], overwri
         run_dir.source_of(experiment.records),
         {stage.folder.name: stage.facts(folder) for stage in before},
         experiment.unused,
+        started_from=tuple(map(source_runs.facts, sources)),
     )
     if cluster.team():
         meet(experiment, wanted, overwrite)
@@ -111,6 +113,8 @@ def start(experiment: Experiment, folder: Path, before: Sequence[Stage], overwri
         sync.decided_by_chief(True)  # the run is there now
     run = run if chief else run_dir.reopen(wanted)
     _warn(run, experiment)
+    for line in source_runs.doubts(experiment, sources):
+        _LOG.warning("%s", line)
     return run
 
 

@@ -1,16 +1,17 @@
-"""Weights that a run takes from its pretraining stages."""
+"""Weights that a run takes from its pretraining stages, and from finished runs."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from emorec_tf.config import choices
 from emorec_tf.config.config import Config
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
-from emorec_tf.training import run_dir
+from emorec_tf.training import run_dir, source_runs, stages
 from emorec_tf.training.run_dir import Run
 from emorec_tf.training.stages import has_classifier
 
@@ -21,17 +22,21 @@ _LOG = logging.getLogger(__name__)
 
 
 def load_matching_weights(model: keras.Model, run: Run) -> None:
-    """Copy the weights of branches, and of what stands on one branch alone, from the stages.
+    """Copy the weights of branches, and of what stands on one branch alone.
 
-    Layers of the same name whose weights have the same shapes are taken to be the same. Where the
-    run freezes its branches, they are not trained any more.
+    They are those of source runs, then those of stages. Layers of the same name whose weights have
+    the same shapes are taken to be the same. Where the run freezes its branches, they are not
+    trained any more.
 
     Raises:
-        UserError: a stage without matching layers, or a branch that no stage trained and nothing
-            later trains.
+        UserError: a stage or source run without matching layers, or a branch that none of them
+            trained and nothing later trains.
     """
     own = branch_layers(model)
-    taken: set[str] = set()
+    given = from_sources(run.config, run.classes, own)
+    for name, layer in given.items():
+        own[name].set_weights(layer.get_weights())
+    taken = set(given)
     for facts in run.steps.values():
         done = run_dir.load(run.folder / facts["folder"])
         trained = branch_layers(run_dir.load_model(done.model_file))
@@ -39,7 +44,8 @@ def load_matching_weights(model: keras.Model, run: Run) -> None:
         for name in sorted(names):
             own[name].set_weights(trained[name].get_weights())
         taken |= names
-    _LOG.info("weights taken from stages: %s", ", ".join(sorted(taken)))
+    where = "finished runs" if not run.steps else "stages" if not given else "stages and runs"
+    _LOG.info("weights taken from %s: %s", where, ", ".join(sorted(taken)))
     check_trained(run.config, set(own) - taken - {f"{kind}_branch" for kind in run.unused})
     for name in taken if run.config.train.freeze_branches else ():
         own[name].trainable = False
@@ -77,11 +83,73 @@ def matching(
             f"({settings.model.audio}, {settings.model.face}); name the same branches"
         )
     if "audio_branch" in found:
-        for name in ("standardise", "audio_length"):
-            here, there = getattr(settings.model, name), getattr(stage.model, name)
-            wanted = f"{there!r}, as in {file}, whose branch this run takes"
-            check(here == there, name, here, wanted)
+        _check_same_audio(settings, stage, file)
     return found
+
+
+def _check_same_audio(settings: Config, trained: Config, where: str) -> None:
+    """Refuse an audio branch that is given other audio than in the run that trained it."""
+    for name in ("standardise", "audio_length"):
+        here, there = getattr(settings.model, name), getattr(trained.model, name)
+        check(here == there, name, here, f"{there!r}, as in {where}, whose branch this run takes")
+
+
+def from_sources(
+    settings: Config, classes: Sequence[str], own: dict[str, keras.layers.Layer]
+) -> dict[str, keras.layers.Layer]:
+    """Layers of the finished runs in ``pretrain`` that a run takes, by name; the last one counts.
+
+    A branch is the same if its choice, its layers' names and their shapes are; a class layer if it
+    also has the same classes, as two sets of seven emotions have equal shapes.
+
+    Args:
+        settings: of the run.
+        classes: of the run.
+        own: its ``branch_layers``.
+
+    Raises:
+        UserError: a run that has no such layer, or an audio branch that is given other audio.
+    """
+    found: dict[str, keras.layers.Layer] = {}
+    for run in stages.sources_of(settings):
+        trained = branch_layers(run_dir.load_model(run.model_file))
+        unlike = {kind: _unlike(kind, settings, run, own, trained) for kind in run.modalities}
+        names = {
+            name
+            for name in set(own) & set(trained)
+            if not unlike.get(name.partition("_")[0], "another modality")
+            and shapes(own[name]) == shapes(trained[name])
+            and (run.classes == tuple(classes) or not name.endswith("_head"))
+        }
+        if not names:
+            why = "; ".join(filter(None, unlike.values())) or "it has no branch with weights"
+            raise UserError(f"pretrain: nothing of {run.folder} fits this run's model: {why}")
+        if "audio_branch" in names:
+            _check_same_audio(settings, run.config, str(run.folder))
+            source_runs.check_features(settings, run)
+        found |= {name: trained[name] for name in names}
+    return found
+
+
+def _unlike(
+    kind: str,
+    settings: Config,
+    run: Run,
+    own: dict[str, keras.layers.Layer],
+    trained: dict[str, keras.layers.Layer],
+) -> str:
+    """What makes a branch of a run another than that of a finished run; "" if nothing does."""
+    here, there = getattr(settings.model, kind), getattr(run.config.model, kind)
+    if choices.parse(here)[0] != choices.parse(there)[0]:
+        return f"{kind} is {here}, there {there}"
+    layers = own.get(f"{kind}_branch"), trained.get(f"{kind}_branch")
+    pairs = zip_longest(*(layer.weights if layer else () for layer in layers))
+    for ours, theirs in pairs:
+        if ours is None or theirs is None or ours.shape != theirs.shape:
+            shown = [w.shape if w is not None else "no weights" for w in (ours, theirs)]
+            where = (theirs if ours is None else ours).path
+            return f"{kind} is {here}, there {there}: {where} has {shown[0]}, there {shown[1]}"
+    return ""
 
 
 def check_trained(settings: Config, untrained: Collection[str]) -> None:

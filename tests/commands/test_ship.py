@@ -15,9 +15,8 @@ from emorec_tf import report, ship
 from emorec_tf.api import load
 from emorec_tf.crossval import main as crossval_main
 from emorec_tf.evaluation import crossval_results, run_card
-from emorec_tf.inference import model_store
 from emorec_tf.tasks import calibration
-from emorec_tf.training import run_dir
+from emorec_tf.training import model_store, run_dir
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from emorec_tf.config.config import FeaturesConfig, ModelConfig
 from emorec_tf.datasets import terms
 from emorec_tf.datasets.corpora import DATASETS
 from emorec_tf.exporting import licences, package_model
-from emorec_tf.training import run_dir
+from emorec_tf.training import networks_inside, run_dir
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_networks_and_their_corpora_are_named(tmp_path: Path, features: Features
         fusion="concat",
     )
     run = dataclasses.replace(run, config=dataclasses.replace(run.config, model=model))
-    assert licences.pretrained(run)["corpora"] == ["fer2013"]
+    assert networks_inside.pretrained(run)["corpora"] == ["fer2013"]
     source = package_model.with_pretrained(run)
     text = licences.text("mine", source)
     assert "Whisper tiny.en by OpenAI: MIT licence" in text
@@ -64,7 +64,7 @@ def test_networks_and_their_corpora_are_named(tmp_path: Path, features: Features
     assert "/home/me" not in text
     alone = dataclasses.replace(model, fusion="audio_only")
     heard = dataclasses.replace(run, config=dataclasses.replace(run.config, model=alone))
-    assert licences.pretrained(heard)["corpora"] == []
+    assert networks_inside.pretrained(heard)["corpora"] == []
 
 
 def test_stages_of_an_ensemble_name_theirs(tmp_path: Path, features: FeaturesConfig) -> None:
@@ -81,7 +81,7 @@ def test_stages_of_an_ensemble_name_theirs(tmp_path: Path, features: FeaturesCon
         steps=stages,
         config=dataclasses.replace(own.config, model=ModelConfig(ensemble="a,b")),
     )
-    assert licences.pretrained(whole)["networks"] == [
+    assert networks_inside.pretrained(whole)["networks"] == [
         "encoder of Whisper base by OpenAI: MIT licence, https://github.com/openai/whisper"
     ]
     assert whole.modalities == ("audio", "face")

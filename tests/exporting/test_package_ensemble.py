@@ -23,11 +23,11 @@ from emorec_tf.exporting import parity
 from emorec_tf.exporting.export_graph import serving
 from emorec_tf.exporting.export_run import export
 from emorec_tf.exporting.formats import FORMATS
-from emorec_tf.inference import model_store, predictor, zoo_contents
+from emorec_tf.inference import predictor, zoo_contents
 from emorec_tf.inference.predictor import Predictor
 from emorec_tf.tasks import familiarity
 from emorec_tf.tasks.joint_familiarity import JointFamiliarity
-from emorec_tf.training import ensemble, run_dir
+from emorec_tf.training import ensemble, model_store, run_dir
 
 Draw = Callable[..., dict[str, np.ndarray]]
 

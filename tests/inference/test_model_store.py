@@ -13,7 +13,8 @@ from emorec_tf import export, predict, serve
 from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
-from emorec_tf.inference import model_store, predictor, zoo_contents
+from emorec_tf.inference import predictor, zoo_contents
+from emorec_tf.training import model_store
 
 
 def test_without_a_run_the_default_model_is_taken(
