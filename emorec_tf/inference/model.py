@@ -21,7 +21,8 @@ from emorec_tf.inference import adapting
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.media_answer import answer_media
 from emorec_tf.inference.model_inputs import Inputs, batch_of
-from emorec_tf.inference.predictor import KINDS, Predictor
+from emorec_tf.inference.predictor import Predictor
+from emorec_tf.inference.presence import KINDS
 from emorec_tf.storage.deferred import Deferred
 from emorec_tf.training.run_dir import Run
 
@@ -66,8 +67,8 @@ class Model:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What the network uses of a clip: audio, face, or both; both of an ensemble."""
-        return self.run.modalities
+        """What the network looks at in a clip: audio, face, or both."""
+        return self.predictor.modalities
 
     @property
     def card(self) -> str:
