@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class ClipAnswer:
     speech: bool | None = None
     rated: bool = False
     familiarity: float | None = None
-    missing: tuple[str, ...] = ()
+    missing: Sequence[str] = ()
     reason: str | None = None
     compared: bool = False  # with training clips: the run can tell how familiar a clip is
 

@@ -174,7 +174,7 @@ def answer_one(
 def row_of(model: Predictor, clip: ClipAnswer, speech_check: bool) -> Row:
     """The row of one person, in the form of a long video's."""
     found = clip.as_dict()
-    lacks = {key: found[key] for key in ("missing", "reason") if key in found}
+    lacks: Row = {key: found[key] for key in ("missing", "reason") if key in found}
     speech = clip.audio_present and clip.speech is not False
     return {
         **{key: found[key] for key in model.no_answer},
