@@ -22,7 +22,6 @@ from emorec_tf.inference import face_watcher, person_tracking, presence
 from emorec_tf.inference.answers import ClipAnswer, MediaAnswer
 from emorec_tf.inference.face_watcher import LEAST_FRAMES, Shot, Watcher
 from emorec_tf.inference.long_media import person_entry
-from emorec_tf.inference.person_tracking import Person
 from emorec_tf.inference.predictor import Predictor
 
 Row = dict[str, Any]  # of one person: as in long_media
@@ -83,27 +82,37 @@ class InView:
         """Give the track of one person of the crowd."""
         return FaceTrack([shot.frame_of(index) for shot in self.shots], faces.seconds)
 
+    def noted(
+        self,
+        answer: Row,
+        faces: FaceTrack | None,
+        model: Predictor,
+        offset: float,
+        how: str = "--people all",
+    ) -> Row:
+        """Add to a clip's answer that others are in view; nothing where there is one face.
 
-def noted(answer: Row, found: dict[int, Person], model: Predictor, offset: float = 0.0) -> Row:
-    """Add to an answer that others are in view beside its face; nothing where there is one face.
-
-    Args:
-        answer: of the main face.
-        found: the people, by number.
-        model: the run.
-        offset: where the decoded part starts, in seconds.
-    """
-    if len(found) < 2 or "face" not in model.modalities:
-        return answer
-    heard = answer["audio_present"] and answer.get("speech") is not False
-    shared = heard and "audio" in model.modalities
-    voice = ", with the audio that all in view share" if shared else ""
-    note = f"{len(found)} people; the larger face is answered{voice}; --people all answers each"
-    return answer | {
-        "voice_shared": shared,
-        "people": [person_entry(number, one, offset) for number, one in found.items()],
-        "notes": [note],
-    }
+        Args:
+            answer: of the main face.
+            faces: its track.
+            model: the run.
+            offset: where the decoded part starts, in seconds.
+            how: to have each of them answered.
+        """
+        numbers = self.people(faces, model)
+        if len(numbers) < 2 or "face" not in model.modalities:
+            return answer
+        heard = answer["audio_present"] and answer.get("speech") is not False
+        shared = heard and "audio" in model.modalities
+        voice = ", with the audio that all in view share" if shared else ""
+        crowd, who = self.watcher.crowd, f"{len(numbers)} people; the larger face is answered"
+        return answer | {
+            "voice_shared": shared,
+            "people": [person_entry(n, crowd[index], offset) for n, index in numbers.items()],
+            "notes": [
+                f"{len(numbers)} people; the larger face is answered{voice}; {how} answers each"
+            ],
+        }
 
 
 def each(
@@ -165,10 +174,9 @@ def answer_one(
     except UserError:
         if audio is not None and audio.waveform is not None:
             return model.answer_decoded(clip.clip, audio, None, speech_check)
-    facts = {"audio_present": False, "face_present": False}
-    lacks: Row = presence.why_none(model.modalities, facts)
-    nothing = {"value": None, **model.no_answer}
-    return replace(clip, **nothing, **facts, **lacks, face_coverage=0.0)
+    facts: Row = {"audio_present": False, "face_present": False, "face_coverage": 0.0}
+    nothing = {"value": None, **model.no_answer, **presence.why_none(model.modalities, facts)}
+    return replace(clip, **facts, **nothing)
 
 
 def row_of(model: Predictor, clip: ClipAnswer, speech_check: bool) -> Row:

@@ -79,10 +79,8 @@ def answer_short(model: Predictor, source: Source, settings: Settings) -> MediaA
         return clip_people.each(
             model, clip, source.seconds, decoded, in_view, settings.speech_check
         )
-    numbers, crowd = in_view.people(faces, model), in_view.watcher.crowd
-    found = {number: crowd[index] for number, index in numbers.items()}
     offset = max(0.0, (source.seconds - faces.seconds) / 2) if faces else 0.0
-    return MediaAnswer(clip_people.noted(clip.as_dict(), found, model, offset), faces=faces)
+    return MediaAnswer(in_view.noted(clip.as_dict(), faces, model, offset), faces=faces)
 
 
 def load(
