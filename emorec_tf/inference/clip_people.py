@@ -109,9 +109,7 @@ class InView:
         return answer | {
             "voice_shared": shared,
             "people": [person_entry(n, crowd[index], offset) for n, index in numbers.items()],
-            "notes": [
-                f"{len(numbers)} people; the larger face is answered{voice}; {how} answers each"
-            ],
+            "notes": [f"{who}{voice}; {how} answers each"],
         }
 
 
@@ -158,7 +156,9 @@ def each(
         "windows": rows,
     }
     portraits = {n: face_watcher.portrait(best[i][1]) for n, i in numbers.items() if i in best}
-    return MediaAnswer(answer, [dict(row) for row in rows], portraits, faces=faces)
+    # An answer to the clip's middle stands for all of it.
+    whole = {"start_seconds": 0.0, "end_seconds": answer["film_seconds"]}
+    return MediaAnswer(answer, [{**row, **whole} for row in rows], portraits, faces=faces)
 
 
 def answer_one(

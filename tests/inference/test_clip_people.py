@@ -95,7 +95,8 @@ def test_each_is_answered_with_rows_like_those_of_a_long_video(
     assert own[0] != own[1]
     assert answer["voice_shared"] is True
     assert "notes" not in answer
-    assert found.timeline == answer["windows"]
+    whole = {"start_seconds": 0.0, "end_seconds": answer["film_seconds"]}
+    assert found.timeline == [row | whole for row in answer["windows"]]
     assert {image.shape for image in found.portraits.values()} == {(96, 96, 3)}
     assert json.loads(json.dumps(answer)) == answer
     left, _, wave = parts
@@ -121,9 +122,7 @@ def test_a_silent_clip_shares_no_voice(ready: Predictor, parts: Any, tmp_path: P
     assert ([row["person"] for row in found["windows"]], found["people"]) == ([None], [])
 
 
-def test_a_person_who_passes_by_does_not_count(
-    ready: Predictor, parts: Any, tmp_path: Path
-) -> None:
+def test_a_passer_by_does_not_count(ready: Predictor, parts: Any, tmp_path: Path) -> None:
     left, right, _ = parts
     grey = [np.full_like(right[0], 200)] * len(right)
     passing = write(tmp_path / "passing.mov", side_by_side(left, [*right[:2], *grey[2:]]))
