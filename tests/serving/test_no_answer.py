@@ -151,6 +151,11 @@ def test_in_a_browser(models: dict[str, Predictor], clips: dict[str, Path], tmp_
                 texts = [
                     page.inner_text(f"#{part}") for part in ("emotion", "sure", "notes", "now")
                 ]
+                if page.is_visible("#each"):
+                    page.click("#each")
+                    page.wait_for_selector("#time:not([hidden])", timeout=60_000)
+                    assert page.locator("#portraits img").count() == 2
+                    assert not page.is_visible("#each")
                 page.close()
                 assert wrong == []
                 return texts
