@@ -15,7 +15,6 @@ import numpy as np
 from emorec_tf.errors import UserError
 from emorec_tf.features import face_tracks
 from emorec_tf.features.decoded import AudioTrack, FaceTrack
-from emorec_tf.features.examples import window_of
 from emorec_tf.features.face_detection import Detector, Face
 from emorec_tf.features.face_tracks import TrackFrame
 from emorec_tf.inference import face_watcher, person_tracking, presence
@@ -68,6 +67,8 @@ class InView:
 
         As in a window of a long video, a face counts that is there in three frames, or in all.
         """
+        from emorec_tf.features.examples import window_of  # loads Keras
+
         if faces is None:
             return {}
         start, length = window_of(faces.seconds, model.run.config.features)
@@ -131,6 +132,8 @@ def each(
         in_view: the people, with their tracks.
         speech_check: leave out audio without speech.
     """
+    from emorec_tf.features.examples import window_of
+
     audio, faces = decoded
     numbers = in_view.people(faces, model)
     part = next(part.seconds for part in (audio, faces) if part)
