@@ -69,6 +69,7 @@ def run(argv: Sequence[str] | None) -> int:
     check(options.top >= 1, "top", options.top, "1 or more")
     if options.live is not None:
         check(not options.clips, "clips", options.clips, "none with --live")
+        check(options.people == "main", "people", options.people, "main with --live")
         return live(run_folder, options.live, options)
     paths = found(options.clips)
     if options.timeline:
@@ -78,7 +79,9 @@ def run(argv: Sequence[str] | None) -> int:
     from emorec_tf.inference.media_answer import Settings, answer_media
 
     windows = "on" if options.timeline else options.windows
-    settings = Settings(options.window_hop_seconds, windows, options.speech_check)
+    settings = Settings(
+        options.window_hop_seconds, windows, options.speech_check, people=options.people
+    )
     return answer_all(paths, lambda path: answer_media(model, path, settings), options)
 
 

@@ -66,7 +66,9 @@ def run(argv: Sequence[str] | None) -> int:
         from emorec_tf.serving import app
         from emorec_tf.serving.server import serve
 
-        settings = Settings(options.window_hop_seconds, speech_check=options.speech_check)
+        settings = Settings(
+            options.window_hop_seconds, speech_check=options.speech_check, people=options.people
+        )
         limits = app.Limits(options.max_upload_mb, options.time_limit_seconds, options.queue)
         line = f"serving {run_folder} on {address_of(listener)} (stop: Ctrl-C)"
         hosts = [options.host, *(options.allowed_hosts or "").split(",")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.exporting import familiarity_graph
 from emorec_tf.features import audio_features
 from emorec_tf.models.audio.embedding import encoders_of
-from emorec_tf.models.branch_outputs import BRANCHES, EXPERT, with_branches
+from emorec_tf.models.branch_outputs import BRANCHES, EXPERT, inputs_of, with_branches
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import Tokens
 from emorec_tf.tasks.joint_familiarity import JointFamiliarity
@@ -54,8 +54,9 @@ def serving(run: Run, model: keras.Model) -> Serving:
     Returns:
         The function takes a dict of the inputs that ``input_specs`` lists and returns
         ``probabilities`` [B, K] (or ``value`` [B, 1] of a continuous target), ``logits`` [B, K]
-        and ``embedding`` [B, E]; of a run that can tell, also ``familiarity`` [B, 1]. Where a mask
-        is 0, and beyond ``samples``, inputs are ignored.
+        and ``embedding`` [B, E], with ``answerable`` [B, 1]: 0 where there is nothing that the
+        network looks at, and the others mean nothing; of a run that can tell, also ``familiarity``
+        [B, 1]. Where a mask is 0, and beyond ``samples``, inputs are ignored.
 
     Raises:
         UserError: a run that needs other clips of the speaker, or an encoder that does not run in
@@ -77,7 +78,8 @@ def serving(run: Run, model: keras.Model) -> Serving:
     def serve(arrays: Tensors) -> Tensors:
         found = network(prepared(arrays), training=False)
         embedding = joined([Tokens(*one) for one in found["tokens"]])
-        outputs, divisor, logits = {"embedding": embedding}, temperature, found["logits"]
+        outputs = {"embedding": embedding, "answerable": answerable(found["tokens"])}
+        divisor, logits = temperature, found["logits"]
         if isinstance(compared, JointFamiliarity):
             logits = familiarity_graph.tempered(compared, logits, found["experts"], embedding)
         if compared is not None:
@@ -89,6 +91,15 @@ def serving(run: Run, model: keras.Model) -> Serving:
         return {"probabilities": shares, "logits": logits, **outputs}
 
     return Serving(run, model, inputs, serve)
+
+
+def answerable(branches: Sequence[Sequence[tf.Tensor]]) -> tf.Tensor:
+    """Whether any branch has something to go by: tokens [B, S, E], masks [B, S] -> [B, 1]."""
+    present = [tf.reduce_max(tf.cast(mask, "float32"), 1, keepdims=True) for _, mask in branches]
+    some = present[0]
+    for other in present[1:]:
+        some = tf.maximum(some, other)
+    return tf.cast(some > 0, "float32")
 
 
 def check_alone(run: Run) -> None:
@@ -130,12 +141,8 @@ def arrays_used(model: keras.Model) -> set[str]:
         if layer.name.startswith(EXPERT):
             used |= arrays_used(layer)
         elif layer.name in BRANCHES:
-            inputs = {tensor.name: tensor for tensor in layer.inputs}
-            for name in inputs:
-                try:  # Keras refuses a model that lacks an input
-                    keras.Model([i for n, i in inputs.items() if n != name], layer.outputs)
-                except ValueError:
-                    used |= {name, MASK_OF.get(name, name)}
+            for name in inputs_of(layer, layer.outputs):
+                used |= {name, MASK_OF.get(name, name)}
     return used
 
 

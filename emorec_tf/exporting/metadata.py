@@ -17,9 +17,12 @@ MEANING = {
     "face_mask": "1 where the frame has a face, else 0",
     "landmarks": "x, y and z of MediaPipe's face mesh in pixels of the whole frame",
     "mesh_mask": "1 where the frame has a mesh, else 0",
-    "probabilities": "softmax of the logits divided by the temperature",
+    "answerable": "1 where there is something that the network looks at, by the masks and samples; "
+    "where it is 0 there is no answer, and the other outputs mean nothing",
+    "probabilities": "softmax of the logits divided by the temperature; mean nothing where "
+    "answerable is 0",
     "logits": "output of the network, before the temperature",
-    "value": "the estimated rating",
+    "value": "the estimated rating; means nothing where answerable is 0",
     "embedding": "mean over time of each branch's features, audio first, of an ensemble member by "
     "member; zero where absent",
     "familiarity": "share of familiar clips, held out of training, that are less like the training "

@@ -13,6 +13,7 @@ import numpy as np
 from emorec_tf.config.clip import Clip
 from emorec_tf.errors import UserError
 from emorec_tf.inference import adapting, model_inputs
+from emorec_tf.inference.presence import Basis
 from emorec_tf.tasks import calibration
 from emorec_tf.tasks.joint_familiarity import JointFamiliarity
 
@@ -25,6 +26,7 @@ Answer: TypeAlias = Callable[[Arrays], Arrays]
 TOLERANCE = 1e-4  # largest difference of a probability, or of a rating
 INT8_TOLERANCE = 0.2  # for 8-bit weights; differences of 0.003 to 0.15 were measured
 FACTS = "emorec_tf.json"  # metadata of an exported file; also marks it as an export of this package
+HELD = ("probabilities", "value", "answerable")  # outputs that must agree within the tolerance
 REPEATS = 5  # of a timed call; the median counts
 
 
@@ -107,11 +109,14 @@ def reference(served: Serving) -> Answer:
     run, model = served.run, served.model
     adapt = adapting.adapter(run, model)
     network, compared = branch_outputs.with_branches(model), run.familiarity
+    basis = Basis.of(model, run.modalities)
 
     def answer(example: Arrays) -> Arrays:
         found = network.predict_on_batch(adapt(example, None))
         raw, embedding = np.asarray(found["logits"]), branch_outputs.embedding_of(found)
-        outputs = {"embedding": embedding}
+        rows = [{n: a[i] for n, a in example.items()} for i in range(len(raw))]
+        answerable = np.array([[basis.answerable(row)] for row in rows], np.float32)
+        outputs = {"embedding": embedding, "answerable": answerable}
         temperature: float | np.ndarray = run.temperature or 1.0
         if isinstance(compared, JointFamiliarity):
             raw = compared.tempered(raw, found["experts"], embedding)
@@ -154,7 +159,8 @@ def compare(
         ``equal_answers``: the share of clips with the same predicted class.
 
     Raises:
-        UserError: a probability (or value) differs by more than ``tolerance``.
+        UserError: a probability (or value) differs by more than ``tolerance``, or what can be
+            answered.
     """
     found, seconds = predictions_of(answer, cases, lambda c: c.raw)
     together = answer({n: np.concatenate([c.raw[n] for c in cases]) for n in cases[0].raw})
@@ -165,7 +171,7 @@ def compare(
         differences[output] = float(max(*alone, batch))
         worst = cases[int(np.argmax(alone))].name if max(alone) >= batch else "all in one batch"
         # not "> tolerance", which NaN would pass
-        if output in ("probabilities", "value") and not differences[output] <= tolerance:
+        if output in HELD and not differences[output] <= tolerance:
             raise UserError(
                 f"{name} differs from the run by {differences[output]:.2g} in {output} ({worst}), "
                 f"more than {tolerance:g}; it was not kept, please report this with the config"

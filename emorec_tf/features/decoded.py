@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ class FaceTrack:
 
 
 Decoded = tuple[AudioTrack | None, FaceTrack | None]  # ``None`` where there is no file for it
+# makes the track of images with their seconds, by a detector: see face_tracks.track
+Follow = Callable[[Iterable[tuple[float, np.ndarray]], face_detection.Detector], list[TrackFrame]]
 FindPoints = Callable[[FaceTrack, int], np.ndarray | None]
 
 
@@ -109,14 +111,18 @@ class Reader:
             faces = replace(faces, key=keys["video"], is_cropped=clip.is_cropped)
         return found.get("audio"), faces
 
-    def read_source(self, source: Source) -> Decoded:
+    def read_source(self, source: Source, follow: Follow | None = None) -> Decoded:
         """Decode the middle of an open file as if it were one clip; nothing is cached.
+
+        Args:
+            source: the file.
+            follow: makes the track; None: ``face_tracks.track``.
 
         Raises:
             UserError: it cannot be read.
         """
         wanted = ["audio", "video"] if self.features.face_frames else ["audio"]
-        found = self._decode(source, wanted)
+        found = self._decode(source, wanted, follow=follow or face_tracks.track)
         return found["audio"], found.get("video")
 
     def _detect(self, image: np.ndarray) -> list[face_detection.Face]:
@@ -129,6 +135,7 @@ class Reader:
         start: float = 0.0,
         end: float | None = None,
         detect: face_detection.Detector | None = None,
+        follow: Follow = face_tracks.track,
     ) -> dict[str, Any]:
         """Decode audio, video or both in one pass."""
         wanted = media.Wanted(
@@ -146,7 +153,7 @@ class Reader:
             found["audio"] = AudioTrack.of(recording)
         if "video" in what:
             images = checked(recording.distinct_frames(), source.check)
-            frames = face_tracks.track(images, detect or self._detect)
+            frames = follow(images, detect or self._detect)
             found["video"] = FaceTrack(frames, recording.seconds, recording.video_notes)
         return found
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from emorec_tf.config import fields
-from emorec_tf.errors import UserError
+from emorec_tf.config.config import DataConfig
+from emorec_tf.datasets.discovery import found
+from emorec_tf.errors import SetupError, UserError
+from emorec_tf.inference import unfamiliar
+from emorec_tf.inference.model_inputs import Inputs, batch_of, clip_of, mute
 from emorec_tf.storage.paths import place
 from emorec_tf.training import enrolment, run_dir
 
 if TYPE_CHECKING:
     import keras
 
+    from emorec_tf.inference.predictor import Predictor
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
+
+log = logging.getLogger(__name__)
 
 
 def names_of(adapt: Any, enrol: Any = None) -> list[str] | None:
@@ -70,6 +79,52 @@ def unreadable(errors: Sequence[UserError]) -> UserError:
     """One error for recordings of which none can be read; it names the first."""
     count = f"the {len(errors)} enrolment clips" if errors[1:] else "the enrolment clips"
     return UserError(f"none of {count} can be read ({errors[0]}); give others with --adapt")
+
+
+def adapted(
+    model: Predictor, names: Sequence[str], by: Literal["speaker", "corpus"] = "speaker"
+) -> Predictor:
+    """Adapt a run that answers to unlabelled recordings of one speaker, or of one room.
+
+    Args:
+        model: the run.
+        names: files, and folders that are searched for them.
+        by: speaker or corpus: what they have in common. A run that was trained with ``--adapt N``
+            has its own rule.
+
+    Raises:
+        UserError: a run that cannot be adapted, or no recording that counts.
+    """
+    from emorec_tf.training import adaptation
+
+    check(model.run, names)
+    clips, unread = [], []
+    for path in found(names):
+        try:
+            clips.append(batch_of(_heard(model, path)))
+        except SetupError:
+            raise
+        except UserError as error:
+            unread.append(error)
+    if unread and not clips:
+        raise unreadable(unread)
+    for problem in unread:
+        log.warning("%s; this enrolment clip does not count", problem)
+    base = model.base or model.model
+    network, own = adaptation.ready(model.run, base, DataConfig(adapt_by=by))
+    fitted = own.fit_speaker(clips, network)
+    answering = unfamiliar.answering_of(model.run, network)
+    return replace(model, model=network, adapt=fitted, base=base, answering=answering)
+
+
+def _heard(model: Predictor, path: str) -> Inputs:
+    """Decode a file to the arrays of one clip; audio without speech is left out."""
+    audio, faces = model.reader.read(clip_of(path))
+    example, seen = model.assemble(audio, faces, path)
+    heard = model.speech_check and audio is not None and seen.audio_present
+    if heard and audio and not model.has_speech(audio):
+        mute(example)
+    return example
 
 
 def adapter(run: run_dir.Run, model: keras.Model) -> SpeakerAdapter:

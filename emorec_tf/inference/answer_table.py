@@ -8,18 +8,20 @@ its rows are listed below each other.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf.inference import timeline
-from emorec_tf.inference.windows import NOTHING, UNSURE
+from emorec_tf.inference import presence, timeline
+from emorec_tf.inference.windows import UNSURE
 from emorec_tf.storage import screen
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 Answer = dict[str, Any]  # the object of --json
+SHARED = "the audio is shared by all in view: it is not known whose voice it is"
 
 
 def show(answers: Sequence[Answer], top: int, to: Console) -> None:
@@ -46,15 +48,28 @@ def show_clips(clips: Sequence[tuple[str, Answer]], top: int, to: Console) -> No
             screen.print_line(f"{number}  {row[0]}", to)
             row[0] = str(number)
     print_rows(columns, rows, to)
+    for name, answer in clips:
+        for note in answer.get("notes", ()):
+            screen.print_line(f"{name}: {note}", to)
 
 
 def show_windows(answer: Answer, top: int, to: Console) -> None:
     """Print the table of one video: a row for each person in each window."""
-    rows = [
-        [timeline.clock(row["start_seconds"]), str(row["person"] or "none"), *cells(row, top)]
-        for row in answer["windows"]
-    ]
+    heard = [row for row in answer["windows"] if is_heard(row)]
+    sharing = Counter(row["start_seconds"] for row in heard)
+    rows = []
+    for row in answer["windows"]:
+        shared = is_heard(row) and sharing[row["start_seconds"]] > 1
+        when, who = timeline.clock(row["start_seconds"]), str(row["person"] or "none")
+        rows.append([when, who, *cells({**row, "shared": shared}, top)])
     print_rows(["from", "person", *columns_of(answer)], rows, to)
+    if any(count > 1 for count in sharing.values()):
+        screen.print_line(SHARED, to)
+
+
+def is_heard(row: Answer) -> bool:
+    """Whether the audio of a window counts in its answer."""
+    return bool(row["audio_present"]) and row.get("speech") is not False
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]], to: Console) -> None:
@@ -99,11 +114,11 @@ def cells(row: Answer, top: int) -> list[str]:
     """The answer, its probability, and the next likely ones; then what it is based on."""
     basis = [*familiarity_column(row), *presence_columns(row)]
     if "value" in row:
-        value = NOTHING if row["value"] is None else f"{row['value']:.1f}"
+        value = presence.said(row) if row["value"] is None else f"{row['value']:.1f}"
         return [value, *basis]
     ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
     if not ranked:
-        return [NOTHING, "", "", *basis]
+        return [presence.said(row), "", "", *basis]
     first = 0 if row["emotion"] == UNSURE else 1
     others = ", ".join(unbroken(f"{name} {p:.2f}") for name, p in ranked[first:top])
     return [unbroken(row["emotion"]), f"{ranked[0][1]:.2f}", others, *basis]
@@ -118,7 +133,9 @@ def familiarity_column(row: Answer) -> list[str]:
 
 def presence_columns(row: Answer) -> list[str]:
     """Whether there was audio with speech, and in how many frames a face."""
-    audio = "yes" if row["audio_present"] else "none"
+    audio = "none"
+    if row["audio_present"]:
+        audio = "shared" if row.get("shared") else "yes"
     if row["audio_present"] and row.get("speech") is False:
         audio = "no speech"
     of = "" if "person" in row else " of frames"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ class ClipAnswer:
     """The answer to a clip; ``seconds`` is the length of the part that was used.
 
     Where a rating is estimated, ``value`` holds it, and there are no probabilities. Without
-    anything that the network uses there is neither. ``speech`` is set only where a check found
-    none. ``familiarity`` is the share of familiar clips, held out of training, that are less like
-    the training clips than this one, 0 to 1.
+    anything that the network looks at there is neither: ``missing`` names the parts that it would
+    look at, audio or face, and ``reason`` says why there are none. ``speech`` is set only where a
+    check found none. ``familiarity`` is the share of familiar clips, held out of training, that are
+    less like the training clips than this one, 0 to 1.
     """
 
     clip: str
@@ -34,6 +36,8 @@ class ClipAnswer:
     speech: bool | None = None
     rated: bool = False
     familiarity: float | None = None
+    missing: Sequence[str] = ()
+    reason: str | None = None
     compared: bool = False  # with training clips: the run can tell how familiar a clip is
 
     def as_dict(self) -> dict[str, Any]:
@@ -44,6 +48,10 @@ class ClipAnswer:
             del row["familiarity"]
         if row["speech"] is None:
             del row["speech"]
+        if row["reason"] is None:
+            del row["missing"], row["reason"]
+        else:
+            row["missing"] = [*self.missing]
         if rated:
             del row["emotion"], row["probabilities"]
             row = {"clip": row.pop("clip"), "target": target, "value": value, **row}

@@ -24,6 +24,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.features import face_detection, face_tracks
 from emorec_tf.features.decoded import AudioTrack, FaceTrack
 from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TrackFrame
+from emorec_tf.inference import presence
 from emorec_tf.inference.model_inputs import batch_of
 from emorec_tf.inference.predictor import Predictor
 from emorec_tf.media import frame_loop, samplers, voice_activity
@@ -97,8 +98,9 @@ class Stream:
     """Iterate to get ``(t, probabilities)`` every half second until the source ends.
 
     ``t`` are seconds since the start. The probabilities, of each class, or the value of a rating,
-    are those of the last ``clip_seconds``, {} where there is nothing to see or hear. After each,
-    ``answer`` is the whole answer and ``lags`` holds how late it came, in seconds.
+    are those of the last ``clip_seconds``, {} where nothing is there that the model looks at. After
+    each, ``answer`` is the whole answer, which then says what is ``missing`` and for what
+    ``reason``, and ``lags`` holds how late it came, in seconds.
 
     Args:
         source: number of a camera, with the default microphone, or a video or audio file: it is
@@ -179,11 +181,15 @@ class Stream:
             clip = self.model.answer_decoded(str(self.source), audio, faces, speech_check=False)
             self.answer = clip.as_dict()
         self.answer |= {"speech": speech}
+        if presence.is_empty(self.answer):
+            facts = {"audio_present": waveform is not None, "speech": speech}
+            facts["face_present"] = self.answer.get("face_present", False)
+            self.answer |= presence.why_none(self.model.modalities, facts)
+            return {}
         rating = self.model.run.task.rating
         if rating:
-            return {} if self.answer["value"] is None else {rating: self.answer["value"]}
-        nothing = audio is None and not self.answer.get("face_present")
-        return {} if nothing else dict(self.answer["probabilities"])
+            return {rating: self.answer["value"]}
+        return dict(self.answer["probabilities"])
 
     def _find_faces(self, feed: Feed, start: float) -> None:
         """Find the face in the newest frames; forget what was before ``start``."""

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from emorec_tf.inference import timeline
+from emorec_tf.inference import presence, timeline
 from emorec_tf.inference.live_stream import Stream
 from emorec_tf.inference.predictor import Predictor
-from emorec_tf.inference.windows import NOTHING, UNSURE
+from emorec_tf.inference.windows import UNSURE
 
 
 class LiveTable:
@@ -56,4 +56,4 @@ def line(row: dict[str, Any], top: int) -> str:
     ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])[:top]
     shares = ", ".join(f"{name} {share:.2f}" for name, share in ranked)
     unsure = f"{UNSURE}: " if row.get("emotion") == UNSURE else ""
-    return f"{timeline.clock(row['seconds']):>9}  {unsure}{shares or NOTHING}"
+    return f"{timeline.clock(row['seconds']):>9}  {unsure}{shares or presence.said(row)}"

@@ -14,10 +14,10 @@ from typing import Any
 from emorec_tf.errors import UserError
 from emorec_tf.features import face_tracks
 from emorec_tf.features.decoded import AudioTrack, FaceTrack
-from emorec_tf.inference import face_watcher, person_tracking, windows
+from emorec_tf.inference import face_watcher, person_tracking, presence, windows
 from emorec_tf.inference.answers import MediaAnswer
 from emorec_tf.inference.face_watcher import Watcher
-from emorec_tf.inference.model_inputs import Inputs, batch_of, is_seen
+from emorec_tf.inference.model_inputs import Inputs, batch_of, is_seen, silenced
 from emorec_tf.inference.person_tracking import Person
 from emorec_tf.inference.predictor import Predictor
 from emorec_tf.media import voice_activity
@@ -32,6 +32,7 @@ Row = dict[str, Any]  # of one person in one window
 class Settings:
     """How media are answered; ``windows`` is auto (videos of more than two), on or off.
 
+    ``people``, of a clip that is not cut into windows, is main (the larger face) or all.
     ``check`` is called for each packet, frame and window; what it raises stops the answer.
     """
 
@@ -39,6 +40,19 @@ class Settings:
     windows: str = "auto"
     speech_check: bool = True
     check: Callable[[], None] = lambda: None
+    people: str = "main"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The audio of a window: its arrays, ``None`` where it is left out, and facts of its rows.
+
+    ``of_use`` is what of these counts as audio: nothing of digital silence.
+    """
+
+    example: Inputs | None
+    facts: dict[str, Any]
+    of_use: Inputs
 
 
 def answer_windows(
@@ -67,6 +81,7 @@ def answer_windows(
     answer = summary(model, source, rows, people)
     limits = model.abstain_below, model.unfamiliar_below
     timeline = windows.merged(rows, hop_seconds, source.seconds, *limits)
+    timeline = [cell | lacking(model, cell) for cell in timeline]
     portraits = {n: face_watcher.portrait(watcher.best[i][1]) for n, i in indices.items()}
     problem = decoding.problem and f"{decoding.problem}; the answer is of the rest"
     return MediaAnswer(answer, timeline, portraits, problem)
@@ -95,6 +110,7 @@ def summary(
         "clip": source.name,
         **({"target": data.target} if data.target != "emotion" else {}),
         **{name: together[name] for name in model.no_answer},
+        **lacking(model, together),
         "audio_present": any(row["audio_present"] for row in rows),
         "face_present": any(row["face_present"] for row in rows),
         "face_coverage": together["face_coverage"],
@@ -106,17 +122,22 @@ def summary(
     }
 
 
-def person_entry(number: int, person: Person) -> dict[str, Any]:
+def lacking(model: Predictor, row: Row) -> Row:
+    """Say what a row lacks that has no answer; nothing of others."""
+    return presence.why_none(model.modalities, row) if presence.is_empty(row) else {}
+
+
+def person_entry(number: int, person: Person, offset: float = 0.0) -> dict[str, Any]:
     """Say when a person was seen, and where at the middle of that time.
 
-    The box counts in the pixels of the video's first frame.
+    The box counts in the pixels of the video's first frame; ``offset`` seconds are added.
     """
     first, last = person.seconds[0], person.seconds[-1]
     face = person.faces[person.nearest((first + last) / 2)]
     return {
         "person": number,
-        "first_seconds": round(first, 3),
-        "last_seconds": round(last, 3),
+        "first_seconds": round(offset + first, 3),
+        "last_seconds": round(offset + last, 3),
         "box": [round(side) for side in (face.x, face.y, face.width, face.height)],
     }
 
@@ -125,7 +146,7 @@ def rows_of(
     model: Predictor, recording: Recording, watcher: Watcher, speech_check: bool
 ) -> list[Row]:
     """Answer one window: a row for each person in view, or one for the audio alone."""
-    audio, facts = audio_part(model, recording, speech_check)
+    heard = audio_part(model, recording, speech_check)
     times = {
         "start_seconds": round(recording.start_seconds, 3),
         "end_seconds": round(recording.start_seconds + recording.seconds, 3),
@@ -135,11 +156,14 @@ def rows_of(
     to_answer: list[Row] = []
     for person, faces in face_watcher.tracks(recording, watcher):
         face, coverage = face_part(model, recording, faces)
-        row = {"person": person, **times, **model.no_answer, **facts}
+        row = {"person": person, **times, **model.no_answer, **heard.facts}
         rows.append(row | {"face_present": coverage > 0, "face_coverage": coverage})
-        if model.has_use_for(audio is not None, face is not None):
-            examples.append(joined(audio, face))
+        example = joined(heard.example, face)
+        if model.basis.answerable(example | heard.of_use):
+            examples.append(example)
             to_answer.append(rows[-1])
+        else:
+            rows[-1] |= lacking(model, rows[-1])
     for row, answer in zip(
         to_answer, model.answer(batch_of(*examples)) if examples else (), strict=True
     ):
@@ -147,20 +171,18 @@ def rows_of(
     return rows
 
 
-def audio_part(
-    model: Predictor, recording: Recording, speech_check: bool
-) -> tuple[Inputs | None, dict[str, Any]]:
-    """Make a window's audio arrays, ``None`` where it is left out; and the facts of its row."""
+def audio_part(model: Predictor, recording: Recording, speech_check: bool) -> Heard:
+    """Make a window's audio arrays, and the facts of its rows."""
     facts: dict[str, Any] = {"audio_present": False, "speech": False if speech_check else None}
     if recording.waveform is None or not len(recording.waveform):
-        return None, facts
+        return Heard(None, facts, {})
     example, seen = model.assemble(AudioTrack.of(recording), None, recording.name)
     facts["audio_present"] = seen.audio_present
     if speech_check and seen.audio_present:
         waveform, rate_hz = recording.waveform, recording.audio_rate_hz
         facts["speech"] = voice_activity.has_speech(waveform, rate_hz)
     is_used = seen.audio_present and facts["speech"] is not False
-    return example if is_used else None, facts
+    return Heard(example if is_used else None, facts, silenced(example, seen))
 
 
 def face_part(

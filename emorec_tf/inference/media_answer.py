@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from emorec_tf.inference import long_media, predictor, unfamiliar, windows
+from emorec_tf.config.fields import check
+from emorec_tf.inference import clip_people, long_media, predictor, presence, unfamiliar, windows
 from emorec_tf.inference.answers import MediaAnswer
+from emorec_tf.inference.clip_people import InView
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.media.container import Source, open_media
 
@@ -42,32 +44,43 @@ def answer_source(model: Predictor, source: Source, settings: Settings) -> Media
     Raises:
         UserError: it cannot be read, or the step between windows leaves gaps.
     """
+    check(settings.people in ("main", "all"), "people", settings.people, "main or all")
     for note in source.notes:
         log.warning("%s: %s", source.name, note)
     length = model.run.config.features.clip_seconds
     hop = windows.hop_of(length, settings.hop_seconds)
     short = settings.windows == "auto" and source.seconds <= windows.CLIP_WINDOWS * length
     if short or settings.windows == "off":
-        settings.check()
-        audio, faces = model.read(source)
-        clip = model.answer_decoded(source.name, audio, faces, settings.speech_check)
-        found = MediaAnswer(clip.as_dict(), faces=faces)
+        found = answer_short(model, source, settings)
     else:
         found = long_media.answer_windows(model, source, hop, settings)
-    if all(found.answer.get(key) is None for key in ("emotion", "value")):
-        log.warning("%s: no answer, %s", source.name, missing(model.modalities, found.answer))
+    if presence.is_empty(found.answer):
+        kinds = model.modalities
+        only = f"; the model goes by {kinds[0]} alone" if len(kinds) == 1 else ""
+        log.warning("%s: %s%s", source.name, presence.said(found.answer), only)
     elif unfamiliar.is_unlike(found.answer, model.unlike_below):
         share = found.answer["familiarity"]
         log.warning("%s: %s (familiarity %.3f)", source.name, unfamiliar.SAID, share)
     return found
 
 
-def missing(modalities: Sequence[str], answer: Mapping[str, Any]) -> str:
-    """Say what an answer lacks of what the network uses."""
-    speech = "it holds no speech" if answer["audio_present"] else "it holds no audio"
-    lacks = {"audio": speech, "face": "no face is found in it"}
-    only = f"; the model goes by {modalities[0]} alone" if len(modalities) == 1 else ""
-    return " and ".join(lacks[kind] for kind in modalities) + only
+def answer_short(model: Predictor, source: Source, settings: Settings) -> MediaAnswer:
+    """Answer the middle of an open file: its main face, or each person in it.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    settings.check()
+    in_view = InView(every=settings.people == "all")
+    audio, faces = model.read(source, in_view.follow)
+    clip = model.answer_decoded(source.name, audio, faces, settings.speech_check)
+    if in_view.every:
+        decoded = audio, faces
+        return clip_people.each(
+            model, clip, source.seconds, decoded, in_view, settings.speech_check
+        )
+    offset = max(0.0, (source.seconds - faces.seconds) / 2) if faces else 0.0
+    return MediaAnswer(in_view.noted(clip.as_dict(), faces, model, offset), faces=faces)
 
 
 def load(

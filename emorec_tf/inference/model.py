@@ -14,14 +14,15 @@ import numpy as np
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import run_card
-from emorec_tf.features import face_tracks
 from emorec_tf.features.decoded import AudioTrack, FaceTrack
 from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TRACK_SECONDS, TrackFrame
 from emorec_tf.inference import adapting
+from emorec_tf.inference.clip_people import InView
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.media_answer import answer_media
 from emorec_tf.inference.model_inputs import Inputs, batch_of
-from emorec_tf.inference.predictor import KINDS, Predictor
+from emorec_tf.inference.predictor import Predictor
+from emorec_tf.inference.presence import KINDS
 from emorec_tf.storage.deferred import Deferred
 from emorec_tf.training.run_dir import Run
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     import keras
 else:
     keras = Deferred("keras")
+
+
+EACH = 'predict_clip(..., people="all")'
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,8 +70,8 @@ class Model:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What the network uses of a clip: audio, face, or both; both of an ensemble."""
-        return self.run.modalities
+        """What the network looks at in a clip: audio, face, or both."""
+        return self.predictor.modalities
 
     @property
     def card(self) -> str:
@@ -115,7 +119,10 @@ class Model:
         return Model(self.predictor.adapted(adapting.names_of(clips) or [], by))
 
     def predict_clip(
-        self, path: str | Path, windows: Literal["auto", "on", "off"] = "auto"
+        self,
+        path: str | Path,
+        windows: Literal["auto", "on", "off"] = "auto",
+        people: Literal["main", "all"] = "main",
     ) -> dict[str, Any]:
         """Answer a video of any length, an audio file or an image.
 
@@ -123,20 +130,26 @@ class Model:
             path: of the file.
             windows: auto answers longer videos window by window and person by person; on always
                 does; off answers the middle of any file as one clip.
+            people: whose answer one clip gets; main: the larger face's; all: also ``windows``, with
+                a row for each person in view.
 
         Returns:
-            The object of ``predict --json``: ``emotion`` (a class; None where there is neither
-            audio nor face), ``probabilities`` {class: 0 to 1}, ``audio_present``,
-            ``face_present``, ``face_coverage`` (share of frames with a face, 0 to 1), ``seconds``
-            (length of the part that was used); of longer videos also ``windows`` and ``people``.
-            A rating has ``value`` (1 to 5) in place of the first two.
+            The object of ``predict --json``: ``emotion`` (a class), ``probabilities`` {class: 0 to
+            1}, ``audio_present``, ``face_present``, ``face_coverage`` (share of frames with a face,
+            0 to 1), ``seconds`` (length of the part that was used); of longer videos also
+            ``windows`` and ``people``. A rating has ``value`` (1 to 5) in place of the first two.
+            Where nothing is there that the model looks at, ``emotion`` or ``value`` is None,
+            ``probabilities`` is {}, ``missing`` lists what there should be ("audio", "face"), and
+            ``reason`` says why there is none. ``notes`` says that others are in view beside the
+            face that is answered.
 
         Raises:
             UserError: the file cannot be read, or holds neither audio nor frames.
         """
         check(windows in ("auto", "on", "off"), "windows", windows, "auto, on or off")
         with self._lock:
-            return answer_media(self.predictor, str(path), Settings(windows=windows)).answer
+            settings = Settings(windows=windows, people=people)
+            return answer_media(self.predictor, str(path), settings).answer
 
     def predict_arrays(
         self,
@@ -178,14 +191,17 @@ class Model:
         if waveform is not None:
             part = waveform[round(start * sample_rate_hz) :][: round(seconds * sample_rate_hz)]
             audio = AudioTrack(part.astype(np.float32), sample_rate_hz, seconds)
+        in_view = InView()
         if len(frames) and features.face_frames:
-            faces = FaceTrack(self._track(frames, frame_rate_hz, start, seconds), seconds)
+            track = self._track(in_view, frames, frame_rate_hz, start, seconds)
+            faces = FaceTrack(track, seconds)
         answer = self.predictor.answer_decoded("arrays", audio, faces, speech_check=False).as_dict()
+        answer = in_view.noted(answer, faces, self.predictor, start, EACH)
         del answer["clip"]
         return answer
 
     def _track(
-        self, frames: Any, frame_rate_hz: float, start: float, seconds: float
+        self, in_view: InView, frames: Any, frame_rate_hz: float, start: float, seconds: float
     ) -> list[TrackFrame]:
         """Follow the main face through those frames [F, H, W, 3] that a file's track would hold."""
         count = max(1, int(seconds * TRACK_RATE_HZ))
@@ -194,7 +210,7 @@ class Model:
         # Of two that are equally near the earlier one, as of a file.
         nearest = np.abs(targets[:, None] - times).argmin(1)
         shown = ((times[i] - start, np.asarray(frames[i])) for i in np.unique(nearest))
-        return face_tracks.track(shown, self.predictor.reader.detector)
+        return in_view.follow(shown, self.predictor.reader.detector)
 
     def inputs(self, paths: Sequence[str | Path]) -> Inputs:
         """Make the network's inputs of clips, as in training.

@@ -22,6 +22,12 @@ def mute(example: Inputs) -> None:
     example["audio_mask"][:] = 0
 
 
+def silenced(example: Inputs, seen: Seen) -> Inputs:
+    """Give the mask of an example's audio as if digital silence were no audio; {}: it is none."""
+    silent = seen.audio_present and not seen.audio_sha256
+    return {"audio_mask": np.zeros_like(example["audio_mask"])} if silent else {}
+
+
 def is_seen(example: Inputs) -> bool:
     """Say whether a face, or its mesh, was found."""
     masks = [example[name] for name in ("face_mask", "mesh_mask") if name in example]

@@ -46,6 +46,11 @@ class ModelOptions:
         "(default: half a window)",
         expert=True,
     )
+    people: Literal["main", "all"] = option(
+        "main",
+        "which people in a video or image of up to two windows are analysed; main: the larger "
+        "face; all: each person in view, as in longer videos",
+    )
     device: Literal["auto", "cpu", "gpu"] = option(
         "auto", "where the network runs; auto: on a GPU if TensorFlow finds one", expert=True
     )

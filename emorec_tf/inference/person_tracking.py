@@ -52,11 +52,9 @@ def assign(crowd: list[Person], seconds: float, found: Sequence[Face]) -> dict[i
     Returns:
         The face of each person who is in the frame, by index in ``crowd``.
     """
-    from scipy.optimize import linear_sum_assignment  # slow to load, and no clip needs it
-
     faces = deduplicated(found)
     scores = np.array([[closeness(one, seconds, face) for face in faces] for one in crowd])
-    pairs = zip(*linear_sum_assignment(scores, maximize=True), strict=True) if crowd else ()
+    pairs = paired(scores) if crowd and faces else ()
     person_of = {int(face): int(one) for one, face in pairs if scores[one, face] > 0}
     for index in sorted(set(range(len(faces))) - set(person_of), key=lambda i: faces[i].x):
         person_of[index] = len(crowd)
@@ -64,6 +62,16 @@ def assign(crowd: list[Person], seconds: float, found: Sequence[Face]) -> dict[i
     for index, number in person_of.items():
         crowd[number].see(seconds, faces[index])
     return {number: faces[index] for index, number in sorted(person_of.items())}
+
+
+def paired(scores: np.ndarray) -> list[tuple[int, int]]:
+    """Pair rows and columns of [people, faces] so that the sum of their scores is greatest."""
+    if 1 in scores.shape:
+        one, face = np.unravel_index(scores.argmax(), scores.shape)
+        return [(int(one), int(face))]
+    from scipy.optimize import linear_sum_assignment  # slow to load, and few clips need it
+
+    return [*zip(*map(np.ndarray.tolist, linear_sum_assignment(scores, True)), strict=True)]
 
 
 def deduplicated(found: Sequence[Face]) -> list[Face]:

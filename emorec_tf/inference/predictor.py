@@ -5,29 +5,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emorec_tf.config.config import DataConfig, FeaturesConfig
-from emorec_tf.datasets.discovery import found
-from emorec_tf.errors import SetupError, UserError
-from emorec_tf.inference import adapting, devices, unfamiliar
+from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.errors import UserError
+from emorec_tf.inference import adapting, devices, presence, unfamiliar
 from emorec_tf.inference.answers import ClipAnswer
-from emorec_tf.inference.model_inputs import Inputs, batch_of, clip_of, is_seen, mute
+from emorec_tf.inference.model_inputs import Inputs, batch_of, clip_of, mute, silenced
+from emorec_tf.inference.presence import Basis
 from emorec_tf.inference.windows import UNSURE
 from emorec_tf.training import model_store, run_dir
 
 if TYPE_CHECKING:
     import keras
 
-    from emorec_tf.features.decoded import AudioTrack, Decoded, FaceTrack, Reader
+    from emorec_tf.features.decoded import AudioTrack, Decoded, FaceTrack, Follow, Reader
     from emorec_tf.features.examples import Assembler, Seen
     from emorec_tf.media.container import Source
     from emorec_tf.training.clip_familiarity import Answering
     from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
-KINDS = ("audio", "face")
 log = logging.getLogger(__name__)
 
 
@@ -51,13 +51,17 @@ class Predictor:
     speech_check: bool = True
     base: keras.Model | None = None  # the network before it was adapted
 
-    def read(self, source: Source) -> Decoded:
+    def read(self, source: Source, follow: Follow | None = None) -> Decoded:
         """Decode the middle of an open file: its audio, and the track of its main face.
+
+        Args:
+            source: the file.
+            follow: makes the track; None: ``face_tracks.track``.
 
         Raises:
             UserError: it cannot be read.
         """
-        return self.reader.read_source(source)
+        return self.reader.read_source(source, follow)
 
     def assemble(
         self, audio: AudioTrack | None, faces: FaceTrack | None, name: str
@@ -98,17 +102,17 @@ class Predictor:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What the network uses of a clip: audio, face, or both; both of an ensemble."""
-        return self.run.modalities
+        """What the network looks at in a clip: audio, face, or both."""
+        return self.basis.kinds
 
-    def has_use_for(self, audio: bool, face: bool) -> bool:
-        """Say whether the network can answer, by whether there is audio and whether a face."""
-        present = {"audio": audio, "face": face}
-        return any(present[kind] for kind in self.modalities)
+    @cached_property
+    def basis(self) -> Basis:
+        """What the network looks at, by the masks that its branches need."""
+        return Basis.of(self.model, self.run.modalities)
 
     @property
     def no_answer(self) -> dict[str, Any]:
-        """What stands for an answer where there is nothing that the network uses."""
+        """What stands for an answer where there is nothing that the network looks at."""
         familiar = {"familiarity": None} if self.answering else {}
         if self.run.task.rating:
             return {"value": None, **familiar}
@@ -132,7 +136,8 @@ class Predictor:
         """Answer what was decoded of a clip.
 
         With ``speech_check`` audio without speech is left out, as if there were none. Where nothing
-        is left that the network uses, there is no emotion and no value.
+        is left that the network looks at, or only digital silence, there is no emotion and no
+        value, but a reason.
 
         Raises:
             UserError: there is nothing, or too few faces for adaptive sampling.
@@ -143,19 +148,23 @@ class Predictor:
             no_speech = not self.has_speech(audio)
         if no_speech:
             mute(example)
-        heard = seen.audio_present and not no_speech
-        usable = self.has_use_for(heard, is_seen(example))
-        answer = self.answer(batch_of(example))[0] if usable else self.no_answer
+        facts: dict[str, Any] = {
+            "audio_present": seen.audio_present,
+            "face_present": seen.faces_found > 0,
+            "speech": False if no_speech else None,
+        }
+        if self.basis.answerable(example | silenced(example, seen)):
+            answer = self.answer(batch_of(example))[0]
+        else:
+            answer = {**self.no_answer, **presence.why_none(self.modalities, facts)}
         rating = bool(self.run.task.rating)
         return ClipAnswer(
             clip=name,
             **answer | ({"emotion": "", "probabilities": {}} if rating else {}),
             target=self.run.config.data.target,
-            audio_present=seen.audio_present,
-            face_present=seen.faces_found > 0,
+            **facts,
             face_coverage=round(seen.faces_found / max(seen.frames, 1), 3),
             seconds=round(seen.seconds, 3),
-            speech=False if no_speech else None,
             rated=rating,
             compared=self.answering is not None,
         )
@@ -167,45 +176,8 @@ class Predictor:
     def adapted(
         self, names: Sequence[str], by: Literal["speaker", "corpus"] = "speaker"
     ) -> Predictor:
-        """Adapt to unlabelled recordings of one speaker, or of one room.
-
-        Args:
-            names: files, and folders that are searched for them.
-            by: speaker or corpus: what they have in common. A run that was trained with
-                ``--adapt N`` has its own rule.
-
-        Raises:
-            UserError: a run that cannot be adapted, or no recording that counts.
-        """
-        from emorec_tf.training import adaptation
-
-        adapting.check(self.run, names)
-        clips, unread = [], []
-        for path in found(names):
-            try:
-                clips.append(batch_of(self._heard(path)))
-            except SetupError:
-                raise
-            except UserError as error:
-                unread.append(error)
-        if unread and not clips:
-            raise adapting.unreadable(unread)
-        for problem in unread:
-            log.warning("%s; this enrolment clip does not count", problem)
-        base = self.base or self.model
-        model, own = adaptation.ready(self.run, base, DataConfig(adapt_by=by))
-        fitted = own.fit_speaker(clips, model)
-        answering = unfamiliar.answering_of(self.run, model)
-        return replace(self, model=model, adapt=fitted, base=base, answering=answering)
-
-    def _heard(self, path: str) -> Inputs:
-        """Decode a file to the arrays of one clip; audio without speech is left out."""
-        audio, faces = self.reader.read(clip_of(path))
-        example, seen = self.assemble(audio, faces, path)
-        heard = self.speech_check and audio is not None and seen.audio_present
-        if heard and audio and not self.has_speech(audio):
-            mute(example)
-        return example
+        """Adapt to unlabelled recordings of one speaker, or of one room; see ``adapting``."""
+        return adapting.adapted(self, names, by)
 
     def example(self, path: str) -> Inputs:
         """Decode a file to the arrays of one clip.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emorec_tf.errors import UserError
-from emorec_tf.inference.windows import NOTHING
+from emorec_tf.inference import presence
 from emorec_tf.storage.files import write_atomically
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def shown(cells: Sequence[Cell]) -> list[int | None]:
 def title(answer: Mapping[str, Any]) -> str:
     """Name the video, and the answer to it as a whole."""
     name = Path(answer["clip"]).name
-    over_all = answer.get("emotion") or answer.get("value") or NOTHING
+    over_all = answer.get("emotion") or answer.get("value") or presence.said(answer)
     people = len(answer["people"])
     who = {0: "no person in view", 1: "1 person"}.get(people, f"{people} people")
     share = max(answer.get("probabilities", {}).values(), default=None)
@@ -259,7 +259,7 @@ def keys(cells: Sequence[Cell]) -> list[Any]:
     made = [Patch(color=COLOURS.get(n, UNKNOWN_COLOUR), alpha=0.85, label=n) for n in names]
     if any(cell.get("emotion") == "unsure" for cell in cells):
         made.append(Patch(color=UNSURE_COLOUR, label="unsure"))
-    return [*made, Patch(color=ABSENT_COLOUR, label=f"not in view, or {NOTHING}")]
+    return [*made, Patch(color=ABSENT_COLOUR, label=f"not in view, or {presence.NO_ANSWER}")]
 
 
 def time_axis(axes: Axes, seconds: float) -> None:

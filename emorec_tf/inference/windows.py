@@ -15,7 +15,6 @@ MOST_OVERLAPPING = 100
 SPARE_HOPS = 0.1  # a remainder up to this makes no window of its own
 
 UNSURE = "unsure"
-NOTHING = "nothing to see or hear"  # shown where an answer is empty
 
 Row = Mapping[str, Any]  # of one person in one window: see long_media
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -41,6 +41,36 @@ def with_branches(model: keras.Model) -> keras.Model:
     if experts:
         outputs["experts"] = [experts[name] for name in sorted(experts)]
     return keras.Model(same.input, outputs)
+
+
+def masks_used(model: keras.Model) -> list[tuple[str, tuple[str, ...]]]:
+    """Name the masks that decide whether a branch has anything to go by.
+
+    Returns:
+        "audio" or "face", and names of masks, for each branch of the network or of a member of an
+        ensemble: it has tokens where each of these masks has an entry.
+    """
+    found = []
+    for layer in model.layers:
+        if layer.name.startswith(EXPERT):
+            found += masks_used(layer)
+        elif layer.name in BRANCHES:
+            _, mask = layer.outputs
+            names = inputs_of(layer, [mask])
+            masks = tuple(sorted(name for name in names if name.endswith("_mask")))
+            found.append((layer.name.removesuffix("_branch"), masks))
+    return found
+
+
+def inputs_of(branch: keras.Model, outputs: Collection[Any]) -> set[str]:
+    """Names of the inputs that some outputs of a branch are computed from."""
+    inputs, used = {tensor.name: tensor for tensor in branch.inputs}, set()
+    for name in inputs:
+        try:  # Keras refuses a model that lacks an input
+            keras.Model([i for n, i in inputs.items() if n != name], list(outputs))
+        except ValueError:
+            used.add(name)
+    return used
 
 
 def mean_of(values: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ from emorec_tf.inference.answers import MediaAnswer
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.predictor import Predictor
 from emorec_tf.serving import responses
+from emorec_tf.serving.answer_schema import ANSWER_CONTENT
 from emorec_tf.serving.guard import Guarded, refusal
 from emorec_tf.serving.hosts import Hosts
 from emorec_tf.serving.job_queue import FullError, GoneError, JobQueue, LateError
@@ -49,12 +50,18 @@ FORM = {
             "default": 0,
             "description": "the emotion is 'unsure' where no probability reaches this",
         },
+        "people": {
+            "type": "string",
+            "enum": ["main", "all"],
+            "description": "which people in a clip of up to two windows are answered; main: the "
+            "larger face; all: each person in view; default: as the server was started",
+        },
     },
 }
 STATUSES = {
     200: "the object that predict --json prints; a video that breaks off is answered as far as it "
     "goes, and the header emorec-problem says so",
-    400: "no form, no clip in it, an empty clip, or a wrong number",
+    400: "no form, no clip in it, an empty clip, or a wrong value",
     408: "the clip came too slowly",
     413: "the clip is too large",
     415: "no multipart/form-data",
@@ -151,7 +158,7 @@ async def answered(
         with server.jobs.place():
             async with received(body, limits.seconds) as upload:
                 work = partial(responses.answer, server.model, upload.path, upload.name,
-                               upload.abstain_below, server.settings)  # fmt: skip
+                               upload.abstain_below, upload.people, server.settings)  # fmt: skip
                 found = await server.jobs.answer(work, deadline, request.is_disconnected)
                 return answer_of(found, shape(found))
     except FullError as error:
@@ -191,6 +198,7 @@ async def page(server: Server, _: Request) -> Response:
         "rating": run.task.rating,
         "unlike_below": server.model.unlike_below,
         "unsure_below": server.model.unfamiliar_below,
+        "modalities": server.model.modalities,
     }
     card = run_card.as_html(run_card.card_of(run))
     name = run.folder.resolve().name
@@ -243,7 +251,10 @@ def template(name: str) -> Any:
 HIDDEN = {"include_in_schema": False}
 PREDICT = {
     "summary": "Answer a clip",
-    "responses": {status: {"description": line} for status, line in STATUSES.items()},
+    "responses": {
+        status: {"description": line, **({"content": ANSWER_CONTENT} if status == 200 else {})}
+        for status, line in STATUSES.items()
+    },
     "openapi_extra": {
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
     },

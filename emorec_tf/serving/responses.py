@@ -23,6 +23,7 @@ def answer(
     path: Path,
     name: str,
     abstain_below: float,
+    people: str | None,
     settings: Settings,
     check: Callable[[], None],
 ) -> MediaAnswer:
@@ -33,6 +34,7 @@ def answer(
         path: where the upload lies.
         name: used in the answer and in errors; the path never is.
         abstain_below: the emotion is ``unsure`` where no probability reaches this.
+        people: main or all, as ``Settings.people``; None: as ``settings`` say.
         settings: how videos are answered.
         check: called for each packet, frame and window; what it raises stops the work.
 
@@ -42,7 +44,8 @@ def answer(
     if abstain_below and model.run.task.rating:
         raise UserError(f"this run estimates {model.run.task.rating}; drop abstain_below")
     asked = replace(model, abstain_below=abstain_below)
-    return answer_media(asked, str(path), replace(settings, check=check), name)
+    settings = replace(settings, check=check, people=people or settings.people)
+    return answer_media(asked, str(path), settings, name)
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,15 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Upload:
-    """A clip on disk, its sender's name for it, and the probability below which to abstain."""
+    """A clip on disk, its sender's name for it, and how it is to be answered.
+
+    That is the probability below which to abstain, and which people; None: as the server does.
+    """
 
     path: Path
     name: str
     abstain_below: float
+    people: str | None = None
 
 
 class Body:
@@ -83,7 +87,7 @@ async def received(body: Body, limit_seconds: float) -> AsyncIterator[Upload]:
     """Take the form of a request; the clip lies in a folder that is removed in the end.
 
     Raises:
-        RefusedError: no form with a clip, an empty or too large one, a wrong number, or it comes
+        RefusedError: no form with a clip, an empty or too large one, a wrong value, or it comes
             too slowly.
         GoneError: the sender has left.
     """
@@ -112,9 +116,10 @@ async def received(body: Body, limit_seconds: float) -> AsyncIterator[Upload]:
             if not clip.size:
                 raise RefusedError(400, "the clip is empty (0 bytes)")
             threshold = number(form.get("abstain_below", "0"))
+            people = choice(form.get("people"))
             path = Path(folder) / "clip"
             await asyncio.to_thread(keep, clip.file, path)
-            upload = Upload(path, display_name(clip.filename), threshold)
+            upload = Upload(path, display_name(clip.filename), threshold, people)
         finally:
             await form.close()
         yield upload
@@ -143,6 +148,17 @@ def number(text: Any) -> float:
     if not 0 <= value <= 1:
         raise RefusedError(400, "abstain_below is no number from 0 to 1")
     return value
+
+
+def choice(text: Any) -> str | None:
+    """Read which people are answered; None: the form does not say.
+
+    Raises:
+        RefusedError: it is neither main nor all.
+    """
+    if text not in (None, "main", "all"):
+        raise RefusedError(400, "people is neither main nor all")
+    return None if text is None else str(text)
 
 
 def display_name(name: str | None) -> str:

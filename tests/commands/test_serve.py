@@ -332,7 +332,7 @@ def test_pages_load_only_own_content_and_refuse_other_origins(client: httpx.Clie
     schema = client.get("/openapi.json").json()
     assert set(schema["paths"]) == {"/predict", "/healthz", "/metrics"}
     form = schema["paths"]["/predict"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    assert set(form["schema"]["properties"]) == {"clip", "abstain_below"}
+    assert set(form["schema"]["properties"]) == {"clip", "abstain_below", "people"}
     elsewhere = {"origin": "https://elsewhere.example"}
     assert client.post("/predict", headers=elsewhere).status_code == 403
 

@@ -87,4 +87,4 @@ def test_every_format_has_it_as_an_output(served: Serving, name: str, tmp_path: 
 
 def test_a_run_without_it_exports_as_before(features: FeaturesConfig, tmp_path: Path) -> None:
     plain = serving(*untrained(tmp_path, features))
-    assert set(facts(plain)["outputs"]) == {"probabilities", "logits", "embedding"}
+    assert set(facts(plain)["outputs"]) == {"answerable", "probabilities", "logits", "embedding"}

@@ -93,7 +93,7 @@ def test_the_signature_is_that_of_the_run(
     assert set(serve.get_input_details()) == set(served.inputs)
     outputs = serve.get_output_details()
     assert {name: d["dtype"] for name, d in outputs.items()} == dict.fromkeys(
-        ("probabilities", "logits", "embedding"), np.float32
+        ("answerable", "probabilities", "logits", "embedding"), np.float32
     )
 
 

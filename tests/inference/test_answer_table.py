@@ -99,16 +99,33 @@ def test_only_a_folder_that_all_share_is_taken_out() -> None:
 def test_ratings_and_empty_answers() -> None:
     rated = {k: v for k, v in clip("a.mp4").items() if k not in {"emotion", "probabilities"}}
     rated |= {"target": "valence", "value": 3.25}
-    rows = rows_of(printed([rated, rated | {"value": None, "clip": "b.mp4"}], 100))
+    why = {"missing": ["face"], "reason": "no face was found"}
+    rows = rows_of(printed([rated, rated | {"value": None, "clip": "b.mp4"} | why], 100))
     assert [row[:2] for row in rows] == [
         ["clip", "valence"],
         ["a.mp4", "3.2"],
-        ["b.mp4", "nothing to see or hear"],
+        ["b.mp4", "no answer: no face was found"],
     ]
-    (_, empty) = rows_of(printed([clip("a.mp4", emotion=None, probabilities={})], 100))
-    assert empty[1:4] == ["nothing to see or hear", "", ""]
+    (_, empty) = rows_of(printed([clip("a.mp4", emotion=None, probabilities={}, **why)], 120))
+    assert empty[1:4] == ["no answer: no face was found", "", ""]
     (_, unsure) = rows_of(printed([clip("a.mp4", emotion="unsure")], 100))
     assert unsure[1:4] == ["unsure", "0.50", "happy 0.50, fearful 0.30, sad 0.15"]
+
+
+def test_shared_audio_and_notes_are_said_in_the_table() -> None:
+    talk = video("talk.mp4")
+    first = talk["windows"][0]
+    shared = "the audio is shared by all in view: it is not known whose voice it is"
+    assert shared not in printed([talk], 120)
+    talk["windows"][1:1] = [first | {"person": 2}]
+    text = printed([talk], 120)
+    assert [row[-2] for row in rows_of(text)] == ["audio", "shared", "shared", "yes"]
+    assert text.splitlines()[-1] == shared
+    for row in talk["windows"]:
+        row["speech"] = False
+    assert shared not in printed([talk], 120)
+    text = printed([clip("a.mp4", notes=["2 people"]), clip("b.mp4")], 120)
+    assert text.splitlines()[-1] == "a.mp4: 2 people"
 
 
 @pytest.mark.parametrize("kind", [clip, video])

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import DETECTOR
 from made_videos import AUDIO_HZ, taken_apart, write
-from untrained_runs import on_disk
+from untrained_runs import on_disk, untrained
 
+import emorec_tf
+from emorec_tf import predict
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.inference import predictor
+from emorec_tf.config.schema import schema
+from emorec_tf.inference import predictor, presence
+from emorec_tf.inference.live_table import LiveTable
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.media_answer import answer_media
 from emorec_tf.inference.model import Model
+from emorec_tf.inference.model_inputs import batch_of
 from emorec_tf.inference.predictor import Predictor
+from emorec_tf.inference.presence import Basis
+from emorec_tf.models import branch_outputs
+from emorec_tf.models.face.face_branches import FACE_BRANCHES
+from emorec_tf.training import ensemble, run_dir
 
 FEATURES = FeaturesConfig(
     face_detector=DETECTOR,  # type: ignore[arg-type]
@@ -27,8 +39,9 @@ FEATURES = FeaturesConfig(
     face_pixels=24,
 )
 BOTH, AUDIO, FACE = "concat", "audio_only", "face_only"
-NO_AUDIO, NO_SPEECH = "it holds no audio", "it holds no speech"
-NO_FACE = "no face is found in it"
+NO_AUDIO, NO_SPEECH = "there is no audio", "there is no speech in the audio"
+NO_FACE = "no face was found"
+ALONE = {AUDIO: ["audio"], FACE: ["face"], BOTH: ["audio", "face"]}  # what each looks at
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +74,7 @@ def clips(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 @pytest.mark.parametrize("windows", ["off", "on"])
 @pytest.mark.parametrize(
-    ("fusion", "clip", "missing"),
+    ("fusion", "clip", "reason"),
     [
         (BOTH, "black", f"{NO_AUDIO} and {NO_FACE}"),
         (BOTH, "image", f"{NO_AUDIO} and {NO_FACE}"),
@@ -70,27 +83,32 @@ def clips(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         (BOTH, "face", None),
         (BOTH, "speech", None),
         (BOTH, "black with speech", None),
-        (AUDIO, "black", f"{NO_AUDIO}; the model goes by audio alone"),
-        (AUDIO, "face", f"{NO_AUDIO}; the model goes by audio alone"),
-        (AUDIO, "hum", f"{NO_SPEECH}; the model goes by audio alone"),
+        (AUDIO, "black", NO_AUDIO),
+        (AUDIO, "face", NO_AUDIO),
+        (AUDIO, "hum", NO_SPEECH),
         (AUDIO, "black with speech", None),
-        (FACE, "speech", f"{NO_FACE}; the model goes by face alone"),
-        (FACE, "black with speech", f"{NO_FACE}; the model goes by face alone"),
+        (FACE, "speech", NO_FACE),
+        (FACE, "black with speech", NO_FACE),
         (FACE, "face", None),
     ],
 )
 def test_what_the_network_lacks_is_not_answered_but_said(
     runs: dict[str, Predictor], clips: dict[str, Path], caplog: pytest.LogCaptureFixture,
-    windows: str, fusion: str, clip: str, missing: str | None,
+    windows: str, fusion: str, clip: str, reason: str | None,
 ) -> None:  # fmt: skip
     path = str(clips[clip])
-    answer = answer_media(runs[fusion], path, Settings(windows=windows)).answer
-    if missing is None:
-        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-4)
-        assert caplog.messages == []
-    else:
-        assert (answer["emotion"], answer["probabilities"]) == (None, {})
-        assert caplog.messages == [f"{path}: no answer, {missing}"]
+    found = answer_media(runs[fusion], path, Settings(windows=windows))
+    rows = [found.answer, *found.answer.get("windows", ()), *found.timeline]
+    assert len(rows) == 1 if windows == "off" else len(rows) >= 3
+    for answer in rows:
+        if reason is None:
+            assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+            assert not {"missing", "reason"} & set(answer)
+        else:
+            assert (answer["emotion"], answer["probabilities"]) == (None, {})
+            assert (answer["missing"], answer["reason"]) == (ALONE[fusion], reason)
+    only = f"; the model goes by {ALONE[fusion][0]} alone" if fusion != BOTH else ""
+    assert caplog.messages == ([f"{path}: no answer: {reason}{only}"] if reason else [])
 
 
 def test_arrays_without_a_face_are_not_answered(runs: dict[str, Predictor]) -> None:
@@ -100,3 +118,89 @@ def test_arrays_without_a_face_are_not_answered(runs: dict[str, Predictor]) -> N
     assert (answer["emotion"], answer["face_present"], answer["audio_present"]) == (
         None, False, False,
     )  # fmt: skip
+    assert answer["reason"] == f"{NO_AUDIO} and {NO_FACE}"
+    silence = np.zeros(AUDIO_HZ, np.float32)
+    quiet = model.predict_arrays(silence, AUDIO_HZ, black, 6.0)
+    assert (quiet["emotion"], quiet["audio_present"]) == (None, True)
+    assert quiet["reason"] == f"the audio is silent and {NO_FACE}"
+    hiss = np.random.default_rng(0).normal(0, 1e-3, AUDIO_HZ).astype(np.float32)
+    assert model.predict_arrays(hiss, AUDIO_HZ)["emotion"] in model.classes
+
+
+@pytest.mark.parametrize("windows", ["off", "on"])
+def test_digital_silence_is_no_audio_even_unchecked(
+    runs: dict[str, Predictor], tmp_path: Path, windows: str
+) -> None:
+    path = write(tmp_path / "silence.wav", wave=np.zeros(3 * AUDIO_HZ // 2))
+    unchecked = Settings(windows=windows, speech_check=False)
+    for fusion, reason in (
+        (AUDIO, "the audio is silent"),
+        (BOTH, f"the audio is silent and {NO_FACE}"),
+    ):
+        answer = answer_media(runs[fusion], str(path), unchecked).answer
+        assert (answer["emotion"], answer["reason"]) == (None, reason)
+    checked = answer_media(runs[AUDIO], str(path), Settings(windows=windows)).answer
+    assert (checked["emotion"], checked["reason"]) == (None, NO_SPEECH)
+
+
+def test_the_command_says_it_in_the_table_and_succeeds(
+    runs: dict[str, Predictor], clips: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(runs[FACE].run.folder)
+    assert predict.main(["--run", run, str(clips["speech"])]) == 0
+    assert "no answer: no face was found" in " ".join(capsys.readouterr().out.split())
+    assert predict.main(["--run", run, "--json", str(clips["speech"])]) == 0
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (answer["emotion"], answer["missing"]) == (None, ["face"])
+
+
+def test_a_stream_says_it_too(runs: dict[str, Predictor], clips: dict[str, Path]) -> None:
+    table = LiveTable(runs[FACE], str(clips["speech"]), as_json=False, top=3)
+    line = next(lines := table.lines())
+    lines.close()  # type: ignore[attr-defined]
+    assert line.endswith("  no answer: no face was found")
+    assert table.stream.answer["missing"] == ["face"]
+
+
+@pytest.mark.parametrize(
+    ("model", "clip", "reason"),
+    [
+        ("ravdess-face", "speech", NO_FACE),
+        ("ravdess-face", "image", NO_FACE),
+        ("ravdess-audio", "image", NO_AUDIO),
+        ("ravdess-audio", "hum", NO_SPEECH),
+    ],
+)
+def test_packaged_models(clips: dict[str, Path], model: str, clip: str, reason: str) -> None:
+    if DETECTOR != "mediapipe":
+        pytest.skip("MediaPipe has no face detector inside")
+    answer = emorec_tf.load(model).predict_clip(clips[clip])
+    assert (answer["emotion"], answer["probabilities"], answer["reason"]) == (None, {}, reason)
+
+
+MESHED = dataclasses.replace(FEATURES, face_mesh=True)
+
+
+@pytest.mark.parametrize("name", FACE_BRANCHES)
+def test_a_part_is_present_where_its_branch_has_tokens(tmp_path: Path, name: str) -> None:
+    """What the masks of a clip say agrees with the masks of the network's own tokens."""
+    face = f"{name}({FACE_BRANCHES[name].small})"
+    run, network = untrained(tmp_path, MESHED, fusion=BOTH, face=face)
+    basis = Basis.of(network, run.modalities)
+    whole = branch_outputs.with_branches(network)
+    masks = ["audio_mask", "face_mask", "mesh_mask"]
+    for there in itertools.product((0, 1), repeat=3):
+        example = {n: np.zeros(s.shape, s.dtype) for n, s in schema(MESHED).items()}
+        for mask, value in zip(masks, there, strict=True):
+            example[mask][:1] = value
+        tokens = whole.predict_on_batch(batch_of(example))["tokens"]
+        present = [kind for kind, (_, m) in zip(presence.KINDS, tokens, strict=True) if m.any()]
+        assert [k for k in presence.KINDS if k not in basis.missing(example)] == present
+        assert basis.answerable(example) is bool(present)
+
+
+def test_an_ensemble_of_audio_models_does_not_look_at_faces(tmp_path: Path) -> None:
+    folders = [on_disk(tmp_path / name, FEATURES, fusion=AUDIO) for name in "ab"]
+    members = [run_dir.load(folder) for folder in folders]
+    network = ensemble.product(FEATURES, members)
+    assert Basis.of(network, ("audio", "face")).kinds == ("audio",)
