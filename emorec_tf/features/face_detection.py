@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +13,8 @@ import cv2
 import numpy as np
 
 from emorec_tf.storage.downloads import (
-    BLAZEFACE,
-    LANDMARKER,
     YUNET,
+    given_file,
     import_mediapipe,
     import_package,
     loading,
@@ -22,6 +23,11 @@ from emorec_tf.storage.downloads import (
 from emorec_tf.storage.quiet import quiet
 
 Point = tuple[float, float]
+
+# Their origin and licence: NOTICE in that folder.
+SHIPPED = Path(__file__).parent / "face_models"
+BLAZEFACE = SHIPPED / "face_detection_short_range.tflite"
+LANDMARKER = SHIPPED / "face_landmarker.task"
 
 # Where the eyes of an aligned crop without margin stand, as shares of its side. Medians of
 # MediaPipe's boxes, so that aligned and plain crops show about as much.
@@ -56,15 +62,11 @@ def single_thread() -> None:
 
 def mediapipe(model_file: str | None) -> Detector:
     """MediaPipe's short-range detector (BlazeFace): for faces that fill much of the image."""
+    model = given_file(model_file) or str(BLAZEFACE)
     mp = import_mediapipe()
     vision = mp.tasks.vision
-    inside = Path(mp.__file__).parent / "modules/face_detection/face_detection_short_range.tflite"
-    model = (
-        str(inside) if not model_file and inside.is_file() else model_path(model_file, BLAZEFACE)
-    )
     options = vision.FaceDetectorOptions(
-        base_options=mp.tasks.BaseOptions(model_asset_path=model),
-        running_mode=vision.RunningMode.IMAGE,
+        base_options=_options_of(mp, model), running_mode=vision.RunningMode.IMAGE
     )
     with loading(model):
         detector = vision.FaceDetector.create_from_options(options)
@@ -80,7 +82,28 @@ def mediapipe(model_file: str | None) -> Detector:
             faces.append(Face(box.origin_x, box.origin_y, box.width, box.height, score, *eyes))
         return _sorted(faces)
 
+    weakref.finalize(detect, _closed, detector)
     return detect
+
+
+def _options_of(mp: Any, model: str) -> Any:
+    """Name the model file. MediaPipe from 1.0 on reports its use to Google; this keeps it quiet."""
+
+    class Unreported(mp.tasks.BaseOptions):  # type: ignore[misc]
+        def to_ctypes(self) -> Any:
+            made = super().to_ctypes()
+            made.ca_bundle_path = os.devnull.encode()  # no server is trusted, so none is told
+            return made
+
+    return Unreported(model_asset_path=model)
+
+
+def _closed(task: Any) -> None:
+    """Close a task of MediaPipe; when Python ends, its threads are gone before, and it complains."""
+    try:
+        task.close()
+    except RuntimeError:
+        task._handle = None  # or it tries once more
 
 
 def _image(mp: Any, image: np.ndarray) -> Any:
@@ -214,11 +237,14 @@ def face_mesh(model_file: str | None = None) -> Mesh:
 
     The returned function takes an image mostly filled by one face and detects that face itself. It
     gives float32 [478, 3], x, y and z in pixels, z smaller towards the camera, or ``None``.
-    MediaPipe from 1.0 on contains no model: ``model_file`` names one, else it is downloaded.
+    MediaPipe 0.10.21 contains the mesh; later ones take the same weights from this package, and
+    their points lie within half a pixel of it.
     """
+    given = given_file(model_file, "--mesh_model")
     mp = import_mediapipe()
     inside = getattr(getattr(mp, "solutions", None), "face_mesh", None)
-    find = _mesh_of_file(mp, model_file) if model_file or not inside else _mesh_inside(inside)
+    by_file = given or not inside
+    find = _mesh_of_file(mp, given or str(LANDMARKER)) if by_file else _mesh_inside(inside)
 
     def mesh(image: np.ndarray) -> np.ndarray | None:
         with quiet(stdout=False):  # each call may print warnings that only concern MediaPipe
@@ -244,14 +270,19 @@ def _mesh_inside(module: Any) -> Callable[[np.ndarray], list[Any]]:
     return find
 
 
-def _mesh_of_file(mp: Any, model_file: str | None) -> Callable[[np.ndarray], list[Any]]:
-    model = model_path(model_file, LANDMARKER, "--mesh_model")
-    options = mp.tasks.vision.FaceLandmarkerOptions(
-        base_options=mp.tasks.BaseOptions(model_asset_path=model), num_faces=1
-    )
+def _mesh_of_file(mp: Any, model: str) -> Callable[[np.ndarray], list[Any]]:
+    vision = mp.tasks.vision
+    options = vision.FaceLandmarkerOptions(base_options=_options_of(mp, model), num_faces=1)
     with loading(model):
-        landmarker = mp.tasks.vision.FaceLandmarker.create_from_options(options)
-    return lambda image: landmarker.detect(_image(mp, image)).face_landmarks
+        landmarker = vision.FaceLandmarker.create_from_options(options)
+        landmarker.detect(_image(mp, np.zeros((192, 192, 3), np.uint8)))  # the first one logs
+
+    def find(image: np.ndarray) -> list[Any]:
+        found: list[Any] = landmarker.detect(_image(mp, image)).face_landmarks
+        return found
+
+    weakref.finalize(find, _closed, landmarker)
+    return find
 
 
 FACE_DETECTORS: dict[str, Callable[[str | None], Detector]] = {
