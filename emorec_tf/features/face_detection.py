@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from emorec_tf.storage.downloads import (
-    YUNET,
-    given_file,
-    import_mediapipe,
-    import_package,
-    loading,
-    model_path,
-)
-from emorec_tf.storage.quiet import quiet
+from emorec_tf.features import attention_mesh, blazeface, mediapipe_faces
+from emorec_tf.storage.downloads import YUNET, given_file, import_package, loading, model_path
 
 Point = tuple[float, float]
-
-# Their origin and licence: NOTICE in that folder.
-SHIPPED = Path(__file__).parent / "face_models"
-BLAZEFACE = SHIPPED / "face_detection_short_range.tflite"
-LANDMARKER = SHIPPED / "face_landmarker.task"
 
 # Where the eyes of an aligned crop without margin stand, as shares of its side. Medians of
 # MediaPipe's boxes, so that aligned and plain crops show about as much.
@@ -61,53 +45,28 @@ def single_thread() -> None:
 
 
 def mediapipe(model_file: str | None) -> Detector:
-    """MediaPipe's short-range detector (BlazeFace): for faces that fill much of the image."""
-    model = given_file(model_file) or str(BLAZEFACE)
-    mp = import_mediapipe()
-    vision = mp.tasks.vision
-    options = vision.FaceDetectorOptions(
-        base_options=_options_of(mp, model), running_mode=vision.RunningMode.IMAGE
-    )
+    """MediaPipe's short-range detector (BlazeFace): for faces that fill much of the image.
+
+    Where MediaPipe with the mesh is installed, it runs the network, else LiteRT: boxes are the
+    same, and eyes to a thousandth of a pixel.
+    """
+    model = given_file(model_file) or str(blazeface.DETECTOR)
+    if mediapipe_faces.is_complete():
+        find = mediapipe_faces.detector(model)
+        return lambda image: _sorted([Face(*row) for row in find(image)])
     with loading(model):
-        detector = vision.FaceDetector.create_from_options(options)
-        detector.detect(_image(mp, np.zeros((128, 128, 3), np.uint8)))  # the first one logs
-
-    def detect(image: np.ndarray) -> list[Face]:
-        height, width = image.shape[:2]
-        faces = []
-        for found in detector.detect(_image(mp, image)).detections:
-            box = found.bounding_box
-            eyes = [(p.x * width - 0.5, p.y * height - 0.5) for p in found.keypoints[:2]]
-            score = found.categories[0].score
-            faces.append(Face(box.origin_x, box.origin_y, box.width, box.height, score, *eyes))
-        return _sorted(faces)
-
-    weakref.finalize(detect, _closed, detector)
-    return detect
+        own = blazeface.detector(model)
+    return lambda image: _sorted([_face_of(found, image.shape) for found in own(image)])
 
 
-def _options_of(mp: Any, model: str) -> Any:
-    """Name the model file. MediaPipe from 1.0 on reports its use to Google; this keeps it quiet."""
-
-    class Unreported(mp.tasks.BaseOptions):  # type: ignore[misc]
-        def to_ctypes(self) -> Any:
-            made = super().to_ctypes()
-            made.ca_bundle_path = os.devnull.encode()  # no server is trusted, so none is told
-            return made
-
-    return Unreported(model_asset_path=model)
-
-
-def _closed(task: Any) -> None:
-    """Close a task of MediaPipe; when Python ends, its threads are gone before, and it complains."""
-    try:
-        task.close()
-    except RuntimeError:
-        task._handle = None  # or it tries once more
-
-
-def _image(mp: Any, image: np.ndarray) -> Any:
-    return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(image))
+def _face_of(found: blazeface.Found, shape: tuple[int, ...]) -> Face:
+    """Round a box as MediaPipe does: whole pixels, no side longer than the image's."""
+    left, top, right, bottom = found.box.tolist()
+    height, width = shape[:2]
+    corner = max(0, int(left)), max(0, int(top))
+    sides = min(int(right - left), width), min(int(bottom - top), height)
+    eyes = [(x - 0.5, y - 0.5) for x, y in found.points[:2].tolist()]
+    return Face(*corner, *sides, found.score, *eyes)
 
 
 def yunet(model_file: str | None) -> Detector:
@@ -236,53 +195,24 @@ def face_mesh(model_file: str | None = None) -> Mesh:
     """MediaPipe's face mesh with irises.
 
     The returned function takes an image mostly filled by one face and detects that face itself. It
-    gives float32 [478, 3], x, y and z in pixels, z smaller towards the camera, or ``None``.
-    MediaPipe 0.10.21 contains the mesh; later ones take the same weights from this package, and
-    their points lie within half a pixel of it.
+    gives float32 [478, 3], x, y and z in pixels, z smaller towards the camera, or ``None``. Where
+    MediaPipe with the mesh is installed, it runs the networks, else LiteRT: the points are the
+    same to a tenth of a pixel. ``model_file`` is another mesh, which takes MediaPipe.
     """
-    given = given_file(model_file, "--mesh_model")
-    mp = import_mediapipe()
-    inside = getattr(getattr(mp, "solutions", None), "face_mesh", None)
-    by_file = given or not inside
-    find = _mesh_of_file(mp, given or str(LANDMARKER)) if by_file else _mesh_inside(inside)
+    bundle = given_file(model_file, "--mesh_model")
+    if not bundle and not mediapipe_faces.is_complete():
+        with loading(str(attention_mesh.MESH)):
+            return attention_mesh.mesh_finder()
+    found = mediapipe_faces.mesh_of_bundle(bundle) if bundle else mediapipe_faces.mesh_inside()
 
     def mesh(image: np.ndarray) -> np.ndarray | None:
-        with quiet(stdout=False):  # each call may print warnings that only concern MediaPipe
-            found = find(image)
-        if not found:
+        points = found(image)
+        if points is None:
             return None
         height, width = image.shape[:2]
-        points = np.array([(p.x, p.y, p.z) for p in found[0]], np.float32)
         return points * np.array([width, height, width], np.float32)
 
     return mesh
-
-
-def _mesh_inside(module: Any) -> Callable[[np.ndarray], list[Any]]:
-    with quiet(stdout=False):
-        graph = module.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
-        graph.process(np.zeros((192, 192, 3), np.uint8))
-
-    def find(image: np.ndarray) -> list[Any]:
-        found = graph.process(image).multi_face_landmarks
-        return [face.landmark for face in found or []]
-
-    return find
-
-
-def _mesh_of_file(mp: Any, model: str) -> Callable[[np.ndarray], list[Any]]:
-    vision = mp.tasks.vision
-    options = vision.FaceLandmarkerOptions(base_options=_options_of(mp, model), num_faces=1)
-    with loading(model):
-        landmarker = vision.FaceLandmarker.create_from_options(options)
-        landmarker.detect(_image(mp, np.zeros((192, 192, 3), np.uint8)))  # the first one logs
-
-    def find(image: np.ndarray) -> list[Any]:
-        found: list[Any] = landmarker.detect(_image(mp, image)).face_landmarks
-        return found
-
-    weakref.finalize(find, _closed, landmarker)
-    return find
 
 
 FACE_DETECTORS: dict[str, Callable[[str | None], Detector]] = {
