@@ -69,20 +69,29 @@ class Reader:
 
     Args:
         features: settings of the run or the records.
-        face_model: model file of the face detector, if its package contains none.
+        face_model: model file of the face detector, in place of its own.
         cache: of decoded clips; None: nothing is cached.
+        modalities: that the model uses; without ``face`` no detector is ever loaded.
     """
 
     def __init__(
-        self, features: FeaturesConfig, face_model: str | None = None, cache: Cache | None = None
+        self,
+        features: FeaturesConfig,
+        face_model: str | None = None,
+        cache: Cache | None = None,
+        *,
+        modalities: Sequence[str] = ("audio", "face"),
     ) -> None:
         """Keep the settings; nothing is loaded yet."""
         self.features, self.face_model, self.cache = features, face_model, cache
+        self.with_faces = "face" in modalities
         self.window_seconds = max(face_tracks.TRACK_SECONDS, features.clip_seconds)
 
     @functools.cached_property
     def detector(self) -> face_detection.Detector:
         """The face detector, loaded when it is first needed."""
+        if not self.with_faces:
+            return face_detection.no_face
         return face_detection.FACE_DETECTORS[self.features.face_detector](self.face_model)
 
     def read(self, clip: Clip) -> Decoded:

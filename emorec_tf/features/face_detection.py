@@ -126,6 +126,11 @@ def whole_image(image: np.ndarray) -> list[Face]:
     return [Face(0.0, 0.0, width, height, 1.0)]
 
 
+def no_face(_: np.ndarray) -> list[Face]:
+    """No face in any image, for models that only use audio."""
+    return []
+
+
 def _sorted(faces: list[Face]) -> list[Face]:
     return sorted(faces, key=lambda face: (-face.score * face.width * face.height, face.x, face.y))
 

@@ -95,7 +95,7 @@ def _image(mp: Any, image: np.ndarray) -> Any:
 def _options_of(mp: Any, model: str) -> Any:
     """Name the model file. MediaPipe from 1.0 on reports its use to a server; this stops it."""
 
-    class Unreported(mp.tasks.BaseOptions):  # type: ignore[misc]
+    class Unreported(mp.tasks.BaseOptions):
         def to_ctypes(self) -> Any:
             made = super().to_ctypes()
             made.ca_bundle_path = os.devnull.encode()  # no server is trusted, so none is told
