@@ -80,6 +80,7 @@ setup(
         "emorec_tf": ["py.typed"],
         "emorec_tf.configs": ["*.yaml"],
         "emorec_tf.evaluation": ["report/*.yaml", "report/*.j2"],
+        "emorec_tf.features": ["face_models/*"],
         "emorec_tf.serving": ["templates/*.j2"],
         "emorec_tf.splits": ["manifests/*.yaml"],
         "emorec_tf.saved_models": ["README.md", *(f"{name}/*" for name in SHIPPED)],

@@ -65,8 +65,8 @@ def load(
     Args:
         name_or_folder: one of ``list_models()``, a folder that ``train`` wrote, or what ``train``
             returned.
-        face_model: face detector's model file, where the detector's package has none.
-        mesh_model: face mesh's model file, where MediaPipe has none.
+        face_model: face detector's model file, in place of its own.
+        mesh_model: bundle of MediaPipe's FaceLandmarker, in place of the mesh.
         adapt: folder or files: unlabelled recordings of the same speaker or room; see
             ``Model.adapt``. A run that was trained with ``adapt=N`` needs them.
         enrol: former name of ``adapt``.
@@ -107,8 +107,8 @@ def prepare(
             reads <speaker>/<emotion>/ or a labels.csv, or ``demo`` without a source.
         config: settings: a Config, ``{field: value}``, or the path of a YAML file.
         workers: processes that decode; None: one for each processor.
-        face_model: face detector's model file, where the detector's package has none.
-        mesh_model: face mesh's model file, where MediaPipe has none.
+        face_model: face detector's model file, in place of its own.
+        mesh_model: bundle of MediaPipe's FaceLandmarker, in place of the mesh.
         overwrite: replace records that were made from other clips or settings.
         settings: single settings, such as ``face_frames=5`` or ``classes="7"``.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import os
 import shutil
 import signal
@@ -142,15 +141,7 @@ def people() -> list[Clip]:
     ]
 
 
-def detector() -> str:
-    """MediaPipe where its wheel contains a face detector; otherwise dlib."""
-    spec = importlib.util.find_spec("mediapipe")  # a plain import would load TensorFlow
-    places = spec.submodule_search_locations if spec else None
-    model = "modules/face_detection/face_detection_short_range.tflite"
-    return "mediapipe" if places and (Path(places[0]) / model).is_file() else "dlib"
-
-
-DETECTOR = detector()
+DETECTOR = "mediapipe"
 FEATURE_FLAGS = [
     f"--face_detector={DETECTOR}",
     "--sample_rate_hz=8000",

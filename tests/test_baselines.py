@@ -200,10 +200,6 @@ def test_runs_end_to_end(
     tmp_path_factory: pytest.TempPathFactory,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if name in MESH:
-        solutions = pytest.importorskip("mediapipe").__dict__.get("solutions")
-        if solutions is None:
-            pytest.skip("this MediaPipe has no face mesh inside")
     runs = tmp_path_factory.getbasetemp() / "baseline-runs"
     run = str(runs / name)
     where = ["--config", str(small_configs / f"{name}.yaml"), "--records", str(records_of(name))]

@@ -25,12 +25,10 @@ ROBUSTNESS = (
     "robustness.csv"
 )
 FACE_MODEL = (
-    "model file of the face detector (default: the detector's own, downloaded once if it is not "
-    "part of its package)"
+    "model file of the face detector (default: the detector's own; YuNet's is downloaded once)"
 )
 MESH_MODEL = (
-    "model file of the face mesh (default: MediaPipe's own, downloaded once if it is not part of "
-    "the package)"
+    "model file of the face mesh, for MediaPipe's FaceLandmarker (default: MediaPipe's own)"
 )
 
 

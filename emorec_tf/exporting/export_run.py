@@ -62,8 +62,8 @@ def export(
         formats: names in ``FORMATS``.
         out: target folder; earlier exports in it are replaced.
         clips: files to compare on; none: random arrays, with and without audio and face.
-        face_model: the face detector's model file, if it needs one.
-        mesh_model: the face mesh's model file, if MediaPipe needs one.
+        face_model: the face detector's model file, in place of its own.
+        mesh_model: bundle of MediaPipe's FaceLandmarker, in place of the mesh.
 
     Returns:
         The content of ``report.json``.

@@ -46,7 +46,7 @@ def clip_cases(
     from emorec_tf.features import examples
 
     features = served.run.config.features
-    make = examples.maker(features, face_model, mesh_model)
+    make = examples.maker(features, face_model, mesh_model, modalities=served.run.modalities)
     cases = []
     for path in paths:
         example = model_inputs.batch_of(make(model_inputs.clip_of(path))[0])

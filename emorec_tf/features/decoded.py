@@ -20,7 +20,7 @@ import numpy as np
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import FeaturesConfig
-from emorec_tf.features import decode_cache, face_detection, face_tracks
+from emorec_tf.features import decode_cache, face_detection, face_tracks, mediapipe_faces
 from emorec_tf.features.decode_cache import Cache, Entry, key_of
 from emorec_tf.features.face_tracks import TrackFrame
 from emorec_tf.media import decode as media
@@ -30,6 +30,7 @@ from emorec_tf.storage.versions import versions as installed
 LAYOUT = 3  # of entries; raised when anything is decoded or laid out in another way
 KEPT_AS = {"audio": "sound", "video": "film"}  # in the keys of entries, also of older versions
 PACKAGES = {"mediapipe": ("mediapipe",), "dlib": ("dlib", "dlib-bin"), "yunet": ()}
+OWN_ENGINE = "LiteRT 1"  # stands for MediaPipe where that does not run its networks
 
 
 @dataclass(frozen=True)
@@ -70,20 +71,29 @@ class Reader:
 
     Args:
         features: settings of the run or the records.
-        face_model: model file of the face detector, if its package contains none.
+        face_model: model file of the face detector, in place of its own.
         cache: of decoded clips; None: nothing is cached.
+        modalities: that the model uses; without ``face`` no detector is ever loaded.
     """
 
     def __init__(
-        self, features: FeaturesConfig, face_model: str | None = None, cache: Cache | None = None
+        self,
+        features: FeaturesConfig,
+        face_model: str | None = None,
+        cache: Cache | None = None,
+        *,
+        modalities: Sequence[str] = ("audio", "face"),
     ) -> None:
         """Keep the settings; nothing is loaded yet."""
         self.features, self.face_model, self.cache = features, face_model, cache
+        self.with_faces = "face" in modalities
         self.window_seconds = max(face_tracks.TRACK_SECONDS, features.clip_seconds)
 
     @functools.cached_property
     def detector(self) -> face_detection.Detector:
         """The face detector, loaded when it is first needed."""
+        if not self.with_faces:
+            return face_detection.no_face
         return face_detection.FACE_DETECTORS[self.features.face_detector](self.face_model)
 
     def read(self, clip: Clip) -> Decoded:
@@ -171,7 +181,7 @@ class Reader:
     def _made_by(self) -> list[Any]:
         """Settings and versions that affect which faces are found."""
         name, file = self.features.face_detector, self.face_model
-        return [name, *versions(*PACKAGES[name]), file and content_of(file)]
+        return [name, *made_with(*PACKAGES[name]), file and content_of(file)]
 
 
 def entry_of_audio(audio: AudioTrack) -> Entry:
@@ -211,7 +221,7 @@ def mesh_finder(mesh_model: str | None = None, cache: Cache | None = None) -> Fi
     """
     load = functools.cache(lambda: face_detection.face_mesh(mesh_model))
     made_by = functools.cache(
-        lambda: ["mesh", *versions("mediapipe"), mesh_model and content_of(mesh_model)]
+        lambda: ["mesh", *made_with("mediapipe"), mesh_model and content_of(mesh_model)]
     )
 
     def find(faces: FaceTrack, index: int) -> np.ndarray | None:
@@ -232,6 +242,12 @@ def content_of(path: str | None) -> str:
         return ""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def made_with(*packages: str) -> list[str]:
+    """Versions of the decoders, and of what finds faces."""
+    own = "mediapipe" in packages and not mediapipe_faces.is_complete()
+    return [*versions(*packages), *([OWN_ENGINE] if own else [])]
 
 
 @functools.cache

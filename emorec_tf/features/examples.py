@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -48,10 +48,13 @@ def maker(
     face_model: str | None = None,
     mesh_model: str | None = None,
     cache: Cache | None = None,
+    *,
+    modalities: Sequence[str] = ("audio", "face"),
 ) -> Callable[[Clip], tuple[Example, Seen]]:
     """Return the function that makes examples; it loads detector and mesh when first needed.
 
     Decoded parts are read from and written to ``cache``; the arrays are the same without one.
+    Without ``face`` among the ``modalities`` that the model uses no faces are looked for.
 
     Raises:
         UserError: a face margin larger than what is kept; and, by the returned function, a clip
@@ -61,8 +64,8 @@ def maker(
     most = (REGION_BOXES - 1) / 2
     check(features.face_margin <= most, "face_margin", features.face_margin, f"0 to {most}")
     face_detection.single_thread()
-    reader = decoded.Reader(features, face_model, cache)
-    assembler = Assembler(features, mesh_model, cache)
+    reader = decoded.Reader(features, face_model, cache, modalities=modalities)
+    assembler = Assembler(features, mesh_model, cache, modalities=modalities)
     return lambda clip: assembler.assemble(*reader.read(clip), str(clip.video or clip.audio))
 
 
@@ -71,16 +74,22 @@ class Assembler:
 
     Args:
         features: settings of the run or the records.
-        mesh_model: model file of the face mesh, if MediaPipe contains none.
+        mesh_model: bundle of MediaPipe's FaceLandmarker, in place of the mesh.
         cache: of mesh points; None: nothing is cached.
+        modalities: that the model uses; without ``face`` faces are masked in every example.
     """
 
     def __init__(
-        self, features: FeaturesConfig, mesh_model: str | None = None, cache: Cache | None = None
+        self,
+        features: FeaturesConfig,
+        mesh_model: str | None = None,
+        cache: Cache | None = None,
+        *,
+        modalities: Sequence[str] = ("audio", "face"),
     ) -> None:
         """Prepare the audio features; the mesh is loaded when it is first needed."""
         meshed = features.face_mesh or features.face_align == "mesh"
-        self.features = features
+        self.features, self.with_faces = features, "face" in modalities
         self.find_points = decoded.mesh_finder(mesh_model, cache) if meshed else None
         self.spectrum = compiled(layer_of(features))
 
@@ -98,7 +107,7 @@ class Assembler:
             raise UserError(f"{name} holds neither audio nor video frames")
         example = {key: np.zeros(s.shape, s.dtype) for key, s in schema(features).items()}
         frames, digest = 0, self._fill_audio(audio, example) if audio else ""
-        if faces is not None and faces.frames:
+        if faces is not None and faces.frames and self.with_faces:
             frames = self._fill_faces(faces, name, example)
         parts = [part for part in (audio, faces) if part]
         seen = Seen(

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from emorec_tf.storage.downloads import (
-    BLAZEFACE,
-    LANDMARKER,
-    YUNET,
-    import_mediapipe,
-    import_package,
-    loading,
-    model_path,
-)
-from emorec_tf.storage.quiet import quiet
+from emorec_tf.features import attention_mesh, blazeface, mediapipe_faces
+from emorec_tf.storage.downloads import YUNET, given_file, import_package, loading, model_path
 
 Point = tuple[float, float]
 
@@ -55,36 +45,28 @@ def single_thread() -> None:
 
 
 def mediapipe(model_file: str | None) -> Detector:
-    """MediaPipe's short-range detector (BlazeFace): for faces that fill much of the image."""
-    mp = import_mediapipe()
-    vision = mp.tasks.vision
-    inside = Path(mp.__file__).parent / "modules/face_detection/face_detection_short_range.tflite"
-    model = (
-        str(inside) if not model_file and inside.is_file() else model_path(model_file, BLAZEFACE)
-    )
-    options = vision.FaceDetectorOptions(
-        base_options=mp.tasks.BaseOptions(model_asset_path=model),
-        running_mode=vision.RunningMode.IMAGE,
-    )
+    """MediaPipe's short-range detector (BlazeFace): for faces that fill much of the image.
+
+    Where MediaPipe with the mesh is installed, it runs the network, else LiteRT: boxes are the
+    same, and eyes to a thousandth of a pixel.
+    """
+    model = given_file(model_file) or str(blazeface.DETECTOR)
+    if mediapipe_faces.is_complete():
+        find = mediapipe_faces.detector(model)
+        return lambda image: _sorted([Face(*row) for row in find(image)])
     with loading(model):
-        detector = vision.FaceDetector.create_from_options(options)
-        detector.detect(_image(mp, np.zeros((128, 128, 3), np.uint8)))  # the first one logs
-
-    def detect(image: np.ndarray) -> list[Face]:
-        height, width = image.shape[:2]
-        faces = []
-        for found in detector.detect(_image(mp, image)).detections:
-            box = found.bounding_box
-            eyes = [(p.x * width - 0.5, p.y * height - 0.5) for p in found.keypoints[:2]]
-            score = found.categories[0].score
-            faces.append(Face(box.origin_x, box.origin_y, box.width, box.height, score, *eyes))
-        return _sorted(faces)
-
-    return detect
+        own = blazeface.detector(model)
+    return lambda image: _sorted([_face_of(found, image.shape) for found in own(image)])
 
 
-def _image(mp: Any, image: np.ndarray) -> Any:
-    return mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(image))
+def _face_of(found: blazeface.Found, shape: tuple[int, ...]) -> Face:
+    """Round a box as MediaPipe does: whole pixels, no side longer than the image's."""
+    left, top, right, bottom = found.box.tolist()
+    height, width = shape[:2]
+    corner = max(0, int(left)), max(0, int(top))
+    sides = min(int(right - left), width), min(int(bottom - top), height)
+    eyes = [(x - 0.5, y - 0.5) for x, y in found.points[:2].tolist()]
+    return Face(*corner, *sides, found.score, *eyes)
 
 
 def yunet(model_file: str | None) -> Detector:
@@ -142,6 +124,11 @@ def whole_image(image: np.ndarray) -> list[Face]:
     """The whole image as the box of a face, for images that are faces cut out already."""
     height, width = image.shape[:2]
     return [Face(0.0, 0.0, width, height, 1.0)]
+
+
+def no_face(_: np.ndarray) -> list[Face]:
+    """No face in any image, for models that only use audio."""
+    return []
 
 
 def _sorted(faces: list[Face]) -> list[Face]:
@@ -213,45 +200,24 @@ def face_mesh(model_file: str | None = None) -> Mesh:
     """MediaPipe's face mesh with irises.
 
     The returned function takes an image mostly filled by one face and detects that face itself. It
-    gives float32 [478, 3], x, y and z in pixels, z smaller towards the camera, or ``None``.
-    MediaPipe from 1.0 on contains no model: ``model_file`` names one, else it is downloaded.
+    gives float32 [478, 3], x, y and z in pixels, z smaller towards the camera, or ``None``. Where
+    MediaPipe with the mesh is installed, it runs the networks, else LiteRT: the points are the
+    same to a tenth of a pixel. ``model_file`` is another mesh, which takes MediaPipe.
     """
-    mp = import_mediapipe()
-    inside = getattr(getattr(mp, "solutions", None), "face_mesh", None)
-    find = _mesh_of_file(mp, model_file) if model_file or not inside else _mesh_inside(inside)
+    bundle = given_file(model_file, "--mesh_model")
+    if not bundle and not mediapipe_faces.is_complete():
+        with loading(str(attention_mesh.MESH)):
+            return attention_mesh.mesh_finder()
+    found = mediapipe_faces.mesh_of_bundle(bundle) if bundle else mediapipe_faces.mesh_inside()
 
     def mesh(image: np.ndarray) -> np.ndarray | None:
-        with quiet(stdout=False):  # each call may print warnings that only concern MediaPipe
-            found = find(image)
-        if not found:
+        points = found(image)
+        if points is None:
             return None
         height, width = image.shape[:2]
-        points = np.array([(p.x, p.y, p.z) for p in found[0]], np.float32)
         return points * np.array([width, height, width], np.float32)
 
     return mesh
-
-
-def _mesh_inside(module: Any) -> Callable[[np.ndarray], list[Any]]:
-    with quiet(stdout=False):
-        graph = module.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
-        graph.process(np.zeros((192, 192, 3), np.uint8))
-
-    def find(image: np.ndarray) -> list[Any]:
-        found = graph.process(image).multi_face_landmarks
-        return [face.landmark for face in found or []]
-
-    return find
-
-
-def _mesh_of_file(mp: Any, model_file: str | None) -> Callable[[np.ndarray], list[Any]]:
-    model = model_path(model_file, LANDMARKER, "--mesh_model")
-    options = mp.tasks.vision.FaceLandmarkerOptions(
-        base_options=mp.tasks.BaseOptions(model_asset_path=model), num_faces=1
-    )
-    with loading(model):
-        landmarker = mp.tasks.vision.FaceLandmarker.create_from_options(options)
-    return lambda image: landmarker.detect(_image(mp, image)).face_landmarks
 
 
 FACE_DETECTORS: dict[str, Callable[[str | None], Detector]] = {

@@ -202,8 +202,8 @@ def load(
 
     Args:
         run_folder: what ``train --run`` wrote, or the name of a model.
-        face_model: face detector's model file, where it has none inside.
-        mesh_model: face mesh's model file, where MediaPipe has none inside.
+        face_model: face detector's model file, in place of its own.
+        mesh_model: bundle of MediaPipe's FaceLandmarker, in place of the mesh.
         abstain_below: the emotion is ``unsure`` where no probability reaches this.
         adapt: folder or files: unlabelled recordings of the same speaker or room.
         speech_check: leave out the audio of these recordings in which no speech is found.
@@ -231,8 +231,8 @@ def load(
 
     face_detection.single_thread()
     model = ensemble.model_of(run)
-    reader = decoded.Reader(run.config.features, face_model)
-    assembler = examples.Assembler(run.config.features, mesh_model)
+    reader = decoded.Reader(run.config.features, face_model, modalities=run.modalities)
+    assembler = examples.Assembler(run.config.features, mesh_model, modalities=run.modalities)
     own = adapting.adapter(run, model)
     made = Predictor(
         run,

@@ -22,23 +22,11 @@ from emorec_tf.storage.quiet import quiet
 DOWNLOAD_SECONDS = 60  # without a byte, then the download fails
 
 # File name, public URL, sha256 or as much of it as the publisher gives.
-BLAZEFACE = (
-    "blaze_face_short_range.tflite",
-    "https://storage.googleapis.com/mediapipe-models/face_detector/blaze_face_short_range/"
-    "float16/1/blaze_face_short_range.tflite",
-    "b4578f35940bf5a1a655214a1cce5cab13eba73c1297cd78e1a04c2380b0152f",
-)
 YUNET = (
     "face_detection_yunet_2023mar.onnx",
     "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/"
     "face_detection_yunet_2023mar.onnx",
     "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
-)
-LANDMARKER = (
-    "face_landmarker.task",
-    "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
-    "face_landmarker.task",
-    "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
 )
 
 
@@ -50,10 +38,9 @@ def model_path(
     Raises:
         SetupError: the user's file is missing, or the known one cannot be downloaded.
     """
-    if model_file:
-        if not Path(model_file).is_file():
-            raise SetupError(f"{model_file}: no such file; {option} needs a model file")
-        return model_file
+    given = given_file(model_file, option)
+    if given:
+        return given
     name, address, sha256 = known
     path = cache_folder("models", name)
     if not is_whole(path, sha256):
@@ -62,6 +49,17 @@ def model_path(
         except UserError as error:
             raise SetupError(f"{error}; download it elsewhere and pass {option} FILE") from error
     return str(path)
+
+
+def given_file(model_file: str | None, option: str = "--face_model") -> str | None:
+    """The user's model file, where one is given.
+
+    Raises:
+        SetupError: it is missing.
+    """
+    if model_file and not Path(model_file).is_file():
+        raise SetupError(f"{model_file}: no such file; {option} needs a model file")
+    return model_file or None
 
 
 def fetch(url: str, sha256: str, path: Path) -> None:

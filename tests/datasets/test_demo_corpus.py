@@ -21,6 +21,7 @@ from emorec_tf.datasets.demo.demo_corpus import (
     build,
 )
 from emorec_tf.errors import UserError
+from emorec_tf.features import face_detection
 
 TINY: dict[str, Any] = {"actors": 1, "takes": 1, "emotions": ("sad",), "workers": 1}
 
@@ -88,25 +89,12 @@ def test_every_clip_has_the_stated_video_and_audio_format(corpus: Path) -> None:
 
 
 def test_mediapipe_finds_the_faces(corpus: Path) -> None:
-    mediapipe = pytest.importorskip("mediapipe")
-    model = Path(mediapipe.__file__).parent.joinpath(
-        "modules/face_detection/face_detection_short_range.tflite"
-    )
-    if not model.exists():
-        pytest.skip("this MediaPipe's wheel carries no face detector")
-    from mediapipe.tasks.python import BaseOptions, vision
-
-    options = vision.FaceDetectorOptions(base_options=BaseOptions(model_asset_path=str(model)))
+    detect = face_detection.mediapipe(None)
     found = []
-    with vision.FaceDetector.create_from_options(options) as detector:
-        for row in rows_of(corpus):
-            with av.open(str(corpus / row["path"])) as container:
-                for frame in list(container.decode(video=0))[::3]:
-                    image = mediapipe.Image(
-                        image_format=mediapipe.ImageFormat.SRGB,
-                        data=frame.to_ndarray(format="rgb24"),
-                    )
-                    found.append(len(detector.detect(image).detections) == 1)
+    for row in rows_of(corpus):
+        with av.open(str(corpus / row["path"])) as container:
+            for frame in list(container.decode(video=0))[::3]:
+                found.append(len(detect(frame.to_ndarray(format="rgb24"))) == 1)
     assert len(found) > 100
     assert np.mean(found) >= 0.97
 

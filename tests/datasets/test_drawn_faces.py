@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from emorec_tf.datasets.demo.drawn_faces import Expression, Face, Image, Pose, backdrop, draw, mix
 from emorec_tf.datasets.demo.takes import EXPRESSIONS, face_of
+from emorec_tf.features import face_detection
 
 POSES = (Pose(), Pose(5, 2.5, 3), Pose(-5, -2.5, -3))
 
@@ -57,21 +56,11 @@ def test_mix_is_linear() -> None:
 
 
 def test_mediapipe_finds_every_actor_in_every_expression_and_pose(faces: list[Face]) -> None:
-    mediapipe = pytest.importorskip("mediapipe")
-    model = Path(mediapipe.__file__).parent.joinpath(
-        "modules/face_detection/face_detection_short_range.tflite"
-    )
-    if not model.exists():
-        pytest.skip("this MediaPipe's wheel carries no face detector")
-    from mediapipe.tasks.python import BaseOptions, vision
-
-    options = vision.FaceDetectorOptions(base_options=BaseOptions(model_asset_path=str(model)))
-    found = []
-    with vision.FaceDetector.create_from_options(options) as detector:
-        for face in faces:
-            for expression in EXPRESSIONS.values():
-                for pose in POSES:
-                    shot = drawn(face, expression, pose)
-                    image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=shot)
-                    found.append(len(detector.detect(image).detections) == 1)
+    detect = face_detection.mediapipe(None)
+    found = [
+        len(detect(drawn(face, expression, pose))) == 1
+        for face in faces
+        for expression in EXPRESSIONS.values()
+        for pose in POSES
+    ]
     assert np.mean(found) >= 0.97

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,7 @@ from emorec_tf.features import examples, face_detection
 from emorec_tf.features.decode_cache import Cache
 from emorec_tf.features.mesh_points import LEFT_EYE_CORNERS, RIGHT_EYE_CORNERS
 from emorec_tf.media import decode
-from emorec_tf.storage import downloads
 
-MESH = importlib.util.find_spec("mediapipe") is not None and hasattr(
-    downloads.import_mediapipe(), "solutions"
-)
 FEATURES = FeaturesConfig(
     clip_seconds=1.5,
     face_frames=3,
@@ -84,7 +79,7 @@ def test_a_cache_changes_no_byte(
     demo_clips: Path, tmp_path: Path, sampling: Any, channels: Any
 ) -> None:
     video = min((demo_clips / "clips").glob("*.mp4"))
-    features = replace(FEATURES, face_sampling=sampling, face_channels=channels, face_mesh=MESH)
+    features = replace(FEATURES, face_sampling=sampling, face_channels=channels, face_mesh=True)
     cache = Cache(tmp_path, 10**9)
     without, found = examples.maker(features)(clip_of(video))
     for _ in ("cold", "warm"):
@@ -93,13 +88,11 @@ def test_a_cache_changes_no_byte(
         for name, array in without.items():
             np.testing.assert_array_equal(example[name], array)
     assert without["face_mask"].sum() == 3
-    if MESH:
-        points = without["mesh"][0]
-        assert without["mesh_mask"].all()
-        assert 0 < points[..., 0].min() < points[..., 0].max() < 320
+    points = without["mesh"][0]
+    assert without["mesh_mask"].all()
+    assert 0 < points[..., 0].min() < points[..., 0].max() < 320
 
 
-@pytest.mark.skipif(not MESH, reason="no face mesh inside this MediaPipe")
 @pytest.mark.parametrize("keep_mesh", [False, True])
 def test_the_mesh_of_a_crop_has_its_eyes_in_their_places(keep_mesh: bool, demo_clips: Path) -> None:
     video = sorted((demo_clips / "clips").glob("*.mp4"))[0]

@@ -115,12 +115,7 @@ def check_drawn(found: list[Face]) -> None:
         np.testing.assert_allclose([face.left_eye, face.right_eye], EYES, atol=10)
 
 
-@needs_mediapipe
 def test_mediapipe_finds_a_drawn_face_and_nothing_on_grey() -> None:
-    inside = downloads.import_mediapipe().__file__
-    model = Path(inside).parent / "modules/face_detection/face_detection_short_range.tflite"
-    if not model.is_file():
-        pytest.skip("this MediaPipe carries no model")
     detect = face_detection.FACE_DETECTORS["mediapipe"](None)
     check_drawn(detect(drawn_face()))
     assert detect(np.full((120, 160, 3), 128, np.uint8)) == []
@@ -148,10 +143,6 @@ def test_dlib_finds_a_drawn_face_at_any_size() -> None:
 
 @pytest.fixture(scope="module")
 def mesh() -> face_detection.Mesh:
-    if importlib.util.find_spec("mediapipe") is None:
-        pytest.skip("no MediaPipe")
-    if not hasattr(downloads.import_mediapipe(), "solutions"):
-        pytest.skip("this MediaPipe carries no mesh model")
     return face_detection.face_mesh()
 
 
@@ -211,8 +202,6 @@ def test_known_models_come_from_the_cache_or_explain_how_to_get_them(
 
 @pytest.mark.parametrize("detector", ["mediapipe", "yunet"])
 def test_wrong_model_files(tmp_path: Path, detector: str) -> None:
-    if detector == "mediapipe" and importlib.util.find_spec("mediapipe") is None:
-        pytest.skip("no MediaPipe")
     with pytest.raises(SetupError, match="no such file"):
         face_detection.FACE_DETECTORS[detector](str(tmp_path / "none.onnx"))
     wrong = tmp_path / "wrong.onnx"
@@ -238,9 +227,8 @@ def test_loading_is_quiet_and_leaves_tensorflow_out(tmp_path: Path) -> None:
         "assert 'tensorflow' not in sys.modules\n"
         "assert 'tensorflow.tools.docs' not in sys.modules\n"
         "image = numpy.load(sys.argv[1])\n"
-        "if hasattr(mp, 'solutions'):\n"
-        "    assert faces.mediapipe(None)(image)\n"
-        "    assert faces.face_mesh()(image) is not None\n"
+        "assert faces.mediapipe(None)(image)\n"
+        "assert faces.face_mesh()(image) is not None\n"
     )
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, str(tmp_path / "face.npy")],

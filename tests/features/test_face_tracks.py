@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import cv2
@@ -13,7 +12,6 @@ from drawn_frames import EYES, drawn_face, gradients
 from emorec_tf.features import face_detection, face_tracks
 from emorec_tf.features.face_detection import Face
 from emorec_tf.features.face_tracks import REGION_PIXELS, region_of, track_frame
-from emorec_tf.storage import downloads
 
 
 def test_a_region_is_the_square_of_two_boxes_around_the_face() -> None:
@@ -106,10 +104,6 @@ def test_a_track_follows_the_face_and_comes_back_from_arrays() -> None:
 
 
 def test_mesh_of_a_small_face_fits_its_eyes() -> None:
-    if importlib.util.find_spec("mediapipe") is None:
-        pytest.skip("no MediaPipe")
-    if not hasattr(downloads.import_mediapipe(), "solutions"):
-        pytest.skip("this MediaPipe carries no mesh model")
     mesh = face_detection.face_mesh()
     image = np.full((720, 1280, 3), 205, np.uint8)
     image[400:460, 900:980] = cv2.resize(drawn_face(), (80, 60), interpolation=cv2.INTER_AREA)

@@ -77,7 +77,6 @@ def test_dlibs_points_are_mirrored_as_dlib_counts_them():
 
 @pytest.mark.data(CLIP)
 def test_points_on_a_real_face():
-    pytest.importorskip("mediapipe.python.solutions.face_mesh", reason="no mesh inside MediaPipe")
     from emorec_tf.features import face_detection
     from emorec_tf.media import decode
 
