@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from emorec_tf.config import choices
+from emorec_tf.config.class_names import listing
 from emorec_tf.config.config import Config, read_yaml, section_of
 from emorec_tf.config.fields import check
 from emorec_tf.datasets import corpora
@@ -177,7 +178,7 @@ def _check_own_clips(experiment: Experiment) -> None:
         names = ", ".join(sorted(missing))
         raise UserError(
             f"no training clip is {names}; change the split, or leave it out: --label_map "
-            f"{','.join(f'{name}=' for name in sorted(missing))}"
+            f"{listing([f'{name}=' for name in sorted(missing)])}"
         )
     _check_modalities(experiment)
     batch_size = experiment.settings.train.batch_size
@@ -211,10 +212,11 @@ def _check_inner_corpora(experiment: Experiment) -> None:
         )
     for left in own:
         others = set().union(*(classes for corpus, classes in own.items() if corpus != left))
-        if alone := ", ".join(sorted(own[left] - others)):
+        if alone := sorted(own[left] - others):
             raise UserError(
-                f"inner_folds corpora: no corpus but {left} has {alone}, so none is left to learn "
-                f"it from; leave it out by --label_map {alone.split(',')[0]}=, or give a number"
+                f"inner_folds corpora: no corpus but {left} has {', '.join(alone)}, so none is "
+                f"left to learn it from; leave it out by --label_map {listing([f'{alone[0]}='])}, "
+                "or give a number"
             )
 
 
