@@ -18,6 +18,7 @@ MANY_SCRIPTS = (
     "Hiragino", "PingFang", "Yu Gothic", "Meiryo", "MS Gothic", "Microsoft YaHei", "SimHei",
     "Malgun", "Nanum", "Apple SD Gothic", "Arial Unicode", "Nirmala", "Segoe UI", "Unifont",
 )  # fmt: skip
+SHOWN = 12  # characters in a note
 FIRST = "DejaVu Sans"  # comes with Matplotlib
 _LOG = logging.getLogger(__name__)
 
@@ -38,13 +39,17 @@ def legible(figure: Figure) -> Iterator[None]:
             text.set_fontfamily([FIRST, *_others()])
             missing |= {c for c in lacking if all(_lacking(c, name) for name in _others())}
     if missing:
-        _LOG.warning(
-            "no installed font has %s: the figure shows boxes; install one, such as Noto Sans CJK",
-            "".join(sorted(missing)[:12]),
-        )
+        _note("".join(sorted(missing)[:SHOWN]))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
+
+
+@functools.cache  # once, not at every epoch
+def _note(missing: str) -> None:
+    _LOG.warning(
+        "no installed font has %s: figures show boxes; install one, such as Noto Sans CJK", missing
+    )
 
 
 @functools.cache
