@@ -80,7 +80,7 @@ def listed(text: str) -> list[str]:
         UserError: quotes that are not closed.
     """
     try:
-        row = next(csv.reader([text], skipinitialspace=True, strict=True), [])
+        row = next(csv.reader([text.strip()], skipinitialspace=True, strict=True), [])
     except csv.Error as error:
         raise UserError(
             f'{text}: quotes that do not fit; write a name with a comma as "a, b" in a list'

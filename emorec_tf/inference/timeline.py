@@ -218,8 +218,8 @@ def stack(axes: Axes, cells: Sequence[Cell]) -> None:
     for name in cells[0]["probabilities"]:
         shares = [cell["probabilities"][name] for cell in cells]
         high = low + np.array([*shares, shares[-1]])
-        shown_as = {"color": colours[name], "alpha": 0.75, "linewidth": 0}
-        axes.fill_between(edges, low, high, step="post", **shown_as)
+        colour = colours[name]
+        axes.fill_between(edges, low, high, step="post", color=colour, alpha=0.75, linewidth=0)
         low = high
 
 
