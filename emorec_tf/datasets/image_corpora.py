@@ -21,7 +21,7 @@ from emorec_tf.datasets.corpus import Reading
 from emorec_tf.datasets.discovery import files_below, is_image, join, log_left_out
 from emorec_tf.datasets.emotion_names import emotion_named
 from emorec_tf.datasets.own_labels import label_at, with_classes
-from emorec_tf.datasets.speakers import looks_like_split
+from emorec_tf.datasets.speakers import looks_like_split, subset_named
 from emorec_tf.errors import UserError
 from emorec_tf.storage.cache_dir import cache_folder
 from emorec_tf.storage.paths import Remote, place
@@ -124,7 +124,7 @@ def _label(folder: str, where: str, own: Reading | None) -> str:
 
 def _parts(images: Sequence[str]) -> dict[str, str]:
     """Return {path: subset}, by the folder above that of the class, else by hash."""
-    named = {path: PART_NAMES.get(_folder_above(path), "") for path in images}
+    named = {path: _part_named(_folder_above(path)) for path in images}
     without = [path for path, part in named.items() if not part]
     if without and len(without) < len(images):
         raise UserError(
@@ -146,7 +146,21 @@ def _parts(images: Sequence[str]) -> dict[str, str]:
 
 def _folder_above(path: str) -> str:
     names = path.split("/")
-    return names[-3].lower() if len(names) > 2 else ""
+    return names[-3] if len(names) > 2 else ""
+
+
+def _part_named(folder: str) -> str:
+    """Subset that a folder is, "" for another folder.
+
+    Raises:
+        UserError: it is a subset, but it is not known which one.
+    """
+    part = PART_NAMES.get(folder.lower()) or subset_named(folder)
+    if not part and looks_like_split(folder):
+        raise UserError(
+            f"{folder} looks like a subset of a split; call it train, validation or test"
+        )
+    return part
 
 
 def _number(path: str) -> int:

@@ -23,7 +23,7 @@ from emorec_tf.datasets.discovery import (
 )
 from emorec_tf.datasets.emotion_names import is_emotion
 from emorec_tf.datasets.own_labels import Found, label_at, with_classes
-from emorec_tf.datasets.speakers import looks_like_split
+from emorec_tf.datasets.speakers import check_people, looks_like_split
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import Remote, place
 
@@ -99,6 +99,7 @@ def _clips_in(file: Path, reading: Reading, beside: str = "") -> Iterator[Found]
         number: _row(file, f"{file} row {number}", values, table.delimiter)
         for number, values in table.records(_COLUMNS, _RENAMED).items()
     }
+    check_people((row.values["speaker"] for row in rows.values()), str(file))
     absent = [number for number, row in rows.items() if not row.there]
     if absent and not reading.allow_missing:
         first = rows[absent[0]]
@@ -186,7 +187,8 @@ def _from_names(reading: Reading, parts: Sequence[str], people: Collection[str])
     if len(parts) < 2:
         raise UserError(f"{where}: emotion or speaker are not in the path; use {_FORMS}")
     above = parts[-3] if len(parts) > 2 else ""
-    if not is_emotion(parts[-2]) and is_emotion(above) and above not in people:
+    looks_wrong = not looks_like_split(parts[-2]) and not is_emotion(parts[-2])
+    if looks_wrong and is_emotion(above) and above not in people:
         raise UserError(
             f"{where}: the folders are <emotion>/<speaker>/; change them to <speaker>/<emotion>/, "
             "or give a labels.csv"

@@ -260,12 +260,13 @@ def test_ignored_files_are_counted(make, caplog):
     source = make(
         "03a01Fa.wav", "holiday.mp4", "03a01Fa.TextGrid", "03a01Na.TextGrid", "readme.txt"
     )
-    make(".03a01Na.wav", "__MACOSX/x.wav")
+    make(".03a01Na.wav", "__MACOSX/x.wav", "._03a01Fa.wav", "more/.DS_Store")
     with caplog.at_level(logging.WARNING):
         assert len(clips("emodb", source)) == 1
     assert caplog.messages == [
+        f"skipped 3 leftovers of macOS below {source}, such as ._03a01Fa.wav",
         "left out 3 files not named like emodb's: 2 .textgrid (such as 03a01Fa.TextGrid), 1 .mp4 "
-        "(such as holiday.mp4)"
+        "(such as holiday.mp4)",
     ]
 
 

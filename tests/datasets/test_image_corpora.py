@@ -153,3 +153,17 @@ def test_people_are_identified_in_all_other_corpora() -> None:
     unidentified = {name for name in DATASETS if parts_of(name)}
     assert unidentified == {"fer2013", "image_folder", "face_folder"}
     assert parts_of("ravdess+fer2013") == ()
+
+
+def test_folders_that_are_subsets_by_other_names(tmp_path: Path) -> None:
+    for folder in ("Train_AFEW", "Val_AFEW", "Test_AFEW"):
+        draw(tmp_path / folder / "puzzled", 1)
+    found = clips("image_folder", str(tmp_path))
+    assert [(c.clip_id.split("/")[0], c.speaker) for c in found] == [
+        ("Test_AFEW", "test"),
+        ("Train_AFEW", "train"),
+        ("Val_AFEW", "validation"),
+    ]
+    draw(tmp_path / "fold1" / "puzzled", 1)
+    message = "fold1 looks like a subset of a split; call it train, validation or test"
+    assert message in refused("image_folder", tmp_path)
