@@ -92,6 +92,7 @@ def prepare(
     face_model: str | None = None,
     mesh_model: str | None = None,
     overwrite: bool = False,
+    columns: str | None = None,
     **settings: Any,
 ) -> Records:
     """Decode a corpus once: audio features and face crops of every clip, as TFRecords.
@@ -110,6 +111,7 @@ def prepare(
         face_model: face detector's model file, in place of its own.
         mesh_model: bundle of MediaPipe's FaceLandmarker, in place of the mesh.
         overwrite: replace records that were made from other clips or settings.
+        columns: names in a table of own clips: ``"emotion=label,speaker=subject"``.
         settings: single settings, such as ``face_frames=5`` or ``classes="7"``.
 
     Raises:
@@ -133,6 +135,7 @@ def prepare(
         "face_model": face_model,
         "mesh_model": mesh_model,
         "overwrite": overwrite,
+        "columns": columns,
         **{key: given[key] for key in _CLIPS if key in given},
         **({} if workers is None else {"workers": workers}),
     }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from emorec_tf.cli import guarded, parse_options
-from emorec_tf.config.clip import EMOTIONS, corpus_of
+from emorec_tf.config.clip import corpus_of
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.fields import option
 from emorec_tf.datasets import corpora
@@ -85,7 +85,7 @@ def print_table(rows: Sequence[dict[str, str]], options: PrepareOptions) -> None
         ("clips", f"{len(ok)}{whole}"),
         ("hours", f"{hours:.2f}"),
         ("speakers", str(len({r["speaker"] for r in ok}))),
-        ("classes", ", ".join(f"{e} {counts[e]}" for e in EMOTIONS if counts[e])),
+        ("classes", ", ".join(f"{e} {counts[e]}" for e in class_names(counts))),
         ("audio", f"{sum(int(r['audio_present']) for r in ok)} clips"),
         ("faces found", f"{found} of {frames} frames{share}"),
         ("clips without a face", str(sum(r["faces_found"] == "0" for r in ok))),

@@ -44,7 +44,7 @@ def datasets() -> list[str]:
     for name, corpus in DATASETS.items():
         counts = [f"{n:,}" if n else "any" for n in (corpus.clip_count, corpus.speaker_count)]
         counts[1] = "not identified" if corpus.parts else counts[1]
-        classes = ", ".join(corpus.emotions)
+        classes = ", ".join(corpus.emotions) or "any"
         rows.append((f"`{name}`", *counts, classes, corpus.label_meaning, corpus.licence))
     sources = [
         (f"`{name}`", corpus.title, corpus.homepage, f"`{corpus.example}`", corpus.citation)

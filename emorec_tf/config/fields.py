@@ -12,13 +12,17 @@ from emorec_tf.errors import UserError
 # Help of the flags that several commands have.
 CHANNEL = "which clips, of a corpus that has several channels (ravdess): speech, song, or all"
 CLASSES = (
-    "8, 7 (calm merged into neutral), a comma list of emotions, or, of several corpora, shared "
+    "8, 7 (calm merged into neutral), a comma list of classes, or, of several corpora, shared "
     "(those that all have) or union (those that any has) (default: all in the corpus; of several "
     "corpora, shared)"
 )
 LABEL_MAP = (
     "labels that become others, and labels that are left out: calm=neutral,boredom= (default: "
     "labels stay)"
+)
+COLUMNS = (
+    "names that the columns of a table of own clips have there: emotion=label,speaker=subject "
+    "(default: path, emotion, speaker, session, activation, valence, start, end)"
 )
 ROBUSTNESS = (
     "score the test clips corrupted, too (no face, noise, telephone, ...); without it, there is no "

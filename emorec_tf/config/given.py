@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from emorec_tf.config.class_names import listing
 from emorec_tf.config.config import SECTIONS, Config, flat, read_yaml, renamed, section_of
 from emorec_tf.config.fields import nearest
 from emorec_tf.config.flags import checked
@@ -55,11 +56,12 @@ def _typed(values: Mapping[str, Any], file: str | Path | None) -> dict[str, Any]
     for name in values:
         if section_of(str(name)) is None:
             raise UserError(f"unknown setting {name!r}; {nearest(str(name), flat(Config()))}")
-    plain = {name: _plain(value) for name, value in values.items()}
+    plain = {name: _plain(value, name) for name, value in values.items()}
     return checked(plain, file, *SECTIONS.values())
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, name: str) -> Any:
     if isinstance(value, (list, tuple)):
-        return ",".join(str(part) for part in value)
+        parts = [str(part) for part in value]
+        return listing(parts) if name == "classes" else ",".join(parts)
     return str(value) if isinstance(value, Path) else value

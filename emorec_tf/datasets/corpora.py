@@ -15,7 +15,7 @@ from emorec_tf.datasets.corpus import Corpus, clip_named
 from emorec_tf.datasets.label_files import crema_d_labels, msp_improv_labels, nemo_people
 from emorec_tf.datasets.labels import class_names, merge_classes
 from emorec_tf.datasets.listing import Selection
-from emorec_tf.datasets.own_clips import read_folder
+from emorec_tf.datasets.own_clips import COLUMNS, read_folder
 
 __all__ = ["DATASETS", "Corpus", "class_names", "clip_from_path", "clips", "merge_classes"]
 
@@ -246,7 +246,7 @@ DATASETS: dict[str, Corpus] = {
         use="own",
         citation="none",
         label_meaning="whatever you meant by it; people are not identified",
-        emotions=EMOTIONS,
+        emotions=(),
         example="train/happy/image1.jpg",
         parts=image_corpora.PARTS,
         read=image_corpora.read_images,
@@ -258,7 +258,7 @@ DATASETS: dict[str, Corpus] = {
         use="own",
         citation="none",
         label_meaning="whatever you meant by it; people are not identified",
-        emotions=EMOTIONS,
+        emotions=(),
         example="train/happy/face1.jpg",
         bookkeeping=("framing",),
         parts=image_corpora.PARTS,
@@ -271,9 +271,10 @@ DATASETS: dict[str, Corpus] = {
         use="own",
         citation="none",
         label_meaning="whatever you meant by it",
-        emotions=EMOTIONS,
+        emotions=(),
         example="anna/happy/clip1.mp4",
         read=read_folder,
+        columns=COLUMNS,
     ),
     "demo": Corpus(
         title="demo corpus, drawn and synthesised by this package",

@@ -9,12 +9,36 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from emorec_tf.config.clip import Clip
+from emorec_tf.config import label_map as label_maps
+from emorec_tf.config.class_names import form
+from emorec_tf.config.clip import EMOTIONS, Clip
 from emorec_tf.datasets.discovery import files_below, is_media, log_left_out, suffix_of, usable
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import place
 
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a corpus is read from, and how.
+
+    Attributes:
+        source: its folder, or its table.
+        allow_missing: keep clips whose file is not there.
+        label_map: see ``label_map.parse``; labels that it names stand for nothing else.
+        columns: {column that a table needs: its name there}.
+    """
+
+    source: str
+    allow_missing: bool = False
+    label_map: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """Forms of the labels that the label map names."""
+        return frozenset(label_maps.rules(self.label_map))
 
 
 @dataclass(frozen=True)
@@ -26,7 +50,7 @@ class Corpus:
     licence: str
     citation: str
     label_meaning: str
-    emotions: tuple[str, ...]  # in the order of EMOTIONS
+    emotions: tuple[str, ...]  # in the order of EMOTIONS; (): any label is a class
     example: str  # a path below the source
     # what its licence lets others do with weights trained on it, one of ``terms.USES``; whoever
     # does not say, says the strictest
@@ -55,8 +79,8 @@ class Corpus:
     parts: tuple[str, ...] = ()
     # (clips, source, label) -> clips: adds what is not in the names, leaves out with a log line
     finish: Callable[[list[Clip], str, str], list[Clip]] | None = None
-    # (source, whether files may be missing) -> clips
-    read: Callable[[str, bool], list[Clip]] | None = None
+    read: Callable[[Reading], list[Clip]] | None = None
+    columns: tuple[str, ...] = ()  # of its own table, which may have other names there
 
 
 def matched(corpus: Corpus, stem: str) -> dict[str, str] | None:
@@ -172,3 +196,22 @@ def named_like(corpora: Mapping[str, Corpus], source: str) -> str:
             if matched(corpus, stem):
                 return f"; {path} is named like a file of {name}: is it --dataset {name}?"
     return ""
+
+
+def check_own(corpora: Mapping[str, Corpus], clips: Iterable[Clip]) -> None:
+    """Refuse files of a published corpus whose folders would be taken for labels.
+
+    Raises:
+        UserError: naming the first such file, its folder and the corpus.
+    """
+    for clip in clips:
+        path = PurePosixPath(clip.video or clip.audio or "")
+        folder = path.parent.name
+        if clip.emotion in EMOTIONS or form(folder) != form(clip.emotion):
+            continue
+        for name, corpus in corpora.items():
+            if matched(corpus, path.with_suffix("").as_posix()):
+                raise UserError(
+                    f"{path}: is {folder} an emotion? the file is named like one of {name}; is it "
+                    f"--dataset {name}? own labels of such files go into a labels.csv"
+                )

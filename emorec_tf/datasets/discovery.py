@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import os
 from collections import defaultdict, deque
@@ -35,6 +36,7 @@ MEDIA_SUFFIXES = frozenset(AUDIO_SUFFIXES + VIDEO_SUFFIXES)
 TABLE_SUFFIXES = (".csv", ".txt")
 NOTE_SUFFIXES = (".tsv", ".json", ".md", ".yaml", ".yml")
 ARCHIVE_SUFFIXES = frozenset((".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz"))
+OF_MACOS = ("._", ".DS_Store", "__MACOSX")
 SHOWN = 6  # endings in a line
 _LOG = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ def files_below(source: str) -> list[str]:
     """Return the paths (relative, with "/", sorted) of all files below ``source``.
 
     Links to folders are followed, each folder is read once. Hidden files and folders, and the
-    "__MACOSX" copies of unpacked archives, are skipped.
+    "__MACOSX" copies of unpacked archives, are skipped; what macOS left is counted in a log line.
 
     Raises:
         UserError: If ``source`` is not a folder, or a folder below it cannot be listed.
@@ -63,7 +65,7 @@ def _local_files_below(source: str) -> Iterator[str]:
     root = os.path.realpath(source)
     seen: set[str] = set()
     folders, links = deque([""]), deque[str]()  # links later: a folder is named by its own path
-    again = []
+    again, of_macos = [], []
     while folders or links:
         prefix = (folders or links).popleft()
         folder = Path(source, prefix)
@@ -74,15 +76,24 @@ def _local_files_below(source: str) -> Iterator[str]:
         seen.add(real)
         for entry in _listed(folder):
             if entry.name[0] == "." or entry.name == "__MACOSX":
+                if entry.name.startswith(OF_MACOS):
+                    of_macos.append(prefix + entry.name)
                 continue
             if not _is_folder(entry):
                 yield prefix + entry.name
             else:
                 (links if entry.is_symlink() else folders).append(f"{prefix}{entry.name}/")
+    if of_macos:
+        _note_macos(source, len(of_macos), min(of_macos))
     if again:
         _LOG.warning(
             "left out %d links to folders that are read already, such as %s", len(again), again[0]
         )
+
+
+@functools.cache  # once, however often a folder is searched
+def _note_macos(source: str, count: int, first: str) -> None:
+    _LOG.warning("skipped %d leftovers of macOS below %s, such as %s", count, source, first)
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:

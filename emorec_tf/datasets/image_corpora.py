@@ -17,8 +17,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from emorec_tf.config.clip import Clip
+from emorec_tf.datasets.corpus import Reading
 from emorec_tf.datasets.discovery import files_below, is_image, join, log_left_out
-from emorec_tf.datasets.label_files import emotion_named
+from emorec_tf.datasets.emotion_names import emotion_named
+from emorec_tf.datasets.own_labels import label_at, with_classes
+from emorec_tf.datasets.speakers import looks_like_split, subset_named
 from emorec_tf.errors import UserError
 from emorec_tf.storage.cache_dir import cache_folder
 from emorec_tf.storage.paths import Remote, place
@@ -44,33 +47,31 @@ _DAMAGE = (ValueError, LookupError, AttributeError, TypeError, OverflowError, cs
 _LOG = logging.getLogger(__name__)
 
 
-def read_images(source: str, allow_missing: bool = False) -> list[Clip]:
+def read_images(reading: Reading) -> list[Clip]:
     """Read images in folders by class, whose faces are to be detected.
 
     Raises:
-        UserError: no images, an unknown class, or folders of another form.
+        UserError: no images, or folders of another form.
     """
-    del allow_missing  # what is listed is there
-    return _by_folders(source, {})
+    return _by_folders(reading.source, {}, reading)
 
 
-def read_faces(source: str, allow_missing: bool = False) -> list[Clip]:
+def read_faces(reading: Reading) -> list[Clip]:
     """Read images in folders by class, each of which is a face that is cut out already.
 
     Raises:
-        UserError: no images, an unknown class, or folders of another form.
+        UserError: no images, or folders of another form.
     """
-    del allow_missing
-    return _by_folders(source, CROPPED)
+    return _by_folders(reading.source, CROPPED, reading)
 
 
-def read_fer2013(source: str, allow_missing: bool = False) -> list[Clip]:
+def read_fer2013(reading: Reading) -> list[Clip]:
     """Read FER-2013 by its folders, or by its CSV, whose images are first written to the cache.
 
     Raises:
         UserError: neither is there, or a damaged row.
     """
-    del allow_missing
+    source = reading.source
     root = place(source)
     tables = [root]
     if root.is_dir():
@@ -82,10 +83,13 @@ def read_fer2013(source: str, allow_missing: bool = False) -> list[Clip]:
         if isinstance(tables[0], Remote):
             raise UserError(f"{tables[0]}: give a copy of the CSV on this machine")
         return _by_folders(str(unpacked(tables[0])), CROPPED)
-    return _by_folders(source, CROPPED, FER_FORMS)
+    return _by_folders(source, CROPPED, forms=FER_FORMS)
 
 
-def _by_folders(source: str, traits: Mapping[str, str], forms: str = FORMS) -> list[Clip]:
+def _by_folders(
+    source: str, traits: Mapping[str, str], own: Reading | None = None, forms: str = FORMS
+) -> list[Clip]:
+    """Read images in folders by class; where ``own`` says how, any folder is a class."""
     files = files_below(source)
     images = [path for path in files if is_image(path)]
     if not images:
@@ -100,19 +104,27 @@ def _by_folders(source: str, traits: Mapping[str, str], forms: str = FORMS) -> l
         clip = Clip(
             clip_id=PurePosixPath(path).with_suffix("").as_posix(),
             speaker=part_of[path],
-            emotion=emotion_named(names[-2], where),
+            emotion=_label(names[-2], where, own),
             traits=dict(traits),
         )
         found.append((clip, where, ""))
     counts = Counter(part_of.values())
     listed = ", ".join(f"{part} {counts[part]}" for part in PARTS)
     _LOG.warning("people are not identified; in place of speakers there are %s images", listed)
-    return join(found)
+    return join(with_classes(found, own.declared) if own else found)
+
+
+def _label(folder: str, where: str, own: Reading | None) -> str:
+    if own is None:
+        return emotion_named(folder, where)
+    if looks_like_split(folder):
+        raise UserError(f"{where}: {folder} looks like a split, not an emotion; use {FORMS}")
+    return label_at(folder, where, own.declared)
 
 
 def _parts(images: Sequence[str]) -> dict[str, str]:
     """Return {path: subset}, by the folder above that of the class, else by hash."""
-    named = {path: PART_NAMES.get(_folder_above(path), "") for path in images}
+    named = {path: _part_named(_folder_above(path)) for path in images}
     without = [path for path, part in named.items() if not part]
     if without and len(without) < len(images):
         raise UserError(
@@ -134,7 +146,21 @@ def _parts(images: Sequence[str]) -> dict[str, str]:
 
 def _folder_above(path: str) -> str:
     names = path.split("/")
-    return names[-3].lower() if len(names) > 2 else ""
+    return names[-3] if len(names) > 2 else ""
+
+
+def _part_named(folder: str) -> str:
+    """Subset that a folder is, "" for another folder.
+
+    Raises:
+        UserError: it is a subset, but it is not known which one.
+    """
+    part = PART_NAMES.get(folder.lower()) or subset_named(folder)
+    if not part and looks_like_split(folder):
+        raise UserError(
+            f"{folder} looks like a subset of a split; call it train, validation or test"
+        )
+    return part
 
 
 def _number(path: str) -> int:

@@ -1,4 +1,4 @@
-"""Corpora with label files (CREMA-D, MSP-IMPROV, nEMO); names that emotions have in files."""
+"""Corpora with label files: CREMA-D, MSP-IMPROV, nEMO."""
 
 from __future__ import annotations
 
@@ -8,28 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from emorec_tf.config.clip import EMOTIONS, Clip
-from emorec_tf.config.fields import nearest
+from emorec_tf.config.clip import Clip
 from emorec_tf.datasets.discovery import files_below
 from emorec_tf.datasets.tables import number, read
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import place
 
-# Other names of the emotions in EMOTIONS.
-ALIASES = {
-    "neutral": ("neu", "neutrality"),
-    "calm": ("calmness", "cal"),
-    "happy": ("happiness", "hap", "joy", "joyful"),
-    "sad": ("sadness",),
-    "angry": ("anger", "ang"),
-    "fearful": ("fear", "fea", "scared", "afraid", "anxiety"),
-    "disgust": ("disgusted", "dis"),
-    "surprised": ("surprise", "sur"),
-    "boredom": ("bored", "bor"),
-}
-_EMOTION_OF = {name: name for name in EMOTIONS} | {
-    alias: emotion for emotion, aliases in ALIASES.items() for alias in aliases
-}
 _VOTES = {"A": "angry", "D": "disgust", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad"}
 _PERSON = ("sex", "age", "race", "ethnicity")
 _IMPROV_LETTERS = {"A": "angry", "H": "happy", "S": "sad", "N": "neutral"}
@@ -41,19 +25,6 @@ _IMPROV_LINE = re.compile(
 _NEMO_TABLE = "data.tsv"
 _NEMO_COLUMNS = ("file_id", "raw_text", "gender", "age")
 _LOG = logging.getLogger(__name__)
-
-
-def is_emotion(name: str) -> bool:
-    """Whether ``emotion_named`` knows the name."""
-    return name.strip().lower() in _EMOTION_OF
-
-
-def emotion_named(name: str, where: str) -> str:
-    """Return the emotion of ``EMOTIONS`` that ``name`` stands for; ``where`` goes in the error."""
-    emotion = _EMOTION_OF.get(name.strip().lower())
-    if emotion is None:
-        raise UserError(f"{where}: unknown emotion {name!r}; {nearest(name.lower(), _EMOTION_OF)}")
-    return emotion
 
 
 def crema_d_labels(clips: list[Clip], source: str, label: str) -> list[Clip]:

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from emorec_tf.config import label_map as label_maps
+from emorec_tf.config.class_names import as_written, check, form, listed, listing, ordered
 from emorec_tf.config.clip import EMOTIONS, SEPARATOR, Clip, corpus_of
 from emorec_tf.config.config import DataConfig
 from emorec_tf.config.fields import nearest
+from emorec_tf.datasets.emotion_names import EMOTION_OF
 from emorec_tf.errors import UserError
 
 # Ratings from 1 to 5: low up to the first cut, high from the second on.
@@ -84,29 +86,58 @@ def mapped(clips: Sequence[Clip], label_map: str | None) -> list[Clip]:
     Labels of the map that no clip has are no mistake: one map serves many corpora.
 
     Raises:
-        UserError: see ``label_map.parse``; an unknown emotion, or no clip is left.
+        UserError: see ``label_map.parse``; a new label that cannot be a class, or no clip is left.
     """
-    rules = label_maps.parse(label_map)
-    for name in (*rules, *(new for new in rules.values() if new)):
-        if name not in EMOTIONS:
-            raise UserError(f"label_map: unknown emotion {name!r}; {nearest(name, EMOTIONS)}")
-    kept = [
-        clip if clip.emotion not in rules else replace(clip, emotion=rules[clip.emotion])
-        for clip in clips
-        if rules.get(clip.emotion, clip.emotion)
-    ]
+    rules = _new_labels(clips, label_map)
+    labels = [rules.get(form(clip.emotion), clip.emotion) for clip in clips]
+    kept = [_labelled_as(label, clip) for clip, label in zip(clips, labels, strict=True) if label]
     if clips and not kept:
         raise UserError(f"label_map {label_map}: no clip is left; drop fewer labels")
     return kept
 
 
+def _labelled_as(label: str, clip: Clip) -> Clip:
+    return clip if clip.emotion == label else replace(clip, emotion=label)
+
+
+def _new_labels(clips: Iterable[Clip], label_map: str | None) -> dict[str, str]:
+    """Return {form of a label: its new label}: a known emotion, or spelt as clips have it."""
+    rules = label_maps.rules(label_map)
+    spelt = {form(clip.emotion): clip.emotion for clip in clips} if rules else {}
+    for key, new in rules.items():
+        if new:
+            check(new, "label_map")
+            known = None if form(new) in rules else EMOTION_OF.get(form(new))
+            own = as_written(new) if form(new) == key else spelt.get(form(new), as_written(new))
+            rules[key] = spelt[form(new)] = known or own
+    return rules
+
+
+def check_map(labels: Iterable[str], label_map: str | None) -> None:
+    """Refuse a label map that names what looks like a misspelt label of a corpus.
+
+    Raises:
+        UserError: no clip has the label, but one has a label like it.
+    """
+    present = {form(label): label for label in labels}
+    for old, new in label_maps.parse(label_map).items():
+        if form(old) in present or form(old) in EMOTION_OF:
+            continue
+        others = {label for key, label in present.items() if key != form(new)}
+        hint = nearest(old, others)
+        if hint.startswith("did you mean"):
+            raise UserError(f"label_map: no clip is {old!r}; {hint}")
+        _LOG.info("label_map: no clip is %r", old)
+
+
 def map_line(clips: Sequence[Clip], label_map: str | None) -> str:
     """Write what a label map does to these clips: "calm as neutral (8 clips)"; "" if nothing."""
-    counts = Counter(clip.emotion for clip in clips)
+    counts = Counter(form(clip.emotion) for clip in clips)
+    new_labels = _new_labels(clips, label_map)
     done = [
-        f"{old} {f'as {new}' if new else 'left out'} ({counts[old]} clips)"
-        for old, new in label_maps.parse(label_map).items()
-        if counts[old]
+        f"{old} {f'as {new}' if new else 'left out'} ({counts[form(old)]} clips)"
+        for old in label_maps.parse(label_map)
+        if counts[form(old)] and (new := new_labels[form(old)]) != old
     ]
     return ", ".join(done)
 
@@ -118,10 +149,10 @@ def merge_classes(clips: Sequence[Clip], classes: str | None) -> list[Clip]:
         clips: Any clips.
         classes: None: unchanged. "8": all of them, which must be eight. "7": calm becomes
             neutral, which must leave seven. "shared": those that every corpus of the clips has.
-            "union": all. Else a comma list of emotions: only those are kept.
+            "union": all. Else a comma list (``class_names.listed``): only those are kept.
 
     Raises:
-        UserError: If the number of classes does not fit or an emotion is unknown or does not occur.
+        UserError: If the number of classes does not fit or a class does not occur.
     """
     if classes is None or classes.strip() == UNION:
         return list(clips)
@@ -137,21 +168,29 @@ def merge_classes(clips: Sequence[Clip], classes: str | None) -> list[Clip]:
                 " classes out or list some of them"
             )
         return merged
-    wanted = [name.strip() for name in classes.split(",")]
+    wanted = {form(name): name for name in listed(classes)}
     present = class_names(clip.emotion for clip in clips)
-    for name in wanted:
-        if name not in EMOTIONS:
-            way_out = f"{nearest(name, EMOTIONS)} (or 7, 8, {SHARED}, {UNION})"
-            raise UserError(f"classes: unknown emotion {name!r}; {way_out}")
-        if name not in present:
-            raise UserError(f"classes: no clip is {name}; there are {', '.join(present)}")
-    return [clip for clip in clips if clip.emotion in wanted]
+    for name in wanted.values():
+        if form(name) not in map(form, present):
+            raise UserError(f"classes: no clip is {_shown(name)}; {_instead(name, present)}")
+    return [clip for clip in clips if form(clip.emotion) in wanted]
+
+
+def _shown(name: str) -> str:
+    return name if name in EMOTIONS else repr(name)
+
+
+def _instead(name: str, present: Sequence[str]) -> str:
+    """Say what a class that does not occur may have meant, or which classes there are."""
+    close = nearest(name, {*present, *EMOTIONS})
+    if name in EMOTIONS or not close.startswith("did you mean"):
+        return f"there are {listing(present)} (or 7, 8, {SHARED}, {UNION})"
+    return f"{close} (or 7, 8, {SHARED}, {UNION})"
 
 
 def class_names(emotions: Iterable[str]) -> tuple[str, ...]:
-    """Return the distinct emotions in the order of ``EMOTIONS``, the order of class ids."""
-    present = set(emotions)
-    return tuple(name for name in EMOTIONS if name in present)
+    """Return the distinct classes in the order of class ids: see ``class_names.ordered``."""
+    return ordered(emotions)
 
 
 def common(parts: Mapping[str, list[Clip]], classes: str | None) -> list[Clip]:
@@ -171,8 +210,9 @@ def common(parts: Mapping[str, list[Clip]], classes: str | None) -> list[Clip]:
         if not kept:
             raise UserError(f"{' and '.join(parts)} have no emotion in common; use one of them")
     else:
-        listed = {name.strip() for name in wanted.split(",")}
-        kept = set.union(*own.values()) & (set(EMOTIONS) if wanted == UNION else listed)
+        chosen = set(map(form, listed(wanted)))
+        every = set.union(*own.values())
+        kept = {name for name in every if wanted == UNION or form(name) in chosen}
     lost = Counter(c.emotion for part in parts.values() for c in part if c.emotion not in kept)
     if lost:
         why = "that not all corpora have" if wanted in (SHARED, "7", "8") else "not in classes"

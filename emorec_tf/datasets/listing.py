@@ -6,12 +6,20 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
+from emorec_tf.config.class_names import listed
 from emorec_tf.config.clip import MODALITIES, Clip
 from emorec_tf.config.fields import nearest
-from emorec_tf.datasets import stand_ins
-from emorec_tf.datasets.corpus import Corpus, files_named, named_like, without_copies
+from emorec_tf.datasets import own_labels, stand_ins
+from emorec_tf.datasets.corpus import (
+    Corpus,
+    Reading,
+    check_own,
+    files_named,
+    named_like,
+    without_copies,
+)
 from emorec_tf.datasets.discovery import files_below, instead, join
-from emorec_tf.datasets.labels import common, map_line, mapped, merge_classes
+from emorec_tf.datasets.labels import check_map, common, map_line, mapped, merge_classes
 from emorec_tf.datasets.speakers import one_spelling
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import place
@@ -28,6 +36,7 @@ class Selection(TypedDict, total=False):
     modality: str
     channel: str
     allow_missing: bool
+    columns: str | None
 
 
 def clips(
@@ -41,6 +50,7 @@ def clips(
     modality: str = "auto",
     channel: str = "speech",
     allow_missing: bool = False,
+    columns: str | None = None,
 ) -> list[Clip]:
     """List the labelled recordings of a corpus below a folder, sorted by their unique clip ids.
 
@@ -50,7 +60,8 @@ def clips(
             sessions get the prefix "<name>/", and ``classes`` says which emotions are kept.
         source: the folder of the corpus; for several, as many, joined by ",".
         classes: see ``merge_classes``; None: of several corpora the emotions that all have.
-        label_map: see ``label_map.parse``; it comes before ``classes``.
+        label_map: see ``label_map.parse``; it comes before ``classes``. Of own clips it names
+            labels as they are written.
         label: which labels, for a corpus with several kinds (crema-d: intended, perceived).
         modality: which files of a corpus that has several of a clip (ravdess): one of
             ``MODALITIES``, or the corpus's own code; "auto" all of them, joined, those with video
@@ -59,9 +70,11 @@ def clips(
             songs alone, they are read as speech is.
         allow_missing: list clips too whose files a table names but that are not there, or that are
             pointers of git-lfs; ``prepare`` refuses each of them by name.
+        columns: names that the columns of a table of own clips have there:
+            "emotion=label,speaker=subject".
 
     Speakers whose names differ only in case, blanks, leading zeros or Unicode form become one, with
-    a log message.
+    a log message; so do own labels, but for zeros.
 
     Raises:
         UserError: If a name is unknown, the folder is missing or holds no file of the corpus,
@@ -75,14 +88,27 @@ def clips(
     _check_choice("modality", modality, sources, ("auto", *(MODALITIES if codes else ())))
     channels = dict.fromkeys(name for c in used for name in c.channels)
     _check_choice("channel", channel, sources, (*channels, "all") if channels else ("speech",))
+    named = _columns(columns, sources, tuple(dict.fromkeys(n for c in used for n in c.columns)))
     parts = {}
     for name, folder in sources.items():
-        found = _found(corpora, name, folder, modality, channel, allow_missing)
-        part = _finished(name, corpora[name], found, folder, label)
-        parts[name] = mapped(part, label_map)
+        reading = Reading(folder, allow_missing, label_map, named)
+        found = _found(corpora, name, reading, modality, channel)
+        parts[name] = _finished(name, corpora[name], found, folder, label)
+    return _selected(parts, label_map, classes)
+
+
+def _selected(
+    parts: Mapping[str, list[Clip]], label_map: str | None, classes: str | None
+) -> list[Clip]:
+    """Map the labels of corpora, join them, and keep the wanted classes."""
+    check_map((clip.emotion for part in parts.values() for clip in part), label_map)
+    new = {}
+    for name, part in parts.items():
+        new[name] = mapped(part, label_map)
         if line := map_line(part, label_map):
             _LOG.info("%s: %s", name, line)
-    joined = parts[dataset] if dataset in parts else common(parts, classes)
+    new = own_labels.one_spelling(new)
+    joined = common(new, classes) if len(new) > 1 else next(iter(new.values()))
     return merge_classes(joined, classes)
 
 
@@ -115,21 +141,36 @@ def _check_choice(
         raise UserError(f"unknown {option} {value!r}; {way_out}")
 
 
+def _columns(text: str | None, names: Iterable[str], known: tuple[str, ...]) -> Mapping[str, str]:
+    """Read "emotion=label,speaker=subject" as {column: its name in the table}."""
+    if text is None:
+        return {}
+    if not known:
+        raise UserError(f"columns: {'+'.join(names)} is not read from a table of yours; drop it")
+    found: dict[str, str] = {}
+    for pair in listed(text):
+        column, equals, own = (part.strip().lower() for part in pair.partition("="))
+        if not equals or not own:
+            raise UserError(f"columns: {pair!r} is no pair; write emotion=label,speaker=subject")
+        if column not in known or column in found:
+            what = f"{column} is named twice" if column in found else nearest(column, known)
+            raise UserError(f"columns: {pair!r}: {what}")
+        found[column] = own
+    return found
+
+
 def _found(
-    corpora: Mapping[str, Corpus],
-    name: str,
-    source: str,
-    modality: str,
-    channel: str,
-    allow_missing: bool,
+    corpora: Mapping[str, Corpus], name: str, reading: Reading, modality: str, channel: str
 ) -> list[Clip]:
     """Clips of the files of a corpus, of the wanted channel."""
-    corpus = corpora[name]
+    corpus, source = corpora[name], reading.source
     if corpus.read is not None:
         try:
-            found = corpus.read(source, allow_missing)
+            found = corpus.read(reading)
         except UserError as error:
             raise UserError(f"{error}{named_like(corpora, source)}") from error
+        if not corpus.emotions:
+            check_own(corpora, found)
     else:
         files = files_named(name, corpus, source, modality)
         found = join(without_copies(files) if corpus.renamed_copies else files)
@@ -139,7 +180,7 @@ def _found(
             + (f" (modality {modality})" if modality != "auto" else "")
             + instead(files_below(source))
         )
-    if not allow_missing:
+    if not reading.allow_missing:
         stand_ins.check(found)
     return _of_channel(name, corpus, found, source, channel)
 

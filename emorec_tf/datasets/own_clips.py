@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.datasets import tables
+from emorec_tf.datasets.corpus import Reading
 from emorec_tf.datasets.discovery import (
     archives,
     files_below,
@@ -20,43 +21,50 @@ from emorec_tf.datasets.discovery import (
     log_left_out,
     usable,
 )
-from emorec_tf.datasets.label_files import emotion_named, is_emotion
-from emorec_tf.datasets.speakers import looks_like_split
+from emorec_tf.datasets.emotion_names import is_emotion
+from emorec_tf.datasets.own_labels import Found, label_at, with_classes
+from emorec_tf.datasets.speakers import check_people, looks_like_split
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import Remote, place
 
 _NAMES = ("labels.csv", "clips.csv")  # in any case
 _COLUMNS = ("path", "emotion", "speaker")
 _MORE_COLUMNS = ("session", "activation", "valence", "start", "end")
+COLUMNS = _COLUMNS + _MORE_COLUMNS
+_RENAMED = ", or say how it names them: --columns emotion=label,speaker=subject"
 
 
-def read_folder(source: str, allow_missing: bool = False) -> list[Clip]:
+def read_folder(reading: Reading) -> list[Clip]:
     """Read your own clips: by a CSV, else by the names of the folders.
 
-    ``source`` is a CSV or a folder that holds ``labels.csv`` or ``clips.csv``, with the columns
+    The source is a CSV or a folder that holds ``labels.csv`` or ``clips.csv``, with the columns
     ``path,emotion,speaker`` and, optionally, ``session,activation,valence,start,end``. Paths are
     absolute or relative to the CSV, ``start`` and ``end`` are seconds; other columns become traits.
     Without a CSV, the files lie in ``<speaker>/<emotion>/`` or are ``<emotion>/<speaker>_*``.
 
-    Args:
-        source: see above.
-        allow_missing: keep the rows whose file is not there.
+    Any emotion is a class: see ``own_labels.with_classes``.
 
     Raises:
-        UserError: Anything missing, unknown or not a number, with the file and the row.
+        UserError: Anything missing or not a number, with the file and the row.
     """
+    return join(with_classes(_labelled(reading), reading.declared))
+
+
+def _labelled(reading: Reading) -> list[Found]:
+    """Clips with their labels as they are written."""
+    source = reading.source
     if place(source).is_file():
-        return join(_clips_in(place(source), allow_missing))
+        return list(_clips_in(place(source), reading))
     files = files_below(source)
     name = _table_among(source, files)
     if name is None:
         inside = usable(files)
         log_left_out(sorted(set(files) - set(inside)), "that are no clips")
-        return join(_from_folders(source, path) for path in inside)
-    rows = list(_clips_in(place(source) / name, allow_missing, archives(files)))
+        return _from_folders(reading, inside)
+    rows = list(_clips_in(place(source) / name, reading, archives(files)))
     used = {path for _, path, _ in rows}
     log_left_out([p for p in files if _joined(place(source), p) not in used], f"not in {name}")
-    return join(rows)
+    return rows
 
 
 def _table_among(source: str, files: Sequence[str]) -> str | None:
@@ -81,18 +89,19 @@ class _Row:
     end: float | None
 
 
-def _clips_in(file: Path, allow_missing: bool, beside: str = "") -> Iterator[tuple[Clip, str, str]]:
+def _clips_in(file: Path, reading: Reading, beside: str = "") -> Iterator[Found]:
     """Yield what each row of a table says, for ``discovery.join``.
 
     ``beside`` ends the error on rows without a file.
     """
-    table = tables.read(file, _COLUMNS)
+    table = tables.read(file, _COLUMNS, reading.columns)
     rows = {
         number: _row(file, f"{file} row {number}", values, table.delimiter)
-        for number, values in table.records(_COLUMNS).items()
+        for number, values in table.records(_COLUMNS, _RENAMED).items()
     }
+    check_people((row.values["speaker"] for row in rows.values()), str(file))
     absent = [number for number, row in rows.items() if not row.there]
-    if absent and not allow_missing:
+    if absent and not reading.allow_missing:
         first = rows[absent[0]]
         raise UserError(
             f"{file}: {len(absent)} of {len(rows)} rows name no file, the first in row {absent[0]}:"
@@ -107,7 +116,8 @@ def _clips_in(file: Path, allow_missing: bool, beside: str = "") -> Iterator[tup
         part = f"@{row.start:.3f}" if several else ""
         if at_once:  # two talkers, or a part of a part
             part += f"-{'end' if row.end is None else f'{row.end:.3f}'} {row.values['speaker']}"
-        yield _clip(f"{clip_id}{part}", row, table.delimiter), row.path, ""
+        label = label_at(row.values["emotion"], row.where, reading.declared)
+        yield _clip(f"{clip_id}{part}", label, row, table.delimiter), row.path, ""
 
 
 def _row(file: Path, where: str, values: Mapping[str, str], delimiter: str) -> _Row:
@@ -144,42 +154,56 @@ def _joined(folder: Path, path: str) -> str:
     return str(whole) if isinstance(whole, Remote) else os.path.normpath(whole)  # a URL has no ..
 
 
-def _clip(clip_id: str, row: _Row, delimiter: str) -> Clip:
+def _clip(clip_id: str, label: str, row: _Row, delimiter: str) -> Clip:
     values = row.values
     return Clip(
         clip_id=clip_id,
         speaker=values["speaker"],
-        emotion=emotion_named(values["emotion"], row.where),
+        emotion=label,
         session=values.get("session", ""),
         activation=tables.number(values, "activation", row.where, delimiter),
         valence=tables.number(values, "valence", row.where, delimiter),
         start_seconds=row.start,
         end_seconds=row.end,
-        traits={k: values[k] for k in values if k and k not in _COLUMNS + _MORE_COLUMNS},
+        traits={k: values[k] for k in values if k and k not in COLUMNS},
     )
 
 
-def _from_folders(source: str, path: str) -> tuple[Clip, str, str]:
-    parts = path.split("/")
-    where = str(place(source) / path)
-    forms = "<speaker>/<emotion>/<file>, <emotion>/<speaker>_<file> or a labels.csv"
+_FORMS = "<speaker>/<emotion>/<file>, <emotion>/<speaker>_<file> or a labels.csv"
+
+
+def _from_folders(reading: Reading, paths: Sequence[str]) -> list[Found]:
+    # People of whom a folder of a known emotion is there, whatever their names mean.
+    people = {names[-3] for names in _split(paths) if len(names) > 2 and is_emotion(names[-2])}
+    return [_from_names(reading, names, people) for names in _split(paths)]
+
+
+def _split(paths: Sequence[str]) -> list[list[str]]:
+    return [path.split("/") for path in paths]
+
+
+def _from_names(reading: Reading, parts: Sequence[str], people: Collection[str]) -> Found:
+    where = str(place(reading.source) / "/".join(parts))
     if len(parts) < 2:
-        raise UserError(f"{where}: emotion or speaker are not in the path; use {forms}")
-    if not is_emotion(parts[-2]) and is_emotion(parts[-3] if len(parts) > 2 else ""):
+        raise UserError(f"{where}: emotion or speaker are not in the path; use {_FORMS}")
+    above = parts[-3] if len(parts) > 2 else ""
+    looks_wrong = not looks_like_split(parts[-2]) and not is_emotion(parts[-2])
+    if looks_wrong and is_emotion(above) and above not in people:
         raise UserError(
             f"{where}: the folders are <emotion>/<speaker>/; change them to <speaker>/<emotion>/, "
             "or give a labels.csv"
         )
-    emotion = emotion_named(parts[-2], where)
     prefix, underscore, _ = parts[-1].partition("_")
-    speaker = parts[-3] if len(parts) > 2 else prefix if underscore else ""
+    speaker = above or (prefix if underscore else "")
     if not speaker:
-        raise UserError(f"{where}: the speaker is unknown; use {forms}")
+        raise UserError(f"{where}: the speaker is unknown; use {_FORMS}")
     # Reading "train" as a speaker would put the same people into training and test.
-    if looks_like_split(speaker):
-        raise UserError(
-            f"{where}: {speaker} looks like a split, not a speaker; give a labels.csv with a "
-            "speaker column"
-        )
-    clip_id = PurePosixPath(path).with_suffix("").as_posix()
-    return Clip(clip_id=clip_id, speaker=speaker, emotion=emotion, traits={}), where, ""
+    for name, meant in ((speaker, "a speaker"), (parts[-2], "an emotion")):
+        if looks_like_split(name):
+            raise UserError(
+                f"{where}: {name} looks like a split, not {meant}; give a labels.csv with a "
+                "speaker column"
+            )
+    label = label_at(parts[-2], where, reading.declared)
+    clip_id = PurePosixPath(*parts).with_suffix("").as_posix()
+    return Clip(clip_id=clip_id, speaker=speaker, emotion=label, traits={}), where, ""

@@ -22,6 +22,11 @@ _SPLIT = re.compile(
     r"|.*[ _.-](train|training|test|testing|validation|eval)([ _.-]?(set|split|data))?",
     re.IGNORECASE,
 )
+_SUBSETS = {
+    "train": r"train|training|trn|(train)(set|split|data)",
+    "validation": r"val|valid|validation|dev|devel|development|(val|dev)(set|split|data)",
+    "test": r"test|testing|tst|(test)(set|split|data)",
+}
 _LOG = logging.getLogger(__name__)
 
 
@@ -86,6 +91,33 @@ def _around(speaker: str, clip_id: str) -> tuple[str, str, str]:
     spelled = re.search(rf"(?<![^/ ]){re.escape(speaker)}(?![^/_])", clip_id)
     start, end = spelled.span() if spelled else (0, 0)
     return clip_id[:start], clip_id[start:end], clip_id[end:]
+
+
+def subset_named(name: str) -> str:
+    """Which subset a folder's name stands for: "train", "validation", "test"; "" if none surely."""
+    if not looks_like_split(name):
+        return ""
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+    found = {
+        subset
+        for subset, pattern in _SUBSETS.items()
+        if any(re.fullmatch(pattern, word) for word in words)
+    }
+    return found.pop() if len(found) == 1 else ""
+
+
+def check_people(speakers: Iterable[str], where: str) -> None:
+    """Refuse a column of speakers that holds the subsets of a split.
+
+    Raises:
+        UserError: all names look like subsets, so that nothing is known about people.
+    """
+    names = list(dict.fromkeys(speakers))
+    if names and all(looks_like_split(name) for name in names):
+        raise UserError(
+            f"{where}: the speakers {', '.join(names[:3])} look like subsets of a split, not like "
+            "people; name the column of people: --columns speaker=NAME"
+        )
 
 
 def looks_like_split(name: str) -> bool:

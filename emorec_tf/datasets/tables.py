@@ -26,8 +26,10 @@ class Table:
     rows: Mapping[int, list[str]]
     delimiter: str = ","
 
-    def records(self, needed: Sequence[str]) -> dict[int, dict[str, str]]:
+    def records(self, needed: Sequence[str], way_out: str = "") -> dict[int, dict[str, str]]:
         """Return {row number: {column: value}}.
+
+        ``way_out`` ends the error on a missing column.
 
         Raises:
             UserError: a needed column is missing or occurs twice, there is no row, or a row has
@@ -37,7 +39,9 @@ class Table:
         if missing or not self.rows:
             found = f" among {', '.join(self.columns)}" if any(self.columns) else ""
             what = f"no column {', '.join(missing)}{found}" if missing else "no row"
-            raise UserError(f"{self.path}: {what}; the first row must name {','.join(needed)}")
+            way_out = way_out if missing and found else ""
+            names = ",".join(needed)
+            raise UserError(f"{self.path}: {what}; the first row must name {names}{way_out}")
         twice = [name for name in needed if self.columns.count(name) > 1]
         if twice:
             raise UserError(f"{self.path}: column {twice[0]} occurs twice; remove or rename one")
@@ -53,8 +57,13 @@ class Table:
         return dict(zip(self.columns, values, strict=False))
 
 
-def read(path: Path, needed: Sequence[str]) -> Table:
+def read(path: Path, needed: Sequence[str], names: Mapping[str, str] | None = None) -> Table:
     """Read a CSV in UTF-8 or UTF-16, delimited by comma, semicolon or tab.
+
+    Args:
+        path: of the CSV.
+        needed: columns that it must have.
+        names: {column: its name in the file, in lower case}, where that is another one.
 
     The delimiter is what a first row "sep=;" says, else the one by which the first row has most of
     the needed columns. Blanks around values are dropped, and rows without any value.
@@ -68,11 +77,12 @@ def read(path: Path, needed: Sequence[str]) -> Table:
     delimiters = (first["delimiter"],) if first else DELIMITERS
     body = text[first.end() :] if first else text
     try:
-        heads = {d: _columns(next(_reader(body, d), [])) for d in delimiters}
+        heads = {d: _columns(next(_reader(body, d), []), names or {}) for d in delimiters}
         delimiter = max(heads, key=lambda d: sum(name in heads[d] for name in needed))
         lines = [[value.strip() for value in line] for line in _reader(body, delimiter)]
     except csv.Error as error:
         raise _no_csv(path, str(error)) from error
+    _check_named(path, heads[delimiter], names or {})
     start = 2 if first else 1
     rows = {number: line for number, line in enumerate(lines[1:], start=start + 1) if any(line)}
     return Table(path, heads[delimiter], rows, delimiter)
@@ -82,8 +92,20 @@ def _reader(text: str, delimiter: str) -> Iterator[list[str]]:
     return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
 
 
-def _columns(line: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name.strip().lower() for name in line)
+def _columns(line: Sequence[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    """Read the first row; a column of another name is called what it stands for."""
+    found = [name.strip().lower() for name in line]
+    meant = {own: column for column, own in names.items()}
+    # "emotion=label" beside a column emotion: the one that was named counts
+    return tuple(meant.get(name, f"{name} (own)" if name in names else name) for name in found)
+
+
+def _check_named(path: Path, head: Sequence[str], names: Mapping[str, str]) -> None:
+    for column, own in names.items():
+        if column not in head:
+            raise UserError(
+                f"{path}: no column {own}, which {column}={own} names; there are {', '.join(head)}"
+            )
 
 
 def _text_of(path: Path) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf.config.clip import EMOTIONS, corpus_of
+from emorec_tf.config.class_names import columns
+from emorec_tf.config.clip import corpus_of
 from emorec_tf.tasks.restriction import restricted
 from emorec_tf.tasks.tasks import Task
 
@@ -35,7 +36,7 @@ def cell(rows: Rows) -> dict[str, Any] | None:
     """
     from emorec_tf.tasks import calibration, metrics  # loads scikit-learn
 
-    known = [name for name in EMOTIONS if rows and name in rows[0]]
+    known = list(columns(rows[0])) if rows else []
     labels = {row["label"] for row in rows}
     kept = [name for name in known if name in labels]
     rows = [row for row in rows if row["label"] in kept]

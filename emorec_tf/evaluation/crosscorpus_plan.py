@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from emorec_tf.config.class_names import listing
 from emorec_tf.config.clip import Clip, corpus_of
 from emorec_tf.config.config import Config, build
 from emorec_tf.config.fields import check
@@ -162,7 +163,7 @@ def _cross_validation(
     own = class_names(clip.emotion for part in parts.values() for clip in part)
     values: dict[str, Any] = {}
     if settings.data.classes not in ("7", "8"):
-        values["classes"] = ",".join(own)
+        values["classes"] = listing(own)
     elif len(own) != int(settings.data.classes):
         raise UserError(
             f"classes {settings.data.classes}: {' + '.join(parts)} has {len(own)} "

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emorec_tf.errors import UserError
-from emorec_tf.inference import presence
+from emorec_tf.inference import class_colours, presence
+from emorec_tf.inference.class_colours import COLOURS, UNKNOWN_COLOUR
+from emorec_tf.inference.windows import UNSURE
 from emorec_tf.storage.files import write_atomically
 
 if TYPE_CHECKING:
@@ -24,23 +26,6 @@ if TYPE_CHECKING:
 
 Cell = Mapping[str, Any]  # of one person in one step: see windows.merged
 
-# Paul Tol's "muted" scheme, distinct for colour-blind people too; each emotion has its own.
-COLOURS = {
-    "neutral": "#88ccee",
-    "calm": "#44aa99",
-    "happy": "#ddcc77",
-    "sad": "#332288",
-    "angry": "#882255",
-    "fearful": "#aa4499",
-    "disgust": "#117733",
-    "surprised": "#cc6677",
-    "boredom": "#999933",
-    "low": "#332288",
-    "medium": "#88ccee",
-    "high": "#882255",
-}
-DARK = frozenset(("sad", "angry", "disgust", "fearful", "low", "high"))
-UNKNOWN_COLOUR = "#555555"
 ABSENT_COLOUR, UNSURE_COLOUR = "#e3e5e8", "#b4b9c0"
 WIDTH_INCHES, BAND_INCHES, REST_INCHES = 11.0, 1.5, 1.25
 MOST_BANDS = 12
@@ -201,10 +186,12 @@ def band(axes: Axes, cells: Sequence[Cell], seconds: float) -> None:
             axes.fill_between(span, RATINGS[0], value, color=COLOURS["neutral"], linewidth=0)
         axes.set(ylim=RATINGS, yticks=range(1, 6))
         return
+    colours = class_colours.of(classes_of(cells))
     for name, runs in groupby(cells, key=lambda cell: cell["emotion"]):
+        colour = UNSURE_COLOUR if name == UNSURE else colours.get(name, UNKNOWN_COLOUR)
         for stretch in stretches(list(runs)):
             start, end = stretch[0]["start_seconds"], stretch[-1]["end_seconds"]
-            strip(axes, name, start, end, seconds)
+            strip(axes, name, start, end, seconds, colour)
     for stretch in stretches([cell for cell in cells if cell["probabilities"]]):
         stack(axes, stretch)
     axes.set(ylim=(0, STRIP[1]))
@@ -227,25 +214,27 @@ def stack(axes: Axes, cells: Sequence[Cell]) -> None:
     """Draw the probabilities of a stretch on top of each other."""
     edges = [*(cell["start_seconds"] for cell in cells), cells[-1]["end_seconds"]]
     low = np.zeros(len(edges))
+    colours = class_colours.of(list(cells[0]["probabilities"]))
     for name in cells[0]["probabilities"]:
         shares = [cell["probabilities"][name] for cell in cells]
         high = low + np.array([*shares, shares[-1]])
-        colour = COLOURS.get(name, UNKNOWN_COLOUR)
+        colour = colours[name]
         axes.fill_between(edges, low, high, step="post", color=colour, alpha=0.75, linewidth=0)
         low = high
 
 
-def strip(axes: Axes, name: str | None, start: float, end: float, seconds: float) -> None:
+def strip(
+    axes: Axes, name: str | None, start: float, end: float, seconds: float, colour: str
+) -> None:
     """Draw a stretch of one most likely emotion, with its name where there is room."""
     from emorec_tf.tasks.plots import INK
 
     if name is None:
         return
-    colour = UNSURE_COLOUR if name == "unsure" else COLOURS.get(name, UNKNOWN_COLOUR)
     axes.fill_between((start, end), *STRIP, color=colour, linewidth=0)
     room = (end - start) / seconds * WIDTH_INCHES * 0.85
     if room > LETTER_INCHES * (len(name) + 1):
-        ink = "white" if name in DARK or colour == UNKNOWN_COLOUR else INK
+        ink = "white" if colour in class_colours.DARK else INK
         middle = (start + end) / 2
         axes.text(middle, sum(STRIP) / 2, name, ha="center", va="center_baseline", fontsize=8,
                   color=ink)  # fmt: skip
@@ -255,10 +244,10 @@ def keys(cells: Sequence[Cell]) -> list[Any]:
     """What the colours stand for."""
     from matplotlib.patches import Patch
 
-    names = [] if is_rated(cells) else classes_of(cells)
-    made = [Patch(color=COLOURS.get(n, UNKNOWN_COLOUR), alpha=0.85, label=n) for n in names]
-    if any(cell.get("emotion") == "unsure" for cell in cells):
-        made.append(Patch(color=UNSURE_COLOUR, label="unsure"))
+    colours = class_colours.of([] if is_rated(cells) else classes_of(cells))
+    made = [Patch(color=colour, alpha=0.85, label=name) for name, colour in colours.items()]
+    if any(cell.get("emotion") == UNSURE for cell in cells):
+        made.append(Patch(color=UNSURE_COLOUR, label=UNSURE))
     return [*made, Patch(color=ABSENT_COLOUR, label=f"not in view, or {presence.NO_ANSWER}")]
 
 

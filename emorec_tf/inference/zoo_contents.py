@@ -89,7 +89,7 @@ def datasets() -> Listing:
     for name, corpus in corpora.DATASETS.items():
         counts = [f"{n:,}" if n else "any" for n in (corpus.clip_count, corpus.speaker_count)]
         counts[1] = "not identified" if corpus.parts else counts[1]
-        classes = str(len(corpus.emotions))
+        classes = str(len(corpus.emotions) or "any")
         rows.append((name, *counts, classes, corpus.label_meaning, corpus.licence))
     columns = ("dataset", "clips", "speakers", "classes", "label", "licence")
     return Listing("datasets", columns, tuple(rows))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from emorec_tf.config.clip import SEPARATOR
+from emorec_tf.datasets import own_labels
 from emorec_tf.datasets.corpora import DATASETS
 from emorec_tf.errors import UserError
 from emorec_tf.records.records_dir import Records, open_records
@@ -48,14 +49,15 @@ def joined(parts: Sequence[Records]) -> Records:
         _check_features(first, part)
     names = _corpora(parts)
     _check_people(parts)
+    spelt = own_labels.one_spelling({str(n): part.clips for n, part in enumerate(parts)})
     clips = [
         dataclasses.replace(
             clip,
             speaker=_prefixed(name, clip.speaker),
             session=_prefixed(name, clip.session) if clip.session else "",
         )
-        for name, part in zip(names, parts, strict=True)
-        for clip in part.clips
+        for name, part in zip(names, spelt.values(), strict=True)
+        for clip in part
     ]
     counts = Counter(clip.clip_id for clip in clips)
     twice = [clip_id for clip_id, count in counts.items() if count > 1]

@@ -20,6 +20,7 @@ from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.fields import (
     CHANNEL,
     CLASSES,
+    COLUMNS,
     FACE_MODEL,
     LABEL_MAP,
     MESH_MODEL,
@@ -56,6 +57,7 @@ class Preparation:
     records: str | None = option(None, "folder to write, such as records/ravdess (required)")
     classes: str | None = option(None, CLASSES)
     label_map: str | None = option(None, LABEL_MAP, metavar="PAIRS")
+    columns: str | None = option(None, COLUMNS, metavar="PAIRS")
     label: str | None = option(
         None,
         "label set of a corpus that has several, such as crema-d's intended and perceived "
@@ -180,6 +182,7 @@ def _clips(preparation: Preparation) -> list[Clip]:
         modality=preparation.modality,
         channel=preparation.channel,
         label_map=preparation.label_map,
+        columns=preparation.columns,
         allow_missing=preparation.allow_refused,
     )
     # by hash, so that neighbours do not share a speaker

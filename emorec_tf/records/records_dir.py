@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from emorec_tf.config.clip import EMOTIONS, Clip
+from emorec_tf.config.class_names import ordered
+from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
 from emorec_tf.storage.files import file_check, read_csv, write_atomically
@@ -55,9 +56,8 @@ class Records:
 
     @property
     def emotions(self) -> tuple[str, ...]:
-        """Emotions that occur, in the order of EMOTIONS."""
-        present = {c.emotion for c in self.clips}
-        return tuple(e for e in EMOTIONS if e in present)
+        """Emotions that occur, in the order of class ids."""
+        return ordered(c.emotion for c in self.clips)
 
     @property
     def report(self) -> list[dict[str, str]]:

@@ -23,7 +23,7 @@ from starlette.responses import HTMLResponse, Response
 from emorec_tf import __version__
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import run_card
-from emorec_tf.inference import timeline
+from emorec_tf.inference import class_colours, timeline
 from emorec_tf.inference.answers import MediaAnswer
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.predictor import Predictor
@@ -192,7 +192,7 @@ async def page(server: Server, _: Request) -> Response:
     """Give the web page."""
     run, limits = server.model.run, server.limits
     facts = {
-        "colours": timeline.COLOURS,
+        "colours": {**timeline.COLOURS, **class_colours.of(run.classes)},
         "upload_mb": limits.upload_mb,
         "hop_seconds": server.settings.hop_seconds or run.config.features.clip_seconds / 2,
         "rating": run.task.rating,

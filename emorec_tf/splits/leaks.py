@@ -74,7 +74,7 @@ def doubts(rows: Sequence[Row]) -> list[str]:
     by_fold: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_fold[row.fold].append(row)
-    found = []
+    found = _merged("speakers", rows, _speaker) + _merged("paths", rows, _path)
     for fold in sorted(by_fold, key=natural):
         subsets = {role: [r for r in by_fold[fold] if r.role == role] for role in ROLES}
         empty = [role for role in ROLES if not subsets[role]]
@@ -198,6 +198,13 @@ def _spellings(rows: Sequence[Row], name: Callable[[Row], str]) -> dict[str, set
     for row in rows:
         found[row.form if name is _path else normal_form(row.speaker)].add(name(row))
     return found
+
+
+def _merged(what: str, rows: Sequence[Row], name: Callable[[Row], str]) -> list[str]:
+    """Name the speakers or the paths that are spelt in several ways and compared as one."""
+    several = [sorted(names) for names in _spellings(rows, name).values() if len(names) > 1]
+    named = [" = ".join(map(repr, names)) for names in sorted(several)]
+    return [f"{what} of equal names compared as one: {_list(named)}"] if named else []
 
 
 def _keys(rows: Sequence[Row], key: Callable[[Row], str]) -> dict[str, Row]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import random
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import Any
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import DataConfig
 from emorec_tf.config.fields import nearest
+from emorec_tf.config.natural_order import natural
 from emorec_tf.datasets.corpora import parts_of
 from emorec_tf.datasets.speakers import normal_form
 from emorec_tf.errors import UserError
@@ -81,12 +81,6 @@ class Split:
             if role is not None and not unused:
                 found[role].append(clip)
         return found
-
-
-def natural(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key that puts speaker 2 before speaker 10."""
-    parts = re.findall(r"\d+|\D+", name)
-    return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts)
 
 
 def named(text: str | None, known: Sequence[str], subset: str) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from emorec_tf.tasks import figure_text
+
 INK = "#20242b"  # replaced by the page's text colour
 BLUE, ORANGE, GREY, RED = (
     "#3f7fd0",
@@ -197,7 +199,7 @@ def training_figure(
 def png(figure: Figure) -> bytes:
     """Save on a white background; the same figure gives the same bytes."""
     data = BytesIO()
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), figure_text.legible(figure):
         figure.savefig(data, format="png", dpi=150, facecolor="white", metadata={"Software": None})
     return data.getvalue()
 
@@ -205,7 +207,7 @@ def png(figure: Figure) -> bytes:
 def svg(figure: Figure, title: str) -> str:
     """Return an ``<svg>`` element for a page, with a title for screen readers."""
     text = StringIO()
-    with mpl.rc_context(STYLE | {"svg.hashsalt": title}):
+    with mpl.rc_context(STYLE | {"svg.hashsalt": title}), figure_text.legible(figure):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     element = text.getvalue()[text.getvalue().index("<svg") :]
     element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)

@@ -1,8 +1,7 @@
 """What is refused before a run is started: settings, clips and networks that cannot be trained.
 
-``check_settings`` looks at settings alone, ``check_clips`` at the data, ``check_networks`` builds
-every network once, with nothing trained and nothing written. Each looks at the pretraining stages
-and ensemble members of a run as at the run itself.
+``check_settings`` looks at settings, ``check_clips`` at the data, ``check_networks`` at networks,
+built once; each also looks at the pretraining stages and ensemble members.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from emorec_tf.config import choices
+from emorec_tf.config.class_names import listing
 from emorec_tf.config.config import Config, read_yaml, section_of
 from emorec_tf.config.fields import check
 from emorec_tf.datasets import corpora
@@ -175,12 +175,11 @@ def _check_own_clips(experiment: Experiment) -> None:
     classes, training = experiment.classes, experiment.train
     if len(classes) == 1:
         raise UserError(f"all clips are {classes[0]}; there is nothing to tell apart")
-    missing = set(classes) - {clip.emotion for clip in training}
-    if missing:
+    if missing := set(classes) - {clip.emotion for clip in training}:
         names = ", ".join(sorted(missing))
         raise UserError(
             f"no training clip is {names}; change the split, or leave it out: --label_map "
-            f"{','.join(f'{name}=' for name in sorted(missing))}"
+            f"{listing([f'{name}=' for name in sorted(missing)])}"
         )
     _check_modalities(experiment)
     source_runs.check_speakers(experiment, pretraining.sources_of(experiment.settings))
@@ -215,10 +214,11 @@ def _check_inner_corpora(experiment: Experiment) -> None:
         )
     for left in own:
         others = set().union(*(classes for corpus, classes in own.items() if corpus != left))
-        if alone := ", ".join(sorted(own[left] - others)):
+        if alone := sorted(own[left] - others):
             raise UserError(
-                f"inner_folds corpora: no corpus but {left} has {alone}, so none is left to learn "
-                f"it from; leave it out by --label_map {alone.split(',')[0]}=, or give a number"
+                f"inner_folds corpora: no corpus but {left} has {', '.join(alone)}, so none is "
+                f"left to learn it from; leave it out by --label_map {listing([f'{alone[0]}='])}, "
+                "or give a number"
             )
 
 

@@ -279,3 +279,13 @@ def test_audit_starts_without_tensorflow():
     code = "import sys, emorec_tf.audit; print({'tensorflow', 'av', 'cv2'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_each_merge_of_spellings_is_named(tmp_path, capsys):
+    lines = ["a.wav,Anna,1,train", "b.wav,anna,1,train", "c.wav,J\u00fcrgen,1,train"]
+    lines += ["d.wav,Ju\u0308rgen,1,train", "e.wav,2,1,test", "f.wav,3,1,validation"]
+    code, out, err = audited(tmp_path, capsys, lines)
+    assert code == 0
+    assert out[0].startswith("no leak: 1 fold, 4 speakers, 6 paths")
+    merged = "'Anna' = 'anna', 'Ju\u0308rgen' = 'J\u00fcrgen'"
+    assert f"warning: speakers of equal names compared as one: {merged}\n" in err

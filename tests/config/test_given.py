@@ -53,3 +53,8 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     message = f"config {tmp_path}/c.yaml: epochs is 'many'"
     with pytest.raises(UserError, match=re.escape(message)):
         settings_of(tmp_path / "c.yaml", {})
+
+
+def test_lists_of_classes_may_hold_commas() -> None:
+    found = settings_of(None, {"classes": ["very, sad", "happy"]})
+    assert found == {"classes": '"very, sad",happy'}

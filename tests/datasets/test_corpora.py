@@ -260,12 +260,13 @@ def test_ignored_files_are_counted(make, caplog):
     source = make(
         "03a01Fa.wav", "holiday.mp4", "03a01Fa.TextGrid", "03a01Na.TextGrid", "readme.txt"
     )
-    make(".03a01Na.wav", "__MACOSX/x.wav")
+    make(".03a01Na.wav", "__MACOSX/x.wav", "._03a01Fa.wav", "more/.DS_Store")
     with caplog.at_level(logging.WARNING):
         assert len(clips("emodb", source)) == 1
     assert caplog.messages == [
+        f"skipped 3 leftovers of macOS below {source}, such as ._03a01Fa.wav",
         "left out 3 files not named like emodb's: 2 .textgrid (such as 03a01Fa.TextGrid), 1 .mp4 "
-        "(such as holiday.mp4)"
+        "(such as holiday.mp4)",
     ]
 
 
@@ -280,9 +281,14 @@ def test_a_corpus_of_links(make, tmp_path):
 
 
 def test_a_corpus_read_as_own_clips(make, refused):
-    message = refused("folder", make("Actor_01/03-01-03-01-01-01-01.wav"))
-    assert "unknown emotion 'Actor_01'" in message
+    source = make("r/Actor_01/03-01-03-01-01-01-01.wav")
+    message = refused("folder", f"{source}/r")
+    assert "the speaker is unknown" in message
     assert "is named like a file of ravdess: is it --dataset ravdess?" in message
+    message = refused("folder", source)  # "r" would be a speaker, "Actor_01" a class
+    assert "is Actor_01 an emotion? the file is named like one of ravdess; is it --dat" in message
+    make("emo/ann/angry/03a01Wa.wav")
+    assert [c.emotion for c in clips("folder", f"{source}/emo")] == ["angry"]
 
 
 def test_what_a_folder_holds_instead(make, refused):
@@ -367,9 +373,10 @@ def test_merge_classes():
     for classes, message in (
         ("8", "have 3"),
         ("7", "have 3"),
-        ("angy", "'angry'"),
-        ("boredom", "no clip is boredom"),
-        ("", "unknown emotion ''"),
+        ("angy", "no clip is 'angy'; did you mean 'angry'? (or 7, 8, shared, union)"),
+        ("boredom", "no clip is boredom; there are neutral,happy,sad (or 7, 8, shared, union)"),
+        ("", "no clip is ''; there are neutral,happy,sad"),
+        ('"sad', "quotes that do not fit"),
     ):
         with pytest.raises(UserError, match=re.escape(message)):
             merge_classes(eight[:1] + eight[2:4], classes)

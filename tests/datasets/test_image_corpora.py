@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -139,7 +140,11 @@ def test_other_folders(tmp_path: Path) -> None:
     draw(tmp_path / "puzzled", 1)
     assert "1 of 2 images are in no folder train" in refused("image_folder", tmp_path)
     (tmp_path / "train" / "happy" / "image0.png").unlink()
-    assert "unknown emotion 'puzzled'" in refused("image_folder", tmp_path)
+    assert "unknown emotion 'puzzled'" in refused("fer2013", tmp_path)
+    assert [c.emotion for c in clips("image_folder", str(tmp_path))] == ["puzzled"]
+    draw(tmp_path / "own" / "train", 1)
+    assert "train looks like a split, not an em" in refused("image_folder", tmp_path / "own")
+    shutil.rmtree(tmp_path / "own")
     (tmp_path / "puzzled" / "image0.png").rename(tmp_path / "image0.png")
     assert "the emotion is not in the path" in refused("image_folder", tmp_path)
 
@@ -148,3 +153,17 @@ def test_people_are_identified_in_all_other_corpora() -> None:
     unidentified = {name for name in DATASETS if parts_of(name)}
     assert unidentified == {"fer2013", "image_folder", "face_folder"}
     assert parts_of("ravdess+fer2013") == ()
+
+
+def test_folders_that_are_subsets_by_other_names(tmp_path: Path) -> None:
+    for folder in ("Train_AFEW", "Val_AFEW", "Test_AFEW"):
+        draw(tmp_path / folder / "puzzled", 1)
+    found = clips("image_folder", str(tmp_path))
+    assert [(c.clip_id.split("/")[0], c.speaker) for c in found] == [
+        ("Test_AFEW", "test"),
+        ("Train_AFEW", "train"),
+        ("Val_AFEW", "validation"),
+    ]
+    draw(tmp_path / "fold1" / "puzzled", 1)
+    message = "fold1 looks like a subset of a split; call it train, validation or test"
+    assert message in refused("image_folder", tmp_path)

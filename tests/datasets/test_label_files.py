@@ -12,7 +12,7 @@ from places import DATA
 
 from emorec_tf.config.clip import EMOTIONS
 from emorec_tf.datasets.corpora import DATASETS, clips
-from emorec_tf.datasets.label_files import ALIASES, emotion_named
+from emorec_tf.datasets.emotion_names import ALIASES, emotion_named
 from emorec_tf.errors import UserError
 
 

@@ -8,7 +8,15 @@ import pytest
 
 from emorec_tf.config.clip import EMOTIONS, Clip
 from emorec_tf.config.config import DataConfig
-from emorec_tf.datasets.labels import class_names, common, labelled, map_line, mapped, merge_classes
+from emorec_tf.datasets.labels import (
+    check_map,
+    class_names,
+    common,
+    labelled,
+    map_line,
+    mapped,
+    merge_classes,
+)
 from emorec_tf.errors import UserError
 
 
@@ -71,6 +79,9 @@ def test_a_label_map_merges_and_drops_for_one_corpus_and_several():
         ("calm=neutral,", "'' is no pair"),
         ("calm=a=b", "is no pair"),
         ("calm=neutral,calm=sad", "mapped twice"),
+        ("calm=neutral, Calm =sad", "mapped twice"),
+        ("calm=neutral,Neutral=sad", "mapped itself"),
+        ('"very, calm"=neutral', "quotes that do not fit"),
         ("calm=neutral,neutral=sad", "mapped itself"),
     ],
 )
@@ -80,10 +91,12 @@ def test_label_maps_that_are_refused_before_any_clip(text, message):
 
 
 def test_label_maps_that_do_not_fit_the_clips():
-    with pytest.raises(UserError, match=r"unknown emotion 'clam'.*calm"):
-        mapped(clips("calm"), "clam=neutral")
-    with pytest.raises(UserError, match="unknown emotion 'neutrl'"):
-        mapped(clips("calm"), "calm=neutrl")
+    with pytest.raises(UserError, match=r"no clip is 'clam'; did you mean 'calm'"):
+        check_map(["calm", "sad"], "clam=neutral")
+    check_map(["calm"], "boredom=,wearied=sad")  # one map serves many corpora
+    check_map(["frustrated"], "frustration=frustrated")  # was applied before
+    with pytest.raises(UserError, match=r"label_map: 'speech' cannot be a class"):
+        mapped(clips("calm"), "calm=speech")
     with pytest.raises(UserError, match="no clip is left"):
         mapped(clips("calm"), "calm=")
 

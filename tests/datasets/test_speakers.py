@@ -10,7 +10,13 @@ import pytest
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.datasets.corpora import clips
-from emorec_tf.datasets.speakers import looks_like_split, normal_form, one_spelling, path_form
+from emorec_tf.datasets.speakers import (
+    looks_like_split,
+    normal_form,
+    one_spelling,
+    path_form,
+    subset_named,
+)
 from emorec_tf.errors import UserError
 
 
@@ -115,3 +121,29 @@ def test_splits_are_no_speakers(name, tmp_path):
 @pytest.mark.parametrize("name", ["anna", "Dev_Patel", "Val Kilmer", "Tester", "7", "Foldan", "p1"])
 def test_people_are_no_splits(name):
     assert not looks_like_split(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "subset"),
+    [
+        *((name, "train") for name in ("train", "TrainSet", "train_set", "Train_AFEW")),
+        *((name, "validation") for name in ("Val_AFEW", "dev_set", "validation", "devset")),
+        *((name, "test") for name in ("Test_AFEW", "my-test", "testing")),
+        *((name, "") for name in ("fold1", "eval", "holdout", "train_test", "anna", "Dev_Patel")),
+    ],
+)
+def test_which_subset_a_folder_is(name, subset):
+    assert subset_named(name) == subset
+
+
+def test_a_column_of_subsets_is_no_column_of_people(tmp_path):
+    def read(*speakers: str) -> list[Clip]:
+        rows = [f"{at}.wav,sad,{speaker}" for at, speaker in enumerate(speakers)]
+        for at in range(len(speakers)):
+            (tmp_path / f"{at}.wav").touch()
+        (tmp_path / "labels.csv").write_text("\n".join(["path,emotion,speaker", *rows]))
+        return clips("folder", str(tmp_path))
+
+    with pytest.raises(UserError, match="the speakers train, test look like subsets of a split"):
+        read("train", "test", "train")
+    assert [clip.speaker for clip in read("Dev", "Val", "Anna")] == ["Dev", "Val", "Anna"]

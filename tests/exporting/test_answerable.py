@@ -11,9 +11,8 @@ from untrained_runs import untrained
 
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
-from emorec_tf.inference import model_store
 from emorec_tf.storage.quiet import quiet
-from emorec_tf.training import ensemble, run_dir
+from emorec_tf.training import ensemble, model_store, run_dir
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra [export]")
 pytest.importorskip("tf2onnx", reason="needs the extra [export]")

@@ -12,7 +12,7 @@ import pytest
 
 from emorec_tf.config.clip import EMOTIONS
 from emorec_tf.errors import UserError
-from emorec_tf.inference import timeline
+from emorec_tf.inference import class_colours, timeline
 from emorec_tf.inference.answers import MediaAnswer
 
 
@@ -73,6 +73,19 @@ def test_the_plot_shows_colours_at_their_times(tmp_path: Path) -> None:
 
 def test_every_emotion_has_its_own_colour() -> None:
     assert len({timeline.COLOURS[name] for name in EMOTIONS}) == len(EMOTIONS)
+
+
+def test_own_classes_take_the_colours_that_are_left():
+    classes = ("happy", "sad", *(f"own {number}" for number in range(9)))
+    found = class_colours.of(classes)
+    assert tuple(found) == classes
+    assert (found["happy"], found["sad"]) == (
+        class_colours.COLOURS["happy"],
+        class_colours.COLOURS["sad"],
+    )
+    assert len({found[name] for name in classes[:9]}) == 9
+    assert found["own 7"] == found["own 8"] == class_colours.UNKNOWN_COLOUR
+    assert class_colours.of(EMOTIONS) == {name: class_colours.COLOURS[name] for name in EMOTIONS}
 
 
 def test_ratings_are_drawn_and_written(tmp_path: Path) -> None:
