@@ -190,7 +190,8 @@ def _described(name: str, old: Run) -> Part:
             f"{file.name} in configs; start from another model"
         )
     values = {n: v for n, v in read_yaml(found).items() if n in _own_settings()}
-    return Part(file.stem, build(values, old.config), None)
+    plain = dataclasses.replace(old.config, model=Config().model, train=TrainConfig())
+    return Part(file.stem, build(values, plain), None)
 
 
 def _own_settings() -> set[str]:
@@ -233,6 +234,7 @@ def _experiment(
         for part, (own, network) in zip(parts, tuned, strict=True):
             values = {**vars(network), **vars(own)}
             files.append(place / f"{part.name}.yaml")
+            place.mkdir(parents=True, exist_ok=True)
             write_atomically(files[-1], yaml.safe_dump(values, sort_keys=False))
         model = dataclasses.replace(Config().model, ensemble=",".join(map(str, files)))
         size = min(own.batch_size for own, _ in tuned)
