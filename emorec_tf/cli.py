@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from emorec_tf import __version__
 from emorec_tf.config import config
 from emorec_tf.config.fields import nearest
-from emorec_tf.config.flags import Parser, one_spelling, typed
+from emorec_tf.config.flags import Parser, flag_of, one_spelling, typed
 from emorec_tf.errors import UserError
 from emorec_tf.storage.ending import STOPPED, Stopped, stopped_by_signals
 from emorec_tf.storage.quiet import start_quietly
@@ -28,7 +28,8 @@ Options = TypeVar("Options")
 VERBS = {
     "prepare": "decode a corpus once and store its audio features and face crops as TFRecords",
     "train": "train a model on prepared records, or on the built-in demo corpus",
-    "evaluate": "score a run on its test speakers, with confidence intervals",
+    "finetune": "start from a model: a new head, or a new training, on own labelled clips",
+    "evaluate": "score a run on its test speakers, or any model on other clips, with intervals",
     "crossval": "cross-validate: train and score each fold of a protocol, by several random seeds",
     "crosscorpus": "train on each corpus and test on each: a matrix, with intervals over speakers",
     "tune": "search hyperparameters with KerasTuner; the validation speakers decide",
@@ -43,6 +44,7 @@ VERBS = {
 EXAMPLES = {
     "prepare": "--dataset ravdess --source data/ravdess --records records/ravdess",
     "train": "--records records/ravdess --fusion concat --epochs 30 --run runs/ravdess-concat",
+    "finetune": "--from general-av --source clips --run runs/mine",
     "evaluate": "--run runs/ravdess-concat",
     "crossval": "--records records/ravdess --protocol ravdess/contiguous6 --run runs/cv-concat",
     "crosscorpus": "--records records/ravdess,records/emodb --fusion audio_only --run runs/matrix",
@@ -88,8 +90,8 @@ def parse_options(
         config_flag: whether there is a ``--config FILE`` of settings.
     """
     given = parse(argv, verb, options, *sections, config_flag=config_flag)
-    own = {f.name for f in dataclasses.fields(options)}  # type: ignore[arg-type]
-    made = options(**{name: given.pop(name) for name in list(given) if name in own})
+    own = {flag_of(f): f.name for f in dataclasses.fields(options)}  # type: ignore[arg-type]
+    made = options(**{own[flag]: given.pop(flag) for flag in list(given) if flag in own})
     return made, given
 
 

@@ -44,7 +44,7 @@ def option(default: Any, help_text: str, **metadata: Any) -> Any:
         help_text: what it does; where the default is None, also what that means.
         metadata: ``expert=True`` shows the flag at the foot of the help; ``metavar="FOLDER"`` names
             its value there; ``positional=True`` takes words without a flag, ``several=True``
-            several words after the flag.
+            several words after the flag; ``flag="from"`` is its name on the command line.
     """
     return field(default=default, metadata={"help": help_text, **metadata})
 

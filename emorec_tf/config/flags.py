@@ -162,9 +162,15 @@ class Parser(ArgumentParser):
             if field.metadata.get("several"):
                 more = {"nargs": "+", "action": "extend", "type": str}
             values = values_of(field, str if "nargs" in more else hints[field.name])
-            self.values[field.name] = values
+            flag = flag_of(field)
+            self.values[flag] = values
             text += _default(field.default, values)
-            section.add_argument(f"--{field.name}", metavar=values.metavar, help=text, **more)
+            section.add_argument(f"--{flag}", metavar=values.metavar, help=text, **more)
+
+
+def flag_of(field: dataclasses.Field[Any]) -> str:
+    """Name of a field on the command line: its own, unless that is a word of Python."""
+    return str(field.metadata.get("flag", field.name))
 
 
 def _default(value: Any, values: Values) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from emorec_tf.config.fields import check
-from emorec_tf.errors import UserError
 from emorec_tf.evaluation import run_card
 from emorec_tf.features.decoded import AudioTrack, FaceTrack
 from emorec_tf.features.face_tracks import TRACK_RATE_HZ, TRACK_SECONDS, TrackFrame
@@ -22,7 +21,6 @@ from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.media_answer import answer_media
 from emorec_tf.inference.model_inputs import Inputs, batch_of
 from emorec_tf.inference.predictor import Predictor
-from emorec_tf.inference.presence import KINDS
 from emorec_tf.storage.deferred import Deferred
 from emorec_tf.training.run_dir import Run
 
@@ -237,31 +235,39 @@ class Model:
 
         Returns:
             float32 [E]: the mean over time of the audio branch's tokens, then of the face
-            branch's; 0 where there is no audio or no face.
+            branch's; of an ensemble those of each member, in its order. 0 where there is no audio
+            or no face. E is ``embedding_width``. Clips that a model was adapted to change nothing.
 
         Raises:
-            UserError: it cannot be read, or the run has no such branches or was trained with
-                ``--adapt``.
+            UserError: it cannot be read.
+
+        >>> model.embedding("clip.mp4").shape == (model.embedding_width,)
+        True
         """
+        from emorec_tf.models import branch_outputs
+
         with self._lock:
-            tokens = self._below.predict_on_batch(self.inputs([path]))
-        means = []
-        for kind in (kind for kind in KINDS if f"{kind}_tokens" in tokens):
-            values, mask = (np.asarray(tokens[f"{kind}_tokens{m}"])[0] for m in ("", "_mask"))
-            means.append((values * mask[:, None]).sum(0) / max(mask.sum(), 1.0))
-        return np.concatenate(means).astype(np.float32)
+            inputs = self.inputs([path])
+            if self.run.config.data.adapt == "self":  # the branches learned from such audio
+                inputs = adapting.adapter(self.run, self.predictor.model)(inputs)
+            for name in self._below.input.keys() - inputs.keys():  # of the speaker, for the head
+                inputs[name] = np.zeros((1, *self._below.input[name].shape[1:]), np.float32)
+            found = self._below.predict_on_batch(inputs)
+        return branch_outputs.embedding_of(found)[0].astype(np.float32)
+
+    @property
+    def embedding_width(self) -> int:
+        """E, the number of values of an ``embedding``."""
+        from emorec_tf.models import branch_outputs
+
+        return sum(branch_outputs.widths_of(self._below))
 
     @cached_property
     def _below(self) -> keras.Model:
-        import keras
+        """The network with its branches' tokens."""
+        from emorec_tf.models import branch_outputs
 
-        names = {f"{kind}_tokens{mask}" for kind in KINDS for mask in ("", "_mask")}
-        own = self.predictor.base or self.predictor.model  # embeddings are not adapted
-        tokens = {n.name: n.output for n in own.layers if n.name in names}
-        if not tokens or self.run.config.data.adapt is not None:
-            why = "was trained with --adapt" if tokens else "has no branches of its own"
-            raise UserError(f"run {self.run.folder} {why}, so it gives no embedding; take another")
-        return keras.Model(own.input, tokens)
+        return branch_outputs.with_branches(self.predictor.base or self.predictor.model)
 
 
 def _check_arrays(waveform: Any, sample_rate_hz: int, frames: Any, frame_rate_hz: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,9 +17,6 @@ from emorec_tf.features.audio_features import AUDIO_FEATURES
 from emorec_tf.models.classical.head_layers import joined
 from emorec_tf.models.layers import ModalityDropout, Still, Tensor, Tokens
 from emorec_tf.tasks import tasks
-
-if TYPE_CHECKING:
-    pass
 
 AUDIO_INPUTS = ("audio", "audio_mask")
 
@@ -48,6 +45,7 @@ def build_model(
     deviation: np.ndarray,
     audio_frames: int | None = None,
     unused: Sequence[str] = (),
+    branches: Mapping[str, keras.Model] | None = None,
 ) -> keras.Model:
     """Build the network that ``config.model`` names.
 
@@ -59,6 +57,7 @@ def build_model(
         audio_frames: how many of the first audio frames the audio branch gets; None: all.
         unused: "audio" or "face", which no training clip has: the model ignores it, as if every
             clip lacked it.
+        branches: "audio" or "face" to a branch of another model, which is taken with its weights.
 
     Returns:
         A functional model ``{array name: [B, ...]} -> logits [B, K]``, or a rating [B, 1]. Its
@@ -94,11 +93,11 @@ def build_model(
         "audio_mask": masks[0][:, :audio_frames],
     }
     face_inputs = {**inputs, "face_mask": masks[1]}
-    frozen = config.train.freeze_branches
+    how: dict[str, Any] = {"frozen": config.train.freeze_branches, "given": branches or {}}
     gain = gain_of(config.features, standard)
-    audio_tokens = branch("audio", config.model.audio, audio_inputs, [*AUDIO_INPUTS], frozen, gain)
+    audio_tokens = branch("audio", config.model.audio, audio_inputs, AUDIO_INPUTS, gain, **how)
     face_names = [n for n in inputs if n not in AUDIO_INPUTS]
-    face_tokens = branch("face", config.model.face, face_inputs, face_names, frozen)
+    face_tokens = branch("face", config.model.face, face_inputs, face_names, **how)
     name = f"emorec_{fusion_name}"
     if choices.check("classifier", config.model.classifier)[0] != "none":
         tokens = {"audio": audio_tokens, "face": face_tokens}
@@ -179,17 +178,25 @@ def branch(
     choice: str,
     tensors: dict[str, keras.KerasTensor],
     names: Sequence[str],
-    frozen: bool = False,
     constants: Mapping[str, np.ndarray] | None = None,
+    *,
+    frozen: bool = False,
+    given: Mapping[str, keras.Model] | None = None,
 ) -> Tokens:
     """Build one branch as a named sub-model and apply it; frozen, in inference mode.
 
     ``constants``: arrays that the branch finds among its inputs; they become part of the graph.
+    ``given``: sub-models that are taken instead, by kind.
     """
-    inputs = {n: keras.Input(tensors[n].shape[1:], name=n, dtype=tensors[n].dtype) for n in names}
-    values, mask = choices.resolve(kind, choice)({**inputs, **(constants or {})})
-    # The sub-model owns its mask output even where the branch passes its input through.
-    outputs = [values, ops.cast(mask, "float32")]
+    if given and kind in given:
+        inputs, outputs = given[kind].input, given[kind].output
+    else:
+        inputs = {
+            n: keras.Input(tensors[n].shape[1:], name=n, dtype=tensors[n].dtype) for n in names
+        }
+        values, mask = choices.resolve(kind, choice)({**inputs, **(constants or {})})
+        # The sub-model owns its mask output even where the branch passes its input through.
+        outputs = [values, ops.cast(mask, "float32")]
     inner = (Still if frozen else keras.Model)(inputs, outputs, name=f"{kind}_branch")
     values, mask = inner({n: tensors[n] for n in names})
     # Named, so that a model can be split here.

@@ -276,10 +276,9 @@ def _check_trained(experiment: Experiment, network: keras.Model, taken: Iterable
 
     ``taken``: names of layers that have the weights of stages; those of source runs are added.
     """
-    settings, own = experiment.settings, transfer.branch_layers(network)
-    given = transfer.from_sources(settings, experiment.classes, own)
+    given = transfer.from_sources(experiment.settings, experiment.classes, network)
     untrained = _untrained(experiment, network) - {*taken, *given}
-    transfer.check_trained(settings, untrained)
+    transfer.check_trained(experiment.settings, untrained)
 
 
 def _network(experiment: Experiment) -> keras.Model:
@@ -291,9 +290,10 @@ def _network(experiment: Experiment) -> keras.Model:
 
     mean = np.zeros(experiment.settings.features.audio_width, np.float32)
     frames = audio_frames(experiment)
-    settings = experiment.settings
+    settings, unused = experiment.settings, experiment.unused
+    given = transfer.loaded_branches(settings, pretraining.sources_of(settings))
     try:
-        return build_model(settings, experiment.classes, mean, mean + 1, frames, experiment.unused)
+        return build_model(settings, experiment.classes, mean, mean + 1, frames, unused, given)
     except (ValueError, OverflowError) as error:  # Keras's, of sizes that do not fit
         named = ", ".join(f"{kind} {getattr(settings.model, kind)}" for kind in choices.NETWORK)
         line = quiet.last_line(str(error))

@@ -124,7 +124,10 @@ def _network(run: Run, experiment: Experiment, adapter: SpeakerAdapter) -> keras
 
     assert adapter.standard is not None
     frames = audio_frames(experiment)
-    model = models.build_model(run.config, run.classes, *adapter.standard, frames, run.unused)
+    sources = stages.sources_of(run.config)
+    given = transfer.loaded_branches(run.config, sources)
+    standard = adapter.standard
+    model = models.build_model(run.config, run.classes, *standard, frames, run.unused, given)
     if run.steps or run.started_from:
         transfer.load_matching_weights(model, run)
     else:

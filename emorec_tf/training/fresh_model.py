@@ -31,11 +31,12 @@ def build(config: Config, classes: tuple[str, ...], run: run_dir.Run | None) -> 
     """
     check(len(set(classes)) == len(classes) >= 2, "classes", classes, "two or more, once each")
     from emorec_tf.models.model import build_model
-    from emorec_tf.training import ensemble
+    from emorec_tf.training import ensemble, transfer
 
     trained = ensemble.model_of(run) if run else None
     mean, variance = _standard(trained, config.features.audio_width)
-    model = build_model(config, classes, mean, np.sqrt(variance))
+    given = transfer.loaded_branches(config, [run] if run and not run.config.model.ensemble else [])
+    model = build_model(config, classes, mean, np.sqrt(variance), branches=given)
     theirs = {layer.name: layer for layer in trained.layers} if trained is not None else {}
     for layer in model.layers:
         other = theirs.get(layer.name)

@@ -33,9 +33,9 @@ def load_matching_weights(model: keras.Model, run: Run) -> None:
             trained and nothing later trains.
     """
     own = branch_layers(model)
-    given = from_sources(run.config, run.classes, own)
+    given = from_sources(run.config, run.classes, model)
     for name, layer in given.items():
-        own[name].set_weights(layer.get_weights())
+        model.get_layer(name).set_weights(layer.get_weights())
     taken = set(given)
     for facts in run.steps.values():
         done = run_dir.load(run.folder / facts["folder"])
@@ -47,13 +47,15 @@ def load_matching_weights(model: keras.Model, run: Run) -> None:
     where = "finished runs" if not run.steps else "stages" if not given else "stages and runs"
     _LOG.info("weights taken from %s: %s", where, ", ".join(sorted(taken)))
     check_trained(run.config, set(own) - taken - {f"{kind}_branch" for kind in run.unused})
-    for name in taken if run.config.train.freeze_branches else ():
+    fixed = {name for name in taken if name not in given or name.endswith("_branch")}
+    for name in fixed if run.config.train.freeze_branches else ():
         own[name].trainable = False
 
 
-def branch_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
+def branch_layers(
+    model: keras.Model, prefixes: tuple[str, ...] = ("audio_", "face_")
+) -> dict[str, keras.layers.Layer]:
     """Layers with weights that belong to one branch, or stand on it alone, by name."""
-    prefixes = ("audio_", "face_")
     return {n.name: n for n in model.layers if n.name.startswith(prefixes) and n.weights}
 
 
@@ -95,24 +97,27 @@ def _check_same_audio(settings: Config, trained: Config, where: str) -> None:
 
 
 def from_sources(
-    settings: Config, classes: Sequence[str], own: dict[str, keras.layers.Layer]
+    settings: Config, classes: Sequence[str], model: keras.Model
 ) -> dict[str, keras.layers.Layer]:
     """Layers of the finished runs in ``pretrain`` that a run takes, by name; the last one counts.
 
     A branch is the same if its choice, its layers' names and their shapes are; a class layer if it
-    also has the same classes, as two sets of seven emotions have equal shapes.
+    also has the same classes, as two sets of seven emotions have equal shapes. The layers of a
+    fusion are taken where all of it is the same.
 
     Args:
         settings: of the run.
         classes: of the run.
-        own: its ``branch_layers``.
+        model: of the run.
 
     Raises:
         UserError: a run that has no such layer, or an audio branch that is given other audio.
     """
     found: dict[str, keras.layers.Layer] = {}
+    own = branch_layers(model)
     for run in stages.sources_of(settings):
-        trained = branch_layers(run_dir.load_model(run.model_file))
+        network = run_dir.load_model(run.model_file)
+        trained = branch_layers(network)
         unlike = {kind: _unlike(kind, settings, run, own, trained) for kind in run.modalities}
         names = {
             name
@@ -128,6 +133,27 @@ def from_sources(
             _check_same_audio(settings, run.config, str(run.folder))
             source_runs.check_features(settings, run)
         found |= {name: trained[name] for name in names}
+        same = run.classes == tuple(classes) and run.config.model.fusion == settings.model.fusion
+        if same and not any(unlike.values()):
+            ours, theirs = (branch_layers(net, ("joint_",)) for net in (model, network))
+            both = {name: theirs[name] for name in ours if name in theirs}
+            found |= {n: layer for n, layer in both.items() if shapes(layer) == shapes(ours[n])}
+    return found
+
+
+def loaded_branches(settings: Config, runs: Iterable[Run]) -> dict[str, keras.Model]:
+    """Branches of runs with a pretrained network inside, where a run has the same ones, by kind.
+
+    They are taken whole, so that the file of that network is not needed a second time.
+    """
+    found = {}
+    for run in runs:
+        for kind in run.modalities:
+            name, given = choices.check(kind, getattr(settings.model, kind))
+            entry = choices.entry(kind, name)
+            same = (name, given) == choices.parse(getattr(run.config.model, kind))
+            if same and entry.facts.inside({**entry.arguments, **given}):
+                found[kind] = run_dir.load_model(run.model_file).get_layer(f"{kind}_branch")
     return found
 
 
