@@ -407,4 +407,4 @@ def test_scripts_in_the_docs_run(
     assert "24 embeddings of" in output
     assert json.loads((tmp_path / "own" / "run" / "metrics.json").read_text())["n"] == 6
     assert np.load(tmp_path / "embeddings.npz")["vectors"].shape[0] == 24
-    assert (tmp_path / "smiling.keras").exists()
+    assert emorec_tf.load(tmp_path / "smiling").classes == ("neutral", "happy")
