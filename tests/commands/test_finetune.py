@@ -21,6 +21,11 @@ TWO = "--label_map=sad=neutral"
 SPEAKERS = ["--test_speakers=actor04", "--validation_speakers=actor03"]
 
 
+def same_weights(layer: str, *files: Path) -> bool:
+    ours, theirs = (run_dir.load_model(file).get_layer(layer).get_weights() for file in files)
+    return all(np.array_equal(mine, other) for mine, other in zip(ours, theirs, strict=True))
+
+
 @pytest.fixture(scope="module")
 def face(demo_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ravdess-face, which has no trainable weights, with a head for two other classes."""
@@ -68,11 +73,7 @@ def test_pretrained_branches_come_from_the_packaged_model(demo_clips: Path, tmp_
         validation_speakers="actor03",
     )
     source = run_dir.load(finetuning.model_store.folder_of("general-face"))
-    ours, theirs = (
-        run_dir.load_model(r.model_file).get_layer("face_branch") for r in (run, source)
-    )
-    pairs = zip(ours.get_weights(), theirs.get_weights(), strict=True)
-    assert all(np.array_equal(mine, old) for mine, old in pairs)
+    assert same_weights("face_branch", run.model_file, source.model_file)
     (facts,) = run.started_from
     assert facts["name"] == "general-face"
     assert facts["trained_on"]["fer2013"]
@@ -85,14 +86,9 @@ def test_a_network_gets_a_new_head_and_is_then_trained_whole(
     assert finetune_main([*where, f"--run={tmp_path / 'head'}"]) == 0
     said = capsys.readouterr()
     assert "was trained on demo" in said.out + said.err
-    head = run_dir.load_model(tmp_path / "head" / "best.keras")
-    old = run_dir.load_model(demo_run / "best.keras")
     for name in ("audio_branch", "face_branch"):
-        pairs = zip(
-            head.get_layer(name).get_weights(), old.get_layer(name).get_weights(), strict=True
-        )
-        assert all(np.array_equal(mine, theirs) for mine, theirs in pairs)
-    assert head.output_shape == (None, 2)
+        assert same_weights(name, tmp_path / "head" / "best.keras", demo_run / "best.keras")
+    assert run_dir.load_model(tmp_path / "head" / "best.keras").output_shape == (None, 2)
     assert finetune_main([*where, "--unfreeze", f"--run={tmp_path / 'whole'}"]) == 0
     whole = run_dir.load(tmp_path / "whole")
     assert whole.started_from[0]["classes"] == ["neutral", "happy"]
