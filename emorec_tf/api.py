@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from emorec_tf.config import choices
 from emorec_tf.config import config as configs
 from emorec_tf.config.given import Given, refuse_others, settings_of
-from emorec_tf.evaluation import crossvalidation, score_run
+from emorec_tf.evaluation import crossvalidation
 from emorec_tf.inference import adapting, devices, predictor
+from emorec_tf.inference.clip_scores import evaluate
 from emorec_tf.inference.corpus_matrix import crosscorpus
 from emorec_tf.inference.model import Model
 from emorec_tf.records import prepare_records
@@ -27,6 +28,7 @@ from emorec_tf.storage import paths
 from emorec_tf.storage.deferred import Deferred
 from emorec_tf.storage.start_notes import leave_notes_out
 from emorec_tf.training import experiment, fresh_model, model_store, run_dir, train_run
+from emorec_tf.training.finetuning import finetune
 from emorec_tf.training.run_dir import Run
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ else:
     keras = Deferred("keras")
 
 __all__ = ["Model", "Records", "Run", "build_model", "crosscorpus", "crossval", "evaluate",
-           "list_models", "load", "prepare", "train"]  # fmt: skip
+           "finetune", "list_models", "load", "prepare", "train"]  # fmt: skip
 # settings that prepare knows: of features, and of a corpus
 _FEATURES = {field.name for field in dataclasses.fields(configs.FeaturesConfig)}
 _CLIPS = ("channel", "classes", "label", "label_map", "modality")
@@ -181,39 +183,6 @@ def train(
     fusion, _ = choices.parse(complete.model.fusion)
     folder = paths.place(run or f"runs/{complete.data.dataset}-{fusion}")
     return train_run.train(experiment.make(complete, opened), folder, overwrite=overwrite)
-
-
-def evaluate(
-    run: str | Path | Run,
-    *,
-    records: str | Path | Records | None = None,
-    adapt: int | None = None,
-    source: str | Path | None = None,
-) -> dict[str, Any]:
-    """Score a run on its test speakers and write the scores into its folder.
-
-    Args:
-        run: what ``train`` returned, its folder or its name.
-        records: the records, where they have moved since training.
-        adapt: adapt it by so many unlabelled clips of each test speaker, which are not scored.
-        source: folder of the corpus, to corrupt waveforms too.
-
-    Returns:
-        What metrics.json holds. Of classes: ``uar`` and ``war`` (0 to 1), ``macro_f1``, their
-        intervals ``uar_ci95`` and ``war_ci95`` [low, high] (95 %, over speakers; None for one),
-        ``per_class_recall`` {class: 0 to 1}, ``confusion`` counts, ``ece`` (0 to 1). Of ratings:
-        ``ccc``, ``pcc`` (-1 to 1) and ``rmse``.
-
-    Raises:
-        UserError: no such run, one without test speakers, or records of other features.
-
-    >>> scores = emorec_tf.evaluate("runs/demo-concat")
-    >>> 0 <= scores["uar"] <= 1
-    True
-    """
-    opened = run if isinstance(run, Run) else run_dir.load(_folder(run))
-    place = None if source is None else str(source)
-    return score_run.evaluate(opened, records, adapt=adapt, source=place)
 
 
 def crossval(

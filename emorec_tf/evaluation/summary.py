@@ -82,3 +82,34 @@ def score_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         ("majority WAR", f"{majority['war']:.3f} (always {majority['class']})"),
         ("recalls", "  ".join(f"{c} {r:.2f}" for c, r in metrics["per_class_recall"].items())),
     ]
+
+
+def other_clips(found: dict[str, Any]) -> tuple[str, list[tuple[str, str]]]:
+    """Title and rows of the table of a model on clips that are not its own test subset."""
+
+    def with_interval(name: str) -> str:
+        low_high = found[f"{name}_ci95"]
+        said = "one speaker: no interval"
+        if low_high:
+            said = f"95 % over speakers {low_high[0]:.3f} to {low_high[1]:.3f}"
+        return f"{found[name]:.3f} ({said})"
+
+    other = [name for name in found["model_classes"] if name not in found["classes"]]
+    lacking = f"; no clip is {', '.join(other)}" if other else ""
+    left = sum(found["left_out"].values())
+    rows = [
+        ("clips", f"{found['n']} of {found['speakers']} speakers; {left} not scored"),
+        ("classes", f"{', '.join(found['classes'])}{lacking}"),
+        ("UAR", with_interval("uar")),
+        ("WAR", with_interval("war")),
+        ("chance UAR", f"{found['chance_uar']:.3f}"),
+        ("recalls", "  ".join(f"{c} {r:.2f}" for c, r in found["per_class_recall"].items())),
+        ("most predicted", f"{found['most_predicted']} ({found['share']:.0%})"),
+        ("calibration error", f"{found['ece']:.3f}"),
+    ]
+    if scaling := found.get("recalibration"):
+        after = "one speaker: not tested"
+        if scaling["ece_after"] is not None:
+            after = f"{scaling['ece_after']:.3f} on speakers it was not fitted to"
+        rows.append(("recalibrated", f"{after} (temperature {scaling['temperature']:.2f})"))
+    return f"{found['model']} on {found['dataset']}", rows

@@ -111,8 +111,11 @@ def finetune(
     target = Path(run or f"runs/{folder.resolve().name}-tuned")
     parts = _usable_parts(_parts(old), opened)
     first = target.parent / stages.FOLDER
-    made = _experiment(old, parts, opened, settings, first / target.name)
+    made, configs = _experiment(parts, opened, settings, first / target.name)
     _check(made)
+    for file, text in configs.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, text)
     _warn(old, made)
     if unfreeze:
         made = _after_head(made, parts, first / f"{target.name}-head", overwrite, settings)
@@ -219,9 +222,9 @@ def _usable_parts(parts: list[Part], records: Records) -> list[Part]:
 
 
 def _experiment(
-    old: Run, parts: list[Part], records: Records, given: Mapping[str, Any], place: Path
-) -> Experiment:
-    """Complete the settings; those of an ensemble's members are written to ``place``."""
+    parts: list[Part], records: Records, given: Mapping[str, Any], place: Path
+) -> tuple[Experiment, dict[Path, str]]:
+    """Complete the settings; those of an ensemble's members are texts of files in ``place``."""
     train = {name: value for name, value in given.items() if name in vars(TrainConfig())}
     data = {n: v for n, v in given.items() if n not in train or n == "seed"}
     draft, _ = experiments.resolve({**data, "records": str(records.folder)})
@@ -229,18 +232,16 @@ def _experiment(
     speakers = len({clip.speaker for clip in split.train_and_validation})
     tuned = [_tuned(part, train, len(split.train), speakers) for part in parts]
     chosen, model = tuned[0]
+    files: dict[Path, str] = {}
     if len(parts) > 1:
-        files = []
         for part, (own, network) in zip(parts, tuned, strict=True):
             values = {**vars(network), **vars(own)}
-            files.append(place / f"{part.name}.yaml")
-            place.mkdir(parents=True, exist_ok=True)
-            write_atomically(files[-1], yaml.safe_dump(values, sort_keys=False))
+            files[place / f"{part.name}.yaml"] = yaml.safe_dump(values, sort_keys=False)
         model = dataclasses.replace(Config().model, ensemble=",".join(map(str, files)))
         size = min(own.batch_size for own, _ in tuned)
         chosen = dataclasses.replace(TrainConfig(), refit=True, batch_size=size, seed=chosen.seed)
     settings = dataclasses.replace(draft, model=model, train=chosen)
-    return experiments.make(settings, records, split.split)
+    return experiments.make(settings, records, split.split), files
 
 
 def _tuned(

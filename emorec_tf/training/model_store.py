@@ -45,6 +45,12 @@ def folder_of(name_or_folder: str | Path) -> Path:
     raise UserError(f"no model {str(name_or_folder)!r}; {hint}")
 
 
+def found_or(name_or_folder: str | Path) -> Path:
+    """Find a run as ``folder_of`` does, or return the folder as it was given."""
+    folder = paths.place(name_or_folder)
+    return folder if (folder / "run.json").exists() else found().get(str(name_or_folder), folder)
+
+
 def chosen(run: str | None, verb: str) -> str:
     """Take the run that a command was given; none: the first of ``DEFAULTS`` that is there.
 

@@ -156,6 +156,8 @@ def doubts(experiment: Experiment, sources: Iterable[Run]) -> list[str]:
                 f"speakers of this run are called. If they are the same, test others"
             )
     for run, corpus, both in _shared(experiment, sources, "validation"):
+        only_chose = () if run.config.train.refit else run.split.validation
+        both = [n for n in both or () if not {n, f"{corpus}{SEPARATOR}{n}"} & set(only_chose)]
         if both:
             found.append(
                 f"{run.folder} was trained on {corpus}, validation speakers {_some(both)}: "

@@ -114,9 +114,10 @@ def test_what_cannot_start_a_run_is_refused_in_one_line(
 def test_validation_speakers_it_knows_are_said(
     demo_records: Path, demo_run: Path, tmp_path: Path, capsys
 ) -> None:
-    assert train(demo_records, tmp_path / "run", *FACE, f"--pretrain={demo_run}") == 0
-    said = capsys.readouterr()
-    assert "validation speakers actor03" in said.out + said.err
+    given = [flag for flag in TRAIN_FLAGS if "validation" not in flag]
+    where = ["--records", str(demo_records), "--run", str(tmp_path / "run"), *given, *FACE]
+    assert train_main([*where, f"--pretrain={demo_run}", "--validation_speakers=actor02"]) == 0
+    assert "validation speakers actor02: validation scores" in capsys.readouterr().err
 
 
 def test_heads_of_other_classes_are_not_taken(
