@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
 from emorec_tf.storage import resumable
+from emorec_tf.storage.downloads import import_package
 from emorec_tf.storage.locks import alone
 from emorec_tf.tuning import search_files, search_space
 from emorec_tf.tuning.search import Search
@@ -31,7 +32,10 @@ def tune(search: Search, overwrite: bool = False, address: str = "", worker: str
 
     Raises:
         UserError: another search is in the way, or too many trials failed.
+        SetupError: KerasTuner or pandas, which draws what was found, is not installed.
     """
+    for package in ("keras_tuner", "pandas"):
+        import_package(package, "'emorec-tf[tune]'")
     if address and worker:
         work_for_chief(search, address, worker)
         return

@@ -141,5 +141,5 @@ def test_another_file_that_is_no_model(tmp_path: Path) -> None:
 def test_a_bundle_of_mediapipes_takes_mediapipe(tmp_path: Path) -> None:
     bundle = tmp_path / "face_landmarker.task"
     bundle.write_text("never read")
-    with pytest.raises(SetupError, match="pip install mediapipe"):
+    with pytest.raises(SetupError, match=r"pip install 'emorec-tf\[mediapipe\]'"):
         face_detection.face_mesh(str(bundle))
