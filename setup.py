@@ -21,7 +21,7 @@ SERVE = ["fastapi>=0.115", "prometheus-client>=0.21", "python-multipart>=0.0.20"
 BEAM = ["apache-beam>=2.77"]
 # its last release; without a wheel for Windows and for Python 3.13
 S3 = ["tensorflow-io>=0.37.1; python_version < '3.13' and sys_platform != 'win32'"]
-TUNE = ["keras-tuner>=1.4.8", "pandas>=3.0"]
+TUNE = ["pandas>=3.0"]
 DLIB = ["dlib-bin>=20.0"]
 MEDIAPIPE = ["mediapipe>=0.10.21,<2"]
 # what commands can use on one machine
@@ -93,6 +93,7 @@ setup(
         "jinja2>=3.1.6",
         "jsonargparse>=4.53",
         "keras>=3.15.1,<4",
+        "keras-tuner>=1.4.8",
         "markdown-it-py>=3.0",
         "matplotlib>=3.9",
         "numpy>=1.26",

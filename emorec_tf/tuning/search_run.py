@@ -32,10 +32,9 @@ def tune(search: Search, overwrite: bool = False, address: str = "", worker: str
 
     Raises:
         UserError: another search is in the way, or too many trials failed.
-        SetupError: KerasTuner or pandas, which draws what was found, is not installed.
+        SetupError: pandas, with which what was found is drawn, is not installed.
     """
-    for package in ("keras_tuner", "pandas"):
-        import_package(package, "'emorec-tf[tune]'")
+    import_package("pandas", "'emorec-tf[tune]'")  # or the search would end without its plots
     if address and worker:
         work_for_chief(search, address, worker)
         return

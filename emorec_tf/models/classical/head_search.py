@@ -13,7 +13,6 @@ import numpy as np
 
 from emorec_tf.models.classical.classifiers import Search
 from emorec_tf.models.classical.head_layers import Found
-from emorec_tf.storage.downloads import import_package
 from emorec_tf.tasks import balance
 
 if TYPE_CHECKING:
@@ -219,7 +218,8 @@ def _uar(truth: np.ndarray, predictions: np.ndarray) -> float:
 
 def _oracle(search: Search, folder: Path, seed: int) -> Kept:
     """Make the oracle, with the trials that are there; a damaged file is set aside."""
-    keras_tuner = import_package("keras_tuner", "'emorec-tf[tune]'")
+    import keras_tuner
+
     from emorec_tf.models.classical import kept_oracle
 
     def fresh() -> Kept:
