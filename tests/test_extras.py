@@ -62,7 +62,7 @@ def test_buckets_without_tensorflow_io(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_search_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(SetupError, match=r"pip install 'emorec-tf\[tune\]'$"):
-        search_run.tune(None)  # type: ignore[arg-type]
+        search_run.tune(None)
 
 
 def test_saved_models_open_without_the_extras() -> None:

@@ -42,7 +42,7 @@ def without_mediapipe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_shipped_files_are_those_of_the_checksums() -> None:
     lines = (FACE_MODELS / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    sums = dict(reversed(line.split("  ")) for line in lines)
+    sums = {name: content for content, name in (line.split("  ") for line in lines)}
     assert set(sums) == {path.name for path in FACE_MODELS.glob("*.tflite")}
     for name, wanted in sums.items():
         assert hashlib.sha256((FACE_MODELS / name).read_bytes()).hexdigest() == wanted
