@@ -13,16 +13,21 @@ VERSION = next(
 
 ONNX = ["onnxruntime>=1.20"]
 EXPORT = [
-    "ai-edge-litert>=2.0",
     "onnx>=1.16.2",  # after 1.16 it needs a newer ml_dtypes than TensorFlow 2.16 admits
     *ONNX,
     "tf2onnx>=1.17",
 ]
 SERVE = ["fastapi>=0.115", "prometheus-client>=0.21", "python-multipart>=0.0.20", "uvicorn>=0.34"]
 BEAM = ["apache-beam>=2.77"]
+# its last release; without a wheel for Windows and for Python 3.13
+S3 = ["tensorflow-io>=0.37.1; python_version < '3.13' and sys_platform != 'win32'"]
+TUNE = ["pandas>=3.0"]
+DLIB = ["dlib-bin>=20.0"]
+MEDIAPIPE = ["mediapipe>=0.10.21,<2"]
+# what commands can use on one machine
+ALL = [*EXPORT, *SERVE, *S3, *TUNE, *DLIB, *MEDIAPIPE]
 TEST = [
-    *EXPORT,
-    *SERVE,
+    *ALL,
     *BEAM,
     "httpx>=0.28",
     "import-linter>=2.3",
@@ -85,10 +90,10 @@ setup(
         "emorec_tf.splits": ["manifests/*.yaml"],
         "emorec_tf.saved_models": ["README.md", *(f"{name}/*" for name in SHIPPED)],
     },
-    python_requires=">=3.11,<3.13",  # tensorflow-io has no wheel for 3.13
+    python_requires=">=3.11,<3.14",  # TensorFlow 2.21 has no wheel for 3.14
     install_requires=[
+        "ai-edge-litert>=2.0",
         "av>=18.1",  # the first with an FFmpeg free of CVE-2026-8461
-        "dlib-bin>=20.0",
         "filelock>=3.21",  # the first with a lock that readers share
         "jinja2>=3.1.6",
         "jsonargparse>=4.53",
@@ -96,10 +101,8 @@ setup(
         "keras-tuner>=1.4.8",
         "markdown-it-py>=3.0",
         "matplotlib>=3.9",
-        "mediapipe>=0.10.21,<2",
         "numpy>=1.26",
-        "opencv-python>=4.11",
-        "pandas>=3.0",
+        "opencv-contrib-python>=4.11",  # the one that MediaPipe wants, so that there is but one
         "PyYAML>=6.0",
         "platformdirs>=4.3",
         "pooch>=1.8",
@@ -109,13 +112,17 @@ setup(
         "scipy>=1.15",
         "tensorboard>=2.16",
         "tensorflow>=2.16.2,<2.22",
-        "tensorflow-io>=0.37.1",
     ],
     extras_require={
         "export": EXPORT,
         "onnx": ONNX,
         "serve": SERVE,
         "beam": BEAM,
+        "s3": S3,
+        "tune": TUNE,
+        "dlib": DLIB,
+        "mediapipe": MEDIAPIPE,
+        "all": ALL,
         "test": TEST,
         "gpu": ["tensorflow[and-cuda]>=2.16.2,<2.22"],
     },
@@ -126,9 +133,12 @@ setup(
         "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",
         "License :: OSI Approved :: Apache Software License",
+        "Operating System :: MacOS",
+        "Operating System :: Microsoft :: Windows",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Multimedia :: Sound/Audio :: Speech",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Topic :: Scientific/Engineering :: Image Recognition",

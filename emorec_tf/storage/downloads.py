@@ -143,7 +143,7 @@ def import_mediapipe() -> Any:
     os.environ.setdefault("GLOG_minloglevel", "2")
     marker = () if "tensorflow" in sys.modules else ("tensorflow.tools.docs",)
     with hidden(*marker), quiet(stdout=False):
-        return import_package("mediapipe", "mediapipe")
+        return import_package("mediapipe", "'emorec-tf[mediapipe]'")
 
 
 @contextmanager

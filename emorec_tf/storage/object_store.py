@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from emorec_tf.errors import SetupError
+from emorec_tf.storage.downloads import import_package
 from emorec_tf.storage.quiet import quiet
 
 SCHEMES = ("gs", "s3")
@@ -122,13 +123,13 @@ def file_system(scheme: str) -> Any:
     """Load the file system of ``scheme``; return ``tf.io.gfile``.
 
     Raises:
-        SetupError: this TensorFlow does not load tensorflow-io's native plugins.
+        SetupError: there is no tensorflow-io, or this TensorFlow does not load its native plugins.
     """
     import tensorflow as tf
 
     if scheme == "s3":
         with quiet():  # it warns twice where its native parts do not fit this TensorFlow
-            import tensorflow_io  # noqa: F401 - registers the file systems
+            import_package("tensorflow_io", "'emorec-tf[s3]'")  # registers the file systems
         if scheme not in tf.io.gfile.get_registered_schemes():
             raise SetupError(
                 f"s3:// needs tensorflow-io's native plugins, which do not load with TensorFlow "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from emorec_tf.config.fields import check
 from emorec_tf.errors import UserError
 from emorec_tf.storage import resumable
+from emorec_tf.storage.downloads import import_package
 from emorec_tf.storage.locks import alone
 from emorec_tf.tuning import search_files, search_space
 from emorec_tf.tuning.search import Search
@@ -31,7 +32,9 @@ def tune(search: Search, overwrite: bool = False, address: str = "", worker: str
 
     Raises:
         UserError: another search is in the way, or too many trials failed.
+        SetupError: pandas, with which what was found is drawn, is not installed.
     """
+    import_package("pandas", "'emorec-tf[tune]'")  # or the search would end without its plots
     if address and worker:
         work_for_chief(search, address, worker)
         return
