@@ -210,7 +210,7 @@ def workplace(
 
 
 QUICK = (api.list_models, api.load, api.evaluate, api.build_model, api.Model)
-TRAINING = (api.prepare, api.train, api.crossval, api.crosscorpus)
+TRAINING = (api.prepare, api.train, api.crossval, api.crosscorpus, api.finetune)
 SLOW = [pytest.param(f, marks=pytest.mark.slow) for f in TRAINING]
 
 

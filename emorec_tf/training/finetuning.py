@@ -11,20 +11,16 @@ import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from emorec_tf.config import choices
 from emorec_tf.config.config import (
     Config,
     DataConfig,
     FeaturesConfig,
     TrainConfig,
-    build,
-    read_yaml,
 )
 from emorec_tf.config.given import refuse_others
 from emorec_tf.errors import UserError
@@ -33,14 +29,15 @@ from emorec_tf.records.records_dir import Records
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.training import experiment as experiments
 from emorec_tf.training import (
+    model_parts,
     model_store,
-    packaged_members,
     run_dir,
     source_runs,
     stages,
     train_run,
 )
 from emorec_tf.training.experiment import Experiment
+from emorec_tf.training.model_parts import Part
 from emorec_tf.training.run_dir import Run
 
 FEWEST = 2  # training clips of a class
@@ -50,21 +47,6 @@ SMALLER = 0.1  # learning rate of the whole network, as part of that of its head
 DEFAULTS = {"epochs": 60, "patience": 10, "learning_rate": 1e-3, "batch_size": 32}
 DECIDED = ("pretrain", "freeze_branches", "refit")  # by the model
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A network of the model: the model itself, or a member of an ensemble.
-
-    Attributes:
-        name: of the model or the member.
-        settings: model and training.
-        source: run with its weights; None: of a member that only its config describes.
-    """
-
-    name: str
-    settings: Config
-    source: Run | None
 
 
 def finetune(
@@ -95,8 +77,9 @@ def finetune(
         UserError: no such model, one that cannot be trained on, too few clips, speakers or classes,
             or test speakers that the model was trained on.
 
-    >>> emorec_tf.finetune("ravdess-audio", "own/clips", run="runs/mine", test_speakers="anna")
-    Run('runs/mine', 3 classes, validation UAR ...)
+    >>> emorec_tf.finetune("runs/demo-concat", records="records", run="runs/mine", epochs=1,
+    ...     label_map="sad=neutral", test_speakers="actor04", validation_speakers="actor03")
+    Run('runs/mine', 2 classes, validation UAR ...)
     """
     for name in DECIDED:
         if name in settings:
@@ -109,7 +92,7 @@ def finetune(
         raise UserError(f"{folder} predicts a rating; only models of classes are fine-tuned")
     opened = _records(old, source, records, settings, show_progress)
     target = Path(run or f"runs/{folder.resolve().name}-tuned")
-    parts = _usable_parts(_parts(old), opened)
+    parts = model_parts.usable(model_parts.of_model(old), opened)
     first = target.parent / stages.FOLDER
     made, configs = _experiment(parts, opened, settings, first / target.name)
     _check(made)
@@ -161,66 +144,6 @@ def other_features(run: Run, features: FeaturesConfig) -> list[str]:
     return [n for n in theirs if theirs[n] != ours[n] and kinds[n] in run.modalities]
 
 
-def _parts(old: Run) -> list[Part]:
-    """The networks of a model.
-
-    Raises:
-        UserError: an ensemble whose members are described nowhere.
-    """
-    if old.members:
-        names = [facts["name"] for facts in old.members]
-        members = packaged_members.opened(old)
-        return [Part(n, m.config, m) for n, m in zip(names, members, strict=True)]
-    if not old.config.model.ensemble:
-        return [Part(old.folder.name, old.config, old)]
-    folders = [old.folder / str(facts["folder"]) for facts in old.steps.values()]
-    if folders and all((folder / "run.json").exists() for folder in folders):
-        members = [run_dir.load(folder) for folder in folders]
-        return [Part(m.folder.name, m.config, m) for m in members]
-    return [_described(name, old) for name in old.config.model.ensemble.split(",")]
-
-
-def _described(name: str, old: Run) -> Part:
-    """A member of an ensemble by the config that it was made with."""
-    file = Path(name.strip().removesuffix(".yaml")).with_suffix(".yaml")
-    folders = (Path(), Path("configs"), model_store.PACKAGE / "configs")
-    places = (*folders, model_store.PACKAGE.parent / "configs")
-    tries = [path for place in places for path in (place / file, place / file.name)]
-    found = next((path for path in tries if path.is_file()), None)
-    if found is None:
-        raise UserError(
-            f"{old.folder.name} is an ensemble whose member {file.stem} is not described here: no "
-            f"{file.name} in configs; start from another model"
-        )
-    values = {n: v for n, v in read_yaml(found).items() if n in _own_settings()}
-    plain = dataclasses.replace(old.config, model=Config().model, train=TrainConfig())
-    return Part(file.stem, build(values, plain), None)
-
-
-def _own_settings() -> set[str]:
-    sections = (Config().model, Config().train)
-    return {field.name for section in sections for field in dataclasses.fields(section)}
-
-
-def _usable_parts(parts: list[Part], records: Records) -> list[Part]:
-    """Leave out members whose modality no clip has.
-
-    Raises:
-        UserError: none is left.
-    """
-    there = frozenset().union(*records.modalities.values())
-    kept = [
-        part
-        for part in parts
-        if there & set(choices.facts("fusion", part.settings.model.fusion).uses)
-    ]
-    if not kept:
-        raise UserError(f"no clip of {records.folder} has what the model uses")
-    for name in [part.name for part in parts if part not in kept]:
-        _LOG.info("note: no clip has what %s uses; it is left out", name)
-    return kept
-
-
 def _experiment(
     parts: list[Part], records: Records, given: Mapping[str, Any], place: Path
 ) -> tuple[Experiment, dict[Path, str]]:
@@ -250,7 +173,7 @@ def _tuned(
     """Settings of training and model for one network."""
     old, model = part.settings.train, part.settings.model
     values: dict[str, Any] = {"pretrain": None, "freeze_branches": False}
-    if part.source is not None and _has_branch_weights(part.source):
+    if part.source is not None and model_parts.has_branch_weights(part.source):
         values["pretrain"] = str(part.source.folder.resolve())
     if stages.has_classifier(part.settings):
         folds = old.inner_folds if isinstance(old.inner_folds, int) else INNER_FOLDS
@@ -263,14 +186,6 @@ def _tuned(
     size = values.get("batch_size", old.batch_size)
     train = dataclasses.replace(old, **{**values, "batch_size": max(1, min(size, clips))})
     return train, model
-
-
-def _has_branch_weights(run: Run) -> bool:
-    """Whether a branch that a run uses has weights; statistics have none."""
-    from emorec_tf.training import transfer
-
-    layers = transfer.branch_layers(run_dir.load_model(run.model_file))
-    return any(f"{kind}_branch" in layers for kind in run.modalities)
 
 
 def _check(made: Experiment) -> None:
