@@ -93,7 +93,7 @@ setup(
     python_requires=">=3.11,<3.14",  # TensorFlow 2.21 has no wheel for 3.14
     install_requires=[
         "ai-edge-litert>=2.0",
-        "av>=18.1",  # the first with an FFmpeg free of CVE-2026-8461
+        "av>=18.1,<19",  # 18.1: the first with an FFmpeg free of CVE-2026-8461; 19: another open()
         "filelock>=3.21",  # the first with a lock that readers share
         "jinja2>=3.1.6",
         "jsonargparse>=4.53",
@@ -133,8 +133,6 @@ setup(
         "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",
         "License :: OSI Approved :: Apache Software License",
-        "Operating System :: MacOS",
-        "Operating System :: Microsoft :: Windows",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
