@@ -123,9 +123,8 @@ def _clips_in(file: Path, reading: Reading, beside: str = "") -> Iterator[Found]
         clip_id = Path(os.path.relpath(Path(row.path).with_suffix(""), file.parent)).as_posix()
         part = f"@{row.start:.3f}" if several else ""
         if at_once:  # two talkers, or a part of a part
-            part += (
-                f"-{'end' if row.end is None else f'{row.end:.3f}'} {row.values.get('speaker', '')}"
-            )
+            end = "end" if row.end is None else f"{row.end:.3f}"
+            part += f"-{end} {row.values.get('speaker', '')}"
         label = label_at(row.values["emotion"], row.where, reading.declared)
         yield _clip(f"{clip_id}{part}", label, row, table.delimiter), row.path, ""
 

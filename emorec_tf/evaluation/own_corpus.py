@@ -130,7 +130,7 @@ def train(
     if small_data.applies(given):
         values = _recipe(clips, records, plan, target.parent / stages.FOLDER / target.name) | values
     settings, records = experiments.resolve({**values, "records": str(records.folder)})
-    if plan.note:
+    if plan.note and not plan.folds:  # else the cross-validation logs it
         _LOG.info("note: %s", plan.note)
     metrics, folder = _cross_validated(settings, records, plan, target, overwrite)
     if not any(given.get(name) for name in SUBSETS) and plan.protocol:

@@ -52,20 +52,23 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def shrunk(temperature: float, speakers: int) -> float:
-    """Draw a temperature towards 1 that was fitted to the clips of fewer than ``FEW`` speakers.
+def shrunk(temperature: float, speakers: int, clips: int, classes: int) -> float:
+    """Draw a temperature towards 1 that was fitted to too little.
 
     One speaker says little about others: their own temperatures scatter about as widely as those of
     speakers scatter around 1. Of ``n`` speakers, the logarithm is multiplied by n / (n + 1), its
-    mean under a normal prior of that width. From ``FEW`` speakers on nothing is changed.
+    mean under a normal prior of that width. Of fewer clips than classes it is multiplied by
+    clips / (clips + classes), too. Of ``FEW`` speakers and a clip per class, it stays as it is.
 
     Args:
-        temperature: as fitted, for logits of a network, whose natural temperature is 1.
+        temperature: as fitted.
         speakers: whose clips it was fitted to, at least one.
+        clips: how many it was fitted to.
+        classes: how many there are.
     """
-    if speakers >= FEW:
-        return temperature
-    return float(np.exp(np.log(temperature) * speakers / (speakers + 1)))
+    kept = speakers / (speakers + 1) if speakers < FEW else 1.0
+    kept *= clips / (clips + classes) if clips < classes else 1.0
+    return temperature if kept == 1 else float(np.exp(np.log(temperature) * kept))
 
 
 def bound_warning(temperature: float, nll_after: float, classes: int) -> str:

@@ -173,8 +173,8 @@ def resolve(given: Mapping[str, Any], *, show_progress: bool = False) -> tuple[C
         dataset = given.get("dataset", "demo")
         if dataset != "demo":
             raise UserError(
-                f"dataset {dataset} needs its clips: give train --source FOLDER, or --records FOLDER, "
-                f"which prepare --dataset {dataset} --source FOLDER --records FOLDER writes"
+                f"dataset {dataset} needs its clips: give train --source FOLDER, or --records as "
+                f"prepare --dataset {dataset} --source FOLDER --records FOLDER writes"
             )
         checks.check_settings(settings)  # before the corpus is made
         _LOG.info("no --records given: training on the built-in demo corpus")

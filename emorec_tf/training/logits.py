@@ -103,8 +103,8 @@ def fit_temperature(
 
     It is fitted to predictions of inner folds if there are any, else to the validation speakers.
     Where several corpora were joined, it is fitted to predictions of held-out corpora, too, and
-    grows with a clip's unfamiliarity. A network that a single speaker validates gets one that is
-    drawn towards 1 (``calibration.shrunk``), as temperature.json then says.
+    grows with a clip's unfamiliarity. Where too little validates, it is drawn towards 1
+    (``calibration.shrunk``), as temperature.json then says.
 
     Args:
         run: finished or not; its temperature.json says after how many epochs it was fitted.
@@ -123,9 +123,8 @@ def fit_temperature(
     if shift is not None and run.familiarity_file.exists():
         fitted, slope = calibration.temperature_and_slope(*shift)
         more = {"unfamiliar_slope": slope, "held_out_corpora": shift_answers.corpora(run)}
-    identified = not parts_of(run.config.data.dataset)
-    if not inner and identified and not stages.has_classifier(run.config):
-        fitted, more = _shrunk(fitted, experiment.scored("validation"))
+    if not inner:
+        fitted, more = _shrunk(run, fitted, experiment.scored("validation"))
     before, after = (calibration.nll(calibration.scaled(logits, t), truth) for t in (1.0, fitted))
     warning = calibration.bound_warning(fitted, after, len(run.classes))
     if warning:
@@ -143,9 +142,16 @@ def fit_temperature(
     return fitted
 
 
-def _shrunk(fitted: float, clips: Sequence[Clip]) -> tuple[float, dict[str, Any]]:
-    """Draw a temperature towards 1 where few speakers validate, and note what it was."""
-    kept = calibration.shrunk(fitted, len({clip.speaker for clip in clips}))
+def _shrunk(run: Run, fitted: float, clips: Sequence[Clip]) -> tuple[float, dict[str, Any]]:
+    """Draw a temperature towards 1 where too little validates, and note what it was.
+
+    The number of speakers counts for networks alone: logits of discriminant analysis may be
+    hundreds, so 1 is not natural for them. It does not count where people are not identified.
+    """
+    speakers = len({clip.speaker for clip in clips})
+    if stages.has_classifier(run.config) or parts_of(run.config.data.dataset):
+        speakers = calibration.FEW
+    kept = calibration.shrunk(fitted, speakers, len(clips), len(run.classes))
     return kept, {} if kept == fitted else {"temperature_before_shrinkage": fitted}
 
 

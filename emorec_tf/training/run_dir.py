@@ -209,13 +209,8 @@ def reopen(wanted: Run) -> Run:
 
 def source_of(records: Records) -> dict[str, Any]:
     """The part of the records' manifest that a run stores."""
-    kept = (
-        "dataset",
-        "licence",
-        "label_meaning",
-        "label",
-        *(["speakers"] if records.unnamed else []),
-    )
+    kept = ["dataset", "licence", "label_meaning", "label"]
+    kept += ["speakers"] if records.unnamed else []
     return {k: records.manifest[k] for k in kept}
 
 
