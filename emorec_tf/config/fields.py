@@ -24,6 +24,10 @@ COLUMNS = (
     "names that the columns of a table of own clips have there: emotion=label,speaker=subject "
     "(default: path, emotion, speaker, session, activation, valence, start, end)"
 )
+SPEAKERS = (
+    "named: people, by the names of files and folders or a column; clips: each clip counts as its "
+    "own speaker, where people are not known: all scores are then LEAKY"
+)
 ROBUSTNESS = (
     "score the test clips corrupted, too (no face, noise, telephone, ...); without it, there is no "
     "robustness.csv"

@@ -234,6 +234,7 @@ DATASETS: dict[str, Corpus] = {
         label_meaning="search words, checked by raters; people are not identified",
         emotions=_ALL_BUT_CALM,
         example="train/happy/Training_10019449.jpg",
+        own_names=r"(Training|PublicTest|PrivateTest)_\d+",
         clip_count=35887,
         bookkeeping=("framing",),
         parts=image_corpora.PARTS,

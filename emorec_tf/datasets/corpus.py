@@ -16,6 +16,7 @@ from emorec_tf.datasets.discovery import files_below, is_media, log_left_out, su
 from emorec_tf.errors import UserError
 from emorec_tf.storage.paths import place
 
+NAMED, CLIPS = "named", "clips"  # what the speakers of a corpus are: people, or its clips
 _LOG = logging.getLogger(__name__)
 
 
@@ -28,12 +29,14 @@ class Reading:
         allow_missing: keep clips whose file is not there.
         label_map: see ``label_map.parse``; labels that it names stand for nothing else.
         columns: {column that a table needs: its name there}.
+        speakers: "clips": it need not say who speaks; each clip counts as its own speaker.
     """
 
     source: str
     allow_missing: bool = False
     label_map: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict, hash=False)
+    speakers: str = NAMED
 
     @property
     def declared(self) -> frozenset[str]:
@@ -80,6 +83,7 @@ class Corpus:
     # (clips, source, label) -> clips: adds what is not in the names, leaves out with a log line
     finish: Callable[[list[Clip], str, str], list[Clip]] | None = None
     read: Callable[[Reading], list[Clip]] | None = None
+    own_names: str = ""  # of files that ``read`` reads: a pattern of unmistakable names
     columns: tuple[str, ...] = ()  # of its own table, which may have other names there
 
 

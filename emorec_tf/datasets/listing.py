@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TypedDict
 
 from emorec_tf.config.class_names import listed
@@ -11,6 +12,8 @@ from emorec_tf.config.clip import MODALITIES, Clip
 from emorec_tf.config.fields import nearest
 from emorec_tf.datasets import own_labels, stand_ins
 from emorec_tf.datasets.corpus import (
+    CLIPS,
+    NAMED,
     Corpus,
     Reading,
     check_own,
@@ -37,6 +40,7 @@ class Selection(TypedDict, total=False):
     channel: str
     allow_missing: bool
     columns: str | None
+    speakers: str
 
 
 def clips(
@@ -51,6 +55,7 @@ def clips(
     channel: str = "speech",
     allow_missing: bool = False,
     columns: str | None = None,
+    speakers: str = NAMED,
 ) -> list[Clip]:
     """List the labelled recordings of a corpus below a folder, sorted by their unique clip ids.
 
@@ -72,6 +77,8 @@ def clips(
             pointers of git-lfs; ``prepare`` refuses each of them by name.
         columns: names that the columns of a table of own clips have there:
             "emotion=label,speaker=subject".
+        speakers: "named", or "clips": each clip counts as its own speaker, so nothing separates
+            people, and all scores are LEAKY.
 
     Speakers whose names differ only in case, blanks, leading zeros or Unicode form become one, with
     a log message; so do own labels, but for zeros.
@@ -88,13 +95,18 @@ def clips(
     _check_choice("modality", modality, sources, ("auto", *(MODALITIES if codes else ())))
     channels = dict.fromkeys(name for c in used for name in c.channels)
     _check_choice("channel", channel, sources, (*channels, "all") if channels else ("speech",))
+    if speakers == CLIPS and any(c.parts for c in used):
+        raise UserError("--speakers clips: people are not identified here anyway; leave it out")
     named = _columns(columns, sources, tuple(dict.fromkeys(n for c in used for n in c.columns)))
     parts = {}
     for name, folder in sources.items():
-        reading = Reading(folder, allow_missing, label_map, named)
+        reading = Reading(folder, allow_missing, label_map, named, speakers)
         found = _found(corpora, name, reading, modality, channel)
         parts[name] = _finished(name, corpora[name], found, folder, label)
-    return _selected(parts, label_map, classes)
+    selected = _selected(parts, label_map, classes)
+    if speakers == CLIPS:
+        return [replace(clip, speaker=clip.clip_id) for clip in selected]
+    return selected
 
 
 def _selected(

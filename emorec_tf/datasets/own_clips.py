@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from emorec_tf.config.clip import Clip
 from emorec_tf.datasets import tables
-from emorec_tf.datasets.corpus import Reading
+from emorec_tf.datasets.corpus import CLIPS, Reading
 from emorec_tf.datasets.discovery import (
     archives,
     files_below,
@@ -42,7 +42,8 @@ def read_folder(reading: Reading) -> list[Clip]:
     absolute or relative to the CSV, ``start`` and ``end`` are seconds; other columns become traits.
     Without a CSV, the files lie in ``<speaker>/<emotion>/`` or are ``<emotion>/<speaker>_*``.
 
-    Any emotion is a class: see ``own_labels.with_classes``.
+    Any emotion is a class: see ``own_labels.with_classes``. With ``speakers`` "clips", nothing need
+    name the speaker.
 
     Raises:
         UserError: Anything missing or not a number, with the file and the row.
@@ -56,7 +57,7 @@ def _labelled(reading: Reading) -> list[Found]:
     if place(source).is_file():
         return list(_clips_in(place(source), reading))
     files = files_below(source)
-    name = _table_among(source, files)
+    name = table_among(source, files)
     if name is None:
         inside = usable(files)
         log_left_out(sorted(set(files) - set(inside)), "that are no clips")
@@ -67,7 +68,12 @@ def _labelled(reading: Reading) -> list[Found]:
     return rows
 
 
-def _table_among(source: str, files: Sequence[str]) -> str | None:
+def table_among(source: str, files: Sequence[str]) -> str | None:
+    """Name the table among the files of a folder; None where there is none.
+
+    Raises:
+        UserError: there are two.
+    """
     for name in _NAMES:
         found = [path for path in files if path.lower() == name]
         if found[1:]:
@@ -94,12 +100,14 @@ def _clips_in(file: Path, reading: Reading, beside: str = "") -> Iterator[Found]
 
     ``beside`` ends the error on rows without a file.
     """
-    table = tables.read(file, _COLUMNS, reading.columns)
+    needed = _COLUMNS[:2] if reading.speakers == CLIPS else _COLUMNS
+    table = tables.read(file, needed, reading.columns)
     rows = {
-        number: _row(file, f"{file} row {number}", values, table.delimiter)
-        for number, values in table.records(_COLUMNS, _RENAMED).items()
+        number: _row(file, f"{file} row {number}", values, table.delimiter, needed)
+        for number, values in table.records(needed, _RENAMED).items()
     }
-    check_people((row.values["speaker"] for row in rows.values()), str(file))
+    if "speaker" in needed:
+        check_people((row.values["speaker"] for row in rows.values()), str(file))
     absent = [number for number, row in rows.items() if not row.there]
     if absent and not reading.allow_missing:
         first = rows[absent[0]]
@@ -115,13 +123,16 @@ def _clips_in(file: Path, reading: Reading, beside: str = "") -> Iterator[Found]
         clip_id = Path(os.path.relpath(Path(row.path).with_suffix(""), file.parent)).as_posix()
         part = f"@{row.start:.3f}" if several else ""
         if at_once:  # two talkers, or a part of a part
-            part += f"-{'end' if row.end is None else f'{row.end:.3f}'} {row.values['speaker']}"
+            end = "end" if row.end is None else f"{row.end:.3f}"
+            part += f"-{end} {row.values.get('speaker', '')}"
         label = label_at(row.values["emotion"], row.where, reading.declared)
         yield _clip(f"{clip_id}{part}", label, row, table.delimiter), row.path, ""
 
 
-def _row(file: Path, where: str, values: Mapping[str, str], delimiter: str) -> _Row:
-    for name in _COLUMNS:
+def _row(
+    file: Path, where: str, values: Mapping[str, str], delimiter: str, needed: Sequence[str]
+) -> _Row:
+    for name in needed:
         if not values[name]:
             raise UserError(f"{where}: no {name}; fill it in or remove the row")
     path, there = _path(file.parent, values["path"])
@@ -158,7 +169,7 @@ def _clip(clip_id: str, label: str, row: _Row, delimiter: str) -> Clip:
     values = row.values
     return Clip(
         clip_id=clip_id,
-        speaker=values["speaker"],
+        speaker=values.get("speaker", CLIPS),
         emotion=label,
         session=values.get("session", ""),
         activation=tables.number(values, "activation", row.where, delimiter),
@@ -195,15 +206,20 @@ def _from_names(reading: Reading, parts: Sequence[str], people: Collection[str])
         )
     prefix, underscore, _ = parts[-1].partition("_")
     speaker = above or (prefix if underscore else "")
-    if not speaker:
-        raise UserError(f"{where}: the speaker is unknown; use {_FORMS}")
+    unnamed = reading.speakers == CLIPS
+    if not speaker and not unnamed:
+        raise UserError(
+            f"{where}: the speaker is unknown; use {_FORMS}, or --speakers clips, whose scores are "
+            "LEAKY"
+        )
     # Reading "train" as a speaker would put the same people into training and test.
     for name, meant in ((speaker, "a speaker"), (parts[-2], "an emotion")):
-        if looks_like_split(name):
+        if looks_like_split(name) and not (unnamed and meant == "a speaker"):
             raise UserError(
                 f"{where}: {name} looks like a split, not {meant}; give a labels.csv with a "
                 "speaker column"
             )
     label = label_at(parts[-2], where, reading.declared)
     clip_id = PurePosixPath(*parts).with_suffix("").as_posix()
-    return Clip(clip_id=clip_id, speaker=speaker, emotion=label, traits={}), where, ""
+    clip = Clip(clip_id=clip_id, speaker=CLIPS if unnamed else speaker, emotion=label, traits={})
+    return clip, where, ""

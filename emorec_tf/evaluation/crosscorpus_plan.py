@@ -22,6 +22,7 @@ from emorec_tf.splits import corpus_folds, leaks
 from emorec_tf.splits.corpus_folds import Parts
 from emorec_tf.splits.generic_folds import DEFAULT_FOLDS, Fold
 from emorec_tf.splits.splits import speakers_of
+from emorec_tf.training import experiment as experiments
 from emorec_tf.training.run_dir import Run
 
 ALL_SPEAKERS = "all speakers"
@@ -94,6 +95,7 @@ def plan(
     dataset = str(records.manifest["dataset"])
     if settings is None:
         return Plan(by_corpus(records.clips, dataset), models=tuple(models))
+    experiments.check_speakers(records, leaky=False)
     check(settings.data.target == "emotion", "target", settings.data.target, "emotion here")
     parts = by_corpus(labelled(records.clips, settings.data), dataset)
     if len(parts) < 2:

@@ -141,6 +141,7 @@ def plan(
     clips = labelled(records.clips, settings.data)
     generic = protocol.partition(":")[0] in GENERIC_PROTOCOLS
     folds, notes = protocols.folds(protocol, clips if generic else records.clips, allow_partial)
+    experiments.check_speakers(records, folds[0].leaky)
     if folds[0].leaky and settings.data.adapt:
         raise UserError("--adapt has no meaning where every speaker is known; drop it")
     if folds[0].test_clips and settings.data.adapt:

@@ -7,7 +7,7 @@ from typing import Any
 
 from emorec_tf.datasets.corpora import parts_of
 from emorec_tf.evaluation import familiarity_card
-from emorec_tf.evaluation.model_card import LIMITS, between, percent
+from emorec_tf.evaluation.model_card import LEAKY_WARNING, LIMITS, between, percent
 from emorec_tf.training.run_dir import Run
 
 CARD = "MODEL_CARD.md"
@@ -31,8 +31,11 @@ def short_card(run: Run) -> str:
     train, test = people(len(run.split.train)), len(run.split.test)
     if parts_of(str(run.source.get("dataset"))):
         train, test = "people not identified", 0
+    if run.split.leaky:  # its split names clips
+        train, test = f"{len(run.split.train)} clips", 0
     lines = [
         f"# {run.folder.resolve().name}",
+        *([f"**{LEAKY_WARNING}**"] if run.split.leaky else []),
         f"{does} in a clip. Trained on {run.source.get('dataset', '?')}, {train}.",
         f"- Label: {run.source.get('label_meaning', 'unknown')}\n"
         f"- Licence of the data, which the weights inherit: {run.source.get('licence', '?')}",

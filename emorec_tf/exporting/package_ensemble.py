@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from emorec_tf.config.config import to_yaml
 from emorec_tf.errors import UserError
-from emorec_tf.evaluation import ensemble_card, run_card
+from emorec_tf.evaluation import ensemble_card, out_of_fold, run_card
 from emorec_tf.evaluation.matrix_section import matrix_section, with_section
 from emorec_tf.exporting import composed_run, licences, package_model, product_temperature
 from emorec_tf.storage.files import write_atomically
@@ -104,7 +104,7 @@ def _temperature(packaged: Run, evidence: Evidence) -> dict[str, Any]:
     if evidence.records:
         return product_temperature.fitted(packaged, evidence.records)
     if evidence.crossval:
-        found = package_model.temperature(evidence.crossval)
+        found = out_of_fold.temperature(evidence.crossval)
         said = f"out-of-fold predictions of {evidence.crossval.name}"
         return {"temperature": found, "epochs": 0, "fitted_to": said}
     if evidence.run is not None:

@@ -14,17 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from emorec_tf.config.config import comparable, flat, to_yaml
 from emorec_tf.errors import UserError
-from emorec_tf.evaluation import familiarity_card, run_card
+from emorec_tf.evaluation import familiarity_card, out_of_fold, run_card
 from emorec_tf.evaluation.matrix_section import matrix_section, with_section
 from emorec_tf.exporting import composed_run, licences
 from emorec_tf.exporting.local_paths import shortened, without_local_paths
 from emorec_tf.storage import paths
 from emorec_tf.storage.files import put_in_place, remove, write_atomically
-from emorec_tf.tasks import calibration
 from emorec_tf.training import networks_inside, run_dir, shared_weights
 from emorec_tf.training.model_store import SUMS
 from emorec_tf.training.run_dir import Run
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
 # set by each fold of a cross-validation, paths, and settings that change no result
 MAY_DIFFER = ("records", "seed", "train_speakers", "validation_speakers", "test_speakers",
               "precision", *run_dir.NO_MATTER)  # fmt: skip
-SMALLEST = 1e-6  # probabilities are written with six digits
 
 
 def package(
@@ -164,7 +160,7 @@ def fill(
         card = run_card.card_of(trained)
     else:
         if trained.classes:
-            facts: dict[str, Any] = {"temperature": temperature(evaluated)}
+            facts: dict[str, Any] = {"temperature": out_of_fold.temperature(evaluated)}
             facts["epochs"] = len(trained.history)
             if trained.unfamiliar_slope:
                 facts["unfamiliar_slope"] = trained.unfamiliar_slope
@@ -190,15 +186,6 @@ def with_sections(card: str, sections: Sequence[str]) -> str:
     """Put sections before the card's limits of use."""
     before, heading, after = card.partition("## Limits of use")
     return before + "".join(f"{section}\n\n" for section in sections) + heading + after
-
-
-def temperature(evaluated: FinishedRun) -> float:
-    """Fit one temperature to all out-of-fold predictions, all of speakers unseen in training."""
-    of_fold = {(r["seed"], r["fold"]): float(r["temperature"]) for r in evaluated.temperatures}
-    folds = zip(map(str, evaluated.seeds), map(str, evaluated.folds), strict=True)
-    used = np.array([of_fold[pair] for pair in folds])
-    logits = np.log(np.maximum(evaluated.answers, SMALLEST)) * used[:, None]
-    return calibration.temperature(logits, evaluated.truth)
 
 
 def evaluated_card(trained: Run, evaluated: FinishedRun) -> str:

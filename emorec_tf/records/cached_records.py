@@ -22,6 +22,7 @@ def of_source(
     features: FeaturesConfig,
     *,
     show_progress: bool = False,
+    contents: str = "",
     **selection: Any,
 ) -> Records:
     """Prepare a corpus unless the same one was prepared before; changed folders are read again.
@@ -31,13 +32,16 @@ def of_source(
         dataset: name of the corpus, or "folder".
         features: of the records.
         show_progress: draw a progress bar.
-        selection: which clips: ``label``, ``channel``, ``modality``.
+        contents: hash of the clips, where changed ones are to become other records, beside the
+            earlier ones.
+        selection: which clips: ``label``, ``channel``, ``modality``, ``columns``, ``speakers``.
 
     Raises:
         UserError: no clips there, or none that can be used.
     """
     given = {name: value for name, value in selection.items() if value is not None}
     facts = [str(Path.cwd()), str(source), dataset, features.fingerprint(), given]
+    facts += [contents] if contents else []
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     preparation = Preparation(
         dataset=dataset,

@@ -99,6 +99,12 @@ def _check_people(parts: Sequence[Records]) -> None:
     "speech/1" and "song/1" would be two people, on both sides of a split, and no model would be
     known to have been trained on them. Own folders are joined: "1" of two may be two people.
     """
+    for part in parts:
+        if part.unnamed:
+            raise UserError(
+                f"records {part.folder} were prepared with --speakers clips, so nothing joins them "
+                "with others; give them alone"
+            )
     for one, other in itertools.combinations(parts, 2):
         dataset = str(one.manifest["dataset"])
         corpus = DATASETS.get(dataset)

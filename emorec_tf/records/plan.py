@@ -13,6 +13,7 @@ from emorec_tf import __version__
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.datasets import corpora
+from emorec_tf.datasets.corpus import CLIPS
 from emorec_tf.records import records_dir
 from emorec_tf.storage import paths
 
@@ -56,6 +57,8 @@ def manifest(preparation: Preparation, features: FeaturesConfig, plan: str) -> d
         selected["channel"] = preparation.channel
     if preparation.label_map:
         selected["label_map"] = preparation.label_map
+    if preparation.speakers == CLIPS:
+        selected["speakers"] = preparation.speakers
     return {
         "format": records_dir.FORMAT,
         "dataset": preparation.dataset,

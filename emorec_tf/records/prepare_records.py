@@ -24,6 +24,7 @@ from emorec_tf.config.fields import (
     FACE_MODEL,
     LABEL_MAP,
     MESH_MODEL,
+    SPEAKERS,
     check,
     option,
 )
@@ -58,6 +59,7 @@ class Preparation:
     classes: str | None = option(None, CLASSES)
     label_map: str | None = option(None, LABEL_MAP, metavar="PAIRS")
     columns: str | None = option(None, COLUMNS, metavar="PAIRS")
+    speakers: Literal["named", "clips"] = option("named", SPEAKERS, expert=True)
     label: str | None = option(
         None,
         "label set of a corpus that has several, such as crema-d's intended and perceived "
@@ -183,6 +185,7 @@ def _clips(preparation: Preparation) -> list[Clip]:
         channel=preparation.channel,
         label_map=preparation.label_map,
         columns=preparation.columns,
+        speakers=preparation.speakers,
         allow_missing=preparation.allow_refused,
     )
     # by hash, so that neighbours do not share a speaker

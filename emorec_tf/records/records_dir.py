@@ -18,6 +18,7 @@ import numpy as np
 from emorec_tf.config.class_names import ordered
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import FeaturesConfig
+from emorec_tf.datasets.corpus import CLIPS
 from emorec_tf.errors import UserError
 from emorec_tf.storage.files import file_check, read_csv, write_atomically
 from emorec_tf.storage.paths import place, size_of
@@ -81,6 +82,11 @@ class Records:
             r["clip_id"]: frozenset(kind for kind, column in columns.items() if int(r[column] or 0))
             for r in rows
         }
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether each clip counts as its own speaker, because people are not known."""
+        return self.manifest.get("speakers") == CLIPS
 
     @property
     def audio_hashes(self) -> dict[str, str]:

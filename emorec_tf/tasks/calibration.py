@@ -13,6 +13,7 @@ TEMPERATURE_RANGE = (0.05, 1000.0)
 FIRST_RANGE = (0.05, 20.0)
 PAST_BOUND = 0.01  # of the logarithm of a temperature
 NEAR_CHANCE = 0.95  # share of the likelihood of chance from which on a model knows nothing
+FEW = 2  # speakers from which on a temperature is taken as it is fitted
 SMALLEST_GAIN = 1e-9  # of likelihood, over all clips, for which the logits are scaled at all
 # Of growth with unfamiliarity, and the unfamiliarity beyond which it stops.
 MOST_SLOPE, MOST_UNFAMILIAR = 5.0, 3.0
@@ -49,6 +50,25 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if loss(0.0) - found.fun < SMALLEST_GAIN:
         return 1.0  # every temperature is as good, as where all is right and certain
     return float(np.exp(found.x))
+
+
+def shrunk(temperature: float, speakers: int, clips: int, classes: int) -> float:
+    """Draw a temperature towards 1 that was fitted to too little.
+
+    One speaker says little about others: their own temperatures scatter about as widely as those of
+    speakers scatter around 1. Of ``n`` speakers, the logarithm is multiplied by n / (n + 1), its
+    mean under a normal prior of that width. Of fewer clips than classes it is multiplied by
+    clips / (clips + classes), too. Of ``FEW`` speakers and a clip per class, it stays as it is.
+
+    Args:
+        temperature: as fitted.
+        speakers: whose clips it was fitted to, at least one.
+        clips: how many it was fitted to.
+        classes: how many there are.
+    """
+    kept = speakers / (speakers + 1) if speakers < FEW else 1.0
+    kept *= clips / (clips + classes) if clips < classes else 1.0
+    return temperature if kept == 1 else float(np.exp(np.log(temperature) * kept))
 
 
 def bound_warning(temperature: float, nll_after: float, classes: int) -> str:

@@ -15,7 +15,6 @@ from typing import Any
 from emorec_tf.config import choices, config
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import Config
-from emorec_tf.config.fields import check
 from emorec_tf.datasets import corpora
 from emorec_tf.datasets.labels import classes_of, labelled, left_out, map_line
 from emorec_tf.errors import UserError
@@ -172,7 +171,11 @@ def resolve(given: Mapping[str, Any], *, show_progress: bool = False) -> tuple[C
     if settings.data.records is None:
         cluster.refuse("preparing the demo corpus", "give --records on a disk that all share")
         dataset = given.get("dataset", "demo")
-        check(dataset == "demo", "dataset", dataset, "demo where no --records are given")
+        if dataset != "demo":
+            raise UserError(
+                f"dataset {dataset} needs its clips: give train --source FOLDER, or --records as "
+                f"prepare --dataset {dataset} --source FOLDER --records FOLDER writes"
+            )
         checks.check_settings(settings)  # before the corpus is made
         _LOG.info("no --records given: training on the built-in demo corpus")
         folder = prepare_records.demo_records(settings.features, show_progress=show_progress)
@@ -204,9 +207,23 @@ def make(settings: Config, records: Records, split: Split | None = None) -> Expe
     clips = labelled(records.clips, settings.data)
     classes = classes_of(clips, settings.data)
     split = split or splits.make(clips, settings.data, settings.train.seed)
+    split = dataclasses.replace(split, leaky=True) if records.unnamed else split
     subsets = split.clips(clips)
     leaks.guard(subsets, records.audio_hashes, split.leaky)
     return Experiment(settings, records, split, clips, subsets, classes)
+
+
+def check_speakers(records: Records, leaky: bool) -> None:
+    """Refuse a protocol that would separate speakers where each clip counts as its own.
+
+    Raises:
+        UserError: so it would.
+    """
+    if records.unnamed and not leaky:
+        raise UserError(
+            f"records {records.folder} were prepared with --speakers clips: nothing separates "
+            "people; give --protocol leaky_kfold:5, whose scores are stamped LEAKY"
+        )
 
 
 def of_run(run: Run, records: Records) -> Experiment:

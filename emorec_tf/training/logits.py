@@ -11,12 +11,13 @@ import keras
 import numpy as np
 
 from emorec_tf.config.clip import Clip
+from emorec_tf.datasets.corpora import parts_of
 from emorec_tf.errors import UserError
 from emorec_tf.records import input_pipeline, records_dir
 from emorec_tf.records.records_dir import Records
 from emorec_tf.storage.files import write_atomically
 from emorec_tf.tasks import calibration
-from emorec_tf.training import inner_cv, run_dir, shift_answers
+from emorec_tf.training import inner_cv, run_dir, shift_answers, stages
 from emorec_tf.training.run_dir import Run
 from emorec_tf.training.speaker_adaptation import SpeakerAdapter
 
@@ -102,7 +103,8 @@ def fit_temperature(
 
     It is fitted to predictions of inner folds if there are any, else to the validation speakers.
     Where several corpora were joined, it is fitted to predictions of held-out corpora, too, and
-    grows with a clip's unfamiliarity.
+    grows with a clip's unfamiliarity. Where too little validates, it is drawn towards 1
+    (``calibration.shrunk``), as temperature.json then says.
 
     Args:
         run: finished or not; its temperature.json says after how many epochs it was fitted.
@@ -121,6 +123,8 @@ def fit_temperature(
     if shift is not None and run.familiarity_file.exists():
         fitted, slope = calibration.temperature_and_slope(*shift)
         more = {"unfamiliar_slope": slope, "held_out_corpora": shift_answers.corpora(run)}
+    if not inner:
+        fitted, more = _shrunk(run, fitted, experiment.scored("validation"))
     before, after = (calibration.nll(calibration.scaled(logits, t), truth) for t in (1.0, fitted))
     warning = calibration.bound_warning(fitted, after, len(run.classes))
     if warning:
@@ -136,6 +140,19 @@ def fit_temperature(
     }
     write_atomically(run.folder / "temperature.json", json.dumps(facts, indent=1))
     return fitted
+
+
+def _shrunk(run: Run, fitted: float, clips: Sequence[Clip]) -> tuple[float, dict[str, Any]]:
+    """Draw a temperature towards 1 where too little validates, and note what it was.
+
+    The number of speakers counts for networks alone: logits of discriminant analysis may be
+    hundreds, so 1 is not natural for them. It does not count where people are not identified.
+    """
+    speakers = len({clip.speaker for clip in clips})
+    if stages.has_classifier(run.config) or parts_of(run.config.data.dataset):
+        speakers = calibration.FEW
+    kept = calibration.shrunk(fitted, speakers, len(clips), len(run.classes))
+    return kept, {} if kept == fitted else {"temperature_before_shrinkage": fitted}
 
 
 def _validation_answers(

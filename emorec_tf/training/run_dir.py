@@ -209,7 +209,9 @@ def reopen(wanted: Run) -> Run:
 
 def source_of(records: Records) -> dict[str, Any]:
     """The part of the records' manifest that a run stores."""
-    return {k: records.manifest[k] for k in ("dataset", "licence", "label_meaning", "label")}
+    kept = ["dataset", "licence", "label_meaning", "label"]
+    kept += ["speakers"] if records.unnamed else []
+    return {k: records.manifest[k] for k in kept}
 
 
 def _plan(run: Run) -> dict[str, Any]:

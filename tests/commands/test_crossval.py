@@ -124,9 +124,10 @@ def of_validation_speakers(folder: Path) -> float:
     clips = [c for c in records.clips if c.speaker in loaded.split.validation]
     batches = answers.ClipBatches(records, clips)
     logits, clips = answers.logits_of(run_dir.load_model(loaded.model_file), batches)
-    return calibration.temperature(
+    fitted = calibration.temperature(
         logits, np.array([loaded.classes.index(c.emotion) for c in clips])
     )
+    return calibration.shrunk(fitted, len(loaded.split.validation), len(clips), len(loaded.classes))
 
 
 def test_temperature_is_fitted_to_validation_speakers(finished: Path):

@@ -10,6 +10,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from emorec_tf.tasks import calibration
 from emorec_tf.tasks.calibration import (
+    FEW,
     TEMPERATURE_RANGE,
     bound_warning,
     brier,
@@ -18,6 +19,7 @@ from emorec_tf.tasks.calibration import (
     reliability,
     risk_coverage,
     scaled,
+    shrunk,
     temperature,
     temperature_and_slope,
 )
@@ -208,3 +210,24 @@ def test_temperature_and_slope_are_found_together(true_slope: float) -> None:
 def test_growth_starts_at_familiar_clips_and_ends() -> None:
     grown = calibration.growth(0.5, np.array([-4.0, 0.0, 1.0, 3.0, 99.0]))[:, 0]
     np.testing.assert_allclose(grown, np.exp([0, 0, 0.5, 1.5, 1.5]))
+
+
+def test_one_speaker_gives_a_temperature_nearer_to_one():
+    """Speakers' own temperatures scatter: that of one, as fitted, fits others worse."""
+    draw = np.random.default_rng(7)
+    plain, drawn = [], []
+    for seed in range(30):
+        own, other = np.exp(draw.normal(0, 0.8, 2))
+        fit, labels = simulated(60, 5, seed)
+        fitted = temperature(fit * own, labels)
+        assert shrunk(fitted, FEW, 60, 5) == fitted, "of enough speakers it is not changed"
+        test, truth = simulated(400, 5, 1000 + seed)
+        plain.append(nll(scaled(test * other, fitted), truth))
+        drawn.append(nll(scaled(test * other, shrunk(fitted, 1, 60, 5)), truth))
+    assert np.mean(drawn) < np.mean(plain)
+
+
+def test_fewer_clips_than_classes_say_little():
+    assert shrunk(5.04, 1, 60, 5) == pytest.approx(5.04**0.5)
+    assert shrunk(900.0, 9, 1, 3) == pytest.approx(900 ** (1 / 4))
+    assert shrunk(900.0, 9, 3, 3) == 900.0
