@@ -67,7 +67,7 @@ def write(arrays: Arrays, out: str) -> None:
         UserError: it cannot be written.
     """
     file = io.BytesIO()
-    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(file, **arrays)
     try:
         write_atomically(Path(out), file.getvalue())
     except OSError as error:

@@ -53,7 +53,7 @@ def predict(
             the error; else the error is raised.
 
     Returns:
-        A row for each clip, in order: ``clip`` (``array 0``: the first item, an array), ``emotion``,
+        A row for each clip, in order: ``clip`` (``array 0``: the first, an array), ``emotion``,
         ``confidence`` (its probability), a column for each class (or ``value`` of a rating),
         ``familiarity``, ``audio_present``, ``face_present``, ``face_coverage``, ``missing``,
         ``reason``, ``notes``; of windows also ``start_seconds``, ``end_seconds``, ``person``.
@@ -61,11 +61,11 @@ def predict(
     Raises:
         UserError: no such run or class, an unreadable file, arrays of another shape or type.
 
-    >>> emorec_tf.predict(["clip.mp4"], run="runs/demo-concat").clip[0]
+    >>> emorec_tf.predict(["clip.mp4"], run="runs/demo-concat")["clip"][0]
     'clip.mp4'
     """
     check_pandas()
-    items = list(paths) if is_several(paths) else [paths]
+    items = [paths] if isinstance(paths, str | Path | np.ndarray) else list(paths)
     for number, item in enumerate(items):
         check_item(item, number)
     model = model_of(run)
@@ -114,11 +114,6 @@ def answer_of(
 def name_of(item: Item, number: int) -> str:
     """Name of a clip: its path, or the place of an array among those given."""
     return f"array {number}" if isinstance(item, np.ndarray) else str(item)
-
-
-def is_several(paths: Any) -> bool:
-    """Whether these are several files or arrays, not one."""
-    return not isinstance(paths, str | Path | np.ndarray) and hasattr(paths, "__iter__")
 
 
 def check_item(item: Any, number: int) -> None:

@@ -74,9 +74,10 @@ def test_a_data_frame_has_a_row_for_each_path_or_array(
     images, wave = taken_apart(Path(videos[0]))
     cv2.imwrite(str(tmp_path / "face.png"), images[0][..., ::-1])
     soundfile.write(tmp_path / "voice.wav", wave, AUDIO_HZ, subtype="FLOAT")
-    files = [Path(videos[0]), str(tmp_path / "face.png"), str(tmp_path / "voice.wav")]
-    frame = emorec_tf.predict([*files, images[0], wave], model, sample_rate=AUDIO_HZ)
-    assert list(frame.clip) == [*map(str, files), "array 3", "array 4"]
+    paths = [videos[0], str(tmp_path / "face.png"), str(tmp_path / "voice.wav")]
+    items = [Path(paths[0]), *paths[1:], images[0], wave]
+    frame = emorec_tf.predict(items, model, sample_rate=AUDIO_HZ)
+    assert list(frame["clip"]) == [*paths, "array 3", "array 4"]
     shares = frame[list(model.classes)]
     answer = model.predict_clip(videos[0])
     assert dict(shares.iloc[0]) == answer["probabilities"]

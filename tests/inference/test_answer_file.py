@@ -120,9 +120,14 @@ def test_what_was_answered_is_written_when_it_is_stopped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, stop: type[BaseException]
 ) -> None:
     place = tmp_path / "answers.jsonl"
-    with pytest.raises(stop), answer_file.kept(str(place), LAYOUT, 3) as keep:
-        keep(CLIP)
-        raise stop
+
+    def stopped() -> None:
+        with answer_file.kept(str(place), LAYOUT, 3) as keep:
+            keep(CLIP)
+            raise stop
+
+    with pytest.raises(stop):
+        stopped()
     assert json.loads(place.read_text()) == CLIP
     assert f"1 of 3 clips were answered, they are in {place}" in caplog.text
 
