@@ -209,7 +209,7 @@ def workplace(
     return folder
 
 
-QUICK = (api.list_models, api.load, api.evaluate, api.build_model, api.Model)
+QUICK = (api.list_models, api.load, api.predict, api.evaluate, api.build_model, api.Model)
 TRAINING = (api.prepare, api.train, api.crossval, api.crosscorpus)
 SLOW = [pytest.param(f, marks=pytest.mark.slow) for f in TRAINING]
 

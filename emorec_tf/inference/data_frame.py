@@ -65,7 +65,7 @@ def predict(
     'clip.mp4'
     """
     check_pandas()
-    items = [paths] if isinstance(paths, str | Path | np.ndarray) else list(paths)
+    items = listed(paths)
     for number, item in enumerate(items):
         check_item(item, number)
     model = model_of(run)
@@ -114,6 +114,12 @@ def answer_of(
 def name_of(item: Item, number: int) -> str:
     """Name of a clip: its path, or the place of an array among those given."""
     return f"array {number}" if isinstance(item, np.ndarray) else str(item)
+
+
+def listed(paths: Any) -> list[Any]:
+    """Give several files or arrays as a list, or one as a list of one."""
+    one = isinstance(paths, str | Path | np.ndarray) or not hasattr(paths, "__iter__")
+    return [paths] if one else list(paths)
 
 
 def check_item(item: Any, number: int) -> None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,7 +76,7 @@ def test_a_data_frame_has_a_row_for_each_path_or_array(
     cv2.imwrite(str(tmp_path / "face.png"), images[0][..., ::-1])
     soundfile.write(tmp_path / "voice.wav", wave, AUDIO_HZ, subtype="FLOAT")
     paths = [videos[0], str(tmp_path / "face.png"), str(tmp_path / "voice.wav")]
-    items = [Path(paths[0]), *paths[1:], images[0], wave]
+    items: list[Any] = [Path(paths[0]), *paths[1:], images[0], wave]
     frame = emorec_tf.predict(items, model, sample_rate=AUDIO_HZ)
     assert list(frame["clip"]) == [*paths, "array 3", "array 4"]
     shares = frame[list(model.classes)]
@@ -97,6 +98,7 @@ def test_what_python_cannot_take_is_refused_in_one_line(
         (voice, "give its sample_rate"),
         (np.zeros((4, 4, 3)), "an image is uint8"),
         ([3], "neither a path nor an array"),
+        (None, "neither a path nor an array"),
         (missing, "no such file"),
     ):
         with pytest.raises(UserError, match=said) as caught:
