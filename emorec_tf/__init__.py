@@ -4,6 +4,7 @@
 
     model = emorec_tf.load("ravdess-av")  # list_models() names others
     model.predict_clip("clip.mp4")["emotion"]
+    emorec_tf.predict(["a.mp4", "b.wav"], run="ravdess-av")  # a pandas table
 
     records = emorec_tf.prepare("my_clips", "records/mine")
     run = emorec_tf.train({"fusion": "gated"}, records=records, run="runs/mine")
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         finetune,
         list_models,
         load,
+        predict,
         prepare,
         train,
     )
@@ -50,6 +52,7 @@ __all__ = [
     "finetune",
     "list_models",
     "load",
+    "predict",
     "prepare",
     "train",
 ]

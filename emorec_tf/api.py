@@ -1,9 +1,8 @@
 """The package from Python: prepare, train, score and use models, without a command line.
 
-All of it can be had from the package: ``emorec_tf.train(...)``. What a caller can put right raises
-``emorec_tf.UserError``, one line that says what, where and the way out. Progress is logged to
-``logging.getLogger("emorec_tf")`` at INFO; nothing is printed. TensorFlow starts without its notes,
-unless ``TF_CPP_MIN_LOG_LEVEL`` is set.
+All of it is in the package: ``emorec_tf.train(...)``. What a caller can put right raises
+``emorec_tf.UserError``, one line. Progress is logged to ``logging.getLogger("emorec_tf")`` at INFO;
+nothing is printed. TensorFlow starts without notes, unless ``TF_CPP_MIN_LOG_LEVEL`` is set.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from emorec_tf.evaluation import crossvalidation
 from emorec_tf.inference import adapting, devices, predictor
 from emorec_tf.inference.clip_scores import evaluate
 from emorec_tf.inference.corpus_matrix import crosscorpus
+from emorec_tf.inference.data_frame import predict
 from emorec_tf.inference.model import Model
 from emorec_tf.records import prepare_records
 from emorec_tf.records.prepare_records import Preparation
@@ -37,7 +37,7 @@ else:
     keras = Deferred("keras")
 
 __all__ = ["Model", "Records", "Run", "build_model", "crosscorpus", "crossval", "evaluate",
-           "finetune", "list_models", "load", "prepare", "train"]  # fmt: skip
+           "finetune", "list_models", "load", "predict", "prepare", "train"]  # fmt: skip
 # settings that prepare knows: of features, and of a corpus
 _FEATURES = {field.name for field in dataclasses.fields(configs.FeaturesConfig)}
 _CLIPS = ("channel", "classes", "label", "label_map", "modality")

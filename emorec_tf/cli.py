@@ -38,6 +38,7 @@ VERBS = {
     "serve": "run a web page and an HTTP API for a model on this machine",
     "ship": "package a model for others: weights, card, licence and checksums in one folder",
     "export": "convert a model to SavedModel, LiteRT or ONNX and compare it with the original",
+    "inputs": "write the arrays that an exported model takes for a clip",
     "audit": "check a split file for speakers or clips that are in more than one subset",
     "zoo": "list what the zoo offers: models, datasets, branches, fusions, classifiers",
 }
@@ -54,6 +55,7 @@ EXAMPLES = {
     "serve": "--run ravdess-av --port 8080",
     "ship": "--run runs/ravdess-concat --out saved_models/my-model",
     "export": "--run ravdess-av --format litert,onnx --out exported",
+    "inputs": "clip.mp4 --run ravdess-av --out clip.npz",
     "audit": "splits.csv",
     "zoo": "",
 }

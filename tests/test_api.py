@@ -61,14 +61,14 @@ def test_import_is_light() -> None:
 def test_names_are_those_of_the_api_whatever_is_imported() -> None:
     code = "import importlib, emorec_tf\n"
     code += "from emorec_tf.train import main\n"
-    code += "for verb in ('train', 'prepare', 'evaluate', 'crossval', 'crosscorpus'):\n"
+    code += "for verb in ('train', 'prepare', 'predict', 'evaluate', 'crossval', 'crosscorpus'):\n"
     code += "    module = importlib.import_module(f'emorec_tf.{verb}')\n"
     code += "    assert module.main and callable(getattr(emorec_tf, verb)), verb\n"
     code += "assert emorec_tf.UserError is importlib.import_module('emorec_tf.errors').UserError\n"
     code += "print(dir(emorec_tf))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     public = "Model Records Run UserError __version__ build_model crosscorpus crossval evaluate "
-    public += "list_models load prepare train"
+    public += "list_models load predict prepare train"
     assert done.stdout == f"{public.split()}\n"
     assert emorec_tf.__all__ == public.split()
 
@@ -209,7 +209,7 @@ def workplace(
     return folder
 
 
-QUICK = (api.list_models, api.load, api.evaluate, api.build_model, api.Model)
+QUICK = (api.list_models, api.load, api.predict, api.evaluate, api.build_model, api.Model)
 TRAINING = (api.prepare, api.train, api.crossval, api.crosscorpus, api.finetune)
 SLOW = [pytest.param(f, marks=pytest.mark.slow) for f in TRAINING]
 

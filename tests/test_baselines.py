@@ -13,10 +13,11 @@ import pytest
 import yaml
 from places import ROOT
 
-from emorec_tf import export, predict
+from emorec_tf import export
 from emorec_tf.config import choices, config
 from emorec_tf.config.config import Config
 from emorec_tf.evaluate import main as evaluate_main
+from emorec_tf.predict import main as predict_main
 from emorec_tf.prepare import main as prepare_main
 from emorec_tf.train import main as train_main
 
@@ -210,7 +211,7 @@ def test_runs_end_to_end(
     assert 0 <= found["uar"] <= 1
     clip = sorted(demo_clips.rglob("actor04*.mp4"))[0]
     capsys.readouterr()
-    assert predict.main([str(clip), "--run", run, "--json"]) == 0
+    assert predict_main([str(clip), "--run", run, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert abs(sum(answer["probabilities"].values()) - 1) < 1e-4
     out = str(runs / f"{name}-exported")

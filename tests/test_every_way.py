@@ -17,13 +17,14 @@ import pytest
 from conftest import DETECTOR
 from places import DATA
 
-from emorec_tf import export, predict
+from emorec_tf import export
 from emorec_tf.api import load
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.exporting import parity
 from emorec_tf.exporting.export_graph import serving
 from emorec_tf.inference import predictor
+from emorec_tf.predict import main as predict_main
 from emorec_tf.prepare import main as prepare_main
 from emorec_tf.records import records_dir
 from emorec_tf.training import logits as answers
@@ -56,7 +57,7 @@ def exported(run: Path, out: Path) -> Path:
 
 def by_predict(run: Path, video: Path, capsys: pytest.CaptureFixture[str]) -> Shares:
     capsys.readouterr()
-    assert predict.main([str(video), "--run", str(run), "--json"]) == 0
+    assert predict_main([str(video), "--run", str(run), "--json"]) == 0
     return dict(json.loads(capsys.readouterr().out)["probabilities"])
 
 

@@ -1,4 +1,4 @@
-"""Settings that every command that answers media files has: which model, how, on what."""
+"""Settings of the commands that answer media files: which model, how, on what, shown how."""
 
 from __future__ import annotations
 
@@ -79,3 +79,58 @@ class ModelOptions:
         )
         hop_of(loaded.run.config.features.clip_seconds, self.window_hop_seconds)
         return loaded
+
+
+@dataclass(frozen=True)
+class PredictOptions(ModelOptions):
+    """Which clips, by which run, shown how."""
+
+    clips: tuple[str, ...] = option(
+        (),
+        "videos, audio files, images, or folders that are searched for them",
+        positional=True,
+        metavar="CLIP",
+    )
+    json: bool = option(False, "print one JSON object per file instead of a table")
+    out: str | None = option(
+        None,
+        "also write all answers to this file, a row for each clip, or for each window and person; "
+        "an earlier file is replaced (default: none)",
+        metavar="FILE.csv|.jsonl|.parquet",
+    )
+    classes: str | None = option(
+        None,
+        "comma list of the only classes to choose from, such as happy,sad; their probabilities are "
+        "scaled to a sum of 1 (default: all)",
+        metavar="NAMES",
+    )
+    top: int = option(3, "how many of the most likely emotions the table shows")
+    timeline: str | None = option(
+        None,
+        "draw the emotions of one video over time, per person, to this .png file; a .csv and a "
+        ".json file are written beside it; each of their steps is the mean of the windows that "
+        "overlap there, while the table shows each window alone (default: none)",
+    )
+    windows: Literal["auto", "on", "off"] = option(
+        "auto",
+        "analyse window by window and person by person; auto: if a video is longer than two "
+        "windows; off: always take the middle of the video as one clip",
+    )
+    live: str | None = option(
+        None,
+        "predict twice a second on a camera (its number, such as 0) or on a video file that is "
+        "played in real time (default: none)",
+        metavar="SOURCE",
+    )
+    abstain_below: float = option(
+        0.0, "answer 'unsure' where the highest probability is below this, from 0 to 1", expert=True
+    )
+
+    def model(self, run_folder: str) -> Predictor:
+        """Load the run, with its classes limited to those asked for.
+
+        Raises:
+            UserError: as ``load``; a class that the run does not have.
+        """
+        loaded = self.load(run_folder, self.abstain_below)
+        return loaded if self.classes is None else loaded.limited(self.classes.split(","))

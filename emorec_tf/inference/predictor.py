@@ -12,7 +12,7 @@ import numpy as np
 
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
-from emorec_tf.inference import adapting, devices, presence, unfamiliar
+from emorec_tf.inference import adapting, class_choice, devices, presence, unfamiliar
 from emorec_tf.inference.answers import ClipAnswer
 from emorec_tf.inference.model_inputs import Inputs, batch_of, clip_of, mute, silenced
 from emorec_tf.inference.presence import Basis
@@ -50,6 +50,7 @@ class Predictor:
     unfamiliar_below: float = 0.0  # the emotion is ``unsure`` where familiarity is below this
     speech_check: bool = True
     base: keras.Model | None = None  # the network before it was adapted
+    among: tuple[str, ...] = ()  # the only classes that are answered; (): all
 
     def read(self, source: Source, follow: Follow | None = None) -> Decoded:
         """Decode the middle of an open file: its audio, and the track of its main face.
@@ -89,7 +90,8 @@ class Predictor:
         if task.rating:
             found: list[dict[str, Any]] = [{"value": round(float(row), 3)} for row in rows]
         else:
-            found = [named(row, task.classes, self.abstain_below) for row in rows]
+            shares, classes = class_choice.scaled(rows, task.classes, self.among)
+            found = [named(row, classes, self.abstain_below) for row in shares]
         for answer, share in zip(found, () if familiar is None else familiar, strict=False):
             unfamiliar.mark(answer, share, self.unfamiliar_below)
         return found
@@ -117,6 +119,19 @@ class Predictor:
         if self.run.task.rating:
             return {"value": None, **familiar}
         return {"emotion": None, "probabilities": {}, **familiar}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that are answered, in the network's order; () for a rating."""
+        return self.among or self.run.classes
+
+    def limited(self, classes: Sequence[str]) -> Predictor:
+        """Choose among some of the classes alone.
+
+        Raises:
+            UserError: a class that the run does not have, fewer than two, or a rating.
+        """
+        return replace(self, among=class_choice.chosen(classes, self.run))
 
     def answer_clip(self, path: str, speech_check: bool) -> ClipAnswer:
         """Answer the middle of a file, as in training.

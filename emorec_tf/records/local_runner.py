@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import time
 from collections.abc import Callable, Iterator
 
 from emorec_tf.records import shards, worker_pool
+from emorec_tf.storage import progress
 
 
 def make_all(
@@ -29,20 +29,10 @@ def _unchanged(result: worker_pool.Result) -> worker_pool.Result:
 @contextlib.contextmanager
 def progress_bar(total: int) -> Iterator[Callable[[worker_pool.Result], worker_pool.Result]]:
     """Show clips done, rate and remaining time on a terminal, as results pass through."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
+    with progress.bar(total, "preparing") as advance:
 
-    rate = TextColumn("{task.fields[rate]}")
-    columns = ("preparing", BarColumn(), MofNCompleteColumn(), rate, Remaining())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=total, rate="")
-        start = time.monotonic()
-
-        def advance(result: worker_pool.Result) -> worker_pool.Result:
-            # Rich's own rate sums over a thousand steps at each step.
-            speed = (bar.tasks[0].completed + 1) / (time.monotonic() - start)
-            bar.update(task, advance=1, rate=f"{speed:.1f} clips/s")
+        def passed(result: worker_pool.Result) -> worker_pool.Result:
+            advance()
             return result
 
-        yield advance
+        yield passed

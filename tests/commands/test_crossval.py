@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from emorec_tf import predict
 from emorec_tf.config.sections import FeaturesConfig
 from emorec_tf.crossval import main as crossval_main
 from emorec_tf.evaluation import comparison, crossval_files
+from emorec_tf.predict import main as predict_main
 from emorec_tf.records import records_dir
 from emorec_tf.records.corruptions import conditions
 from emorec_tf.storage import locks
@@ -295,11 +295,11 @@ def test_predict_may_abstain(demo_run: Path, demo_clips: Path, capsys):
     answered = {}
     for below in ("0", "1"):
         flags = ["--run", str(demo_run), "--json", "--abstain_below", below]
-        assert predict.main([*flags, *videos]) == 0
+        assert predict_main([*flags, *videos]) == 0
         answered[below] = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {answer["emotion"] for answer in answered["1"]} == {"unsure"}
     assert {answer["emotion"] for answer in answered["0"]} <= set(CLASSES)
     for sure, unsure in zip(answered["0"], answered["1"], strict=True):
         assert sure["probabilities"] == unsure["probabilities"]
-    assert predict.main(["--run", str(demo_run), "--abstain_below=2", *videos]) == 1
+    assert predict_main(["--run", str(demo_run), "--abstain_below=2", *videos]) == 1
     assert "abstain_below is 2.0; it must be 0 to 1" in capsys.readouterr().err

@@ -24,6 +24,7 @@ from emorec_tf.errors import UserError
 from emorec_tf.exporting import export_run, parity
 from emorec_tf.features.audio_features import AUDIO_FEATURES, fit_length
 from emorec_tf.inference import predictor
+from emorec_tf.inputs import main as inputs_main
 from emorec_tf.storage.quiet import quiet
 from emorec_tf.training import run_dir
 
@@ -104,8 +105,9 @@ def test_the_example_in_the_docs_runs(
     exported: Path, demo_run: Path, video: Path, tmp_path: Path, number: int
 ) -> None:
     """In a separate process without this package; equal to predict on the video."""
-    answer = predictor.load(str(demo_run)).answer_clip(str(video), speech_check=False)
-    np.savez(tmp_path / "clip.npz", **raw_arrays(demo_run, video))
+    answer = predictor.load(str(demo_run)).answer_clip(str(video), speech_check=True)
+    out = str(tmp_path / "clip.npz")
+    assert inputs_main([str(video), "--run", str(demo_run), "--out", out]) == 0
     lines = SNIPPETS[number].strip().splitlines()
     assert len(lines) <= 10
     others = {"tensorflow", "ai_edge_litert", "onnxruntime", "emorec_tf"}

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from made_videos import joined, taken_apart, write
 
-from emorec_tf import predict
 from emorec_tf.cli import parse_options
 from emorec_tf.datasets.discovery import found
 from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.inference import media_answer
 from emorec_tf.inference.long_media import Settings
-from emorec_tf.predict import PredictOptions
+from emorec_tf.inference.options import PredictOptions
+from emorec_tf.predict import main as predict_main
 
 
 def answers(out: str) -> list[dict[str, object]]:
@@ -28,7 +28,7 @@ def test_same_probabilities_as_evaluate(
     assert evaluate_main(["--run", str(demo_run)]) == 0
     capsys.readouterr()
     videos = sorted(str(p) for p in (demo_clips / "clips").glob("actor04_*.mp4"))
-    assert predict.main(["--run", str(demo_run), "--json", *videos]) == 0
+    assert predict_main(["--run", str(demo_run), "--json", *videos]) == 0
     got = answers(capsys.readouterr().out)
     with (demo_run / "predictions.csv").open() as file:
         wanted = {Path(r["clip_id"]).name: r for r in csv.DictReader(file)}
@@ -42,7 +42,7 @@ def test_same_probabilities_as_evaluate(
 def test_keys_and_folder_search(
     demo_run: Path, demo_clips: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert predict.main(["--run", str(demo_run), "--json", str(demo_clips)]) == 0
+    assert predict_main(["--run", str(demo_run), "--json", str(demo_clips)]) == 0
     got = answers(capsys.readouterr().out)
     assert len(got) == 24
     keys = "clip emotion probabilities familiarity audio_present face_present face_coverage seconds"
@@ -59,7 +59,7 @@ def test_broken_file_does_not_stop_the_others(
     for name, data in names.items():
         (tmp_path / name).write_bytes(data)
     paths = [str(tmp_path / n) for n in names]
-    assert predict.main(["--run", str(demo_run), "--json", paths[0], str(video), *paths[1:]]) == 1
+    assert predict_main(["--run", str(demo_run), "--json", paths[0], str(video), *paths[1:]]) == 1
     out, error = capsys.readouterr()
     assert len(answers(out)) == 1
     for name in names:
@@ -88,7 +88,7 @@ def test_wrong_calls_are_refused_in_one_line(
 
         if tf.config.list_physical_devices("GPU"):
             pytest.skip("there is a GPU")
-    assert predict.main([str(demo_run) if a == "RUN" else a for a in arguments]) == 1
+    assert predict_main([str(demo_run) if a == "RUN" else a for a in arguments]) == 1
     error = capsys.readouterr().err.strip()
     lines = [line for line in error.splitlines() if not line.startswith("note: ")]
     assert len(lines) == 1
@@ -98,7 +98,7 @@ def test_wrong_calls_are_refused_in_one_line(
 def test_empty_folder_is_named(
     demo_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert predict.main(["--run", str(demo_run), str(tmp_path)]) == 1
+    assert predict_main(["--run", str(demo_run), str(tmp_path)]) == 1
     assert str(tmp_path) in capsys.readouterr().err
 
 
@@ -115,7 +115,7 @@ def test_short_and_long_ones_in_a_table(
     videos = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
     long = write(tmp_path / "a long recording [bold]l.mov", *joined(videos))
     short = write(tmp_path / "a short recording of one person [1]s.mov", *taken_apart(videos[0]))
-    assert predict.main(["--run", str(demo_run), "--top=2", str(short), str(long)]) == 0
+    assert predict_main(["--run", str(demo_run), "--top=2", str(short), str(long)]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[0] == f"in {tmp_path}:"
     clips, windows = out.split(f"\n{long.name}\n")
@@ -138,7 +138,7 @@ def test_timeline_is_written_beside_the_answer(
     video = str(min((demo_clips / "clips").glob("*.mp4")))
     place = tmp_path / "talk.png"
     flags = ["--run", str(demo_run), "--json", "--timeline", str(place), video]
-    assert predict.main(flags) == 0
+    assert predict_main(flags) == 0
     (answer,) = answers(capsys.readouterr().out)
     written = json.loads((tmp_path / "talk.json").read_text())
     cells = written.pop("timeline")
@@ -157,7 +157,7 @@ def test_a_cut_video_is_answered_with_an_error(
     videos = sorted((demo_clips / "clips").glob("actor01*.mp4"))[:3]
     whole = write(tmp_path / "whole.mkv", *joined(videos)).read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 6 // 10])
-    assert predict.main(["--run", str(demo_run), "--json", str(tmp_path / "cut.mkv")]) == 1
+    assert predict_main(["--run", str(demo_run), "--json", str(tmp_path / "cut.mkv")]) == 1
     out, error = capsys.readouterr()
     assert answers(out)[0]["windows"]
     assert error.count("cut short") == 1
@@ -181,7 +181,7 @@ def test_one_wrong_input_is_one_line(
     message: str,
 ) -> None:
     (tmp_path / "notes.mp4").write_text("no video")
-    assert predict.main([str(tmp_path / name), "--run", str(demo_run), *more]) == 1
+    assert predict_main([str(tmp_path / name), "--run", str(demo_run), *more]) == 1
     out, error = capsys.readouterr()
     assert out == ""
     lines = [line for line in error.splitlines() if "is not calibrated" not in line]

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from conftest import FEATURE_FLAGS, TRAIN_FLAGS
 
-from emorec_tf import predict, ship
+from emorec_tf import ship
 from emorec_tf.api import load
 from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.evaluation import run_answers
+from emorec_tf.predict import main as predict_main
 from emorec_tf.prepare import main as prepare_main
 from emorec_tf.records import records_dir
 from emorec_tf.splits import splits
@@ -168,5 +169,5 @@ def test_its_temperature_can_be_fitted_to_records(
 
 def test_predict_draws_its_timeline(both: Path, clips: list[Path], tmp_path: Path) -> None:
     plot = tmp_path / "over_time.png"
-    assert predict.main([str(clips[0]), "--run", str(both), "--timeline", str(plot)]) == 0
+    assert predict_main([str(clips[0]), "--run", str(both), "--timeline", str(plot)]) == 0
     assert plot.stat().st_size > 1000

@@ -11,7 +11,6 @@ import pytest
 from conftest import DETECTOR
 from untrained_runs import on_disk
 
-from emorec_tf import predict
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.features import face_detection
 from emorec_tf.inference import predictor
@@ -19,6 +18,7 @@ from emorec_tf.inference.live_stream import Stream
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.media_answer import answer_media
 from emorec_tf.inference.model import Model
+from emorec_tf.predict import main as predict_main
 from emorec_tf.prepare import main as prepare_main
 
 FEATURES = FeaturesConfig(
@@ -96,7 +96,7 @@ def test_arrays_inputs_and_a_live_stream(run: Path, video: str) -> None:
 def test_the_commands(
     run: Path, video: str, demo_clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert predict.main(["--run", str(run), "--json", video]) == 0
+    assert predict_main(["--run", str(run), "--json", video]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert json.loads(next(line for line in lines if line.startswith("{")))["emotion"]
     where = ["--source", str(demo_clips), "--records", str(tmp_path / "records"), "--workers=1"]

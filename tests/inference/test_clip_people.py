@@ -15,7 +15,6 @@ from made_videos import AUDIO_HZ, joined, side_by_side, taken_apart, write
 from scipy.optimize import linear_sum_assignment
 from untrained_runs import on_disk
 
-from emorec_tf import predict
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
 from emorec_tf.inference import person_tracking, predictor
@@ -23,6 +22,7 @@ from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.media_answer import answer_media
 from emorec_tf.inference.model import Model
 from emorec_tf.inference.predictor import Predictor
+from emorec_tf.predict import main as predict_main
 
 ALL = Settings(people="all")
 NOTE = "2 people; the larger face is answered, with the audio that all in view share; "
@@ -149,13 +149,13 @@ def test_the_table_names_whose_voice_is_not_known(
     ready: Predictor, both: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = str(ready.run.folder)
-    assert predict.main(["--run", run, str(both)]) == 0
+    assert predict_main(["--run", run, str(both)]) == 0
     assert f"both.mov: {NOTE}" in " ".join(capsys.readouterr().out.split())
-    assert predict.main(["--run", run, "--people=all", str(both)]) == 0
+    assert predict_main(["--run", run, "--people=all", str(both)]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert out.count("│ shared │") == 2
     assert "it is not known whose voice it is" in out
-    assert predict.main(["--run", run, "--people=all", "--live", str(both)]) == 1
+    assert predict_main(["--run", run, "--people=all", "--live", str(both)]) == 1
     assert "people is 'all'" in capsys.readouterr().err
 
 

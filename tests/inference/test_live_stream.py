@@ -13,10 +13,11 @@ from made_videos import AUDIO_HZ, joined, write
 from untrained_runs import on_disk
 
 import emorec_tf
-from emorec_tf import api, predict
+from emorec_tf import api
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
 from emorec_tf.inference.live_stream import Feed, Stream
+from emorec_tf.predict import main as predict_main
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_leaving_the_loop_stops_the_threads(model: api.Model, half_silent: Path)
 def test_the_command_plays_a_video(
     tiny_run: Path, half_silent: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert predict.main(["--run", str(tiny_run), "--json", "--live", str(half_silent)]) == 0
+    assert predict_main(["--run", str(tiny_run), "--json", "--live", str(half_silent)]) == 0
     out, error = capsys.readouterr()
     rows = [json.loads(line) for line in out.splitlines()]
     assert rows[0]["seconds"] == 0.5
@@ -107,11 +108,11 @@ def test_a_missing_source_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ALSA_CONFIG_PATH", "/dev/null")  # so no microphone is opened either
-    assert predict.main(["--run", str(tiny_run), "--live", source]) == 1
+    assert predict_main(["--run", str(tiny_run), "--live", source]) == 1
     error = capfd.readouterr().err.strip()
     assert error.count("\n") == 0
     assert source in error
-    assert predict.main(["--run", str(tiny_run), "--live", source, "x.mp4"]) == 1
+    assert predict_main(["--run", str(tiny_run), "--live", source, "x.mp4"]) == 1
 
 
 def test_a_damaged_video_is_an_error(model: api.Model, tmp_path: Path) -> None:

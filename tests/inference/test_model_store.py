@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from untrained_runs import on_disk
 
-from emorec_tf import export, predict, serve
+from emorec_tf import export, serve
 from emorec_tf.config import choices
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
 from emorec_tf.inference import predictor, zoo_contents
+from emorec_tf.predict import main as predict_main
 from emorec_tf.training import model_store
 
 
@@ -21,8 +22,8 @@ def test_without_a_run_the_default_model_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(model_store, "PLACES", (tmp_path,))
-    for command in (predict, serve, export):
-        assert command.main([]) == 1
+    for main in (predict_main, serve.main, export.main):
+        assert main([]) == 1
         assert "needs --run FOLDER" in capsys.readouterr().err
     for name in reversed(model_store.DEFAULTS):  # each goes before those that are there already
         (tmp_path / name).mkdir()

@@ -14,7 +14,6 @@ from made_videos import AUDIO_HZ, taken_apart, write
 from untrained_runs import on_disk, untrained
 
 import emorec_tf
-from emorec_tf import predict
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.schema import schema
 from emorec_tf.inference import predictor, presence
@@ -27,6 +26,7 @@ from emorec_tf.inference.predictor import Predictor
 from emorec_tf.inference.presence import Basis
 from emorec_tf.models import branch_outputs
 from emorec_tf.models.face.face_branches import FACE_BRANCHES
+from emorec_tf.predict import main as predict_main
 from emorec_tf.training import ensemble, run_dir
 
 FEATURES = FeaturesConfig(
@@ -147,9 +147,9 @@ def test_the_command_says_it_in_the_table_and_succeeds(
     runs: dict[str, Predictor], clips: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = str(runs[FACE].run.folder)
-    assert predict.main(["--run", run, str(clips["speech"])]) == 0
+    assert predict_main(["--run", run, str(clips["speech"])]) == 0
     assert "no answer: no face was found" in " ".join(capsys.readouterr().out.split())
-    assert predict.main(["--run", run, "--json", str(clips["speech"])]) == 0
+    assert predict_main(["--run", run, "--json", str(clips["speech"])]) == 0
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (answer["emotion"], answer["missing"]) == (None, ["face"])
 

@@ -14,7 +14,7 @@ from conftest import FEATURE_FLAGS, TRAIN_FLAGS
 from scipy.stats import pearsonr
 from sklearn.metrics import root_mean_squared_error
 
-from emorec_tf import predict, report
+from emorec_tf import report
 from emorec_tf.config.clip import Clip
 from emorec_tf.config.config import Config, DataConfig, FeaturesConfig, build
 from emorec_tf.crossval import main as crossval_main
@@ -23,6 +23,7 @@ from emorec_tf.datasets.labels import classes_of, labelled, left_out
 from emorec_tf.errors import UserError
 from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.evaluation import comparison, crossval_files
+from emorec_tf.predict import main as predict_main
 from emorec_tf.prepare import main as prepare_main
 from emorec_tf.records.corruptions import conditions
 from emorec_tf.records.records_dir import open_records
@@ -174,15 +175,15 @@ def test_predict_and_evaluate_agree_on_ratings(folds, demo_clips, capsys):
     run = crossval_files.fold_folder(folds, 0, "1")
     wanted = read_csv(run / "predictions.csv")[0]
     video = str(demo_clips / f"{wanted['clip_id']}.mp4")
-    assert predict.main(["--run", str(run), "--json", video]) == 0
+    assert predict_main(["--run", str(run), "--json", video]) == 0
     (answer,) = map(json.loads, capsys.readouterr().out.splitlines())
     keys = "clip target value audio_present face_present face_coverage seconds familiarity"
     assert list(answer) == keys.split()
     assert answer["target"] == "valence"
     assert answer["value"] == pytest.approx(float(wanted["prediction"]), abs=2e-3)
-    assert predict.main(["--run", str(run), video]) == 0
+    assert predict_main(["--run", str(run), video]) == 0
     assert "valence" in capsys.readouterr().out
-    assert predict.main(["--run", str(run), "--abstain_below=0.5", video]) == 1
+    assert predict_main(["--run", str(run), "--abstain_below=0.5", video]) == 1
     assert "estimates valence; drop --abstain_below" in capsys.readouterr().err
 
 
@@ -258,7 +259,7 @@ def test_bins_of_the_demo_corpus(demo_records, demo_clips, tmp_path, capsys):
         assert row["label"] == expected
     video = str(sorted((demo_clips / "clips").glob("actor04_*.mp4"))[0])
     capsys.readouterr()
-    assert predict.main(["--run", str(run), "--json", video]) == 0
+    assert predict_main(["--run", str(run), "--json", video]) == 0
     answer = json.loads(capsys.readouterr().out)
     keys = "clip emotion probabilities audio_present face_present face_coverage seconds"
     assert list(answer) == [*keys.split(), "familiarity", "target"]

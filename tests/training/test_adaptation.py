@@ -14,11 +14,11 @@ import pytest
 from conftest import TRAIN_FLAGS
 
 import emorec_tf
-from emorec_tf import predict
 from emorec_tf.config.config import DataConfig, FeaturesConfig
 from emorec_tf.errors import UserError
 from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.models.classical import set_scale
+from emorec_tf.predict import main as predict_main
 from emorec_tf.records import input_pipeline, records_dir
 from emorec_tf.train import main as train_main
 from emorec_tf.training import feature_standard, run_dir
@@ -144,7 +144,7 @@ def test_a_run_that_adapts_to_each_clip_takes_no_others(records: Path, tmp_path:
     capsys.readouterr()
     refusing = (
         lambda: evaluate_main([f"--run={folder}", "--adapt=2"]),
-        lambda: predict.main([f"--run={folder}", f"--adapt={tmp_path / 'own'}", "a.wav"]),
+        lambda: predict_main([f"--run={folder}", f"--adapt={tmp_path / 'own'}", "a.wav"]),
     )
     for refuse in refusing:
         assert refuse() == 1
@@ -210,7 +210,7 @@ def test_predict_and_python_answer_as_evaluate(
     assert len(rows) == 4
     wanted = [str(videos[name]) for name in rows]
     capsys.readouterr()
-    assert predict.main([f"--run={folder}", "--json", f"--adapt={clips}", *wanted]) == 0
+    assert predict_main([f"--run={folder}", "--json", f"--adapt={clips}", *wanted]) == 0
     said = capsys.readouterr()
     assert "2 clips to adapt by have" in said.err
     answers = [json.loads(line) for line in said.out.splitlines()]

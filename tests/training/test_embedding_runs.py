@@ -12,11 +12,12 @@ import pytest
 from conftest import DETECTOR
 from over_http import reached
 
-from emorec_tf import export, predict
+from emorec_tf import export
 from emorec_tf.api import load
 from emorec_tf.crossval import main as crossval_main
 from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.inference import predictor
+from emorec_tf.predict import main as predict_main
 from emorec_tf.prepare import main as prepare_main
 from emorec_tf.report import main as report_main
 from emorec_tf.serving import app
@@ -72,7 +73,7 @@ def test_evaluate_and_predict_agree(
     row = read_csv(run / "predictions.csv")[0]
     (clip,) = demo_clips.glob(f"{row['clip_id']}.mp4")
     capsys.readouterr()
-    assert predict.main([str(clip), "--run", str(run), "--json"]) == 0
+    assert predict_main([str(clip), "--run", str(run), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["probabilities"]
     for name, share in found.items():
         assert share == pytest.approx(float(row[name]), abs=2e-3)

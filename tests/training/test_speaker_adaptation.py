@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from conftest import TRAIN_FLAGS
 
-from emorec_tf import predict
 from emorec_tf.config.config import DataConfig
 from emorec_tf.errors import UserError
 from emorec_tf.evaluate import main as evaluate_main
+from emorec_tf.predict import main as predict_main
 from emorec_tf.records import input_pipeline, records_dir
 from emorec_tf.train import main as train_main
 from emorec_tf.training import band_scale, run_dir, speaker_adaptation
@@ -83,10 +83,10 @@ def test_evaluate_and_predict_agree(
         for clip_id in drawn:
             shutil.copy(videos[Path(clip_id).name], tmp_path / "own")
         more = ["--enrol", str(tmp_path / "own")]
-        assert predict.main(["--run", str(folder), str(videos[next(iter(rows))])]) == 1
+        assert predict_main(["--run", str(folder), str(videos[next(iter(rows))])]) == 1
         assert "give --adapt FOLDER" in capsys.readouterr().err
     wanted = [str(videos[name]) for name in rows]
-    assert predict.main(["--run", str(folder), "--json", *more, *wanted]) == 0
+    assert predict_main(["--run", str(folder), "--json", *more, *wanted]) == 0
     for line in capsys.readouterr().out.splitlines():
         answer = json.loads(line)
         for name, share in answer["probabilities"].items():
@@ -112,5 +112,5 @@ def test_features_are_relative_to_the_speakers_mean(demo_records: Path, tmp_path
 
 def test_a_speaker_independent_run_refuses_enrolment(demo_run: Path, demo_clips: Path, capsys):
     folder = str(demo_clips)
-    assert predict.main(["--run", str(demo_run), "--enrol", folder, folder]) == 1
+    assert predict_main(["--run", str(demo_run), "--enrol", folder, folder]) == 1
     assert "was trained without --adapt" in capsys.readouterr().err

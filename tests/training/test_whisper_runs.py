@@ -11,9 +11,9 @@ import pytest
 import whisper_made
 from conftest import DETECTOR
 
-from emorec_tf import predict
 from emorec_tf.config import choices
 from emorec_tf.evaluate import main as evaluate_main
+from emorec_tf.predict import main as predict_main
 from emorec_tf.prepare import main as prepare_main
 from emorec_tf.storage.files import read_csv
 from emorec_tf.train import main as train_main
@@ -74,7 +74,7 @@ def test_evaluate_and_predict_agree(
             shutil.copy(path, tmp_path / "own")
         words += ["--enrol", str(tmp_path / "own")]
     capsys.readouterr()
-    assert predict.main(words) == 0
+    assert predict_main(words) == 0
     found = json.loads(capsys.readouterr().out)["probabilities"]
     for name, share in found.items():
         assert share == pytest.approx(float(row[name]), abs=2e-3)
