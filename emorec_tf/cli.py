@@ -27,7 +27,7 @@ Options = TypeVar("Options")
 
 VERBS = {
     "prepare": "decode a corpus once and store its audio features and face crops as TFRecords",
-    "train": "train a model on prepared records, or on the built-in demo corpus",
+    "train": "train a model on a folder of own clips, on records, or on the built-in demo corpus",
     "finetune": "start from a model: a new head, or a new training, on own labelled clips",
     "evaluate": "score a run on its test speakers, or any model on other clips, with intervals",
     "crossval": "cross-validate: train and score each fold of a protocol, by several random seeds",

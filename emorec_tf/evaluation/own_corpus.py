@@ -122,13 +122,14 @@ def train(
     """
     target = Path(run or f"runs/{_name_of(source.folder)}")
     records = _prepared(source, given, show_progress)
-    draft = config.build({n: v for n, v in given.items() if config.section_of(n) == "data"})
+    draft = config.build({**given, "dataset": records.manifest["dataset"]})
     clips = labelled(records.clips, draft.data)
-    _LOG.info("%s", _counted(clips, records.unnamed))
+    _LOG.info("%s", _counted(clips, records))
     plan = _plan(clips, records, given)
     values = dict(given)
     if small_data.applies(given):
-        values = _recipe(clips, records, plan, target.parent / stages.FOLDER / target.name) | values
+        place_of = target.parent / stages.FOLDER / target.name
+        values = _recipe(clips, records, plan, draft, place_of) | values
     settings, records = experiments.resolve({**values, "records": str(records.folder)})
     if plan.note and not plan.folds:  # else the cross-validation logs it
         _LOG.info("note: %s", plan.note)
@@ -198,12 +199,14 @@ def _contents(sources: Sequence[str]) -> str:
     return found.hexdigest()[:12]
 
 
-def _counted(clips: Sequence[Clip], unnamed: bool) -> str:
+def _counted(clips: Sequence[Clip], records: Records) -> str:
     """Say in a line what was found."""
     counts = Counter(clip.emotion for clip in clips)
     classes = ", ".join(f"{name} {counts[name]}" for name in class_names(counts))
     people = len(splits.speakers_of(clips))
-    by = "speakers not known" if unnamed else f"{people} speaker{'s' * (people != 1)}"
+    by = "speakers not known" if records.unnamed else f"{people} speaker{'s' * (people != 1)}"
+    if corpora.parts_of(str(records.manifest["dataset"])):
+        by = "people not identified"
     return f"{len(clips)} clips, {by}, {len(counts)} classes: {classes}"
 
 
@@ -229,19 +232,20 @@ def _plan(clips: Sequence[Clip], records: Records, given: Mapping[str, Any]) -> 
     return Plan(f"group_kfold:{len(folds)}", folds, last, TWO if last else "")
 
 
-def _recipe(clips: Sequence[Clip], records: Records, plan: Plan, folder: Path) -> dict[str, Any]:
+def _recipe(
+    clips: Sequence[Clip], records: Records, plan: Plan, draft: Config, folder: Path
+) -> dict[str, Any]:
     """Settings of the recipe, for the smallest training there will be."""
-    trainings = [fold.clips(clips) for fold in plan.folds]
-    if plan.last is not None:
-        trainings.append(plan.last.clips(clips))
+    every = [fold.split for fold in plan.folds] + ([plan.last] if plan.last else [])
+    every = every or [splits.make(clips, draft.data, draft.train.seed)]
+    trainings = [split.clips(clips) for split in every]
     counts = [len(found["train"]) for found in trainings]
     people = [len({c.speaker for c in f["train"] + f["validation"]}) for f in trainings]
     modalities = frozenset().union(*records.modalities.values())
-    size = max(1, min([*counts, Config().train.batch_size, len(clips) // 2]))
-    fewest = min([*people, len(splits.speakers_of(clips))])
+    size = max(1, min([*counts, Config().train.batch_size]))
     _LOG.info("recipe %s (configs/%s.yaml); --config or a flag chooses another model",
               small_data.NAME, small_data.NAME)  # fmt: skip
-    return small_data.settings(modalities, fewest, size, folder)
+    return small_data.settings(modalities, min(people), size, folder)
 
 
 def _cross_validated(

@@ -104,7 +104,7 @@ def test_a_member_that_the_clips_refuse_is_named(
         ({"refit": True}, "refit is True"),
         ({"classifier": "lda"}, "nothing later"),
         ({"face": "face_mesh"}, "needs mesh points"),
-        ({"dataset": "ravdess"}, "dataset is 'ravdess'; it must be demo"),
+        ({"dataset": "ravdess"}, "dataset ravdess needs its clips: give train --source FOLDER"),
         ({"ensemble": "no_such_config"}, "there is no config no_such_config"),
     ],
 )
