@@ -46,6 +46,7 @@ WORDS = {
     "serve": ["--run", NAME, "--port", "0"],
     "ship": ["--run", NAME, "--out", "o"],
     "export": ["--run", NAME],
+    "inputs": [NAME, "--run", NAME],
     "audit": [NAME],
     "zoo": [NAME],
 }
@@ -190,7 +191,7 @@ def test_a_real_file_is_answered_under_its_name(
 def test_only_one_module_makes_tables_and_consoles() -> None:
     """Elsewhere a user's text would be taken for markup; commands print by ``say``."""
     package = ROOT / "emorec_tf"
-    live = {"records/local_runner.py", "storage/screen.py"}
+    live = {"storage/progress.py", "storage/screen.py"}
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package).as_posix()
         tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ from places import ROOT
 
 import emorec_tf
 from emorec_tf.errors import UserError
+from emorec_tf.inference import media_answer
+from emorec_tf.inference.answers import MediaAnswer
 from emorec_tf.inputs import main as inputs_main
 from emorec_tf.predict import main as predict_main
 
@@ -56,6 +59,27 @@ def test_files_hold_what_json_prints(
     for row, answer in zip(rows, map(json.loads, lines), strict=True):
         assert (row["clip"], row["emotion"]) == (answer["clip"], answer["emotion"])
         assert {name: float(row[name]) for name in ("happy", "sad")} == answer["probabilities"]
+
+
+def test_ctrl_c_keeps_what_was_answered(
+    videos: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    answer = media_answer.answer_media
+
+    def interrupted(model: Any, path: str, settings: Any) -> MediaAnswer:
+        if path == videos[1]:
+            signal.raise_signal(signal.SIGINT)
+        return answer(model, path, settings)
+
+    monkeypatch.setattr(media_answer, "answer_media", interrupted)
+    out = tmp_path / "answers.jsonl"
+    assert predict_main(["--run", MODEL, "--out", str(out), *videos]) == 130
+    (line,) = out.read_text().splitlines()
+    assert json.loads(line)["clip"] == videos[0]
+    assert f"1 of 2 clips were answered, they are in {out}" in capsys.readouterr().err
 
 
 def test_some_classes_share_what_they_had(model: emorec_tf.Model, videos: list[str]) -> None:
