@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import made_records
@@ -17,6 +16,7 @@ from emorec_tf.config import config
 from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.evaluate import main as evaluate_main
 from emorec_tf.inference.model import Model
+from emorec_tf.inference.predictor import Predictor
 from emorec_tf.records import input_pipeline, records_dir
 from emorec_tf.storage.files import read_csv
 from emorec_tf.train import main as train_main
@@ -141,7 +141,12 @@ def test_a_switched_off_modality_changes_no_answer(off: str, features: FeaturesC
     assert set(network.input) == set(given), "the inputs stay"
 
 
-def test_what_a_run_uses_is_what_its_model_says(tmp_path: Path) -> None:
-    run = run_dir.Run(tmp_path, config.build({}), (), SPLIT, {}, {}, ("face",))
-    answers_with: Any = SimpleNamespace(run=run)
-    assert Model(answers_with).modalities == ("audio",)
+def test_what_a_run_uses_is_what_its_model_says(tmp_path: Path, features: FeaturesConfig) -> None:
+    from emorec_tf.models.model import build_model
+
+    settings = config.build({**SMALL, **vars(features)})
+    mean = np.zeros(features.audio_width, np.float32)
+    network = build_model(settings, ("a", "b", "c"), mean, mean + 1, unused=("face",))
+    run = run_dir.Run(tmp_path, settings, ("a", "b", "c"), SPLIT, {}, {}, ("face",))
+    unread: Any = None
+    assert Model(Predictor(run, network, unread, unread, unread, None)).modalities == ("audio",)
