@@ -68,7 +68,7 @@ def test_names_are_those_of_the_api_whatever_is_imported() -> None:
     code += "print(dir(emorec_tf))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     public = "Model Records Run UserError __version__ build_model crosscorpus crossval evaluate "
-    public += "list_models load predict prepare train"
+    public += "finetune list_models load predict prepare train"
     assert done.stdout == f"{public.split()}\n"
     assert emorec_tf.__all__ == public.split()
 

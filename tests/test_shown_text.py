@@ -37,6 +37,7 @@ LABEL = "[b]glad[/b]\x1b[1m"
 WORDS = {
     "prepare": ["--dataset", "folder", "--source", NAME, "--records", "r"],
     "train": ["--records", NAME],
+    "finetune": ["--from", NAME, "--source", NAME],
     "evaluate": ["--run", NAME],
     "crossval": ["--records", NAME, "--protocol", "x"],
     "crosscorpus": ["--records", NAME],

@@ -28,6 +28,7 @@ def crossvalidated(folder: Path, records: Path, name: str) -> Path:
     (folder / "both.yaml").write_text(f"ensemble: {folder}/voice.yaml, {folder}/face.yaml\n")
     where = ["--records", str(records), "--run", str(folder / name)]
     flags = ["--config", str(folder / "both.yaml"), "--protocol", "group_kfold:2", "--refit"]
+    flags += ["--no_robustness"]
     assert crossval_main([*flags, *where, *COMMON]) == 0
     return folder / name
 
