@@ -46,7 +46,9 @@ class EvaluateOptions:
         "its own test speakers (default, of packaged models: evaluations/NAME-SOURCE)",
     )
     dataset: str | None = option(
-        None, "with --out: how --source is read, a corpus that zoo lists (default: folder)"
+        None,
+        "with --out: how --source is read, a corpus that zoo lists (default: recognised by the "
+        "names of its files)",
     )
     label_map: str | None = option(
         None,

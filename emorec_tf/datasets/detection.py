@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -14,6 +15,7 @@ from emorec_tf.datasets.speakers import looks_like_split
 from emorec_tf.storage.paths import place
 
 OWN, IMAGES = "folder", "image_folder"
+_LOG = logging.getLogger(__name__)
 SHARE = 0.5  # of the files must be named like a corpus's
 
 
@@ -62,6 +64,17 @@ def kind_of(source: str) -> Kind:
     if inside and all(is_image(path) and not _has_speaker(path) for path in inside):
         return Kind(IMAGES, f"{len(inside)} images")
     return Kind(OWN, f"{len(inside)} files of own names")
+
+
+def recognised(source: str) -> str:
+    """Name of the corpus that a source holds; it is logged.
+
+    Raises:
+        UserError: no such folder.
+    """
+    kind = kind_of(source)
+    _LOG.info("%s looks like %s (%s)", source, kind.dataset, kind.why)
+    return kind.dataset
 
 
 def _is_of(corpus: Corpus, path: str) -> bool:

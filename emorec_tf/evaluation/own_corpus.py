@@ -154,11 +154,7 @@ def _name_of(source: str) -> str:
 
 def _prepared(source: Source, given: Mapping[str, Any], show_progress: bool) -> Records:
     """Recognise the corpus and prepare it in the cache folder."""
-    dataset = source.dataset
-    if dataset is None:
-        kind = detection.kind_of(source.folder)
-        dataset = kind.dataset
-        _LOG.info("%s looks like %s (%s)", source.folder, dataset, kind.why)
+    dataset = source.dataset or detection.recognised(source.folder)
     parts = source.folder.split(",") if "+" in dataset else [source.folder]
     values = dict(given)
     if small_data.applies(given):

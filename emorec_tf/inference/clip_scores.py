@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from emorec_tf.config.clip import Clip
+from emorec_tf.datasets import detection
 from emorec_tf.errors import UserError
 from emorec_tf.evaluation import corpus_scores, score_run
 from emorec_tf.inference import corpus_matrix, sorted_clips
@@ -67,7 +68,7 @@ def evaluate(
         adapt: adapt it by so many unlabelled clips of each test speaker, which are not scored.
         source: folder of the corpus, to corrupt waveforms too; or of the clips, in place of
             ``records``.
-        dataset: corpus of ``source``; None: ``folder``.
+        dataset: corpus of ``source``; None: recognised by its names.
         label_map: labels of the clips that become others: ``calm=neutral,boredom=``.
         out: folder to write; None: ``evaluations/NAME-SOURCE``.
         recalibrate: fit a temperature to these clips, written to ``out``.
@@ -120,7 +121,7 @@ def score(
         run: the model.
         records: of any features; where the model needs others, clips are decoded again.
         source: folder of clips, in place of records; prepared in the cache folder.
-        dataset: corpus of ``source``; None: ``folder``.
+        dataset: corpus of ``source``; None: recognised by its names.
         label_map: see ``evaluate``.
         out: see ``evaluate``.
         recalibrate: see ``evaluate``.
@@ -208,8 +209,9 @@ def _opened(
 ) -> Records:
     """Open records, or prepare the clips of a folder as the model needs them."""
     if source is not None:
+        dataset = dataset or detection.recognised(str(source))
         return cached_records.of_source(
-            source, dataset or "folder", run.config.features, show_progress=show_progress
+            source, dataset, run.config.features, show_progress=show_progress
         )
     if dataset is not None:
         raise UserError("--dataset says how --source is read; records say it themselves")

@@ -23,6 +23,7 @@ from emorec_tf.config.config import (
     TrainConfig,
 )
 from emorec_tf.config.given import refuse_others
+from emorec_tf.datasets import detection
 from emorec_tf.errors import UserError
 from emorec_tf.records import cached_records, joining
 from emorec_tf.records.records_dir import Records
@@ -122,7 +123,7 @@ def _records(
     if source is not None:
         names = ("label", "channel", "modality")
         given = {name: settings[name] for name in names if name in settings}
-        dataset = settings.get("dataset", "folder")
+        dataset = settings.get("dataset") or detection.recognised(str(source))
         features = old.config.features
         return cached_records.of_source(
             source, dataset, features, show_progress=show_progress, **given

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from emorec_tf.datasets.corpora import DATASETS
-from emorec_tf.datasets.detection import kind_of
+from emorec_tf.datasets.detection import kind_of, recognised
 from emorec_tf.errors import UserError
 
 Make = Callable[..., str]
@@ -73,3 +74,11 @@ def test_a_table_of_ones_own_goes_before_names(make: Make):
 def test_no_folder_is_an_error(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         kind_of(str(tmp_path / "nowhere"))
+
+
+def test_what_is_recognised_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("03a01Fa.wav", "03a01Wa.wav"):
+        (tmp_path / name).touch()
+    with caplog.at_level("INFO", "emorec_tf"):
+        assert recognised(str(tmp_path)) == "emodb"
+    assert f"{tmp_path} looks like emodb (2 of 2 files)" in caplog.messages
