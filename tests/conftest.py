@@ -142,6 +142,16 @@ def people() -> list[Clip]:
 
 
 DETECTOR = "mediapipe"
+# of runs with random weights, which read clips as any other
+TINY_FEATURES = FeaturesConfig(
+    face_detector=DETECTOR,  # type: ignore[arg-type]
+    sample_rate_hz=8000,
+    clip_seconds=1.5,
+    mel_bands=16,
+    mel_max_hz=4000.0,
+    face_frames=2,
+    face_pixels=24,
+)
 FEATURE_FLAGS = [
     f"--face_detector={DETECTOR}",
     "--sample_rate_hz=8000",

@@ -59,7 +59,7 @@ def package(
     Raises:
         UserError: a run that is not finished or not calibrated, a cross-validation of other
             settings, with leaks or without its card, models to share with that are not beside
-            ``out``, or ``out`` exists.
+            ``out`` or have nothing in common, or ``out`` exists.
     """
     if not trained.is_finished():
         raise UserError(
@@ -73,8 +73,8 @@ def package(
 
     def fill_and_share(draft: Path) -> None:
         fill(draft, out.name, trained, evaluated, note, corpora)
-        if others:
-            shared_weights.share(draft / trained.model_file.name, others)
+        if others and not shared_weights.share(draft / trained.model_file.name, others):
+            raise UserError(f"{out.name} has no weights in common with {share}; drop --share")
 
     write_folder(out, overwrite, fill_and_share)
 

@@ -18,10 +18,10 @@ import numpy as np
 
 from emorec_tf.errors import UserError
 from emorec_tf.models.pretrained import keras_archive
+from emorec_tf.models.pretrained.half_precision import FEWEST
 from emorec_tf.storage import paths
 
 PART = "shared.json"  # of the .keras file: the other models, and the arrays taken from each
-FEWEST = 1024  # numbers of an array that is worth it
 
 
 def digest_of(file: Path) -> str:
@@ -38,29 +38,25 @@ def share(path: Path, others: Sequence[Path]) -> int:
         others: ``.keras`` files of other models, in folders beside that of ``path`` in the end.
 
     Returns:
-        Number of bytes taken out.
+        Number of bytes taken out; 0: nothing is in common, and the file stays as it is.
     """
-    parts, sources = keras_archive.parts_of(path), {}
-    wanted = {_key(values): name for name, values in _large(parts[keras_archive.INSIDE])}
-    found: dict[str, tuple[int, str]] = {}
-    for number, other in enumerate(others):
-        others_parts = keras_archive.parts_of(other)
-        taken = {}
-        for name, values in _large(others_parts[keras_archive.INSIDE]):
-            key = _key(values)
-            if key in wanted and key not in found:
-                found[key] = number, name
-                taken[key] = name
+    parts = keras_archive.parts_of(path)
+    missing = {_key(values) for _, values in _large(parts[keras_archive.INSIDE])}
+    sources: dict[str, Mapping[str, Any]] = {}
+    for other in others:
+        theirs = _large(keras_archive.parts_of(other)[keras_archive.INSIDE])
+        taken = {key: name for name, values in theirs if (key := _key(values)) in missing}
         if taken:
-            sources[f"../{other.parent.name}/{other.name}"] = {
-                "sha256": digest_of(other),
-                "arrays": taken,
-            }
+            place = f"../{other.parent.name}/{other.name}"
+            sources[place] = {"sha256": digest_of(other), "arrays": taken}
+            missing -= taken.keys()
+    if not sources:
+        return 0
     named: dict[str, str] = {}
 
     def emptied(name: str, item: Any) -> np.ndarray | None:
         key = _key(item[()]) if item.size >= FEWEST else ""
-        if key not in found:
+        if not any(key in facts["arrays"] for facts in sources.values()):
             return None
         named[name] = key
         return np.zeros(0, item.dtype)

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DETECTOR
+from conftest import TINY_FEATURES
 from made_videos import joined, taken_apart, write
 from over_http import reached
 from untrained_runs import on_disk
 
 from emorec_tf import serve
-from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.inference import media_answer, predictor
 from emorec_tf.inference.predictor import Predictor
 from emorec_tf.media.container import open_media
@@ -41,20 +40,11 @@ from emorec_tf.serving import app
 from emorec_tf.serving.app import Limits
 
 CHROMIUM = Path("/usr/bin/chromium")
-FEATURES = FeaturesConfig(
-    face_detector=DETECTOR,  # type: ignore[arg-type]
-    sample_rate_hz=8000,
-    clip_seconds=1.5,
-    mel_bands=16,
-    mel_max_hz=4000.0,
-    face_frames=2,
-    face_pixels=24,
-)
 
 
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return on_disk(tmp_path_factory.mktemp("served") / "tiny", FEATURES)
+    return on_disk(tmp_path_factory.mktemp("served") / "tiny", TINY_FEATURES)
 
 
 @pytest.fixture(scope="module")

@@ -56,3 +56,14 @@ def test_a_missing_or_changed_source_is_named(models: Path, tmp_path: Path) -> N
         file.write(b"more")
     with pytest.raises(UserError, match=r"best\.keras is not the one that .*less was made with"):
         run_dir.load_model(run_dir.load(less).model_file)
+
+
+def test_a_file_that_has_nothing_in_common_stays_as_it_is(
+    models: Path, features: FeaturesConfig, tmp_path: Path
+) -> None:
+    settings = {**packaged_members.FACE, "face": "alexnet(width=0.2, dense=48)"}
+    other = member(tmp_path / "other", packaged_members.of_faces(features), {}, **settings)
+    file = run_dir.load(other).model_file
+    before = file.read_bytes()
+    assert shared_weights.share(file, [run_dir.load(models / "first").model_file]) == 0
+    assert file.read_bytes() == before

@@ -10,12 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import DETECTOR
+from conftest import TINY_FEATURES
 from made_videos import AUDIO_HZ, joined, side_by_side, taken_apart, write
 from scipy.optimize import linear_sum_assignment
 from untrained_runs import on_disk
 
-from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
 from emorec_tf.inference import person_tracking, predictor
 from emorec_tf.inference.long_media import Settings
@@ -28,20 +27,11 @@ ALL = Settings(people="all")
 NOTE = "2 people; the larger face is answered, with the audio that all in view share; "
 NOTE += "--people all answers each"
 SILENT_NOTE = "2 people; the larger face is answered; --people all answers each"
-FEATURES = FeaturesConfig(
-    face_detector=DETECTOR,  # type: ignore[arg-type]
-    sample_rate_hz=8000,
-    clip_seconds=1.5,
-    mel_bands=16,
-    mel_max_hz=4000.0,
-    face_frames=2,
-    face_pixels=24,
-)
 
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    return predictor.load(str(on_disk(tmp_path_factory.mktemp("runs") / "both", FEATURES)))
+    return predictor.load(str(on_disk(tmp_path_factory.mktemp("runs") / "both", TINY_FEATURES)))
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +163,7 @@ def test_from_python(ready: Predictor, both: Path, parts: Any) -> None:
 
 
 def test_a_model_of_audio_alone_takes_no_notice(both: Path, tmp_path: Path) -> None:
-    model = predictor.load(str(on_disk(tmp_path / "audio", FEATURES, fusion="audio_only")))
+    model = predictor.load(str(on_disk(tmp_path / "audio", TINY_FEATURES, fusion="audio_only")))
     assert "notes" not in answer_media(model, str(both)).answer
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DETECTOR
+from conftest import TINY_FEATURES
 from made_videos import AUDIO_HZ, joined, write
 from untrained_runs import on_disk
 
 import emorec_tf
 from emorec_tf import api
-from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.errors import UserError
 from emorec_tf.inference.live_stream import Feed, Stream
 from emorec_tf.predict import main as predict_main
@@ -22,16 +21,7 @@ from emorec_tf.predict import main as predict_main
 
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    features = FeaturesConfig(
-        face_detector=DETECTOR,  # type: ignore[arg-type]
-        sample_rate_hz=8000,
-        clip_seconds=1.5,
-        mel_bands=16,
-        mel_max_hz=4000.0,
-        face_frames=2,
-        face_pixels=24,
-    )
-    return on_disk(tmp_path_factory.mktemp("streamed") / "tiny", features)
+    return on_disk(tmp_path_factory.mktemp("streamed") / "tiny", TINY_FEATURES)
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DETECTOR
+from conftest import DETECTOR, TINY_FEATURES
 from made_videos import AUDIO_HZ, taken_apart, write
 from untrained_runs import on_disk, untrained
 
 import emorec_tf
-from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.config.schema import schema
 from emorec_tf.inference import predictor, presence
 from emorec_tf.inference.live_table import LiveTable
@@ -29,15 +28,6 @@ from emorec_tf.models.face.face_branches import FACE_BRANCHES
 from emorec_tf.predict import main as predict_main
 from emorec_tf.training import ensemble, run_dir
 
-FEATURES = FeaturesConfig(
-    face_detector=DETECTOR,  # type: ignore[arg-type]
-    sample_rate_hz=8000,
-    clip_seconds=1.5,
-    mel_bands=16,
-    mel_max_hz=4000.0,
-    face_frames=2,
-    face_pixels=24,
-)
 BOTH, AUDIO, FACE = "concat", "audio_only", "face_only"
 NO_AUDIO, NO_SPEECH = "there is no audio", "there is no speech in the audio"
 NO_FACE = "no face was found"
@@ -48,7 +38,7 @@ ALONE = {AUDIO: ["audio"], FACE: ["face"], BOTH: ["audio", "face"]}  # what each
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Predictor]:
     folder = tmp_path_factory.mktemp("runs")
     names = (BOTH, AUDIO, FACE)
-    return {n: predictor.load(str(on_disk(folder / n, FEATURES, fusion=n))) for n in names}
+    return {n: predictor.load(str(on_disk(folder / n, TINY_FEATURES, fusion=n))) for n in names}
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +168,7 @@ def test_packaged_models(clips: dict[str, Path], model: str, clip: str, reason: 
     assert (answer["emotion"], answer["probabilities"], answer["reason"]) == (None, {}, reason)
 
 
-MESHED = dataclasses.replace(FEATURES, face_mesh=True)
+MESHED = dataclasses.replace(TINY_FEATURES, face_mesh=True)
 
 
 @pytest.mark.parametrize("name", FACE_BRANCHES)
@@ -200,7 +190,7 @@ def test_a_part_is_present_where_its_branch_has_tokens(tmp_path: Path, name: str
 
 
 def test_an_ensemble_of_audio_models_does_not_look_at_faces(tmp_path: Path) -> None:
-    folders = [on_disk(tmp_path / name, FEATURES, fusion=AUDIO) for name in "ab"]
+    folders = [on_disk(tmp_path / name, TINY_FEATURES, fusion=AUDIO) for name in "ab"]
     members = [run_dir.load(folder) for folder in folders]
-    network = ensemble.product(FEATURES, members)
+    network = ensemble.product(TINY_FEATURES, members)
     assert Basis.of(network, ("audio", "face")).kinds == ("audio",)

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import DETECTOR
+from conftest import TINY_FEATURES
 from made_videos import AUDIO_HZ, joined, side_by_side, taken_apart, write
 from over_http import reached
 from untrained_runs import on_disk
 
-from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.inference import predictor
 from emorec_tf.inference.long_media import Settings
 from emorec_tf.inference.predictor import Predictor
@@ -25,15 +24,6 @@ import httpx
 from emorec_tf.serving import app
 
 CHROMIUM = Path("/usr/bin/chromium")
-FEATURES = FeaturesConfig(
-    face_detector=DETECTOR,  # type: ignore[arg-type]
-    sample_rate_hz=8000,
-    clip_seconds=1.5,
-    mel_bands=16,
-    mel_max_hz=4000.0,
-    face_frames=2,
-    face_pixels=24,
-)
 WHY = {"missing": ["face"], "reason": "no face was found"}
 
 
@@ -41,7 +31,7 @@ WHY = {"missing": ["face"], "reason": "no face was found"}
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Predictor]:
     folder = tmp_path_factory.mktemp("served")
     names = ("concat", "face_only")
-    return {n: predictor.load(str(on_disk(folder / n, FEATURES, fusion=n))) for n in names}
+    return {n: predictor.load(str(on_disk(folder / n, TINY_FEATURES, fusion=n))) for n in names}
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import DETECTOR
+from conftest import TINY_FEATURES
 from made_videos import joined, write
 from over_http import reached
 from untrained_runs import on_disk
 
-from emorec_tf.config.config import FeaturesConfig
 from emorec_tf.inference import predictor
 from emorec_tf.models import branch_outputs
 from emorec_tf.tasks import familiarity, familiarity_file
@@ -31,21 +30,12 @@ from emorec_tf.serving import app
 
 CHROMIUM = Path("/usr/bin/chromium")
 LINE = "Unlike the training clips: do not rely on this answer."
-FEATURES = FeaturesConfig(
-    face_detector=DETECTOR,  # type: ignore[arg-type]
-    sample_rate_hz=8000,
-    clip_seconds=1.5,
-    mel_bands=16,
-    mel_max_hz=4000.0,
-    face_frames=2,
-    face_pixels=24,
-)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> predictor.Predictor:
     """A run whose training clips were noise, far from any real clip."""
-    folder = on_disk(tmp_path_factory.mktemp("unlike") / "tiny", FEATURES)
+    folder = on_disk(tmp_path_factory.mktemp("unlike") / "tiny", TINY_FEATURES)
     run = run_dir.load(folder)
     network = branch_outputs.with_branches(run_dir.load_model(run.model_file))
     widths = branch_outputs.widths_of(network)
